@@ -1,0 +1,53 @@
+"""Every error textmill raises on purpose.
+
+    TextmillError            something a user can act on; the message says what, where, found, wanted, next
+    ├── ConfigError          a recipe, a flag or an argument is wrong            (exit code 2)
+    ├── SourceError          the input holds nothing that can be read
+    ├── ContractError        a table does not have the columns its contract promises
+    ├── LedgerError          rows in are not rows kept + dropped + quarantined
+    ├── ArtifactError        a folder is not an artifact, or is damaged
+    ├── GateError            a critical expectation failed; nothing downstream may start
+    ├── TrainingError        training cannot go on (diverged, no data, wrong checkpoint)
+    ├── Interrupted          asked to stop; a checkpoint was written and the same command resumes
+    └── ServiceError         a server that textmill starts or talks to did not answer
+"""
+
+
+class TextmillError(Exception):
+    """Base of the tree above; the command line prints it without a traceback and exits with 1."""
+
+
+class ConfigError(TextmillError):
+    """A recipe, flag or argument that cannot be used; the command line exits with 2."""
+
+
+class SourceError(TextmillError):
+    """Nothing usable in the given sources."""
+
+
+class ContractError(TextmillError):
+    """A table that breaks its contract."""
+
+
+class LedgerError(TextmillError):
+    """A stage that lost or invented rows."""
+
+
+class ArtifactError(TextmillError):
+    """A folder that is no artifact, is damaged, or belongs to other inputs."""
+
+
+class GateError(TextmillError):
+    """A critical expectation failed."""
+
+
+class TrainingError(TextmillError):
+    """Training that cannot continue."""
+
+
+class Interrupted(TextmillError):
+    """Work stopped on request after saving its state; run the same command again to go on."""
+
+
+class ServiceError(TextmillError):
+    """A server did not start or did not answer."""

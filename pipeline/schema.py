@@ -1,0 +1,187 @@
+"""The contracts between stages: versioned schemas, a meaning for each column, checked at write.
+
+A contract changes by raising its version, which changes every fingerprint built on it.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pipeline.errors import ContractError
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A named, versioned table layout; the schema's field metadata says what each column means."""
+
+    name: str
+    version: int
+    schema: pa.Schema
+
+    @property
+    def label(self) -> str:
+        """Name and version as written into manifests and Parquet metadata, such as 'clean v1'."""
+        return f"{self.name} v{self.version}"
+
+
+def column(name: str, kind: pa.DataType, doc: str, *, nullable: bool = False) -> pa.Field:
+    """Describe one column of a contract."""
+    return pa.field(name, kind, nullable=nullable, metadata={"doc": doc})
+
+
+def conform(table: pa.Table, contract: Contract, where: str) -> pa.Table:
+    """Return `table` with exactly the contract's columns, order and types.
+
+    Raises ContractError naming `where`, the column, what was found and what the contract wants.
+    """
+    label = contract.label
+    missing = [f.name for f in contract.schema if f.name not in table.column_names]
+    extra = [name for name in table.column_names if name not in contract.schema.names]
+    if missing or extra:
+        raise ContractError(
+            f"{where}: columns missing {missing}, unknown {extra}; {label} has "
+            f"{contract.schema.names}; write those columns or raise the contract's version"
+        )
+    table = table.select(contract.schema.names)
+    for field in contract.schema:
+        nulls = table[field.name].null_count
+        if nulls and not field.nullable:
+            raise ContractError(
+                f"{where}: column {field.name!r} has {nulls} nulls, {label} allows none; "
+                f"quarantine those rows or make the column nullable in a new version"
+            )
+    try:
+        table = table.cast(contract.schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise ContractError(f"{where}: does not fit {label}: {error}") from error
+    return table.replace_schema_metadata({"textmill.contract": label})
+
+
+_DOCUMENT = [
+    column("id", pa.string(), "the input's own id, or a hash of content and source; unique"),
+    column("text", pa.large_string(), "the document"),
+    column("source", pa.string(), "name of the collection, for shares and per-source figures"),
+    column("path", pa.string(), "file inside the source, with its inner name after '!'"),
+    column("position", pa.int64(), "record number in the file, from 0"),
+]
+_ORIGIN = [
+    column("license", pa.string(), "licence as the source states it", nullable=True),
+    column("meta", pa.large_string(), "the record's other fields as JSON", nullable=True),
+]
+
+RAW = Contract(
+    "raw",
+    1,
+    pa.schema(
+        [
+            *_DOCUMENT,
+            column("lang", pa.string(), "language as the source states it", nullable=True),
+            *_ORIGIN,
+        ]
+    ),
+)
+CLEAN = Contract(
+    "clean",
+    1,
+    pa.schema(
+        [*_DOCUMENT, column("lang", pa.string(), "stated or identified; 'und' if unsure"), *_ORIGIN]
+    ),
+)
+DEDUPED = Contract(
+    "deduped",
+    1,
+    pa.schema(
+        [*CLEAN.schema, column("cluster_size", pa.int32(), "copies seen, this one included")]
+    ),
+)
+TOKENIZER_REPORT = Contract(
+    "tokenizer_report",
+    1,
+    pa.schema(
+        [
+            column("lang", pa.string(), "language, or 'all'"),
+            column("documents", pa.int64(), "documents measured"),
+            column("bytes", pa.int64(), "UTF-8 bytes measured"),
+            column("characters", pa.int64(), "code points measured"),
+            column("words", pa.int64(), "words; in unspaced scripts each character counts as one"),
+            column("tokens", pa.int64(), "tokens they became"),
+            column("byte_tokens", pa.int64(), "of those, byte-fallback pieces"),
+            column("round_trip_failures", pa.int64(), "documents that decode to another text"),
+        ]
+    ),
+)
+CURVE = Contract(
+    "curve",
+    1,
+    pa.schema(
+        [
+            column("step", pa.int64(), "optimizer steps done"),
+            column("tokens", pa.int64(), "training tokens seen"),
+            column("loss", pa.float64(), "mean training cross-entropy since the last row, nats"),
+            column("learning_rate", pa.float64(), "at this step"),
+            column("gradient_norm", pa.float64(), "before clipping"),
+            column("validation_loss", pa.float64(), "nats per token", nullable=True),
+        ]
+    ),
+)
+EVALUATION = Contract(
+    "evaluation",
+    1,
+    pa.schema(
+        [
+            column("kind", pa.string(), "'all', 'lang' or 'source'"),
+            column("name", pa.string(), "'all', or the language or source"),
+            column("documents", pa.int64(), "documents scored"),
+            column("tokens", pa.int64(), "tokens scored"),
+            column("bytes", pa.int64(), "UTF-8 bytes those tokens stand for"),
+            column("loss", pa.float64(), "cross-entropy, nats per token"),
+            column("perplexity", pa.float64(), "exp(loss); comparable for one tokenizer only"),
+            column("accuracy", pa.float64(), "share of tokens that were the most likely one"),
+            column("bits_per_byte", pa.float64(), "comparable across tokenizers"),
+            column("unigram_bits_per_byte", pa.float64(), "same text under token frequencies"),
+        ]
+    ),
+)
+REJECT = Contract(
+    "reject",
+    1,
+    pa.schema(
+        [
+            column("id", pa.string(), "the dropped document"),
+            column("source", pa.string(), "its source"),
+            column("rule", pa.string(), "the rule that dropped it"),
+            column("value", pa.float64(), "what was measured"),
+            column("threshold", pa.float64(), "the bound it crossed"),
+            column("partner", pa.string(), "of a duplicate: the document kept", nullable=True),
+            column("similarity", pa.float64(), "of a duplicate: exact Jaccard", nullable=True),
+        ]
+    ),
+)
+QUARANTINE = Contract(
+    "quarantine",
+    1,
+    pa.schema(
+        [
+            column("source", pa.string(), "name of the collection"),
+            column("path", pa.string(), "file inside the source"),
+            column("position", pa.int64(), "record number from 0; -1 for the file as a whole"),
+            column("reason", pa.string(), "short name of what is wrong"),
+            column("detail", pa.string(), "found, wanted"),
+            column("sample", pa.string(), "first bytes, escaped"),
+        ]
+    ),
+)
+
+
+def shard_contract(vocab_size: int) -> Contract:
+    """Return the contract of tokenised documents, ids in the smallest type that holds `vocab_size`."""
+    token = pa.uint16() if vocab_size <= 1 << 16 else pa.uint32()
+    fields = [
+        column("id", pa.string(), "the document"),
+        column("source", pa.string(), "its source"),
+        column("lang", pa.string(), "its language"),
+        column("split", pa.string(), "'train' or 'validation', decided by the hash of the id"),
+        column("tokens", pa.list_(pa.field("item", token, nullable=False)), "token ids, no controls"),
+        column("bytes", pa.int64(), "UTF-8 bytes of the text those tokens stand for"),
+    ]
+    return Contract("shard", 1, pa.schema(fields))

@@ -1,0 +1,152 @@
+"""Where a part's rows go: Parquet files per table, counted into the ledger as they are written."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.artifact import MAIN
+from pipeline.ledger import Ledger
+from pipeline.schema import Contract, conform
+
+REJECTS = "rejects"
+QUARANTINE = "quarantine"
+# Arrow bytes after which a file is closed and the next begins: small enough for a laptop to hold
+# several, large enough that a terabyte is thousands of files rather than millions.
+PART_BYTES = 64 << 20
+
+
+@dataclass
+class PartResult:
+    """What one part left behind: files by table, counts, figures and the function's own value."""
+
+    files: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    text_bytes: int = 0
+    value: Any = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form stored beside finished parts."""
+        return {**vars(self), "ledger": self.ledger.to_json()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "PartResult":
+        """Read the form stored beside finished parts."""
+        return cls(**{**value, "ledger": Ledger.from_json(value["ledger"])})
+
+
+class Sink:
+    """Writes one part's tables below `folder`; files appear whole, named after the part's index.
+
+    Rows written to 'main' count as kept, to 'rejects' as dropped under their `rule`, to 'quarantine'
+    under their `reason`; rows read are counted with `saw`. Stages whose unit of account is not a
+    row of these tables (`counts_rows=False`) use `kept` and `dropped`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        index: int,
+        contracts: dict[str, Contract],
+        *,
+        counts_rows: bool = True,
+    ):
+        self._folder = folder
+        self._index = index
+        self._contracts = contracts
+        self._counts_rows = counts_rows
+        self._open: dict[str, _OpenFile] = {}
+        self.result = PartResult()
+
+    def write(self, table_name: str, table: pa.Table) -> None:
+        """Append rows as one row group, checked against the table's contract."""
+        if table.num_rows == 0:
+            return
+        where = f"{self._folder.name}/{table_name} part {self._index}"
+        table = conform(table, self._contracts[table_name], where)
+        current = self._open.get(table_name) or self._start_file(table_name, table.schema)
+        current.writer.write_table(table)
+        current.rows += table.num_rows
+        current.arrow_bytes += table.nbytes
+        self._count(table_name, table)
+        if current.arrow_bytes >= PART_BYTES:
+            self._finish_file(table_name)
+
+    def saw(self, rows: int) -> None:
+        """Count rows read."""
+        self.result.ledger.seen += rows
+
+    def kept(self, rows: int) -> None:
+        """Count rows kept that are not rows of the main table."""
+        self.result.ledger.kept += rows
+
+    def dropped(self, rule: str, rows: int) -> None:
+        """Count rows dropped under `rule` that have no row in the rejects table."""
+        if rows:
+            self.result.ledger.dropped[rule] += rows
+
+    def close(self) -> None:
+        """Finish all files."""
+        for table_name in list(self._open):
+            self._finish_file(table_name)
+
+    def abort(self) -> None:
+        """Remove unfinished files."""
+        for current in self._open.values():
+            current.writer.close()
+            current.temporary.unlink(missing_ok=True)
+        self._open.clear()
+
+    def _count(self, table_name: str, table: pa.Table) -> None:
+        ledger = self.result.ledger
+        if table_name == MAIN and "text" in table.column_names:
+            self.result.text_bytes += pc.sum(pc.binary_length(table["text"])).as_py() or 0
+        if table_name == MAIN and self._counts_rows:
+            ledger.kept += table.num_rows
+        elif table_name == REJECTS:
+            ledger.dropped.update(_tally(table["rule"]))
+        elif table_name == QUARANTINE:
+            ledger.quarantined.update(_tally(table["reason"]))
+
+    def _start_file(self, table_name: str, schema: pa.Schema) -> "_OpenFile":
+        chunk = len(self.result.files.get(table_name, []))
+        name = f"part-{self._index:05d}-{chunk:03d}.parquet"
+        relative = name if table_name == MAIN else f"{table_name}/{name}"
+        path = self._folder / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
+        writer = pq.ParquetWriter(temporary, schema, compression="zstd", compression_level=3)
+        self._open[table_name] = _OpenFile(relative, path, temporary, writer)
+        return self._open[table_name]
+
+    def _finish_file(self, table_name: str) -> None:
+        current = self._open.pop(table_name)
+        current.writer.close()
+        storage.sync(current.temporary)
+        entry = {
+            "path": current.relative,
+            "rows": current.rows,
+            "bytes": current.temporary.stat().st_size,
+            "sha256": storage.sha256_of(current.temporary),
+        }
+        current.temporary.replace(current.path)
+        self.result.files.setdefault(table_name, []).append(entry)
+
+
+@dataclass
+class _OpenFile:
+    relative: str
+    path: Path
+    temporary: Path
+    writer: pq.ParquetWriter
+    rows: int = 0
+    arrow_bytes: int = 0
+
+
+def _tally(names: pa.ChunkedArray) -> dict[str, int]:
+    return {row["values"]: row["counts"] for row in pc.value_counts(names).to_pylist()}

@@ -1,0 +1,299 @@
+"""Run a stage: reuse its artifact or make it, part by part, so that any kill only costs one part.
+
+Work happens in `<artifact>.partial`: each finished part leaves a note in `done/`, and a later run
+of the same fingerprint goes on from there. The manifest is written last, then the folder renamed.
+"""
+
+import fcntl
+import functools
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline import artifact as artifacts
+from pipeline import storage
+from pipeline.artifact import MAIN, MANIFEST, TIMING, Artifact
+from pipeline.engine import Engine
+from pipeline.engine.local import LocalEngine
+from pipeline.errors import ArtifactError, ConfigError
+from pipeline.fingerprint import Fingerprint, Ingredient, fingerprint
+from pipeline.ledger import Ledger
+from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
+from pipeline.schema import REJECT, Contract
+from pipeline.sink import QUARANTINE, REJECTS, PartResult, Sink
+
+Progress = Callable[[str, int, int], None]  # (what, done, total)
+PartFunction = Callable[[Any, Sink], Any]  # (task, sink) -> JSON value, module-level or a partial
+
+WORK = "work"
+DONE = "done"
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named step from parents to one artifact; `module` holds its code, for the fingerprint."""
+
+    name: str
+    contract: Contract
+    run: Callable[["Job"], None]
+    module: str
+    libraries: tuple[str, ...]  # distributions whose version shapes the bytes
+    tables: dict[str, Contract] = field(default_factory=dict)  # beside main, rejects, quarantine
+    counts_rows: bool = True
+
+    def fingerprint(self, config: Any, parents: Sequence[Ingredient]) -> Fingerprint:
+        """Return the identity of what this stage makes of `parents` under `config`."""
+        return fingerprint(
+            self.name, self.contract.label, config, self.module, self.libraries, parents
+        )
+
+
+@dataclass
+class Job:
+    """What a stage's function works with: inputs, a folder to fill, an engine to map over."""
+
+    stage: Stage
+    config: Any
+    parents: Sequence[Any]
+    folder: Path
+    engine: Engine
+    progress: Progress
+    contracts: dict[str, Contract]
+    stats: dict[str, Any] = field(default_factory=dict)
+    output: PartResult = field(default_factory=PartResult)
+    _files: list[str] = field(default_factory=list)
+
+    def map(
+        self,
+        function: PartFunction,
+        tasks: Sequence[Any],
+        *,
+        phase: str | None = None,
+        contracts: dict[str, Contract] | None = None,
+    ) -> list[PartResult]:
+        """Run `function(task, sink)` for every task on the engine; results come in task order.
+
+        Without `phase` the tables written are the artifact's own and are entered into its ledger.
+        With it they are scratch below `scratch(phase)`, gone when the stage ends. Tasks already
+        done by a run that was killed are not run again.
+        """
+        folder = self.folder if phase is None else self.scratch(phase)
+        label = phase or self.stage.name
+        counts_rows = self.stage.counts_rows and phase is None
+        tables = self.contracts | (contracts or {})
+        work = functools.partial(_run_part, function, folder, tables, counts_rows)
+        results: dict[int, PartResult] = {}
+        todo = []
+        for index, task in enumerate(tasks):
+            done = _done_file(folder, index)
+            if done.exists():
+                results[index] = PartResult.from_json(storage.read_json(done))
+            else:
+                todo.append((index, task))
+        self.progress(label, len(results), len(tasks))
+        for _, (index, result) in self.engine.imap(work, todo):
+            results[index] = PartResult.from_json(result)
+            self.progress(label, len(results), len(tasks))
+        ordered = [results[index] for index in range(len(tasks))]
+        if phase is None:
+            for result in ordered:
+                self._enter(result)
+        return ordered
+
+    def scratch(self, phase: str) -> Path:
+        """Folder for intermediate files of `phase`; survives a kill, removed at commit."""
+        path = self.folder / WORK / phase
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def file(self, name: str) -> Path:
+        """Register an extra file of the artifact and return the path to write it to."""
+        if name not in self._files:
+            self._files.append(name)
+        path = storage.inside(self.folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def file_entries(self) -> list[dict[str, Any]]:
+        """Name, size and hash of the extra files."""
+        return [
+            {
+                "path": name,
+                "bytes": (self.folder / name).stat().st_size,
+                "sha256": storage.sha256_of(self.folder / name),
+            }
+            for name in sorted(self._files)
+        ]
+
+    def _enter(self, result: PartResult) -> None:
+        self.output.ledger.add(result.ledger)
+        self.output.text_bytes += result.text_bytes
+        for table, entries in result.files.items():
+            self.output.files.setdefault(table, []).extend(entries)
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """An artifact and how it came about."""
+
+    artifact: Artifact
+    reused: bool
+    reason: str
+    seconds: float
+
+
+def run_stage(
+    stage: Stage,
+    config: Any,
+    parents: Sequence[Any],
+    destination: Path,
+    *,
+    engine: Engine | None = None,
+    progress: Progress = silent,
+) -> StageRun:
+    """Make the stage's artifact at `destination`, or reuse the one that is there.
+
+    `destination` must be the fingerprint's own folder (see `store_path`) or any folder that does not
+    exist yet. Raises ArtifactError if it holds an artifact of other inputs, LedgerError if a row
+    went missing. An artifact found damaged is moved aside and made again.
+    """
+    started = time.monotonic()
+    identity = stage.fingerprint(config, parents)
+    with _lock(destination):
+        reason = "made: nothing at this fingerprint yet"
+        if artifacts.exists(destination):
+            try:
+                found = artifacts.load(destination)
+            except ArtifactError as error:
+                reason = f"made again: {error}"
+                _set_aside(destination)
+            else:
+                _refuse_other(found, identity)
+                return StageRun(found, True, "reused: same fingerprint", time.monotonic() - started)
+        elif destination.exists() and any(destination.iterdir()):
+            raise ConfigError(
+                f"{destination}: holds files that are not a textmill artifact; "
+                f"choose a folder that is empty or does not exist"
+            )
+        partial = _partial(destination, identity)
+        if (partial / DONE).exists():
+            reason = "made: went on from parts finished by an interrupted run"
+        if not (partial / MANIFEST).exists():
+            _make(stage, config, parents, identity, partial, engine or LocalEngine(), progress)
+        _commit(partial, destination, time.monotonic() - started)
+    return StageRun(artifacts.load(destination), False, reason, time.monotonic() - started)
+
+
+def store_path(store: Path, stage: str, digest: str) -> Path:
+    """Folder of the artifact with this fingerprint inside a store."""
+    return storage.inside(store, "artifacts", stage, digest[:16])
+
+
+def _make(
+    stage: Stage,
+    config: Any,
+    parents: Sequence[Any],
+    identity: Fingerprint,
+    partial: Path,
+    engine: Engine,
+    progress: Progress,
+) -> None:
+    partial.mkdir(parents=True, exist_ok=True)
+    contracts = {
+        MAIN: stage.contract,
+        REJECTS: REJECT,
+        QUARANTINE: QUARANTINE_CONTRACT,
+        **stage.tables,
+    }
+    job = Job(stage, config, parents, partial, engine, progress, contracts)
+    stage.run(job)
+    job.output.ledger.check(f"stage {stage.name}")
+    storage.write_json(
+        partial / MANIFEST,
+        {
+            "format": artifacts.FORMAT,
+            "stage": stage.name,
+            "contract": stage.contract.label,
+            "fingerprint": identity.digest,
+            "inputs": identity.inputs,
+            "tables": job.output.files,
+            "files": job.file_entries(),
+            "ledger": job.output.ledger.to_json(),
+            "text_bytes": job.output.text_bytes,
+            "stats": job.stats,
+        },
+    )
+
+
+def _commit(partial: Path, destination: Path, seconds: float) -> None:
+    for leftover in (WORK, DONE):
+        shutil.rmtree(partial / leftover, ignore_errors=True)
+    storage.write_json(
+        partial / TIMING, {"seconds": round(seconds, 3), "machine": platform.machine()}
+    )
+    if destination.exists():
+        destination.rmdir()  # empty: checked when the stage began
+    partial.rename(destination)
+    storage.sync(destination.parent)
+
+
+def _run_part(
+    function: PartFunction,
+    folder: Path,
+    contracts: dict[str, Contract],
+    counts_rows: bool,
+    indexed: tuple[int, Any],
+) -> tuple[int, dict[str, Any]]:
+    index, task = indexed
+    sink = Sink(folder, index, contracts, counts_rows=counts_rows)
+    try:
+        sink.result.value = function(task, sink)
+        sink.close()
+    except BaseException:
+        sink.abort()
+        raise
+    result = sink.result.to_json()
+    storage.write_json(_done_file(folder, index), result)
+    return index, result
+
+
+def _done_file(folder: Path, index: int) -> Path:
+    return folder / DONE / f"{index:05d}.json"
+
+
+def _partial(destination: Path, identity: Fingerprint) -> Path:
+    return destination.with_name(f".{destination.name}.{identity.digest[:16]}.partial")
+
+
+@contextmanager
+def _lock(destination: Path) -> Iterator[None]:
+    """Let one process at a time make an artifact; the kernel frees the lock of a killed one."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    path = destination.with_name(f".{destination.name}.lock")
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _refuse_other(found: Artifact, identity: Fingerprint) -> None:
+    if found.fingerprint != identity.digest:
+        raise ConfigError(
+            f"{found.path}: holds an artifact of other inputs or settings "
+            f"({found.fingerprint[:16]}, wanted {identity.digest[:16]}); artifacts are never "
+            f"overwritten: remove that folder or choose another --out"
+        )
+
+
+def _set_aside(destination: Path) -> None:
+    aside = destination.with_name(f"{destination.name}.damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    destination.rename(aside)
