@@ -106,20 +106,20 @@ def exists(path: Path) -> bool:
 def load(path: Path, *, contract: str | None = None, checksums: bool = False) -> Artifact:
     """Open an artifact, checking that every listed file is there with its size.
 
-    `contract` is a contract's name ('clean') that the artifact must have; `checksums` also reads and
-    hashes every file. Raises ArtifactError naming the file, what was found and what was wanted.
+    `contract` is a contract's name ('clean') that the artifact must have; `checksums` also hashes
+    every file. Raises ArtifactError naming the file, what was found and what was wanted.
     """
     if not exists(path):
         found = "nothing is there" if not path.exists() else "no manifest.json in it"
         raise ArtifactError(
-            f"{path}: not a textmill artifact ({found}); give the folder that a stage wrote with --out"
+            f"{path}: not a textmill artifact ({found}); give a folder that a stage wrote"
         )
     try:
         manifest = storage.read_json(path / MANIFEST)
         found_format = manifest["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
-            f"{path / MANIFEST}: cannot be read ({error}); remove the folder and run its stage again"
+            f"{path / MANIFEST}: cannot be read ({error}); remove the folder, run its stage again"
         ) from error
     if found_format != FORMAT:
         raise ArtifactError(f"{path}: manifest format {found_format}, this textmill reads {FORMAT}")
@@ -135,7 +135,7 @@ def load(path: Path, *, contract: str | None = None, checksums: bool = False) ->
 
 
 def check_files(artifact: Artifact, *, checksums: bool) -> None:
-    """Raise ArtifactError for the first listed file that is missing, resized or (hashed) altered."""
+    """Raise ArtifactError for the first listed file that is missing, resized or altered."""
     again = "remove the folder and run its stage again"
     for entry in artifact.entries():
         file = storage.inside(artifact.path, entry["path"])
@@ -143,6 +143,10 @@ def check_files(artifact: Artifact, *, checksums: bool) -> None:
             raise ArtifactError(f"{file}: missing, but listed in the manifest; {again}")
         size = file.stat().st_size
         if size != entry["bytes"]:
-            raise ArtifactError(f"{file}: {size} bytes, the manifest says {entry['bytes']}; {again}")
+            raise ArtifactError(
+                f"{file}: {size} bytes, the manifest says {entry['bytes']}; {again}"
+            )
         if checksums and storage.sha256_of(file) != entry["sha256"]:
-            raise ArtifactError(f"{file}: content differs from its SHA-256 in the manifest; {again}")
+            raise ArtifactError(
+                f"{file}: content differs from its SHA-256 in the manifest; {again}"
+            )

@@ -1,15 +1,15 @@
 """Every error textmill raises on purpose.
 
-    TextmillError            something a user can act on; the message says what, where, found, wanted, next
-    ├── ConfigError          a recipe, a flag or an argument is wrong            (exit code 2)
-    ├── SourceError          the input holds nothing that can be read
-    ├── ContractError        a table does not have the columns its contract promises
-    ├── LedgerError          rows in are not rows kept + dropped + quarantined
-    ├── ArtifactError        a folder is not an artifact, or is damaged
-    ├── GateError            a critical expectation failed; nothing downstream may start
-    ├── TrainingError        training cannot go on (diverged, no data, wrong checkpoint)
-    ├── Interrupted          asked to stop; a checkpoint was written and the same command resumes
-    └── ServiceError         a server that textmill starts or talks to did not answer
+TextmillError            something a user can act on: what, where, found, wanted, next step
+├── ConfigError          a recipe, a flag or an argument is wrong            (exit code 2)
+├── SourceError          the input holds nothing that can be read
+├── ContractError        a table does not have the columns its contract promises
+├── LedgerError          rows in are not rows kept + dropped + quarantined
+├── ArtifactError        a folder is not an artifact, or is damaged
+├── GateError            a critical expectation failed; nothing downstream may start
+├── TrainingError        training cannot go on (diverged, no data, wrong checkpoint)
+├── Interrupted          asked to stop; a checkpoint was written and the same command resumes
+└── ServiceError         a server that textmill starts or talks to did not answer
 """
 
 

@@ -139,9 +139,7 @@ def _project_imports(tree: ast.Module) -> list[str]:
             # `from pipeline import tokenizer` imports a module, `from x import y` may not.
             names += [f"{node.module}.{alias.name}" for alias in node.names]
     return [
-        name
-        for name in sorted(set(names))
-        if name.split(".")[0] in PACKAGES and _is_module(name)
+        name for name in sorted(set(names)) if name.split(".")[0] in PACKAGES and _is_module(name)
     ]
 
 

@@ -28,7 +28,7 @@ class Ledger:
         out = self.kept + self.dropped.total() + self.quarantined.total()
         if out != self.seen:
             raise LedgerError(
-                f"{where}: {self.seen} rows in, but {self.kept} kept + {self.dropped.total()} dropped "
+                f"{where}: {self.seen} rows in, {self.kept} kept + {self.dropped.total()} dropped "
                 f"+ {self.quarantined.total()} quarantined = {out}; this is a bug, please report it"
             )
 

@@ -174,14 +174,16 @@ QUARANTINE = Contract(
 
 
 def shard_contract(vocab_size: int) -> Contract:
-    """Return the contract of tokenised documents, ids in the smallest type that holds `vocab_size`."""
+    """Return the contract of tokenised documents, ids in the smallest type for `vocab_size`."""
     token = pa.uint16() if vocab_size <= 1 << 16 else pa.uint32()
     fields = [
         column("id", pa.string(), "the document"),
         column("source", pa.string(), "its source"),
         column("lang", pa.string(), "its language"),
         column("split", pa.string(), "'train' or 'validation', decided by the hash of the id"),
-        column("tokens", pa.list_(pa.field("item", token, nullable=False)), "token ids, no controls"),
+        column(
+            "tokens", pa.list_(pa.field("item", token, nullable=False)), "token ids, no controls"
+        ),
         column("bytes", pa.int64(), "UTF-8 bytes of the text those tokens stand for"),
     ]
     return Contract("shard", 1, pa.schema(fields))

@@ -43,9 +43,9 @@ class PartResult:
 class Sink:
     """Writes one part's tables below `folder`; files appear whole, named after the part's index.
 
-    Rows written to 'main' count as kept, to 'rejects' as dropped under their `rule`, to 'quarantine'
-    under their `reason`; rows read are counted with `saw`. Stages whose unit of account is not a
-    row of these tables (`counts_rows=False`) use `kept` and `dropped`.
+    Rows written to 'main' count as kept, to 'rejects' as dropped under their `rule`, those in
+    'quarantine' under their `reason`; rows read are counted with `saw`. Stages whose unit of
+    account is not a row of these tables (`counts_rows=False`) use `kept` and `dropped`.
     """
 
     def __init__(

@@ -22,7 +22,6 @@ from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.fingerprint import Fingerprint, Ingredient, fingerprint
-from pipeline.ledger import Ledger
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import REJECT, Contract
 from pipeline.sink import QUARANTINE, REJECTS, PartResult, Sink
@@ -162,8 +161,8 @@ def run_stage(
 ) -> StageRun:
     """Make the stage's artifact at `destination`, or reuse the one that is there.
 
-    `destination` must be the fingerprint's own folder (see `store_path`) or any folder that does not
-    exist yet. Raises ArtifactError if it holds an artifact of other inputs, LedgerError if a row
+    `destination` is the fingerprint's own folder (see `store_path`) or a folder that does not exist
+    yet. Raises ArtifactError if it holds an artifact of other inputs, LedgerError if a row
     went missing. An artifact found damaged is moved aside and made again.
     """
     started = time.monotonic()

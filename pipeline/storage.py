@@ -19,13 +19,15 @@ def inside(root: Path, *names: str) -> Path:
     """Join `names` below `root`; raise ConfigError if the result would leave it."""
     path = root.joinpath(*names).resolve()
     if not path.is_relative_to(root.resolve()):
-        raise ConfigError(f"{'/'.join(names)!r} leaves the folder {root}; use a plain name inside it")
+        raise ConfigError(
+            f"{'/'.join(names)!r} leaves the folder {root}; use a plain name inside it"
+        )
     return path
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that becomes `path`, complete and on disk, when the block ends well."""
+    """Yield a temporary path that becomes `path`, complete and on disk, if the block ends well."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests; imports neither Prefect nor torch, so that unit tests start fast."""
+"""Fixtures shared by all tests; no Prefect or torch in here, so that unit tests start fast."""
 
 from pathlib import Path
 

@@ -1,0 +1,162 @@
+"""The one command. Each subcommand imports what it needs when it runs.
+
+Exit codes: 0 done, 1 the work failed (a gate, bad data), 2 the command was misused.
+Progress goes to stderr; with --json one JSON object goes to stdout at the end.
+"""
+
+import argparse
+import importlib
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.errors import ConfigError, Interrupted, TextmillError
+
+EXIT_FAILED = 1
+EXIT_MISUSED = 2
+EXIT_INTERRUPTED = 130
+
+EXAMPLES = """\
+examples:
+  textmill run quickstart                    the whole chain on the quickstart corpus
+  textmill run small --source my-texts/      the same on a folder of yours
+  textmill explain quickstart                what would be made again, and why
+  textmill clean my-texts/ --out cleaned     one stage on its own files
+  textmill generate models:/quickstart@champion "人工智能"
+  textmill up                                Prefect, MLflow and a worker on this machine
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; the console script exits with it."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.WARNING,
+        format="%(asctime)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        command = importlib.import_module(options.module)
+        result = getattr(command, options.function)(options)
+    except ConfigError as error:
+        return _fail(error, EXIT_MISUSED)
+    except Interrupted as error:
+        return _fail(error, EXIT_INTERRUPTED)
+    except TextmillError as error:
+        return _fail(error, EXIT_FAILED)
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    if options.json and result is not None:
+        print(json.dumps(result, ensure_ascii=False, sort_keys=True))
+    return 0
+
+
+def _fail(error: TextmillError, code: int) -> int:
+    print(f"textmill: {error}", file=sys.stderr)
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every subcommand; a test freezes its help."""
+    parser = argparse.ArgumentParser(
+        prog="textmill",
+        description="From raw text to a registered, served language model.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    common.add_argument("--workers", type=int, metavar="N", help="processes (default: all CPUs)")
+    common.add_argument("--store", metavar="DIR", help="where artifacts live (default: ./store)")
+    common.add_argument("--verbose", action="store_true", help="log what happens to stderr")
+    recipe = argparse.ArgumentParser(add_help=False)
+    _add_set(recipe)
+    recipe.add_argument(
+        "--source", action="append", default=[], metavar="PATH",
+        help="read this file, folder or glob instead of the recipe's sources (repeatable)",
+    )  # fmt: skip
+    for name, module, function, helptext, arguments in COMMANDS:
+        parents = [common, recipe] if name in ("run", "explain") else [common]
+        command = commands.add_parser(name, help=helptext, description=helptext, parents=parents)
+        command.set_defaults(module=module, function=function, command=name)
+        for flags, keywords in arguments:
+            command.add_argument(*flags, **keywords)
+        if name in STAGE_COMMANDS:
+            _add_set(command)
+    return parser
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+        help="change one setting, as in --set train.steps=100 (repeatable)",
+    )  # fmt: skip
+
+
+def _argument(*flags: str, **keywords: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    return flags, keywords
+
+
+_OUT = _argument("--out", required=True, metavar="DIR", help="folder of the artifact to write")
+_IN = _argument(
+    "input", nargs="+", metavar="IN", help="an artifact folder, or files and folders of raw text"
+)
+_MODEL = _argument("model", metavar="MODEL", help="a model folder, or models:/name@alias")
+_SAMPLING = (
+    _argument("--max-tokens", type=int, default=64, metavar="N", help="tokens to add (64)"),
+    _argument("--temperature", type=float, default=0.8, help="0 takes the likeliest (0.8)"),
+    _argument("--top-k", type=int, default=None, help="sample among the K likeliest"),
+    _argument("--top-p", type=float, default=None, help="sample within this probability"),
+    _argument("--seed", type=int, default=0, help="same seed, same text (0)"),
+)
+_SERVER = (
+    _argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)"),
+    _argument("--port", type=int, default=8000, help="port to listen on (8000)"),
+    _argument("--name", default=None, help="the model's name in the API"),
+)
+_PORTS = (
+    _argument("--prefect-port", type=int, default=4200, help="Prefect's port (4200)"),
+    _argument("--mlflow-port", type=int, default=5000, help="MLflow's port (5000)"),
+    _argument("--no-deploy", action="store_true", help="start the servers, register no flows"),
+)
+_RECIPE = _argument("recipe", metavar="RECIPE", help="a recipe's name or a .toml file")
+
+STAGE_COMMANDS = ("ingest", "clean", "dedup", "tokenizer", "shard", "train")
+# name, module, function, help, arguments
+COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
+    ("run", "flows.commands", "run", "Run the whole chain of a recipe.",
+     (_RECIPE, _argument("--dry-run", action="store_true", help="print the resolved recipe"))),
+    ("explain", "flows.commands", "explain", "Say what a run would make again, and why.",
+     (_RECIPE,)),
+    ("up", "flows.up", "up", "Start Prefect, MLflow and a worker here; Ctrl-C ends them.", _PORTS),
+    ("rules", "flows.commands", "rules", "List the cleaning rules with their thresholds.", ()),
+    ("ingest", "flows.stage_commands", "ingest", "Read files into documents with ids.",
+     (_IN, _OUT)),
+    ("clean", "flows.stage_commands", "clean", "Repair and filter documents.",
+     (_IN, _OUT, _argument("--profile", help="set of thresholds; see `textmill rules`"))),
+    ("dedup", "flows.stage_commands", "dedup", "Remove exact and near copies.",
+     (_IN, _OUT, _argument("--threshold", type=float, help="Jaccard similarity of a copy (0.8)"))),
+    ("tokenizer", "flows.stage_commands", "tokenizer", "Train a SentencePiece tokenizer.",
+     (_IN, _OUT, _argument("--vocab-size", type=int, metavar="N", help="number of pieces"),
+      _argument("--type", choices=("bpe", "unigram"), help="algorithm (bpe)"))),
+    ("shard", "flows.stage_commands", "shard", "Turn documents into tokens, split in two.",
+     (_IN, _OUT, _argument("--tokenizer", required=True, metavar="DIR", help="its artifact"))),
+    ("train", "flows.stage_commands", "train", "Train a model on shards.",
+     (_argument("input", nargs=1, metavar="SHARDS", help="the artifact of `shard`"), _OUT,
+      _argument("--recipe", metavar="FILE", help="take [train] from this recipe"))),
+    ("evaluate", "flows.model_commands", "evaluate", "Score a model on held-out documents.",
+     (_MODEL, _argument("shards", metavar="SHARDS", help="the artifact of `shard`"))),
+    ("generate", "flows.model_commands", "generate", "Continue a prompt.",
+     (_MODEL, _argument("prompt", metavar="PROMPT", help="the text to continue"), *_SAMPLING)),
+    ("serve", "flows.model_commands", "serve", "Serve a model over HTTP, as OpenAI's API does.",
+     (_MODEL, *_SERVER)),
+)  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

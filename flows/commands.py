@@ -1,0 +1,114 @@
+"""The commands about whole runs: run, explain, rules."""
+
+from argparse import Namespace
+from typing import Any
+
+from rich.table import Table
+
+from flows import config, steps
+from flows.chain import plan
+from flows.runs import explain as explain_plan
+from flows.runs import last_run
+from flows.settings import Settings, read_settings
+from flows.terminal import progress_bars, stdout
+
+
+def run(options: Namespace) -> dict[str, Any] | None:
+    """Run a recipe's whole chain and print what came of it."""
+    recipe = config.load(options.recipe, options.overrides, options.source)
+    if options.dry_run:
+        print(config.dump(recipe), end="")
+        return None
+    settings = read_settings(options.store, options.workers)
+    from flows.server import run_on_server, running_server
+
+    server = running_server(settings)
+    if server is not None:
+        outcome = run_on_server(recipe, settings, server)
+    else:
+        from flows.local import run_chain
+
+        with progress_bars() as (progress, narrate):
+            outcome = run_chain(recipe, settings, progress, narrate)
+    samples = continuations(outcome)
+    if options.json:
+        return _result(outcome, samples)
+    _print(outcome, samples, options.recipe)
+    return None
+
+
+def continuations(outcome: steps.Outcome) -> list[tuple[str, str]]:
+    """Let the model continue the recipe's prompts."""
+    from model.generate import SamplingConfig
+    from model.text import complete, load_model
+
+    wanted = outcome.recipe.register
+    loaded = load_model(outcome.artifacts["train"].path)
+    sampling = SamplingConfig(max_new_tokens=wanted.sample_tokens, temperature=0.7, seed=1)
+    return [(prompt, complete(loaded, prompt, sampling).text) for prompt in wanted.prompts]
+
+
+def _print(outcome: steps.Outcome, samples: list[tuple[str, str]], recipe: str) -> None:
+    from flows.summary import print_summary
+
+    console = stdout()
+    if outcome.reused:
+        console.print("Nothing to do: every stage, gate and the registration were reused.\n")
+    print_summary(console, outcome, samples)
+    name = outcome.recipe.register.model
+    console.print("\n[bold]Look further[/bold]")
+    console.print("  textmill up                                   Prefect and MLflow in a browser")
+    console.print(f'  textmill generate models:/{name}@champion "…"   continue a prompt of yours')
+    console.print(f"  textmill serve models:/{name}@champion          an OpenAI-compatible API")
+    console.print(f"\nAll gate verdicts on one page: {outcome.page}", soft_wrap=True)
+
+
+def _result(outcome: steps.Outcome, samples: list[tuple[str, str]]) -> dict[str, Any]:
+    from flows.summary import figures, funnel
+
+    registration = outcome.registration
+    return {
+        "recipe": outcome.recipe.name,
+        "reused": outcome.reused,
+        "artifacts": {name: str(a.path) for name, a in outcome.artifacts.items()},
+        "funnel": funnel(outcome.runs),
+        "gates": {name: verdict.passed for name, verdict in outcome.verdicts.items()},
+        "figures": figures(outcome.artifacts),
+        "model": {
+            "name": registration.name,
+            "version": str(registration.version),
+            "aliases": list(registration.aliases),
+        },
+        "samples": [{"prompt": p, "text": t} for p, t in samples],
+        "page": str(outcome.page),
+    }
+
+
+def explain(options: Namespace) -> dict[str, Any] | None:
+    """Say for every stage whether it would be reused or made again, and why."""
+    recipe = config.load(options.recipe, options.overrides, options.source)
+    settings: Settings = read_settings(options.store, options.workers)
+    sources = steps.open_sources(recipe, settings)
+    planned = plan(recipe, sources, settings.store)
+    rows = explain_plan(planned, last_run(settings.runs, recipe.name))
+    if options.json:
+        return {"recipe": recipe.name, "stages": rows}
+    table = Table("stage", "decision", "because", header_style="dim", box=None)
+    for row in rows:
+        table.add_row(row["stage"], row["decision"], row["because"])
+    stdout().print(table)
+    return None
+
+
+def rules(options: Namespace) -> dict[str, Any] | None:
+    """Print every cleaning rule with what it measures and its thresholds."""
+    from pipeline.filters import describe_rules
+
+    rows = describe_rules()
+    if options.json:
+        return {"rules": rows}
+    table = Table(*rows[0], header_style="dim", box=None)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    stdout().print(table)
+    return None

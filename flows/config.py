@@ -1,0 +1,241 @@
+"""A run's recipe: the stage configs composed, read from TOML differences, checked strictly.
+
+The same type is the parameter of the Prefect flows, so a file, `--set`, the Prefect form and
+`prefect deployment run --param` share one schema.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import pydantic
+
+from expectations.suites import suite
+from model.evaluate import EvaluateConfig
+from model.train import TrainConfig
+from pipeline.clean import CleanConfig
+from pipeline.dedup import DedupConfig
+from pipeline.errors import ConfigError
+from pipeline.ingest import IngestConfig
+from pipeline.shard import ShardConfig
+from pipeline.sources import Source
+from pipeline.tokenizer_training import TokenizerConfig
+
+
+@dataclass(frozen=True)
+class RegisterConfig:
+    """What the registered model is called and what it is shown doing."""
+
+    model: str = "textmill"
+    prompts: tuple[str, ...] = ("人工智能", "The model")
+    sample_tokens: int = 48
+
+    def __post_init__(self) -> None:
+        if not self.model or set(self.model) & set('/:"@'):
+            raise ConfigError(
+                f"register.model: {self.model!r} cannot name a model; use letters, digits, - and _"
+            )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a run computes; where it runs is in `flows.settings`."""
+
+    name: str = "textmill"
+    description: str = ""
+    sources: tuple[Source, ...] = ()
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    clean: CleanConfig = field(default_factory=CleanConfig)
+    dedup: DedupConfig = field(default_factory=DedupConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    shard: ShardConfig = field(default_factory=ShardConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    register: RegisterConfig = field(default_factory=RegisterConfig)
+    gates: dict[str, dict[str, float | str | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.name.replace("-", "").replace("_", "").isalnum():
+            raise ConfigError(f"name: {self.name!r}; use letters, digits, - and _")
+        for metric in self.gates:
+            suite(metric.split(".")[0], self.gates)  # refuses unknown names with the nearest one
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with textmill."""
+    files = resources.files("flows.recipes").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def load(name_or_path: str, overrides: Sequence[str] = (), sources: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by name or from a file and apply `key.path=value` overrides.
+
+    `sources` replaces the recipe's sources by these paths. Relative paths in a file are taken from
+    the file's folder, relative paths given here from the current folder. Raises ConfigError.
+    """
+    table, base = _read(name_or_path)
+    recipe = override(build(table, where=name_or_path), overrides)
+    if sources:
+        given = tuple(Source(path=_absolute(path, Path.cwd())) for path in sources)
+        return replace(recipe, sources=given)
+    placed = tuple(replace(s, path=_absolute(s.path, base)) for s in recipe.sources)
+    return replace(recipe, sources=placed)
+
+
+def _read(name_or_path: str) -> tuple[dict[str, Any], Path]:
+    path = Path(name_or_path)
+    if name_or_path in recipe_names():
+        text = resources.files("flows.recipes").joinpath(f"{name_or_path}.toml").read_text("utf-8")
+        path = Path(f"{name_or_path}.toml")
+    elif path.is_file():
+        text = path.read_text(encoding="utf-8")
+    else:
+        near = difflib.get_close_matches(name_or_path, recipe_names(), 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(
+            f"recipe {name_or_path!r}: no such file or recipe; {hint}"
+            f"recipes that come along: {', '.join(recipe_names())}"
+        )
+    try:
+        return tomllib.loads(text), path.resolve().parent
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"recipe {name_or_path!r}: not valid TOML: {error}") from error
+
+
+def _absolute(path: str, base: Path) -> str:
+    scheme = path.endswith(":")  # 'quickstart:' and 'builtin:' are not places on this disk
+    return path if scheme else str(base / Path(path).expanduser())
+
+
+def build(table: dict[str, Any], where: str = "recipe") -> Recipe:
+    """Make a Recipe of a table of differences; refuse unknown keys and wrong types by name."""
+    refuse_unknown(Recipe, table, where)
+    try:
+        return pydantic.TypeAdapter(Recipe).validate_python(table)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"{where}: {place}: {first['msg']}, found {first['input']!r}; "
+            f"see `textmill run RECIPE --dry-run` for every key with its value"
+        ) from error
+
+
+def refuse_unknown(kind: Any, table: Any, where: str) -> None:
+    """Raise ConfigError for the first key of `table` that dataclass `kind` does not have."""
+    hints = get_type_hints(kind)
+    for key, value in table.items():
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, 1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ConfigError(f"{where}: unknown key {key!r}; {hint}known: {', '.join(hints)}")
+        nested = hints[key]
+        if get_origin(nested) is tuple and isinstance(value, list | tuple):
+            item = get_args(nested)[0]
+            for index, entry in enumerate(value):
+                if is_dataclass(item) and isinstance(entry, dict):
+                    refuse_unknown(item, entry, f"{where}: {key}[{index}]")
+        elif is_dataclass(nested) and isinstance(value, dict):
+            refuse_unknown(nested, value, f"{where}: {key}")
+
+
+def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
+    """Return `recipe` with `key.path=value` applied; a value is TOML, or else plain text."""
+    if not assignments:
+        return recipe
+    table = asdict(recipe)
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment!r}: wanted key.path=value, as in train.steps=100")
+        _put(table, key.strip(), _value(text.strip()), assignment)
+    return build(table, where="--set")
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return None if text == "none" else text
+
+
+def _put(table: dict[str, Any], key: str, value: Any, assignment: str) -> None:
+    first, _, rest = key.partition(".")
+    if first == "gates" and rest:  # metric names hold dots: gates.dedup.duplicate_share.at_most
+        metric, _, bound = rest.rpartition(".")
+        table["gates"].setdefault(metric, {})[bound] = value
+        return
+    place = table
+    names = key.split(".")
+    for depth, name in enumerate(names):
+        if not isinstance(place, dict) or name not in place:
+            known = list(place) if isinstance(place, dict) else []
+            near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
+            hint = f"did you mean {'.'.join([*names[:depth], near[0]])!r}? " if near else ""
+            raise ConfigError(
+                f"--set {assignment!r}: unknown key {key!r}; {hint}known here: {', '.join(known)}"
+            )
+        if depth == len(names) - 1:
+            place[name] = value
+        else:
+            place = place[name]
+
+
+def dump(recipe: Recipe) -> str:
+    """Return the resolved recipe as TOML; keys that are off (none) are comments."""
+    lines = _toml_lines(asdict(recipe), "")
+    return "\n".join(lines).strip() + "\n"
+
+
+def _toml_lines(table: dict[str, Any], prefix: str) -> list[str]:
+    plain = {k: v for k, v in table.items() if not isinstance(v, dict)}
+    lines = [_toml_line(key, value) for key, value in plain.items()]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            path = f"{prefix}{_toml_key(key)}"
+            lines += ["", f"[{path}]", *_toml_lines(value, f"{path}.")]
+    return lines
+
+
+def _toml_line(key: str, value: Any) -> str:
+    return f"# {key} is off" if value is None else f"{_toml_key(key)} = {_toml_value(value)}"
+
+
+def _toml_key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() else _toml_value(key)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    if isinstance(value, dict):
+        pairs = (f"{_toml_key(k)} = {_toml_value(v)}" for k, v in value.items() if v is not None)
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'"{escaped}"'
+    return repr(value)
+
+
+def sections(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as a flat dict of dotted keys, as logged to the tracking server."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict) and value:
+            for key, item in value.items():
+                walk(f"{prefix}.{key}" if prefix else key, item)
+        else:
+            flat[prefix] = value
+
+    walk("", asdict(recipe))
+    return flat
+
+
+SECTIONS = tuple(f.name for f in fields(Recipe))

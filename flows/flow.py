@@ -1,0 +1,69 @@
+"""The Prefect flows: `corpus`, `training`, and `textmill`, which is both and what schedules run.
+
+Their parameter is the recipe's own type. `overrides` are the same `key.path=value` as `--set`, for
+`prefect deployment run textmill/quickstart --param 'overrides=["train.steps=50"]'`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prefect import flow
+from prefect.utilities.annotations import quote
+
+from flows import steps
+from flows.chain import CORPUS, SOURCES, TRAINING, Link, plan, walk
+from flows.config import Recipe, override
+from flows.settings import read_settings
+from flows.tasks import register, run_link
+from pipeline import artifact as artifacts
+
+
+@flow(name="corpus", flow_run_name="corpus-{recipe.name}", validate_parameters=True)
+def corpus(recipe: Recipe = Recipe(), overrides: list[str] = []) -> dict[str, str]:  # noqa: B006, B008
+    """Text to tokens: ingest, clean, deduplicate, train the tokenizer, shard; gates in between."""
+    outcome = steps.Outcome(override(recipe, overrides), read_settings())
+    made = _run(CORPUS, {}, outcome)
+    return {name: str(artifact.path) for name, artifact in made.items() if name != SOURCES}
+
+
+@flow(name="training", flow_run_name="training-{recipe.name}", validate_parameters=True)
+def training(recipe: Recipe = Recipe(), overrides: list[str] = []) -> str:  # noqa: B006, B008
+    """Tokens to a registered model: train, evaluate, register; needs what `corpus` made."""
+    outcome = steps.Outcome(override(recipe, overrides), read_settings())
+    _run(TRAINING, _corpus_artifacts(outcome), outcome)
+    return register(quote(outcome))
+
+
+@flow(name="textmill", flow_run_name="textmill-{recipe.name}", validate_parameters=True)
+def textmill(recipe: Recipe = Recipe(), overrides: list[str] = []) -> str:  # noqa: B006, B008
+    """Raw text to a registered model: the flows `corpus` and `training`, one after the other."""
+    resolved = override(recipe, overrides)
+    corpus(resolved)
+    return training(resolved)
+
+
+def _run(links: Sequence[Link], given: Mapping[str, Any], outcome: steps.Outcome) -> dict[str, Any]:
+    sources = steps.open_sources(outcome.recipe, outcome.settings)
+    try:
+        return walk(
+            links,
+            {SOURCES: sources, **given},
+            lambda link, parents: run_link(link, parents, outcome),
+        )
+    finally:
+        if outcome.verdicts:
+            steps.write_page(outcome)
+            steps.finish(outcome, sources)
+
+
+def _corpus_artifacts(outcome: steps.Outcome) -> dict[str, Any]:
+    """Open the corpus artifacts of this recipe that are in the store, verdicts included."""
+    sources = steps.open_sources(outcome.recipe, outcome.settings)
+    made = {}
+    for step in plan(outcome.recipe, sources, outcome.settings.store):
+        if step.link in CORPUS and step.exists:
+            artifact = artifacts.load(step.path)
+            made[step.stage] = artifact
+            outcome.runs[step.stage] = steps.reused(artifact)
+            outcome.verdicts[step.stage] = steps.judge(artifact, outcome.recipe)
+    return made

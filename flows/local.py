@@ -1,0 +1,57 @@
+"""The whole chain in this process, without a server: what `textmill run` does by default."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from expectations import gate
+from flows import steps
+from flows.chain import CHAIN, SOURCES, Link, walk
+from flows.config import Recipe
+from flows.settings import Settings
+from pipeline.artifact import Artifact
+from pipeline.stage import Progress
+
+Narrator = Callable[[str], None]
+
+
+def run_chain(
+    recipe: Recipe, settings: Settings, progress: Progress, narrate: Narrator
+) -> steps.Outcome:
+    """Run every stage and its gate, then register; return everything the run made.
+
+    Raises GateError at the first critical failure, after writing verdict, page and record.
+    """
+    outcome = steps.Outcome(recipe, settings)
+    sources = steps.open_sources(recipe, settings)
+
+    def step(link: Link, parents: Sequence[Any]) -> Artifact:
+        run = steps.make(link, recipe, parents, settings, progress)
+        outcome.runs[link.name] = run
+        verdict = steps.judge(run.artifact, recipe)
+        outcome.verdicts[link.name] = verdict
+        narrate(stage_line(link, outcome))
+        gate.enforce(verdict)
+        return run.artifact
+
+    try:
+        walk(CHAIN, {SOURCES: sources}, step)
+        steps.write_page(outcome)
+        steps.register(outcome)
+    finally:
+        if outcome.verdicts:
+            steps.write_page(outcome)
+            steps.finish(outcome, sources)
+    return outcome
+
+
+def stage_line(link: Link, outcome: steps.Outcome) -> str:
+    """Return one line on what a stage did and what its gate said."""
+    run, verdict = outcome.runs[link.name], outcome.verdicts[link.name]
+    ledger = run.artifact.ledger
+    gone = ledger.dropped.total() + ledger.quarantined.total()
+    rows = f"{ledger.kept:,} of {ledger.seen:,} kept" if gone else f"{ledger.kept:,} kept"
+    warned = len(verdict.failures) - len(verdict.critical_failures)
+    said = "FAILED" if verdict.critical_failures else "passed"
+    said += f", {warned} warning{'s' * (warned != 1)}" if warned else ""
+    took = "reused" if run.reused else f"{run.seconds:.1f} s"
+    return f"{link.name:<10} {link.done}: {rows}; {took}; gate {said}"

@@ -1,0 +1,110 @@
+"""The record of runs: which artifacts a recipe led to, for `explain` and for the summary."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from flows.chain import Planned
+from flows.config import Recipe
+from pipeline import storage
+from pipeline.fingerprint import plain
+
+
+def record_run(
+    runs: Path, recipe: Recipe, planned: list[Planned], registration: dict[str, Any] | None
+) -> Path:
+    """Write the next record of this recipe, unless it equals the last one; return its path."""
+    record = {
+        "recipe": plain(asdict(recipe)),
+        "stages": {
+            step.stage: {"fingerprint": step.fingerprint, "inputs": step.identity.inputs}
+            for step in planned
+            if step.exists
+        },
+        "registration": registration,
+    }
+    records = _records(runs, recipe.name)
+    if records and storage.read_json(records[-1]) == record:
+        return records[-1]
+    number = int(records[-1].stem) + 1 if records else 1
+    path = storage.inside(runs, recipe.name, f"{number:04d}.json")
+    storage.write_json(path, record)
+    return path
+
+
+def last_run(runs: Path, name: str) -> dict[str, Any] | None:
+    """Return the last record of the recipe with this name, or None."""
+    records = _records(runs, name)
+    return storage.read_json(records[-1]) if records else None
+
+
+def _records(runs: Path, name: str) -> list[Path]:
+    return sorted(storage.inside(runs, name).glob("[0-9]*.json"))
+
+
+def explain(planned: list[Planned], last: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Say for every stage whether it would be reused or made, and why.
+
+    Returns rows with `stage`, `decision` ('reuse' or 'make'), `because` and `artifact`.
+    """
+    before = (last or {}).get("stages", {})
+    remade: set[str] = set()
+    rows = []
+    for step in planned:
+        changes = _changes(before.get(step.stage, {}).get("inputs"), step.identity.inputs)
+        if step.exists:
+            because = "its artifact is in the store"
+            if changes and last is not None:
+                because += f", from an earlier run; since the last run: {'; '.join(changes)}"
+            decision = "reuse"
+        else:
+            remade.add(step.stage)
+            decision = "make"
+            if last is None:
+                because = "no run of this recipe yet"
+            elif step.stage not in before:
+                because = "the last run did not get this far"
+            else:
+                because = "; ".join(changes) or "its artifact is no longer in the store"
+        rows.append(
+            {
+                "stage": step.stage,
+                "decision": decision,
+                "because": because,
+                "artifact": f"{step.stage}/{step.fingerprint[:16]}",
+            }
+        )
+    return rows
+
+
+def _changes(before: dict[str, Any] | None, now: dict[str, Any]) -> list[str]:
+    """List in words how two fingerprints' ingredients differ."""
+    if before is None or before == now:
+        return []
+    changes = []
+    for section in ("config", "libraries"):
+        label = "" if section == "config" else "library "
+        changes += [
+            f"{label}{key} {old!r} -> {new!r}"
+            for key, old, new in _differences(before[section], now[section])
+        ]
+    if before["contract"] != now["contract"]:
+        changes.append(f"contract {before['contract']} -> {now['contract']}")
+    if before["code"] != now["code"]:
+        changes.append("the stage's code changed")
+    old_parents = {p["stage"]: p["fingerprint"] for p in before["parents"]}
+    for parent in now["parents"]:
+        if old_parents.get(parent["stage"]) != parent["fingerprint"]:
+            what = "content changed" if parent["stage"] == "sources" else "differs"
+            changes.append(f"its input {parent['stage']} {what}")
+    return changes
+
+
+def _differences(before: Any, now: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        rows = []
+        for key in sorted(set(before) | set(now)):
+            path = f"{prefix}.{key}" if prefix else key
+            rows += _differences(before.get(key), now.get(key), path)
+        return rows
+    return [] if before == now else [(prefix, before, now)]

@@ -1,0 +1,116 @@
+"""Each stage as a command on its own files, writing an artifact to --out."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flows import config
+from flows.chain import CHAIN, CORPUS, Link
+from flows.config import Recipe
+from flows.settings import Settings, read_settings
+from flows.terminal import progress_bars, stdout
+from pipeline import artifact as artifacts
+from pipeline.artifact import Artifact
+from pipeline.errors import ConfigError
+from pipeline.sources import Source, SourceSet
+from pipeline.stage import Progress, StageRun, run_stage
+
+LINKS = {link.name: link for link in CHAIN}
+
+
+def ingest(options: Namespace) -> dict[str, Any] | None:
+    """Read raw files into documents."""
+    recipe = config.override(Recipe(), options.overrides)
+    return _run(options, recipe, "ingest", lambda s, p: [_sources(options.input, s)])
+
+
+def clean(options: Namespace) -> dict[str, Any] | None:
+    """Repair and filter documents."""
+    recipe = _with(options, "clean", profile=options.profile)
+    return _run(options, recipe, "clean", lambda s, p: [_documents(options, "clean", s, p)])
+
+
+def dedup(options: Namespace) -> dict[str, Any] | None:
+    """Remove copies."""
+    recipe = _with(options, "dedup", threshold=options.threshold)
+    return _run(options, recipe, "dedup", lambda s, p: [_documents(options, "dedup", s, p)])
+
+
+def tokenizer(options: Namespace) -> dict[str, Any] | None:
+    """Train a tokenizer."""
+    recipe = _with(options, "tokenizer", vocab_size=options.vocab_size, model_type=options.type)
+    return _run(options, recipe, "tokenizer", lambda s, p: [_documents(options, "tokenizer", s, p)])
+
+
+def shard(options: Namespace) -> dict[str, Any] | None:
+    """Turn documents into tokens."""
+    recipe = config.override(Recipe(), options.overrides)
+    own = artifacts.load(Path(options.tokenizer), contract="tokenizer_report")
+    return _run(options, recipe, "shard", lambda s, p: [_documents(options, "shard", s, p), own])
+
+
+def train(options: Namespace) -> dict[str, Any] | None:
+    """Train a model on shards."""
+    recipe = config.load(options.recipe) if options.recipe else Recipe()
+    recipe = config.override(recipe, options.overrides)
+    shards = artifacts.load(Path(options.input[0]), contract="shard")
+    return _run(options, recipe, "train", lambda s, p: [shards])
+
+
+def _with(options: Namespace, section: str, **flags: Any) -> Recipe:
+    """Apply --set and then the command's own flags that were given."""
+    recipe = config.override(Recipe(), options.overrides)
+    given = {key: value for key, value in flags.items() if value is not None}
+    return replace(recipe, **{section: replace(getattr(recipe, section), **given)})
+
+
+def _run(options: Namespace, recipe: Recipe, name: str, parents: Any) -> dict[str, Any] | None:
+    settings = read_settings(options.store, options.workers)
+    link, out = LINKS[name], Path(options.out)
+    with progress_bars() as (progress, _):
+        run = run_stage(
+            link.stage, link.config(recipe), parents(settings, progress), out,
+            engine=settings.engine(), progress=progress,
+        )  # fmt: skip
+    if options.json:
+        return {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}
+    stdout().print(_line(run, link), soft_wrap=True)
+    return None
+
+
+def _line(run: StageRun, link: Link) -> str:
+    ledger = run.artifact.ledger
+    parts = [f"{link.done}: {ledger.kept:,} of {ledger.seen:,} kept"]
+    parts += [f"{rule} {n:,}" for rule, n in ledger.dropped.most_common()]
+    parts += [f"quarantined {reason} {n:,}" for reason, n in ledger.quarantined.most_common()]
+    return f"{', '.join(parts)}; {run.reason}, {run.seconds:.1f} s; {run.artifact.path}"
+
+
+def _sources(paths: Sequence[str], settings: Settings) -> SourceSet:
+    sources = [Source(path=path) for path in paths]
+    return SourceSet.open(sources, Path.cwd(), workers=settings.workers)
+
+
+def _documents(options: Namespace, stage: str, settings: Settings, progress: Progress) -> Artifact:
+    """Open the artifact given as IN, or make one of raw files with the stages that come before.
+
+    Raw files pass through `clean` with the profile 'none': repaired and measured, nothing dropped.
+    """
+    paths = [Path(path) for path in options.input]
+    if len(paths) == 1 and artifacts.exists(paths[0]):
+        return artifacts.load(paths[0])
+    if any(artifacts.exists(path) for path in paths):
+        raise ConfigError("IN: give one artifact folder, or raw files only, not both")
+    recipe = config.override(Recipe(), ["clean.profile=none"])
+    made: Any = _sources(options.input, settings)
+    before = [link for link in CORPUS if link.name in ("ingest", "clean") and link.name != stage]
+    for link in before[: 1 if stage == "clean" else 2]:
+        settled = link.config(recipe)
+        digest = link.stage.fingerprint(settled, [made]).digest[:16]
+        folder = Path(f"{options.out}.inputs") / f"{link.name}-{digest}"
+        made = run_stage(
+            link.stage, settled, [made], folder, engine=settings.engine(), progress=progress
+        ).artifact
+    return made

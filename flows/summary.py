@@ -1,0 +1,204 @@
+"""A run in words and tables: the funnel, the key figures, the page and the terminal share them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.artifact import Artifact
+from pipeline.stage import StageRun
+
+DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
+CURVE_ROWS = 8
+RULES_SHOWN = 6
+
+
+def funnel(runs: Mapping[str, StageRun]) -> list[dict[str, Any]]:
+    """Return documents and bytes through the document stages, with what was dropped and why."""
+    rows = []
+    for name in DOCUMENT_STAGES:
+        if name not in runs:
+            continue
+        run = runs[name]
+        ledger = run.artifact.ledger
+        rows.append(
+            {
+                "stage": name,
+                "documents_in": ledger.seen,
+                "documents_kept": ledger.kept,
+                "bytes_kept": _text_bytes(run.artifact),
+                "dropped": dict(ledger.dropped),
+                "quarantined": dict(ledger.quarantined),
+                "seconds": run.artifact.timing.get("seconds", 0.0),
+                "reused": run.reused,
+            }
+        )
+    return rows
+
+
+def _text_bytes(artifact: Artifact) -> int:
+    if artifact.stage != "shard":
+        return artifact.text_bytes
+    return int(artifact.scan().select(pl.col("bytes").sum()).collect().item() or 0)
+
+
+def rows_of(artifact: Artifact) -> list[dict[str, Any]]:
+    """Return the main table of a small artifact (a report, a curve) as dicts."""
+    return [row for part in artifact.parts() for row in pq.read_table(part).to_pylist()]
+
+
+def figures(artifacts: Mapping[str, Artifact]) -> dict[str, str]:
+    """Return the key figures of a run, formatted, in reading order."""
+    found: dict[str, str] = {}
+    if "tokenizer" in artifacts:
+        for row in rows_of(artifacts["tokenizer"]):
+            if row["tokens"]:
+                found[f"bytes per token, {row['lang']}"] = f"{row['bytes'] / row['tokens']:.2f}"
+    if "train" in artifacts:
+        stats = artifacts["train"].stats
+        found["parameters"] = f"{stats['parameters']:,}"
+        found["training tokens seen"] = f"{stats['tokens_seen']:,}"
+    if "evaluate" in artifacts:
+        for row in rows_of(artifacts["evaluate"]):
+            if row["kind"] == "source":
+                continue
+            found[f"bits per byte, {row['name']}"] = (
+                f"{row['bits_per_byte']:.3f} (unigram {row['unigram_bits_per_byte']:.3f})"
+            )
+    return found
+
+
+def markdown(run: StageRun) -> str:
+    """Return a stage's run as Markdown for the Prefect UI."""
+    ledger, artifact = run.artifact.ledger, run.artifact
+    lines = [
+        f"**{artifact.stage}**: {run.reason}, {run.seconds:.1f} s",
+        "",
+        "| | rows |",
+        "|---|---:|",
+        f"| in | {ledger.seen:,} |",
+        f"| kept | {ledger.kept:,} |",
+        *(f"| dropped by `{rule}` | {n:,} |" for rule, n in ledger.dropped.most_common()),
+        *(f"| quarantined: {why} | {n:,} |" for why, n in ledger.quarantined.most_common()),
+        "",
+        f"Artifact `{artifact.stage}/{artifact.fingerprint[:16]}`, "
+        f"{artifact.bytes_on_disk / 1e6:.1f} MB at `{artifact.path}`",
+    ]
+    return "\n".join(lines)
+
+
+def print_summary(console: Console, outcome: Any, samples: list[tuple[str, str]]) -> None:
+    """Print the whole run: funnel, gates, tokenizer, curve, evaluation, model, continuations."""
+    made = outcome.artifacts
+    console.print(_funnel_table(funnel(outcome.runs)))
+    console.print(_gate_table(outcome))
+    if "tokenizer" in made:
+        console.print(_tokenizer_table(made["tokenizer"]))
+    if "train" in made:
+        console.print(_curve_table(made["train"]))
+    if "evaluate" in made:
+        console.print(_evaluation_table(made["evaluate"]))
+    registration = outcome.registration
+    if registration is not None:
+        aliases = ", ".join(f"@{alias}" for alias in registration.aliases) or "none"
+        console.print(
+            f"\n[bold]Model[/bold] {registration.name} version {registration.version}, "
+            f"aliases {aliases}: {registration.reason}"
+        )
+    for prompt, continuation in samples:
+        console.print(f"\n[bold]{prompt}[/bold]{continuation}", highlight=False, markup=True)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="left" if index == 0 else "right")
+    return table
+
+
+def _funnel_table(rows: list[dict[str, Any]]) -> Table:
+    table = _table("Funnel", "stage", "documents", "MB of text", "dropped and quarantined")
+    for row in rows:
+        gone = {**row["dropped"], **{f"quarantined {k}": n for k, n in row["quarantined"].items()}}
+        top = sorted(gone.items(), key=lambda item: -item[1])
+        words = [f"{rule} {n:,}" for rule, n in top[:RULES_SHOWN]]
+        if len(top) > RULES_SHOWN:
+            words.append(f"{len(top) - RULES_SHOWN} more rules")
+        table.add_row(
+            row["stage"],
+            f"{row['documents_kept']:,}",
+            f"{row['bytes_kept'] / 1e6:.2f}",
+            ", ".join(words) or "nothing",
+        )
+    return table
+
+
+def _gate_table(outcome: Any) -> Table:
+    table = _table("Gates", "after", "verdict", "expectations", "what to look at")
+    for name, verdict in outcome.verdicts.items():
+        failures = verdict.failures
+        word = "[green]passed[/green]" if not failures else "[yellow]warning[/yellow]"
+        if verdict.critical_failures:
+            word = "[red]FAILED[/red]"
+        look = "; ".join(f"{item.metric} {item.observed:.3g}" for item in failures if item.observed)
+        table.add_row(name, word, str(len(verdict.outcomes)), look or "nothing")
+    return table
+
+
+def _tokenizer_table(artifact: Artifact) -> Table:
+    table = _table(
+        f"Tokenizer ({artifact.stats.get('vocab_size', 0):,} pieces)",
+        "language",
+        "bytes per token",
+        "tokens per word",
+        "byte fallback",
+        "round trip",
+    )
+    for row in rows_of(artifact):
+        tokens = max(row["tokens"], 1)
+        good = row["documents"] - row["round_trip_failures"]
+        table.add_row(
+            row["lang"],
+            f"{row['bytes'] / tokens:.2f}",
+            f"{row['tokens'] / max(row['words'], 1):.2f}",
+            f"{row['byte_tokens'] / tokens:.2%}",
+            f"{good:,} of {row['documents']:,}",
+        )
+    return table
+
+
+def _curve_table(artifact: Artifact) -> Table:
+    stats = artifact.stats
+    title = f"Training ({stats['parameters']:,} parameters, {stats['precision']})"
+    table = _table(title, "step", "tokens", "loss", "validation loss", "learning rate")
+    rows = rows_of(artifact)
+    every = max(1, len(rows) // CURVE_ROWS)
+    shown = [row for i, row in enumerate(rows, 1) if i % every == 0 or i == len(rows)]
+    for row in shown:
+        held_out = row["validation_loss"]
+        table.add_row(
+            f"{row['step']:,}",
+            f"{row['tokens']:,}",
+            f"{row['loss']:.3f}",
+            "" if held_out is None else f"{held_out:.3f}",
+            f"{row['learning_rate']:.2e}",
+        )
+    return table
+
+
+def _evaluation_table(artifact: Artifact) -> Table:
+    columns = ("perplexity", "token accuracy", "bits per byte", "unigram", "documents")
+    table = _table("Held-out documents", "slice", *columns)
+    for row in rows_of(artifact):
+        table.add_row(
+            row["name"],
+            f"{row['perplexity']:,.1f}",
+            f"{row['accuracy']:.1%}",
+            f"{row['bits_per_byte']:.3f}",
+            f"{row['unigram_bits_per_byte']:.3f}",
+            f"{row['documents']:,}",
+        )
+    return table

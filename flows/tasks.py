@@ -1,0 +1,134 @@
+"""Every step as a Prefect task: names, retries and what the UI shows. The work is in `steps`."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from prefect.utilities.annotations import quote
+
+from expectations import gate
+from flows import steps
+from flows.chain import CHAIN, Link
+from flows.local import stage_line
+from flows.summary import markdown
+from pipeline.artifact import Artifact
+from pipeline.errors import TextmillError
+
+PROGRESS_SECONDS = 2.0
+
+
+def worth_retrying(task_: Any, run: Any, state: Any) -> bool:
+    """Retry what may pass (a full disk, a lost server), never what will fail the same way."""
+    error = state.result(raise_on_failure=False)
+    return not isinstance(error, TextmillError)
+
+
+def _run_stage(link_name: str, outcome: steps.Outcome, parents: Sequence[Any]) -> str:
+    link = LINKS[link_name]
+    progress = _ProgressArtifact(link_name)
+    run = steps.make(link, outcome.recipe, parents, outcome.settings, progress)
+    progress.finish()
+    outcome.runs[link_name] = run
+    return str(run.artifact.path)
+
+
+def _run_gate(link_name: str, outcome: steps.Outcome) -> bool:
+    artifact = outcome.artifacts[link_name]
+    verdict = steps.judge(artifact, outcome.recipe)
+    outcome.verdicts[link_name] = verdict
+    create_table_artifact(
+        key=f"gate-{link_name}",
+        table=[_gate_row(item) for item in verdict.outcomes],
+        description=f"Gate after {link_name}: {'passed' if verdict.passed else verdict.message()}",
+    )
+    create_markdown_artifact(
+        key=f"stage-{link_name}", markdown=markdown(outcome.runs[link_name]), description=link_name
+    )
+    get_run_logger().info(stage_line(LINKS[link_name], outcome))
+    for failure in verdict.failures:
+        get_run_logger().warning("%s", failure.sentence())
+    gate.enforce(verdict)
+    return verdict.passed
+
+
+def _gate_row(item: Any) -> dict[str, Any]:
+    expect = item.expect
+    bounds = [
+        f">= {expect.at_least:g}" if expect.at_least is not None else "",
+        f"<= {expect.at_most:g}" if expect.at_most is not None else "",
+    ]
+    return {
+        "passed": "yes" if item.passed else "NO",
+        "figure": item.metric,
+        "found": "missing" if item.observed is None else f"{item.observed:.6g}",
+        "wanted": " and ".join(bound for bound in bounds if bound),
+        "severity": expect.severity,
+        "because": expect.because,
+    }
+
+
+class _ProgressArtifact:
+    """A progress bar in the UI, updated at most every `PROGRESS_SECONDS`."""
+
+    def __init__(self, name: str):
+        self._id = create_progress_artifact(progress=0.0, key=f"progress-{name}", description=name)
+        self._last = time.monotonic()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if total and now - self._last >= PROGRESS_SECONDS:
+            self._last = now
+            update_progress_artifact(artifact_id=self._id, progress=100.0 * done / total)
+
+    def finish(self) -> None:
+        update_progress_artifact(artifact_id=self._id, progress=100.0)
+
+
+@task(name="register", task_run_name="register", retries=2, retry_delay_seconds=5,
+      retry_condition_fn=worth_retrying, cache_policy=NO_CACHE)  # fmt: skip
+def register(outcome: steps.Outcome) -> str:
+    """Register the model in MLflow and link to the run's page."""
+    page = steps.write_page(outcome)
+    create_link_artifact(
+        key="gates-page", link=page.as_uri(), link_text="All gate verdicts on one page"
+    )
+    registration = steps.register(outcome)
+    get_run_logger().info(registration.reason)
+    return f"{registration.name} v{registration.version}"
+
+
+# The stages as tasks. A stage goes on from its finished parts when it is retried.
+LINKS: dict[str, Link] = {link.name: link for link in CHAIN}
+STAGE_TASKS = {
+    name: task(
+        _run_stage,
+        name=name,
+        task_run_name=name,
+        retries=2,
+        retry_delay_seconds=5,
+        retry_condition_fn=worth_retrying,
+        cache_policy=NO_CACHE,
+    )
+    for name in LINKS
+}
+GATE_TASKS = {
+    name: task(_run_gate, name=f"gate-{name}", task_run_name=f"gate-{name}", cache_policy=NO_CACHE)
+    for name in LINKS
+}
+
+
+def run_link(link: Link, parents: Sequence[Any], outcome: steps.Outcome) -> Artifact:
+    """Run a link's stage task and then its gate task; return the artifact."""
+    STAGE_TASKS[link.name](link.name, quote(outcome), quote(parents))
+    GATE_TASKS[link.name](link.name, quote(outcome))
+    return outcome.artifacts[link.name]

@@ -1,0 +1,44 @@
+"""Progress bars and lines on stderr; plain lines where there is no terminal."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from flows.local import Narrator
+from pipeline.stage import Progress as ProgressFunction
+
+
+def stdout() -> Console:
+    """Return the console for results."""
+    width = None if sys.stdout.isatty() else 110
+    return Console(file=sys.stdout, width=width, highlight=False)
+
+
+@contextmanager
+def progress_bars() -> Iterator[tuple[ProgressFunction, Narrator]]:
+    """Yield a progress function and a function that prints a line above the bars."""
+    console = Console(file=sys.stderr, highlight=False)
+    bars = Progress(
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    tasks: dict[str, int] = {}
+
+    def report(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done, total=total, visible=done < total)  # type: ignore[arg-type]
+
+    def narrate(line: str) -> None:
+        console.print(line, markup=False)
+
+    with bars:
+        yield report, narrate

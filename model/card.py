@@ -1,0 +1,292 @@
+"""The model card: what the model is, what it is made of, how good it is, where its limits are."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from model.markdown import flat, markdown_table, size
+from pipeline.artifact import Artifact
+
+NOT_STATED = "not stated"
+ROWS_SHOWN = 40
+DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
+LANGUAGES = {"zh": "Chinese", "en": "English", "und": "undetermined", "all": "all text"}
+
+
+class Outcome(Protocol):
+    """One expectation of a gate and what was found."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the figure looked at."""
+        ...
+
+    @property
+    def observed(self) -> float | None:
+        """The figure; None if it was missing."""
+        ...
+
+
+class Verdict(Protocol):
+    """What a gate said about one artifact."""
+
+    @property
+    def stage(self) -> str:
+        """The stage it looked at."""
+        ...
+
+    @property
+    def outcomes(self) -> Sequence[Outcome]:
+        """Every expectation."""
+        ...
+
+    @property
+    def failures(self) -> Sequence[Outcome]:
+        """Those not met."""
+        ...
+
+    @property
+    def critical_failures(self) -> Sequence[Outcome]:
+        """Those not met that stop a run."""
+        ...
+
+
+def render(artifacts: Sequence[Artifact], verdicts: Sequence[Verdict], name: str) -> str:
+    """Return the card as Markdown, from the chain's artifacts in order; missing ones are left out.
+
+    The same artifacts give the same text: no dates, no paths.
+    """
+    made = {artifact.stage: artifact for artifact in artifacts}
+    sections = [
+        _summary(made, name),
+        _use(made, name),
+        _evaluation(made),
+        _limits(made),
+        _data(made),
+        _cleaning(artifacts),
+        _tokenizer(made),
+        _gates(verdicts),
+        _training(made),
+        _identity(artifacts),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _summary(made: Mapping[str, Artifact], name: str) -> str:
+    train = made.get("train")
+    parameters = train.stats.get("parameters") if train else None
+    large = f" with {parameters:,} parameters" if parameters else ""
+    return (
+        f"# {name}\n\nA decoder-only language model{large} that continues text, made by textmill "
+        f"from the corpus described below. It is a base model: it was not tuned to follow "
+        f"instructions or to converse."
+    )
+
+
+def _use(made: Mapping[str, Artifact], name: str) -> str:
+    return (
+        "## How to use it\n\n"
+        "```\n"
+        f'textmill generate models:/{name}@champion "The "\n'
+        f"textmill serve models:/{name}@champion\n"
+        f"textmill export models:/{name}@champion --format hf --out {name}-hf\n"
+        "```\n\n"
+        "From Python, with textmill installed beside mlflow (the stored model holds weights, "
+        "tokenizer and settings, not textmill's code):\n\n"
+        "```python\n"
+        "import mlflow\n"
+        f'model = mlflow.pyfunc.load_model("models:/{name}@champion")\n'
+        'model.predict(["人工智能"], params={"max_new_tokens": 40, "seed": 1})\n'
+        "```"
+    )
+
+
+def _data(made: Mapping[str, Artifact]) -> str:
+    documents = next((made[name] for name in ("dedup", "clean", "ingest") if name in made), None)
+    if documents is None or not documents.parts():
+        return ""
+    table = (
+        documents.scan()
+        .group_by(
+            "source", pl.col("lang").fill_null("und"), pl.col("license").fill_null(NOT_STATED)
+        )
+        .agg(pl.len().alias("documents"), pl.col("text").str.len_bytes().sum().alias("bytes"))
+        .sort("bytes", "source", "lang", descending=[True, False, False])
+        .collect(engine="streaming")
+    )
+    rows = [
+        (
+            row["source"],
+            language(row["lang"]),
+            row["license"],
+            f"{row['documents']:,}",
+            size(row["bytes"]),
+        )
+        for row in table.head(ROWS_SHOWN).iter_rows(named=True)
+    ]
+    text = (
+        f"## Data\n\nAfter the stage `{documents.stage}`: {table['documents'].sum():,} documents, "
+    )
+    text += f"{size(int(table['bytes'].sum()))} of text.\n\n"
+    text += markdown_table(("source", "language", "licence", "documents", "text"), rows, numbers=2)
+    if len(table) > ROWS_SHOWN:
+        text += f"\n\nand {len(table) - ROWS_SHOWN} smaller groups."
+    return text
+
+
+def _cleaning(artifacts: Sequence[Artifact]) -> str:
+    rows = []
+    for made in artifacts:
+        if made.stage not in DOCUMENT_STAGES:
+            continue
+        ledger = made.ledger
+        gone = [f"{rule} {count:,}" for rule, count in ledger.dropped.most_common()]
+        gone += [f"quarantined: {why} {count:,}" for why, count in ledger.quarantined.most_common()]
+        rows.append((made.stage, f"{ledger.seen:,}", f"{ledger.kept:,}", ", ".join(gone) or "none"))
+    if not rows:
+        return ""
+    header = ("stage", "documents in", "kept", "dropped by rule")
+    return "## Cleaning and deduplication\n\n" + markdown_table(header, rows)
+
+
+def _tokenizer(made: Mapping[str, Artifact]) -> str:
+    if "tokenizer" not in made:
+        return ""
+    rows = []
+    for row in _rows(made["tokenizer"]):
+        tokens = max(row["tokens"], 1)
+        rows.append(
+            (
+                language(row["lang"]),
+                f"{row['bytes'] / tokens:.2f}",
+                f"{row['tokens'] / max(row['words'], 1):.2f}",
+                f"{row['byte_tokens'] / tokens:.2%}",
+                f"{row['round_trip_failures']:,} of {row['documents']:,}",
+            )
+        )
+    header = (
+        "language",
+        "bytes per token",
+        "tokens per word",
+        "byte fallback",
+        "round trip failed",
+    )
+    count = made["tokenizer"].stats.get("vocab_size")
+    pieces = f" {count:,} pieces." if count else ""
+    return (
+        f"## Tokenizer\n\nSentencePiece with byte fallback.{pieces}\n\n"
+        + markdown_table(header, rows, numbers=4)
+    )  # fmt: skip
+
+
+def _training(made: Mapping[str, Artifact]) -> str:
+    train = made.get("train")
+    if train is None:
+        return ""
+    config = train.manifest["inputs"].get("config", {})
+    facts = [
+        f"- {words}: {_plain(train.stats[key])}"
+        for key, words in (
+            ("parameters", "parameters"),
+            ("tokens_seen", "training tokens seen"),
+            ("precision", "precision"),
+        )
+        if key in train.stats
+    ]
+    settings = [(f"`{key}`", _plain(value)) for key, value in flat(config)]
+    curve = _rows(train)
+    if curve:
+        last = curve[-1]
+        facts.append(
+            f"- last step {last['step']:,}, training loss {last['loss']:.3f} nats per token"
+        )
+    text = (
+        "## Architecture and training\n\nA Llama-style decoder: RMSNorm, rotary positions, SwiGLU."
+    )
+    text += "\n\n" + "\n".join(facts)
+    return text + ("\n\n" + markdown_table(("setting", "value"), settings) if settings else "")
+
+
+def _evaluation(made: Mapping[str, Artifact]) -> str:
+    if "evaluate" not in made:
+        return ""
+    rows = [
+        (
+            row["kind"] if row["kind"] != "all" else "",
+            language(row["name"]) if row["kind"] != "source" else row["name"],
+            f"{row['documents']:,}",
+            f"{row['bits_per_byte']:.3f}",
+            f"{row['unigram_bits_per_byte']:.3f}",
+            f"{row['perplexity']:,.1f}",
+            f"{row['accuracy']:.1%}",
+        )
+        for row in _rows(made["evaluate"])
+    ]
+    header = (
+        "by",
+        "slice",
+        "documents",
+        "bits per byte",
+        "unigram model",
+        "perplexity",
+        "accuracy",
+    )
+    return (
+        "## Evaluation\n\nOn documents held out by hash, never trained on. Bits per byte compare "
+        "across tokenizers, perplexity does not. Slices of few documents are uncertain.\n\n"
+        + markdown_table(header, rows, numbers=5)
+    )
+
+
+def _gates(verdicts: Sequence[Verdict]) -> str:
+    if not verdicts:
+        return ""
+    rows = []
+    for verdict in verdicts:
+        word = "failed" if verdict.critical_failures else "passed"
+        notes = [
+            f"{item.metric} = {'missing' if item.observed is None else f'{item.observed:.4g}'}"
+            for item in verdict.failures
+        ]
+        rows.append((verdict.stage, word, str(len(verdict.outcomes)), "; ".join(notes) or "none"))
+    header = ("after", "verdict", "expectations", "not met")
+    return "## Quality gates\n\n" + markdown_table(header, rows)
+
+
+def _limits(made: Mapping[str, Artifact]) -> str:
+    lines = [
+        "- It continues text; it does not answer questions and has no notion of truth.",
+        "- It repeats views, errors and personal details that its sources hold.",
+        "- Languages and subjects that are rare above are worse than the average says.",
+        "- No filter for harmful output is applied when it is served.",
+    ]
+    seen = made["train"].stats.get("tokens_seen") if "train" in made else None
+    parameters = made["train"].stats.get("parameters") if "train" in made else None
+    if seen and parameters and seen < 5 * parameters:
+        lines.append(
+            f"- It saw {seen / parameters:.1f} training tokens per parameter, where about 20 are "
+            f"usual: it is a demonstration rather than a model to rely on."
+        )
+    return "## Limits\n\n" + "\n".join(lines)
+
+
+def _identity(artifacts: Iterable[Artifact]) -> str:
+    rows = [(made.stage, f"`{made.fingerprint[:16]}`", made.contract) for made in artifacts]
+    return "## Made from\n\n" + markdown_table(("stage", "fingerprint", "contract"), rows)
+
+
+def language(code: str) -> str:
+    """Return a language's name and code."""
+    return f"{LANGUAGES[code]} ({code})" if code in ("zh", "en") else LANGUAGES.get(code, code)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "off"}[value]
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _rows(artifact: Artifact) -> list[dict[str, Any]]:
+    return [row for part in artifact.parts() for row in pq.read_table(part).to_pylist()]

@@ -1,0 +1,152 @@
+"""Everything that goes with a model into its run and version: data, figures, verdicts, card."""
+
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from model.tracking import FINGERPRINT, RunLog, metric_name
+from pipeline import storage
+from pipeline.artifact import Artifact
+from pipeline.errors import ArtifactError
+
+EVALUATION = "textmill.evaluation"
+YARDSTICK = "textmill.yardstick"
+DATA = "textmill.data"
+GATES = "textmill.gates"
+BITS_PER_BYTE = "bits_per_byte"
+DESCRIPTION_CHARACTERS = 5000  # width of the column in MLflow's database
+FIGURES = (
+    "documents",
+    "tokens",
+    "loss",
+    "perplexity",
+    "accuracy",
+    "bits_per_byte",
+    "unigram_bits_per_byte",
+)
+SPEED = "speed.json"  # written by the stage `train`, not part of the artifact's identity
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What explains a model: `data` in chain order, verdicts as JSON files, card as Markdown."""
+
+    training: Artifact
+    evaluation: Artifact
+    data: Sequence[Artifact]
+    verdict_files: Sequence[Path]
+    params: Mapping[str, Any]
+    card: str
+    pages: Sequence[Path]
+
+    @property
+    def description(self) -> str:
+        """The card as a version's description, cut to what MLflow's database holds."""
+        if len(self.card) <= DESCRIPTION_CHARACTERS:
+            return self.card
+        end = "\n\n(cut here: the whole card is card.md of the run)"
+        kept = self.card[: DESCRIPTION_CHARACTERS - len(end)]
+        return kept[: kept.rfind("\n")] + end
+
+    def tags(self) -> dict[str, str]:
+        """Return the tags of the run and of the model version."""
+        return {
+            FINGERPRINT: self.training.fingerprint,
+            EVALUATION: self.evaluation.fingerprint,
+            YARDSTICK: yardstick(self.evaluation),
+            BITS_PER_BYTE: repr(bits_per_byte_of(self.evaluation)),
+            DATA: self.data[-1].fingerprint if self.data else "none",
+            GATES: _gate_words(self.verdict_files),
+        }
+
+    def log(self, run: RunLog) -> None:
+        """Write all of it into an open run."""
+        from model import plots  # 1 s to import, needed only here
+
+        run.params(self.params)
+        run.metrics([(name, value, 0) for name, value in funnel_figures(self.data).items()])
+        speed = throughput_of(self.training)
+        run.curves(self.training, speed)
+        for part in self.data:
+            run.dataset(part, "training")
+        with tempfile.TemporaryDirectory() as folder:
+            made = plots.draw(Path(folder), self.training, self.evaluation, self.data, speed)
+            for plot in made:
+                run.file(plot, "plots")
+        self.log_evaluation(run)
+
+    def log_evaluation(self, run: RunLog, step: int = 0) -> None:
+        """Write the part that another evaluation of the same model changes."""
+        figures = evaluation_figures(self.evaluation)
+        run.metrics([(name, value, step) for name, value in figures.items()])
+        for path in self.verdict_files:
+            run.text(path.read_text(encoding="utf-8"), f"gates/{_stage_of(path)}.json")
+        for page in self.pages:
+            run.file(page)
+        run.text(self.card, "card.md")
+
+
+def funnel_figures(data: Sequence[Artifact]) -> dict[str, float]:
+    """Return rows in, rows kept and text bytes of each data stage as {metric name: value}."""
+    found: dict[str, float] = {}
+    for made in data:
+        found[f"data/{made.stage}/rows_in"] = made.ledger.seen
+        found[f"data/{made.stage}/rows_kept"] = made.ledger.kept
+        if made.text_bytes:
+            found[f"data/{made.stage}/text_bytes"] = made.text_bytes
+    return found
+
+
+def evaluation_figures(evaluation: Artifact) -> dict[str, float]:
+    """Return the EVALUATION table as {metric name: value}, without figures that are not finite."""
+    found: dict[str, float] = {}
+    for part in evaluation.parts():
+        for row in pq.read_table(part).to_pylist():
+            place = "all" if row["kind"] == "all" else f"{row['kind']}/{row['name']}"
+            for figure in FIGURES:
+                name = metric_name(f"evaluate/{place}/{figure}")
+                while name in found:  # two sources whose names differ in refused characters only
+                    name += "_"
+                if math.isfinite(row[figure]):
+                    found[name] = row[figure]
+    return found
+
+
+def throughput_of(training: Artifact) -> list[tuple[int, float]]:
+    """Return (tokens seen, tokens per second) as noted beside the artifact; empty if it was not."""
+    path = training.path / SPEED
+    return [(seen, rate) for seen, rate in storage.read_json(path)] if path.exists() else []
+
+
+def bits_per_byte_of(evaluation: Artifact) -> float:
+    """Return the figure over all held-out text; raise ArtifactError if there is no such row."""
+    for part in evaluation.parts():
+        for row in pq.read_table(part, columns=["kind", "bits_per_byte"]).to_pylist():
+            if row["kind"] == "all":
+                return row["bits_per_byte"]
+    raise ArtifactError(
+        f"{evaluation.path}: no row of kind 'all', so the model cannot be compared; "
+        f"run `textmill evaluate` again"
+    )
+
+
+def yardstick(evaluation: Artifact) -> str:
+    """Return a hash of how and on what text was measured: the fingerprint without the model."""
+    inputs = dict(evaluation.manifest["inputs"])
+    inputs["parents"] = [p for p in inputs.get("parents", []) if p["stage"] != "train"]
+    return storage.sha256_text(storage.canonical_json(inputs))
+
+
+def _stage_of(verdict_file: Path) -> str:
+    return storage.read_json(verdict_file)["stage"]
+
+
+def _gate_words(verdict_files: Sequence[Path]) -> str:
+    verdicts = [storage.read_json(path) for path in verdict_files]
+    failed = [verdict["stage"] for verdict in verdicts if not verdict["passed"]]
+    return f"failed: {', '.join(failed)}" if failed else f"{len(verdicts)} passed"

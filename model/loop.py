@@ -1,0 +1,196 @@
+"""The training loop: steps, a row of the curve now and then, checkpoints to go on from."""
+
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from model import checkpoint
+from model.gpt import GPT
+from model.loader import Loader
+from model.optim import set_learning_rate
+from model.precision import arithmetic
+from model.schedule import learning_rate
+from pipeline.errors import Interrupted, TrainingError
+
+logger = logging.getLogger(__name__)
+
+
+class LoopConfig(Protocol):
+    """The settings the loop reads; `model.train.TrainConfig` has them."""
+
+    steps: int
+    learning_rate: float
+    warmup_steps: int
+    decay: str
+    final_learning_rate_share: float
+    gradient_clip: float | None
+    checkpoint_every: int
+    validate_every: int
+    log_every: int
+
+
+@dataclass
+class Training:
+    """Everything a step touches; `curve` holds a row per log interval, as CURVE says."""
+
+    network: GPT
+    optimizer: torch.optim.Optimizer
+    loader: Loader
+    validation_BT: np.ndarray
+    precision: str
+    checkpoints: Path
+    progress: Callable[[str, int, int], None]
+    step: int = 0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    speed: list[tuple[int, float]] = field(default_factory=list)  # (tokens seen, tokens / second)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens predicted in one step."""
+        return self.loader.batch_size * self.loader.context
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.network.embed_tokens.weight.device
+
+
+def fit(training: Training, config: LoopConfig) -> None:
+    """Train to `config.steps`, from the newest checkpoint if there is one.
+
+    Raises TrainingError at a loss that is not finite, Interrupted after SIGTERM or Ctrl-C, when a
+    checkpoint has been written.
+    """
+    state = checkpoint.restore(training.checkpoints, training.network, training.optimizer)
+    if state is not None:
+        training.step, training.curve = state["step"], state["curve"]
+        training.loss_sum, training.loss_count = state["loss_sum"], state["loss_count"]
+        logger.info("going on from step %d", training.step)
+    training.progress("train", training.step, config.steps)
+    marked_at, marked_step = time.perf_counter(), training.step
+    with _stop_requests() as stop_requested:
+        while training.step < config.steps:
+            rate, norm = _step(training, config)
+            last = training.step == config.steps
+            if training.step % config.log_every == 0 or last:
+                _log(training, config, rate, norm)
+                seconds = time.perf_counter() - marked_at
+                done = (training.step - marked_step) * training.tokens_per_step
+                training.speed.append((training.curve[-1]["tokens"], done / seconds))
+                marked_at, marked_step = time.perf_counter(), training.step
+            if training.step % config.checkpoint_every == 0 or last or stop_requested():
+                _save(training)
+            if stop_requested() and not last:
+                raise Interrupted(
+                    f"training stopped at step {training.step} of {config.steps} as asked; "
+                    f"a checkpoint is written, the same command goes on from it"
+                )
+
+
+def _step(training: Training, config: LoopConfig) -> tuple[float, float]:
+    """Take one optimizer step; return its learning rate and the gradient's norm before clipping."""
+    rate = learning_rate(
+        training.step,
+        steps=config.steps,
+        peak=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        decay=config.decay,
+        final_share=config.final_learning_rate_share,
+    )
+    set_learning_rate(training.optimizer, rate)
+    ids_BT = torch.from_numpy(training.loader.batch(training.step)).to(training.device)
+    loss = mean_loss(training.network, ids_BT, training.precision)
+    loss.backward()
+    limit = math.inf if config.gradient_clip is None else config.gradient_clip
+    norm = torch.nn.utils.clip_grad_norm_(training.network.parameters(), limit).item()
+    value = loss.item()
+    if not (math.isfinite(value) and math.isfinite(norm)):
+        raise TrainingError(
+            f"training diverged at step {training.step}: loss {value}, gradient norm {norm}, "
+            f"learning rate {rate:.2e}; lower train.learning_rate or raise train.warmup_steps"
+        )
+    training.optimizer.step()
+    training.optimizer.zero_grad(set_to_none=True)
+    training.step += 1
+    training.loss_sum += value
+    training.loss_count += 1
+    return rate, norm
+
+
+def mean_loss(network: GPT, ids_BT: torch.Tensor, precision: str) -> torch.Tensor:
+    """Return the mean cross-entropy in nats of predicting each token from those before it."""
+    with arithmetic(precision, ids_BT.device):
+        logits_BTV = network(ids_BT[:, :-1])
+    return F.cross_entropy(logits_BTV.float().flatten(0, 1), ids_BT[:, 1:].flatten())
+
+
+def _log(training: Training, config: LoopConfig, rate: float, norm: float) -> None:
+    due = training.step % config.validate_every == 0 or training.step == config.steps
+    row = {
+        "step": training.step,
+        "tokens": training.step * training.tokens_per_step,
+        "loss": training.loss_sum / training.loss_count,
+        "learning_rate": rate,
+        "gradient_norm": norm,
+        "validation_loss": validation_loss(training) if due else None,
+    }
+    training.curve.append(row)
+    training.loss_sum, training.loss_count = 0.0, 0
+    training.progress("train", training.step, config.steps)
+    logger.info("step %d of %d: loss %.4f", training.step, config.steps, row["loss"])
+
+
+def validation_loss(training: Training) -> float | None:
+    """Return the mean loss over the validation windows, None if there are none."""
+    windows = training.validation_BT
+    if len(windows) == 0:
+        return None
+    total = 0.0
+    with torch.no_grad():
+        for start in range(0, len(windows), training.loader.batch_size):
+            batch = windows[start : start + training.loader.batch_size]
+            ids_BT = torch.from_numpy(batch).to(training.device)
+            total += mean_loss(training.network, ids_BT, training.precision).item() * len(batch)
+    return total / len(windows)
+
+
+def _save(training: Training) -> None:
+    state = {
+        "curve": training.curve,
+        "loss_sum": training.loss_sum,
+        "loss_count": training.loss_count,
+    }
+    checkpoint.save(
+        training.checkpoints, training.step, training.network, training.optimizer, state
+    )
+
+
+@contextmanager
+def _stop_requests() -> Iterator[Callable[[], bool]]:
+    """Note SIGTERM and Ctrl-C instead of dying, where signals can be had (the main thread)."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {
+        number: signal.signal(number, lambda n, _frame: received.append(n))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

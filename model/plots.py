@@ -1,0 +1,238 @@
+"""Pictures for the run page: curves, funnel, bits per byte; one PNG each, readable at a glance."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pyarrow.parquet as pq
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from pipeline import storage
+from pipeline.artifact import Artifact
+
+INK, GRID = "#22303c", "#d9dee3"
+BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9742b", "#3c8c5a", "#b9c2cb"
+# First installed one with Chinese glyphs is used behind the default font.
+CHINESE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "SimHei",
+    "Droid Sans Fallback",
+    "Arial Unicode MS",
+)
+DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
+BARS = 24  # slices shown; the rest would not be readable
+DOTS_PER_INCH = 130
+RATIO_FOR_LOG = 30  # a narrower range has too few ticks on a log scale
+Row = dict[str, Any]
+
+
+def draw(
+    folder: Path,
+    training: Artifact,
+    evaluation: Artifact | None = None,
+    data: Sequence[Artifact] = (),
+    speed: Sequence[tuple[int, float]] = (),
+) -> list[Path]:
+    """Write the plots that the artifacts allow into `folder` and return their paths.
+
+    `speed` holds (training tokens seen, tokens per second). Names of sources in a script that no
+    installed font has are written as escapes.
+    """
+    rows = _rows(training)
+    jobs: list[tuple[str, Callable[[Axes], None], float]] = [
+        ("loss", lambda axes: loss_curve(axes, rows), 4.2),
+        ("learning_rate", lambda axes: learning_rate(axes, rows), 3.2),
+        ("gradient_norm", lambda axes: gradient_norm(axes, rows), 3.2),
+    ]
+    if speed:
+        jobs.append(("throughput", lambda axes: throughput(axes, speed), 3.2))
+    if any(made.stage in DOCUMENT_STAGES for made in data):
+        jobs.append(("funnel", lambda axes: funnel(axes, data), 4.2))
+    slices = _rows(evaluation) if evaluation else []
+    if slices:
+        height = 1.9 + 0.55 * min(len(slices), BARS)
+        jobs.append(("bits_per_byte", lambda axes: bits_per_byte(axes, slices), height))
+    with matplotlib.rc_context(_style()):
+        return [_save(folder, name, paint, height) for name, paint, height in jobs]
+
+
+def loss_curve(axes: Axes, rows: Sequence[Row]) -> None:
+    """Draw training and validation loss over training tokens (log scale)."""
+    rows = [row for row in rows if row["tokens"] > 0]
+    held_out = [row for row in rows if row["validation_loss"] is not None]
+    tokens = [row["tokens"] for row in rows]
+    axes.plot(tokens, [row["loss"] for row in rows], color=BLUE, label="training", lw=1.6)
+    if held_out:
+        axes.plot(
+            [row["tokens"] for row in held_out],
+            [row["validation_loss"] for row in held_out],
+            color=ORANGE,
+            marker="o",
+            ms=4,
+            lw=1.6,
+            label=f"held-out text, last {held_out[-1]['validation_loss']:.3f}",
+        )
+    axes.set(title="Loss", ylabel="nats per token")
+    _token_axis(axes, log=True)
+    axes.legend(frameon=False)
+
+
+def learning_rate(axes: Axes, rows: Sequence[Row]) -> None:
+    """Draw the learning rate over training tokens."""
+    axes.plot([r["tokens"] for r in rows], [r["learning_rate"] for r in rows], color=GREEN, lw=1.6)
+    axes.set(title="Learning rate", ylabel="per step")
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    _token_axis(axes)
+
+
+def gradient_norm(axes: Axes, rows: Sequence[Row]) -> None:
+    """Draw the gradient norm before clipping over training tokens."""
+    axes.plot([r["tokens"] for r in rows], [r["gradient_norm"] for r in rows], color=BLUE, lw=1.2)
+    axes.set(title="Gradient norm before clipping", ylabel="L2 norm")
+    norms = [row["gradient_norm"] for row in rows if row["gradient_norm"] > 0]
+    if norms and max(norms) / min(norms) > RATIO_FOR_LOG:
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    _token_axis(axes)
+
+
+def throughput(axes: Axes, speed: Sequence[tuple[int, float]]) -> None:
+    """Draw training speed over training tokens."""
+    axes.plot([tokens for tokens, _ in speed], [rate for _, rate in speed], color=ORANGE, lw=1.4)
+    axes.set(title="Training speed", ylabel="tokens per second")
+    axes.set_ylim(0, 1.1 * max(rate for _, rate in speed))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: counted(value)))
+    _token_axis(axes)
+
+
+def funnel(axes: Axes, data: Sequence[Artifact]) -> None:
+    """Draw the share of rows that each data stage kept, and its chief reason for dropping."""
+    stages = [made for made in data if made.stage in DOCUMENT_STAGES and made.ledger.seen]
+    shares = [made.ledger.kept / made.ledger.seen for made in stages]
+    places = range(len(stages))
+    axes.barh(places, [1.0] * len(stages), color=GRID, height=0.62)
+    axes.barh(places, shares, color=BLUE, height=0.62)
+    for place, made, share in zip(places, stages, shares, strict=True):
+        text = f"{share:.1%}  {made.ledger.kept:,} of {made.ledger.seen:,}"
+        dark = share < 0.45
+        axes.text(share + 0.01 if dark else share - 0.01, place, text, va="center",
+                  ha="left" if dark else "right", color=INK if dark else "white")  # fmt: skip
+        axes.text(1.015, place, _lost(made), va="center", ha="left", fontsize=8.5)
+    axes.set_yticks(list(places), [made.stage for made in stages])
+    axes.invert_yaxis()
+    axes.set(title="Documents kept by each stage", xlabel="share of documents", xlim=(0, 1))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    axes.grid(visible=False)
+
+
+def bits_per_byte(axes: Axes, slices: Sequence[Row]) -> None:
+    """Draw bits per byte of each language and source beside a unigram model's."""
+    order = {"all": 0, "lang": 1, "source": 2}
+    shown = sorted(slices, key=lambda row: (order.get(row["kind"], 3), -row["documents"]))[:BARS]
+    places = range(len(shown))
+    words = {"all": "all text", "lang": "language ", "source": "source "}
+    labels = [
+        words.get(row["kind"], "") + ("" if row["kind"] == "all" else readable(row["name"]))
+        for row in shown
+    ]
+    before = [row["unigram_bits_per_byte"] for row in shown]
+    ours = [row["bits_per_byte"] for row in shown]
+    axes.barh([p - 0.19 for p in places], ours, height=0.36, color=BLUE, label="this model")
+    axes.barh([p + 0.19 for p in places], before, height=0.36, color=GREY, label="unigram model")
+    for place, row in zip(places, shown, strict=True):
+        kept = f"{row['bits_per_byte']:.3f}   {row['documents']:,} documents"
+        axes.text(row["bits_per_byte"], place - 0.19, f" {kept}", va="center", fontsize=8.5)
+    axes.set_yticks(list(places), labels)
+    axes.invert_yaxis()
+    axes.set(title="Held-out text, lower is better", xlabel="bits per byte")
+    axes.set_xlim(0, max([*before, *ours]) * 1.18)
+    axes.grid(visible=False, axis="y")
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.9 / (1 + len(shown))),
+                ncols=2)  # fmt: skip
+
+
+def readable(name: str) -> str:
+    """Return `name` cut to fit, with characters escaped that no installed font can draw."""
+    name = name if len(name) <= 40 else name[:39] + "…"
+    if chinese_font() is None:
+        return name.encode("ascii", "backslashreplace").decode()
+    return name.replace("$", r"\$")  # a pair of $ would start a formula
+
+
+def chinese_font() -> str | None:
+    """Return the name of an installed font with Chinese glyphs."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return next((name for name in CHINESE_FONTS if name in installed), None)
+
+
+def counted(value: float, _: object = None) -> str:
+    """Return a count in short form: 1.5M, 20k."""
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def _rows(artifact: Artifact) -> list[Row]:
+    return [row for part in artifact.parts() for row in pq.read_table(part).to_pylist()]
+
+
+def _lost(made: Artifact) -> str:
+    gone = made.ledger.dropped + made.ledger.quarantined
+    if not gone:
+        return "nothing dropped"
+    rule, count = gone.most_common(1)[0]
+    more = f" (+{len(gone) - 1} more)" if len(gone) > 1 else ""
+    return f"−{gone.total():,}\n{readable(rule)} {count:,}{more}"
+
+
+def _token_axis(axes: Axes, *, log: bool = False) -> None:
+    if log:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("training tokens seen")
+    axes.xaxis.set_major_formatter(FuncFormatter(counted))
+
+
+def _style() -> Any:  # matplotlib types every key as a literal
+    fonts = ["DejaVu Sans", chinese_font()]
+    return {
+        "font.family": [font for font in fonts if font],
+        "font.size": 10,
+        "axes.titlesize": 13,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": GRID,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.xmargin": 0.02,
+        "grid.color": GRID,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+    }
+
+
+def _save(folder: Path, name: str, paint: Callable[[Axes], None], height_inches: float) -> Path:
+    figure = Figure(figsize=(8.4, height_inches))  # Agg, without pyplot's process-wide state
+    paint(figure.add_subplot())
+    path = storage.inside(folder, f"{name}.png")
+    figure.savefig(path, dpi=DOTS_PER_INCH, bbox_inches="tight", facecolor="white")
+    return path

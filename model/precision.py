@@ -1,0 +1,45 @@
+"""Which arithmetic is faster here: float32, or bfloat16 where it costs no accuracy that matters."""
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import nn
+
+FP32, BF16, AUTO = "fp32", "bf16", "auto"
+PRECISIONS = (AUTO, FP32, BF16)
+PROBE_SECONDS = 2.0  # per arithmetic
+ADVANTAGE = 1.1  # bfloat16 must be this much faster to be worth its rounding
+
+
+def arithmetic(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context to run the forward pass in."""
+    if precision == BF16:
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def measure(network: nn.Module, ids_BT: torch.Tensor) -> str:
+    """Time forward and backward passes on `ids_BT` in both and return the faster one's name.
+
+    Takes about `2 * PROBE_SECONDS`; leaves the network's weights and gradients as they were.
+    """
+    rates = {
+        precision: _passes_per_second(network, ids_BT, precision) for precision in (FP32, BF16)
+    }
+    return BF16 if rates[BF16] > ADVANTAGE * rates[FP32] else FP32
+
+
+def _passes_per_second(network: nn.Module, ids_BT: torch.Tensor, precision: str) -> float:
+    passes, began = -1, time.perf_counter()  # the first pass warms up and does not count
+    while True:
+        with arithmetic(precision, ids_BT.device):
+            loss = network(ids_BT).float().mean()
+        loss.backward()
+        network.zero_grad(set_to_none=True)
+        passes += 1
+        if passes == 0:
+            began = time.perf_counter()
+        elapsed = time.perf_counter() - began
+        if passes > 0 and elapsed > PROBE_SECONDS:
+            return passes / elapsed

@@ -1,0 +1,293 @@
+"""The model registry: a version per trained model, `challenger` the newest, `champion` the best.
+
+Registration survives a kill at any instant: run and stored model are made again if no version came
+of them, the version itself appears complete in one database transaction, and what follows (aliases,
+see `model.champion`) is finished by the next call.
+"""
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model import champion, tracking
+from model.champion import CHAMPION, COMPLETE, DECISION
+from model.evidence import EVALUATION, Evidence
+from model.tracking import FINGERPRINT, RunLog, TrackingSettings
+from pipeline import storage
+from pipeline.artifact import Artifact
+from pipeline.errors import ArtifactError, ConfigError
+
+if TYPE_CHECKING:
+    from model.tracking import MlflowClient, ModelVersion
+
+MODEL_FOLDER = ("artifacts", "model")  # inside a stored pyfunc model
+MODEL_VERSIONS = "mlflow.modelVersions"  # tag by which MLflow's UI links a stored model to versions
+LIBRARIES = ("mlflow", "torch", "safetensors", "sentencepiece", "numpy", "pyarrow", "polars")
+Compare = Callable[[Path], float]  # champion's model folder -> bits per byte on the present text
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A version, its aliases and what became of the champion before: (version, bits per byte)."""
+
+    name: str
+    version: str
+    aliases: list[str]
+    run_id: str
+    reused: bool
+    champion_before: tuple[str, float] | None
+    promoted: bool
+    reason: str
+
+
+def register(
+    settings: TrackingSettings,
+    name: str,
+    model_folder: Path,
+    *,
+    evaluation: Artifact,
+    training: Artifact,
+    data: Sequence[Artifact],
+    verdict_files: Sequence[Path],
+    params: Mapping[str, Any],
+    card: str,
+    pages: Sequence[Path],
+    compare: Compare,
+) -> Registration:
+    """Register the model in `model_folder` as a version of `name`, or reuse the version it has.
+
+    Lower bits per byte on the same held-out text makes it champion; a tie keeps the old one. The
+    champion's stored figure is used if it was measured on the same text in the same way, otherwise
+    `compare` scores it now. A model that was registered under another evaluation gets the new one.
+    """
+    _check_name(name)
+    evidence = Evidence(training, evaluation, data, verdict_files, params, card, pages)
+    client = tracking.connect(settings)
+    with _lock(settings):
+        version = _version_of(client, name, training.fingerprint)
+        reused = version is not None and COMPLETE in version.tags
+        if version is None:
+            tags = evidence.tags()
+            with tracking.run_for(settings, training.fingerprint, name, tags) as run:
+                evidence.log(run)
+                version = _add_version(run, settings, name, model_folder, evidence)
+        elif version.tags.get(EVALUATION) != evaluation.fingerprint:
+            version = _refresh(client, version, evidence)
+        if COMPLETE not in version.tags or champion.at_alias(client, name, CHAMPION) is None:
+            champion.settle(client, version, lambda rival: compare(_fetch(client, settings, rival)))
+        return _registration(client, name, str(version.version), reused)
+
+
+def find(settings: TrackingSettings, name: str, fingerprint: str) -> Registration | None:
+    """Return the finished registration of the model with this train fingerprint, if any."""
+    _check_name(name)
+    client = tracking.connect(settings)
+    version = _version_of(client, name, fingerprint)
+    if version is None or COMPLETE not in version.tags:
+        return None
+    return _registration(client, name, str(version.version), reused=True)
+
+
+def resolve(uri: str, settings: TrackingSettings) -> Path:
+    """Return the model folder behind a path, `models:/name@alias` or `models:/name/3`.
+
+    A version kept by a remote server is downloaded once. Raises ConfigError for another kind of
+    address or an unknown name, ArtifactError if no textmill model is stored there.
+    """
+    if not uri.startswith("models:"):
+        folder = Path(uri).expanduser()
+        if not folder.is_dir():
+            raise ConfigError(
+                f"model {uri!r}: no such folder; give a model folder or models:/NAME@champion"
+            )
+        return folder
+    found = re.fullmatch(r"models:/+([^/@:]+)(?:@([\w-]+)|/(\d+))", uri)
+    if found is None:
+        raise ConfigError(f"model {uri!r}: wanted models:/NAME@ALIAS or models:/NAME/VERSION")
+    client = tracking.connect(settings)
+    from mlflow.exceptions import MlflowException
+
+    name, alias, number = found.groups()
+    try:
+        version = (
+            client.get_model_version_by_alias(name, alias)
+            if alias
+            else client.get_model_version(name, number)
+        )
+    except MlflowException as error:
+        known = ", ".join(model.name for model in client.search_registered_models())
+        raise ConfigError(
+            f"model {uri!r}: {error.message}; {settings.uri} has: {known or 'no models yet'}"
+        ) from error
+    return _fetch(client, settings, version)
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[\w.\- ]+", name):
+        raise ConfigError(f"model name {name!r}: use letters, digits, '-', '_', '.' and spaces")
+
+
+@contextmanager
+def _lock(settings: TrackingSettings) -> Iterator[None]:
+    """Let one process of this machine register at a time; the kernel frees a killed one's lock."""
+    with (settings.artifact_root / ".registration.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _staging(settings: TrackingSettings) -> Iterator[Path]:
+    """Yield an empty folder, removed afterwards or, after a kill, by the next registration."""
+    folder = settings.artifact_root / ".staging"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _version_of(client: "MlflowClient", name: str, fingerprint: str) -> "ModelVersion | None":
+    query = f"name = '{name}' and tags.`{FINGERPRINT}` = '{fingerprint}'"
+    found = client.search_model_versions(query)
+    return client.get_model_version(name, str(found[0].version)) if found else None
+
+
+def _registration(client: "MlflowClient", name: str, number: str, reused: bool) -> Registration:
+    version = client.get_model_version(name, number)
+    decision = champion.written_decision(version)
+    return Registration(
+        name=name,
+        version=number,
+        aliases=sorted(version.aliases),
+        run_id=version.run_id or "",
+        reused=reused,
+        champion_before=decision.champion_before,
+        promoted=decision.promoted,
+        reason=decision.reason,
+    )
+
+
+def _add_version(
+    run: RunLog, settings: TrackingSettings, name: str, model_folder: Path, evidence: Evidence
+) -> "ModelVersion":
+    from mlflow.entities import LoggedModelOutput
+
+    client = run.client
+    stored = client.create_logged_model(
+        run.experiment_id, name=name, source_run_id=run.run_id, model_type="language model"
+    )
+    with _staging(settings) as folder:
+        _copy_model(evidence.training, model_folder, folder / "model")
+        _save_pyfunc(folder, stored, run.run_id)
+        client.log_model_artifacts(stored.model_id, str(folder / "pyfunc"))
+    client.finalize_logged_model(stored.model_id, "READY")
+    client.log_outputs(run.run_id, [LoggedModelOutput(stored.model_id, step=0)])
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    version = client.create_model_version(
+        name,
+        source=stored.artifact_location,
+        run_id=run.run_id,
+        tags=evidence.tags(),
+        description=evidence.description,
+        model_id=stored.model_id,
+    )
+    link = json.dumps([{"name": name, "version": version.version}])
+    client.set_logged_model_tags(stored.model_id, {MODEL_VERSIONS: link})
+    return version
+
+
+def _refresh(client: "MlflowClient", version: "ModelVersion", evidence: Evidence) -> "ModelVersion":
+    """Give a version the figures of another evaluation; its place is to be decided again."""
+    name, number = version.name, str(version.version)
+    for tag in (COMPLETE, DECISION):
+        if tag in version.tags:
+            client.delete_model_version_tag(name, number, tag)
+    run_id = version.run_id or ""
+    log = RunLog(client, client.get_run(run_id).info.experiment_id, run_id)
+    evidence.log_evaluation(log)
+    client.update_model_version(name, number, evidence.description)
+    for tag, value in sorted(evidence.tags().items(), key=lambda item: item[0] == EVALUATION):
+        client.set_model_version_tag(name, number, tag, value)  # the evaluation's tag comes last
+    return client.get_model_version(name, number)
+
+
+def _copy_model(training: Artifact, model_folder: Path, destination: Path) -> None:
+    """Collect the files that the manifest lists, linked where the disk allows, else copied."""
+    for entry in training.manifest["files"]:
+        source = storage.inside(model_folder, entry["path"])
+        target = storage.inside(destination, entry["path"])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, target)
+
+
+def _save_pyfunc(folder: Path, stored: Any, run_id: str) -> None:
+    import mlflow.pyfunc
+    from mlflow.models import Model
+
+    described = Model(
+        artifact_path=stored.artifact_location,
+        model_uuid=stored.model_id,
+        run_id=run_id,
+        model_id=stored.model_id,
+    )
+    with warnings.catch_warnings():
+        # Advice to give an input example; the signature is given instead.
+        warnings.simplefilter("ignore", UserWarning)
+        from model import pyfunc_model
+
+        mlflow.pyfunc.save_model(
+            path=str(folder / "pyfunc"),
+            python_model=pyfunc_model.__file__,
+            artifacts={pyfunc_model.MODEL_ARTIFACT: str(folder / "model")},
+            signature=pyfunc_model.signature(),
+            pip_requirements=requirements(),
+            mlflow_model=described,
+        )
+
+
+def requirements() -> list[str]:
+    """Return the exact versions the model was made with; textmill itself is installed apart."""
+    return [f"{lib}=={importlib.metadata.version(lib).partition('+')[0]}" for lib in LIBRARIES]
+
+
+def _fetch(client: "MlflowClient", settings: TrackingSettings, version: "ModelVersion") -> Path:
+    """Return the version's model folder, downloaded if it is not on this machine."""
+    uri = client.get_model_version_download_uri(version.name, str(version.version))
+    stored = tracking.local_path(uri)
+    if stored is None:
+        stored = settings.artifact_root / "downloads" / storage.sha256_text(uri)[:16]
+        if not stored.is_dir():
+            _download(settings, uri, stored)
+    folder = stored.joinpath(*MODEL_FOLDER)
+    if not folder.is_dir():
+        raise ArtifactError(
+            f"models:/{version.name}/{version.version}: no model folder at {folder}; its files "
+            f"were removed or textmill did not register it; delete that version or register again"
+        )
+    return folder
+
+
+def _download(settings: TrackingSettings, uri: str, destination: Path) -> None:
+    import mlflow.artifacts
+
+    with tempfile.TemporaryDirectory(dir=settings.artifact_root, prefix=".download-") as folder:
+        found = mlflow.artifacts.download_artifacts(
+            artifact_uri=uri, dst_path=folder, tracking_uri=settings.uri
+        )
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        Path(found).rename(destination)

@@ -1,0 +1,128 @@
+"""Generation beside the event loop: own threads, a bounded queue, an end when nobody listens."""
+
+import asyncio
+import functools
+import secrets
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from model.generate import SamplingConfig
+from model.serve.schema import ApiError, CompletionRequest, ServeLimits
+from model.text import LoadedModel, _Writer
+
+SEED_BITS = 62
+DEFAULT_NEW_TOKENS = 16  # as in OpenAI's API
+
+
+def sampling_of(asked: CompletionRequest, index: int, seed: int) -> SamplingConfig:
+    """Return the settings of choice `index`; each choice draws from a seed of its own."""
+    return SamplingConfig(
+        max_new_tokens=asked.max_tokens or DEFAULT_NEW_TOKENS,
+        temperature=1.0 if asked.temperature is None else asked.temperature,
+        top_k=asked.top_k,
+        top_p=asked.top_p,
+        seed=seed + index,
+        stop=asked.stops,
+    )
+
+
+def seed_of(asked: CompletionRequest) -> int:
+    """Return the seed asked for, else a random one."""
+    return secrets.randbits(SEED_BITS) if asked.seed is None else asked.seed
+
+
+class Generator:
+    """Runs generations on `limits.concurrent` threads, so that the event loop stays free."""
+
+    def __init__(self, loaded: LoadedModel, limits: ServeLimits):
+        self._loaded = loaded
+        self._room = limits.concurrent + limits.waiting_max
+        self._threads = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="generation")
+        self._lock = threading.Lock()
+        self._open: set[Generation] = set()
+
+    def start(self, settings: list[tuple[str, SamplingConfig]]) -> list["Generation"]:
+        """Queue one generation per (prompt, sampling); raise ApiError 429 if they do not fit."""
+        loop = asyncio.get_running_loop()
+        work = [Generation(self._loaded, prompt, sampling, loop) for prompt, sampling in settings]
+        with self._lock:
+            if len(self._open) + len(work) > self._room:
+                raise ApiError(
+                    429,
+                    f"{len(self._open)} generations are under way or waiting, at most "
+                    f"{self._room} may; try again in a moment",
+                    code="queue_full",
+                    kind="rate_limit_error",
+                )
+            self._open.update(work)
+        for one in work:
+            one.future = self._threads.submit(one.run)
+            one.future.add_done_callback(functools.partial(self._leave, one))
+        return work
+
+    async def stop(self) -> None:
+        """Cancel everything and wait for the threads to end."""
+        with self._lock:
+            work = list(self._open)
+        for one in work:
+            one.cancel()
+        await asyncio.to_thread(self._threads.shutdown)
+
+    def _leave(self, one: "Generation", _: Future[None]) -> None:
+        with self._lock:
+            self._open.discard(one)
+
+
+class Generation:
+    """One continuation: written by a thread, read by the event loop."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        prompt: str,
+        sampling: SamplingConfig,
+        loop: asyncio.AbstractEventLoop,
+    ):
+        self._make = (loaded, prompt, sampling)
+        self._loop = loop
+        self._pieces: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
+        self._cancelled = threading.Event()
+        self.future: Future[None] | None = None
+        self.finish_reason = "length"
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+
+    def run(self) -> None:
+        """Generate until the end or until cancelled; runs in a thread."""
+        end: BaseException | None = None
+        try:
+            writer = _Writer(*self._make)
+            for piece in writer.pieces():
+                if self._cancelled.is_set():
+                    break
+                self._put(piece)
+            self.finish_reason = writer.finish_reason
+            self.prompt_tokens = writer.prompt_tokens
+            self.completion_tokens = writer.completion_tokens
+        except BaseException as error:  # handed over whole: `pieces` raises it where it is awaited
+            end = error
+        self._put(end)
+
+    async def pieces(self) -> AsyncIterator[str]:
+        """Yield the text as it is made; raises what the generation raised."""
+        while (piece := await self._pieces.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            if piece:
+                yield piece
+
+    def cancel(self) -> None:
+        """Stop at the next piece, or never begin."""
+        self._cancelled.set()
+        if self.future is not None and self.future.cancel():
+            self._put(None)
+
+    def _put(self, item: str | BaseException | None) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._pieces.put_nowait, item)

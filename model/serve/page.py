@@ -1,0 +1,143 @@
+"""The page at `/`: one prompt, a streamed continuation; nothing is loaded from elsewhere."""
+
+import base64
+import hashlib
+import json
+from html import escape
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #22303c; --soft: #66747f; --paper: #fbfaf7;
+  --card: #fff; --line: #dfe3e6; --blue: #2f6db3; --red: #b3382f; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #9aa6b0; --paper: #15191d;
+  --card: #1d2328; --line: #333c44; --blue: #7fb2ec; --red: #f08a80; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 16px/1.6 system-ui, "Noto Sans CJK SC", "Microsoft YaHei", "PingFang SC", sans-serif; }
+main { max-width: 46rem; margin: 0 auto; padding: 2.2rem 1.2rem; }
+h1 { font-size: 1.35rem; margin: 0; } h1 small { color: var(--soft); font-weight: 400; }
+p { color: var(--soft); margin: .3rem 0 1.2rem; font-size: .93rem; }
+textarea, output { display: block; width: 100%; border: 1px solid var(--line); border-radius: 10px;
+  background: var(--card); color: inherit; font: inherit; padding: .8rem 1rem; }
+textarea { min-height: 6rem; resize: vertical; }
+textarea:focus-visible, input:focus-visible, button:focus-visible {
+  outline: 2px solid var(--blue); outline-offset: 1px; }
+output { min-height: 9rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+output b { color: var(--soft); font-weight: 400; } output.error { color: var(--red); }
+form > div { display: flex; flex-wrap: wrap; gap: .7rem 1rem; align-items: end; margin: .8rem 0; }
+label { font-size: .8rem; color: var(--soft); }
+input { display: block; width: 6.5rem; font: inherit; padding: .3rem .5rem; color: var(--ink);
+  background: var(--card); border: 1px solid var(--line); border-radius: 7px; }
+button { font: inherit; padding: .38rem 1.1rem; border-radius: 8px; cursor: pointer;
+  border: 1px solid var(--line); background: var(--card); color: inherit; }
+button.go { background: #2f6db3; border-color: #2f6db3; color: #fff; margin-left: auto; }
+button.try { padding: .1rem .7rem; font-size: .85rem; }
+footer { color: var(--soft); font-size: .85rem; margin-top: .8rem; }
+code { background: var(--card); border: 1px solid var(--line); border-radius: 5px;
+  padding: 0 .3em; }
+"""
+
+_SCRIPT = """
+const form = document.querySelector("form"), box = document.querySelector("textarea");
+const out = document.querySelector("output"), go = document.querySelector(".go");
+const foot = document.querySelector("#figures");
+const model = JSON.parse(document.querySelector("#model").textContent);
+let running = null;
+for (const b of document.querySelectorAll(".try")) b.onclick = () => {
+  box.value = b.textContent; form.requestSubmit(); };
+box.onkeydown = e => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) form.requestSubmit(); };
+function fail(text) { out.className = "error"; out.textContent = text; }
+function number(id) { const v = form.elements[id].value; return v === "" ? null : Number(v); }
+form.onsubmit = async event => {
+  event.preventDefault();
+  if (running) { running.abort(); return; }
+  running = new AbortController(); go.textContent = "Stop";
+  out.className = ""; foot.textContent = "";
+  const given = document.createElement("b"), made = document.createTextNode("");
+  given.textContent = box.value; out.replaceChildren(given, made);
+  const started = performance.now();
+  try {
+    const reply = await fetch("v1/completions", { method: "POST", signal: running.signal,
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model, prompt: box.value, stream: true, max_tokens: number("tokens"),
+        temperature: number("temperature"), top_k: number("top_k"), seed: number("seed"),
+        stream_options: { include_usage: true } }) });
+    if (!reply.ok) { fail((await reply.json()).error.message); return; }
+    const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      const events = (rest + value).split("\\n\\n"); rest = events.pop();
+      for (const line of events) {
+        const data = line.replace(/^data: /, "");
+        if (data === "[DONE]") continue;
+        const event = JSON.parse(data);
+        if (event.error) { fail(event.error.message); return; }
+        if (event.choices.length) made.appendData(event.choices[0].text);
+        if (event.usage) {
+          const n = event.usage.completion_tokens, s = (performance.now() - started) / 1000;
+          const rate = (n / s).toFixed(0);
+          foot.textContent = `${n} tokens in ${s.toFixed(1)} s, ${rate} per second`;
+        }
+      }
+    }
+  } catch (error) { if (error.name !== "AbortError") fail("No answer: " + error.message); }
+  finally { running = null; go.textContent = "Continue"; }
+};
+"""
+
+_BODY = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{name}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,"><style>{style}</style></head>
+<body><main>
+<h1>{name} <small>continues text</small></h1>
+<p>A base model: give it a beginning in Chinese or English rather than a question.</p>
+<form>
+<textarea aria-label="Beginning of the text" required maxlength="20000">人工智能</textarea>
+<div>
+<button type="button" class="try">人工智能</button>
+<button type="button" class="try">The model</button>
+</div>
+<div>
+<label>Tokens<input id="tokens" type="number" min="1" max="{tokens_max}" value="{tokens}"></label>
+<label>Temperature<input id="temperature" type="number" min="0" max="2" step="0.1" value="0.8">
+</label>
+<label>Top k<input id="top_k" type="number" min="1" placeholder="off" value="50"></label>
+<label>Seed<input id="seed" type="number" placeholder="random"></label>
+<button class="go">Continue</button>
+</div>
+</form>
+<output aria-live="polite"></output>
+<footer><span id="figures"></span></footer>
+<footer>API: <code>POST /v1/completions</code>, <code>GET /v1/models</code>,
+<code>GET /health</code></footer>
+</main>
+<script type="application/json" id="model">{model}</script><script>{script}</script>
+</body></html>
+"""
+
+
+def render(name: str, max_new_tokens: int) -> str:
+    """Return the page for the model called `name`."""
+    return _BODY.format(
+        name=escape(name),
+        model=json.dumps(name).replace("<", "\\u003c"),
+        style=_STYLE,
+        script=_SCRIPT,
+        tokens=min(120, max_new_tokens),
+        tokens_max=max_new_tokens,
+    )
+
+
+def policy() -> str:
+    """Return the Content-Security-Policy: this page's own script and style, nothing else."""
+    return (
+        f"default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; "
+        f"form-action 'none'; frame-ancestors 'none'; "
+        f"style-src '{_hash(_STYLE)}'; script-src '{_hash(_SCRIPT)}'"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,181 @@
+"""Requests and replies of the HTTP API, in the shapes of OpenAI's completions API."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+# Fields of the original API that have an effect we do not offer: accepted at their neutral value.
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "logprobs": (None,),
+    "suffix": (None, ""),
+    "best_of": (None, 1),
+    "presence_penalty": (None, 0),
+    "frequency_penalty": (None, 0),
+    "logit_bias": (None, {}),
+}
+
+
+@dataclass(frozen=True)
+class ServeLimits:
+    """Bounds on what a client may ask for, and on what runs at a time."""
+
+    request_bytes_max: int = 1 << 20
+    prompt_bytes_max: int = 64 << 10
+    prompts_max: int = 16
+    max_new_tokens_max: int = 2048
+    choices_max: int = 16  # prompts times n
+    stop_max: int = 4
+    concurrent: int = 1  # generations at a time; torch already uses every core for one
+    waiting_max: int = 32  # requests that queue behind them; more are turned away with 429
+    body_seconds_max: float = 30.0  # a client that sends its request slower is cut off
+
+
+class StreamOptions(BaseModel):
+    """What a streamed reply holds beside the text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    include_usage: bool = False
+
+
+class CompletionRequest(BaseModel):
+    """Body of POST /v1/completions; `top_k` is an extension, the rest is the original API."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str
+    prompt: str | list[str] = Field(description="text to continue; a list is continued one by one")
+    max_tokens: Annotated[int, Field(ge=1)] | None = 16
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    n: Annotated[int, Field(ge=1)] | None = 1
+    stop: str | list[str] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    echo: bool | None = False
+    user: str | None = None
+    logprobs: int | None = None
+    suffix: str | None = None
+    best_of: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts as a list."""
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts that end a continuation."""
+        if self.stop is None:
+            return ()
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+
+class Choice(BaseModel):
+    """One continuation."""
+
+    text: str
+    index: int
+    logprobs: None = None
+    finish_reason: str | None  # 'stop' (end of text or stop string) or 'length'
+
+
+class Usage(BaseModel):
+    """Tokens read and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class CompletionReply(BaseModel):
+    """A whole reply, or one event of a streamed one (`usage` null until the end)."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage | None = None
+
+
+class ApiError(Exception):
+    """A request that cannot be served: HTTP status and the fields of OpenAI's error object."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        kind: str = "invalid_request_error",
+    ):
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def parse_request(body: bytes, name: str, limits: ServeLimits) -> CompletionRequest:
+    """Check a body against the API and the limits; raise ApiError naming the field."""
+    try:
+        request = CompletionRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error) from error
+    if request.model != name:
+        message = f"The model {request.model!r} does not exist; this server has {name!r}"
+        raise ApiError(404, message, param="model", code="model_not_found")
+    for field, neutral in NEUTRAL.items():
+        if getattr(request, field) not in neutral:
+            raise ApiError(400, f"{field} is not supported here; leave it out", param=field)
+    _check_prompts(request, limits)
+    _check_sizes(request, limits)
+    return request
+
+
+def _refusal(error: ValidationError) -> ApiError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or None
+    field = str(first["loc"][0]) if first["loc"] else None
+    if first["type"] == "json_invalid":
+        return ApiError(400, f"The body is not valid JSON: {first['msg']}", code="invalid_json")
+    if first["type"] == "extra_forbidden":
+        return ApiError(400, f"Unrecognized request argument: {place}", param=field)
+    if field == "prompt":
+        message = "prompt: wanted a string or a list of strings; lists of token ids are not taken"
+        return ApiError(400, message, param=field)
+    return ApiError(400, f"{place or 'body'}: {first['msg']}", param=field)
+
+
+def _check_prompts(request: CompletionRequest, limits: ServeLimits) -> None:
+    if not 1 <= len(request.prompts) <= limits.prompts_max:
+        message = f"prompt: {len(request.prompts)} prompts, 1 to {limits.prompts_max} are taken"
+        raise ApiError(400, message, param="prompt")
+    for prompt in request.prompts:
+        try:
+            size = len(prompt.encode())
+        except UnicodeEncodeError as error:
+            message = "prompt: holds half of a surrogate pair, which is no character"
+            raise ApiError(400, message, param="prompt") from error
+        if size > limits.prompt_bytes_max:
+            message = f"prompt: {size} bytes, at most {limits.prompt_bytes_max} are taken"
+            raise ApiError(400, message, param="prompt", code="context_length_exceeded")
+
+
+def _check_sizes(request: CompletionRequest, limits: ServeLimits) -> None:
+    if (request.max_tokens or 0) > limits.max_new_tokens_max:
+        message = f"max_tokens: {request.max_tokens}, at most {limits.max_new_tokens_max} are made"
+        raise ApiError(400, message, param="max_tokens")
+    choices = len(request.prompts) * (request.n or 1)
+    if choices > limits.choices_max:
+        message = f"n: {choices} choices in all, at most {limits.choices_max} are made"
+        raise ApiError(400, message, param="n")
+    if len(request.stops) > limits.stop_max or "" in request.stops:
+        message = f"stop: wanted at most {limits.stop_max} texts, none of them empty"
+        raise ApiError(400, message, param="stop")

@@ -1,0 +1,271 @@
+"""Runs in MLflow: one finished run per fingerprint, everything in it that explains the figures.
+
+Calls go through `MlflowClient` with the store's address each time; MLflow's process-wide active run
+and tracking address are never set, so two stores can be used side by side.
+"""
+
+import logging
+import os
+import re
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.artifact import MANIFEST, Artifact
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient as MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as ModelVersion
+
+logger = logging.getLogger(__name__)
+
+FINGERPRINT = "textmill.fingerprint"  # of the train artifact: the model's identity
+PARAM_CHARACTERS = 6000  # MLflow refuses longer values
+PARAMS_PER_CALL = 100
+METRICS_PER_CALL = 1000
+DIGEST_CHARACTERS = 36
+CURVES = {  # column of the CURVE table -> name of the curve
+    "tokens": "train/tokens",
+    "loss": "train/loss",
+    "learning_rate": "train/learning_rate",
+    "gradient_norm": "train/gradient_norm",
+    "validation_loss": "validation/loss",
+}
+SPEED = "train/tokens_per_second"
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """Where runs are kept: database or server address, folder of artifacts, experiment.
+
+    A SQLite address holds an absolute path (`sqlite:////data/mlflow.db`), since a relative one
+    would name another file in each folder a command is run from. With a server, `artifact_root`
+    only holds locks and downloads; the server decides where artifacts live.
+    """
+
+    uri: str
+    artifact_root: Path
+    experiment: str = "textmill"
+
+    def __post_init__(self) -> None:
+        scheme = self.uri.partition(":")[0].partition("+")[0]
+        if scheme not in SCHEMES:
+            raise ConfigError(
+                f"MLflow address {self.uri!r}: wanted one that starts with "
+                f"{', '.join(SCHEMES)}; for files on this machine use sqlite:////absolute/path.db"
+            )
+        if self.database is not None and not self.database.is_absolute():
+            raise ConfigError(
+                f"MLflow address {self.uri!r}: the path is relative; "
+                f"use sqlite:///{self.database.resolve()}"
+            )
+
+    @property
+    def is_server(self) -> bool:
+        """Tell whether an MLflow server is spoken to, rather than its database."""
+        return self.uri.startswith(("http:", "https:"))
+
+    @property
+    def database(self) -> Path | None:
+        """File of a SQLite store."""
+        if not self.uri.startswith("sqlite"):
+            return None
+        return Path(unquote(self.uri.partition(":///")[2].partition("?")[0]))
+
+
+def connect(settings: TrackingSettings) -> "MlflowClient":
+    """Return a client of the store; creates a SQLite file (8 s the first time)."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)  # read by MLflow when it is imported
+    settings.artifact_root.mkdir(parents=True, exist_ok=True)
+    if settings.database is not None:
+        settings.database.parent.mkdir(parents=True, exist_ok=True)
+    from mlflow import MlflowClient  # 4 s to import: only commands that track pay for it
+
+    return MlflowClient(tracking_uri=settings.uri, registry_uri=settings.uri)
+
+
+def experiment_id(client: "MlflowClient", settings: TrackingSettings) -> str:
+    """Return the experiment's id; create it, or bring it back if it was deleted in the UI."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(settings.experiment)
+    if found is None:
+        root = None if settings.is_server else settings.artifact_root.resolve().as_uri()
+        try:
+            return client.create_experiment(settings.experiment, artifact_location=root)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(settings.experiment)  # made by another process
+            assert found is not None
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return found.experiment_id
+
+
+@contextmanager
+def run_for(
+    settings: TrackingSettings, fingerprint: str, name: str, tags: Mapping[str, str]
+) -> Iterator["RunLog"]:
+    """Open the run of `fingerprint`; it is FINISHED, FAILED or KILLED when the block ends.
+
+    Unfinished runs of the same fingerprint, left by a killed process or a failed try, are deleted
+    with their files first. Callers hold a lock: a run in progress elsewhere would look like one.
+    """
+    client = connect(settings)
+    experiment = experiment_id(client, settings)
+    remove_unfinished(client, settings, experiment, fingerprint)
+    marks = {**tags, FINGERPRINT: fingerprint}
+    run = client.create_run(experiment, run_name=name, tags=marks)
+    log = RunLog(client, experiment, run.info.run_id)
+    try:
+        yield log
+    except Exception:
+        client.set_terminated(log.run_id, "FAILED")
+        raise
+    except BaseException:
+        client.set_terminated(log.run_id, "KILLED")
+        raise
+    client.set_terminated(log.run_id, "FINISHED")
+
+
+def remove_unfinished(
+    client: "MlflowClient", settings: TrackingSettings, experiment: str, fingerprint: str
+) -> None:
+    """Delete every run of `fingerprint` that did not finish, with its model and its files."""
+    query = f"tags.`{FINGERPRINT}` = '{fingerprint}' and attributes.status != 'FINISHED'"
+    for run in client.search_runs([experiment], filter_string=query):
+        logger.warning("removing the unfinished run %s of the same fingerprint", run.info.run_id)
+        models = client.search_logged_models(
+            [experiment], filter_string=f"source_run_id = '{run.info.run_id}'"
+        )
+        for model in models:
+            client.delete_logged_model(model.model_id)
+            remove_local(settings, model.artifact_location)
+        client.delete_run(run.info.run_id)
+        remove_local(settings, run.info.artifact_uri)
+
+
+def local_path(uri: str) -> Path | None:
+    """Return the folder that a `file:` address or a plain path names; None for remote ones."""
+    parsed = urlparse(uri)
+    if parsed.scheme == "file":
+        return Path(unquote(parsed.path))
+    return Path(uri) if not parsed.scheme else None
+
+
+def remove_local(settings: TrackingSettings, uri: str) -> None:
+    """Remove artifacts of a deleted run if they lie below the artifact root."""
+    path = local_path(uri)
+    if path is not None and path.resolve().is_relative_to(settings.artifact_root.resolve()):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """An open run; every method sends as few requests as MLflow's limits allow."""
+
+    client: "MlflowClient"
+    experiment_id: str
+    run_id: str
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log a flat dict of settings; long values are cut at MLflow's limit."""
+        from mlflow.entities import Param
+
+        entries = [
+            Param(metric_name(key), str(value)[:PARAM_CHARACTERS]) for key, value in values.items()
+        ]
+        for start in range(0, len(entries), PARAMS_PER_CALL):
+            self.client.log_batch(self.run_id, params=entries[start : start + PARAMS_PER_CALL])
+
+    def metrics(self, points: Sequence[tuple[str, float, int]]) -> None:
+        """Log (name, value, step) points, 1000 per request."""
+        from mlflow.entities import Metric
+
+        now_ms = int(time.time() * 1000)
+        for start in range(0, len(points), METRICS_PER_CALL):
+            batch = [
+                Metric(name, float(value), now_ms, step)
+                for name, value, step in points[start : start + METRICS_PER_CALL]
+            ]
+            self.client.log_batch(self.run_id, metrics=batch)
+
+    def curves(self, training: Artifact, speed: Sequence[tuple[int, float]] = ()) -> None:
+        """Log the CURVE table of a train artifact; `speed` holds (tokens seen, per second)."""
+        steps: dict[int, int] = {}
+        for part in training.parts():
+            for rows in pq.ParquetFile(part).iter_batches():
+                self.metrics(
+                    [
+                        (name, row[column], row["step"])
+                        for row in rows.to_pylist()
+                        for column, name in CURVES.items()
+                        if row[column] is not None
+                    ]
+                )
+                steps |= {row["tokens"]: row["step"] for row in rows.to_pylist()}
+        self.metrics([(SPEED, rate, steps[seen]) for seen, rate in speed if seen in steps])
+
+    def dataset(self, made: Artifact, context: str) -> None:
+        """Log a data artifact as a dataset: schema and size, its path, its manifest's digest."""
+        from mlflow.data.polars_dataset import from_polars
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        if not made.parts():
+            return
+        head = _with_known_types(made.scan().head(1).collect())
+        digest = storage.sha256_of(made.path / MANIFEST)[:DIGEST_CHARACTERS]
+        with warnings.catch_warnings():
+            # Any local path "can be interpreted in multiple ways", both of them the same.
+            warnings.simplefilter("ignore", UserWarning)
+            described = from_polars(
+                head, source=str(made.path), name=made.stage, digest=digest
+            ).to_dict()
+        size = {"num_rows": made.rows, "bytes_on_disk": made.bytes_on_disk}
+        described["profile"] = storage.canonical_json(size)
+        tags = [
+            InputTag("mlflow.data.context", context),
+            InputTag(FINGERPRINT, made.fingerprint),
+        ]
+        self.client.log_inputs(self.run_id, [DatasetInput(Dataset(**described), tags)])
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        """Attach a file, below `folder` if given."""
+        self.client.log_artifact(self.run_id, str(path), folder)
+
+    def text(self, text: str, name: str) -> None:
+        """Attach a text under a name such as 'card.md'."""
+        self.client.log_text(self.run_id, text, name)
+
+
+def _with_known_types(head: pl.DataFrame) -> pl.DataFrame:
+    """Widen lists of unsigned numbers, which MLflow's schema does not know."""
+    unsigned = (pl.List(pl.UInt16), pl.List(pl.UInt32))
+    wide = {n: pl.List(pl.Int64) for n, kind in head.schema.items() if kind in unsigned}
+    return head.cast(wide)  # type: ignore[arg-type]  # a dict is invariant in its values
+
+
+def metric_name(name: str) -> str:
+    """Return `name` with what MLflow refuses in names of metrics and params replaced by '_'."""
+    parts = [re.sub(r"[^\w.\- ]", "_", part).strip() for part in name.split("/")]
+    return "/".join(part if part.strip(".") else "_" * max(len(part), 1) for part in parts)

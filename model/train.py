@@ -1,0 +1,143 @@
+"""The stage `train`: shards to a model folder with its training curve."""
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from model import export, loader, precision
+from model.gpt import GPT, ModelConfig
+from model.loop import Training, fit
+from model.optim import build_optimizer
+from model.schedule import DECAYS
+from pipeline import storage
+from pipeline.artifact import Artifact
+from pipeline.errors import ConfigError
+from pipeline.schema import CURVE
+from pipeline.sink import Sink
+from pipeline.stage import Job, Stage
+from pipeline.tokenizer import Tokenizer, load_tokenizer
+
+SPEED = "speed.json"  # tokens per second; not part of the artifact's identity
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the model is trained; sizes count sequences of `model.context` tokens."""
+
+    steps: int = 1000
+    batch_size: int = 16
+    learning_rate: float = 3e-3
+    warmup_steps: int = 50
+    decay: str = "cosine"
+    final_learning_rate_share: float = 0.1
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    gradient_clip: float | None = 1.0
+    precision: str = precision.AUTO
+    seed: int = 1
+    checkpoint_every: int = 100
+    validate_every: int = 100
+    validation_windows: int = 64
+    log_every: int = 10
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+    def __post_init__(self) -> None:
+        whole = ("steps", "batch_size", "checkpoint_every", "validate_every", "log_every")
+        for name in whole:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"train.{name}: {getattr(self, name)}, wanted at least 1")
+        if self.learning_rate <= 0:
+            raise ConfigError(f"train.learning_rate: {self.learning_rate}, wanted above 0")
+        for name, table in (("decay", tuple(DECAYS)), ("precision", precision.PRECISIONS)):
+            if getattr(self, name) not in table:
+                found = getattr(self, name)
+                raise ConfigError(f"train.{name}: {found!r}, wanted one of {', '.join(table)}")
+
+
+def run(job: Job) -> None:
+    """Train on the shards' train split; the shards carry their tokenizer.
+
+    The account is kept in tokens: those that fill no window at the end are dropped.
+    """
+    config: TrainConfig = job.config
+    shards: Artifact = job.parents[0]
+    tokenizer_file = shards.file("tokenizer.model")
+    tokenizer = load_tokenizer(tokenizer_file)
+    training = _prepare(job, config, shards, tokenizer)
+    fit(training, config)
+    export.write(training.network, tokenizer_file, job.file)
+    storage.write_json(job.folder / SPEED, training.speed)
+    write = functools.partial(_write_curve, training.loader.tokens, training.loader.leftover)
+    job.map(write, [training.curve])
+    last = training.curve[-1]
+    job.stats.update(
+        parameters=training.network.parameter_count(),
+        tokens_seen=last["tokens"],
+        epochs=round(last["tokens"] / (training.loader.windows * config.model.context), 4),
+        loss=last["loss"],
+        validation_loss=last["validation_loss"],
+        precision=training.precision,
+        tokenizer_sha256=tokenizer.fingerprint,
+    )
+
+
+def _prepare(job: Job, config: TrainConfig, shards: Artifact, tokenizer: Tokenizer) -> Training:
+    tokens = job.scratch("tokens")
+    train = loader.token_file(shards, "train", tokenizer, tokens)
+    validation = loader.token_file(shards, "validation", tokenizer, tokens)
+    batches = loader.Loader(train, config.model.context, config.batch_size, config.seed)
+    torch.manual_seed(config.seed)
+    network = GPT(config.model, tokenizer.vocab_size).to(device())
+    return Training(
+        network=network,
+        optimizer=build_optimizer(
+            network, weight_decay=config.weight_decay, beta1=config.beta1, beta2=config.beta2
+        ),
+        loader=batches,
+        validation_BT=loader.first_windows(
+            validation, config.model.context, config.validation_windows
+        ),
+        precision=_settle_precision(config, network, batches, job.scratch("precision")),
+        checkpoints=job.scratch("checkpoints"),
+        progress=job.progress,
+    )
+
+
+def device() -> torch.device:
+    """Return the device to train on: a CUDA GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _settle_precision(
+    config: TrainConfig, network: GPT, batches: loader.Loader, folder: Path
+) -> str:
+    """Return the configured arithmetic, or measure once and keep the answer for every resume."""
+    if config.precision != precision.AUTO:
+        return config.precision
+    note = folder / "precision.json"
+    if not note.exists():
+        ids_BT = torch.from_numpy(batches.batch(0)[:, :-1]).to(device())
+        storage.write_json(note, precision.measure(network, ids_BT))
+    return storage.read_json(note)
+
+
+def _write_curve(tokens: int, leftover: int, curve: list[dict[str, Any]], sink: Sink) -> None:
+    sink.saw(tokens)
+    sink.kept(tokens - leftover)
+    sink.dropped("shorter_than_a_window", leftover)
+    sink.write("main", pa.Table.from_pylist(curve, schema=CURVE.schema))
+
+
+STAGE = Stage(
+    name="train",
+    contract=CURVE,
+    run=run,
+    module="model.train",
+    libraries=("torch", "numpy", "safetensors"),
+    counts_rows=False,
+)

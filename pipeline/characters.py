@@ -1,0 +1,146 @@
+"""What each code point is, as small arrays that compiled loops index, and text as raw buffers.
+
+Compiled loops elsewhere walk the UTF-8 bytes of an Arrow column once and look characters up here.
+Planes above the second hold ideographs (2 and 3) or nothing that counts as text.
+"""
+
+import functools
+import unicodedata
+
+import numba
+import numpy as np
+import pyarrow as pa
+
+OTHER, LETTER, DIGIT, UNSPACED, SPACE, PUNCTUATION, SYMBOL, IGNORED = range(8)
+
+# Scripts written without spaces between words: here every character counts as a word.
+UNSPACED_RANGES = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x0F00, 0x0FFF),  # Tibetan
+    (0x1000, 0x109F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x2E80, 0x2FDF),  # CJK radicals
+    (0x3005, 0x3007),  # 々〆〇
+    (0x3021, 0x3029),  # Hangzhou numerals
+    (0x3040, 0x30FF),  # kana
+    (0x3100, 0x312F),  # bopomofo
+    (0x31A0, 0x31FF),  # bopomofo and kana extensions
+    (0x3400, 0x4DBF),  # ideographs, extension A
+    (0x4E00, 0x9FFF),  # ideographs
+    (0xF900, 0xFAFF),  # compatibility ideographs
+    (0x1B000, 0x1B16F),  # kana supplement
+)
+TABLE_SIZE = 0x20000
+LAST_IDEOGRAPHIC_PLANE_END = 0x40000
+SPACE_CODE = 32
+
+# Argument types of compiled loops; Arrow's memory may not be written to.
+BYTES = numba.types.Array(numba.uint8, 1, "C", readonly=True)
+OFFSETS = numba.types.Array(numba.int64, 1, "C", readonly=True)
+CODES = numba.types.Array(numba.int32, 1, "C", readonly=True)
+HASHES = numba.types.Array(numba.uint64, 1, "C", readonly=True)
+
+_CLASS_OF_CATEGORY = {
+    "L": LETTER,
+    "M": LETTER,  # marks belong to the letter before them
+    "N": DIGIT,
+    "Z": SPACE,
+    "P": PUNCTUATION,
+    "S": SYMBOL,
+    "C": OTHER,
+}
+
+
+@functools.cache
+def character_classes() -> np.ndarray:
+    """Class of each code point below 0x20000 (uint8, one of the eight constants above)."""
+    classes = np.zeros(TABLE_SIZE, np.uint8)
+    for code in range(TABLE_SIZE):
+        category = unicodedata.category(chr(code))
+        classes[code] = IGNORED if category == "Cf" else _CLASS_OF_CATEGORY[category[0]]
+    for first, last in UNSPACED_RANGES:
+        block = classes[first : last + 1]
+        block[(block == LETTER) | (first == 0x3005) | (first == 0x3021)] = UNSPACED
+    for code in (*range(0x09, 0x0E), *range(0x1C, 0x20), 0x85):
+        classes[code] = SPACE
+    return classes
+
+
+@functools.cache
+def folding() -> np.ndarray:
+    """Code point that stands for each one when texts are compared (int32; 0 means none).
+
+    Lower case, compatibility form (full width to ASCII) where it is one character, every white
+    space to U+0020, format and control characters to nothing.
+    """
+    classes = character_classes()
+    table = np.zeros(TABLE_SIZE, np.int32)
+    for code in range(TABLE_SIZE):
+        kind = classes[code]
+        if kind == SPACE:
+            table[code] = SPACE_CODE
+        elif kind not in (IGNORED, OTHER) or unicodedata.category(chr(code)) in ("Co", "Cn"):
+            table[code] = ord(_fold(chr(code)))
+    return table
+
+
+def _fold(character: str) -> str:
+    """Return the one character that `character` folds to, itself if it would become several."""
+    for candidate in (
+        unicodedata.normalize("NFKC", character).lower(),
+        character.lower(),
+        character,
+    ):
+        folded = unicodedata.normalize("NFKC", candidate)
+        if len(folded) == 1 and not folded.isspace():
+            return folded
+    return character
+
+
+def text_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """UTF-8 bytes (uint8) and row offsets (int64, rows + 1) of a string column, without copying.
+
+    The column must hold no nulls; a chunked one is combined first.
+    """
+    array = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    if array.type != pa.large_string():
+        array = array.cast(pa.large_string())
+    assert array.null_count == 0, "contracts allow no null text"
+    _, offsets, data = array.buffers()
+    if offsets is None or len(array) == 0:
+        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+    rows = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+    return np.frombuffer(data or b"", np.uint8), rows
+
+
+@numba.njit(inline="always")
+def decode(data, at):  # type: ignore[no-untyped-def]
+    """Code point at byte `at` of valid UTF-8 and the position of the next one."""
+    first = np.int64(data[at])
+    if first < 0x80:
+        return first, at + 1
+    if first < 0xE0:
+        return (first & 0x1F) << 6 | (np.int64(data[at + 1]) & 0x3F), at + 2
+    second = np.int64(data[at + 1]) & 0x3F
+    third = np.int64(data[at + 2]) & 0x3F
+    if first < 0xF0:
+        return (first & 0x0F) << 12 | second << 6 | third, at + 3
+    return (first & 0x07) << 18 | second << 12 | third << 6 | (
+        np.int64(data[at + 3]) & 0x3F
+    ), at + 4
+
+
+@numba.njit(inline="always")
+def class_of(classes, code):  # type: ignore[no-untyped-def]
+    """Class of a code point, those beyond the table included."""
+    if code < TABLE_SIZE:
+        return np.int64(classes[code])
+    return UNSPACED if code < LAST_IDEOGRAPHIC_PLANE_END else OTHER
+
+
+@numba.njit(inline="always")
+def mix(value):  # type: ignore[no-untyped-def]
+    """Scramble 64 bits so that each input bit moves every output bit (the splitmix64 finisher)."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))

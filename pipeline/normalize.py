@@ -1,0 +1,181 @@
+"""Repairs that change a text: encoding accidents, Unicode form, line ends, invisible marks.
+
+REPAIRS is the list, in order. Each is a function of a Polars column; the whole list is repeated on
+the rows it changed until it changes nothing, so normalising normalised text is the identity. That
+ends: every repair shortens a text or leaves it in a form that no repair touches again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import ftfy
+import numpy as np
+import polars as pl
+
+from pipeline.errors import ConfigError
+
+UNICODE_FORMS = ("NFC", "NFKC", "NFD", "NFKD")
+MAX_ROUNDS = 64
+
+
+@dataclass(frozen=True)
+class NormalizeConfig:
+    """Which repairs are made; None or False leaves that aspect as it is."""
+
+    unicode_form: str | None = "NFC"
+    fix_mojibake: bool = True  # UTF-8 that was read as Latin-1, cp1252, cp1251, ...
+    strip_controls: bool = True  # control, zero-width, bidirectional and tag characters
+    unify_line_ends: bool = True  # CRLF, CR, VT, FF, NEL, LS and PS become LF
+    unify_spaces: bool = True  # no-break and typographic spaces become a space
+    strip_line_ends: bool = True  # white space before a line end, and at both ends of the text
+    max_blank_lines: int | None = 2  # more in a row become this many
+
+    def __post_init__(self) -> None:
+        if self.unicode_form is not None and self.unicode_form not in UNICODE_FORMS:
+            raise ConfigError(
+                f"clean.normalize.unicode_form is {self.unicode_form!r}; "
+                f"give one of {list(UNICODE_FORMS)} or leave it out"
+            )
+        if self.max_blank_lines is not None and self.max_blank_lines < 0:
+            raise ConfigError(
+                f"clean.normalize.max_blank_lines is {self.max_blank_lines}; give 0 or more"
+            )
+
+
+def normalize(texts: pl.Series, config: NormalizeConfig) -> tuple[pl.Series, dict[str, int]]:
+    """Return the repaired texts and, per kind of repair, how many of them it changed.
+
+    `texts` holds strings without nulls. Raises RuntimeError if the repairs do not settle, which
+    would be a bug in one of them.
+    """
+    texts = texts.alias("text")
+    repaired = {name: np.zeros(len(texts), bool) for name in REPAIRS}
+    open_rows, current = np.arange(len(texts)), texts
+    for _ in range(MAX_ROUNDS):
+        before = current
+        for name, repair in REPAIRS.items():
+            after = repair(current, config)
+            if after is not current:
+                repaired[name][open_rows[(after != current).to_numpy()]] = True
+                current = after
+        changed = (current != before).to_numpy()
+        if not changed.any():
+            return texts, {name: int(rows.sum()) for name, rows in repaired.items()}
+        open_rows, current = open_rows[changed], current.filter(pl.Series(changed))
+        texts = texts.scatter(open_rows, current)
+    raise RuntimeError(f"normalisation does not settle on {current.head(1).to_list()!r:.300}")
+
+
+def _mojibake(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    """Undo wrong decoding (ftfy 6), only where a byte pair of UTF-8 shows as two characters."""
+    if not config.fix_mojibake:
+        return texts
+    suspects = texts.str.contains(SUSPECT).arg_true()
+    if suspects.is_empty():
+        return texts
+    fixed = [ftfy.fix_text(text, FTFY) for text in texts.gather(suspects)]
+    return texts.clone().scatter(suspects, fixed)
+
+
+def _unicode_form(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    if config.unicode_form is None:
+        return texts
+    if config.unicode_form != "NFC":
+        return texts.str.normalize(config.unicode_form)  # type: ignore[arg-type]
+    # Ten times faster than normalising text that has nothing to compose.
+    suspects = texts.str.contains(MAY_COMPOSE).arg_true()
+    if suspects.is_empty():
+        return texts
+    return texts.clone().scatter(suspects, texts.gather(suspects).str.normalize("NFC"))
+
+
+def _line_ends(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    if not config.unify_line_ends:
+        return texts
+    return texts.str.replace_all("\r\n?|[\u000b\u000c\u0085\u2028\u2029]", "\n")
+
+
+def _controls(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    if not config.strip_controls:
+        return texts
+    return texts.str.replace_all(INVISIBLE, "").str.replace_all(STRAY_JOINER, "$1")
+
+
+def _spaces(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    if not config.unify_spaces:
+        return texts
+    return texts.str.replace_all("[\u00a0\u2000-\u200a\u202f\u205f]", " ")
+
+
+def _outer_space(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    if not config.strip_line_ends:
+        return texts
+    return texts.str.replace_all(r"[ \t\u{3000}]+\n", "\n").str.strip_chars()
+
+
+def _blank_lines(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    allowed = config.max_blank_lines
+    if allowed is None:
+        return texts
+    return texts.str.replace_all(f"\n{{{allowed + 2},}}", "\n" * (allowed + 1))
+
+
+def _suspect_pattern() -> str:
+    """Regex for what two bytes of UTF-8 look like when read in one of ftfy's legacy encodings."""
+    pairs = []
+    for encoding in ftfy.chardata.CHARMAP_ENCODINGS:
+        lead, trail = (
+            "".join(
+                sorted({bytes([byte]).decode(encoding, "replace") for byte in range(*span)})
+            ).replace("\ufffd", "")
+            for span in ((0xC2, 0xF5), (0x80, 0xC0))
+        )
+        pairs.append(f"[{_in_class(lead)}] ?[{_in_class(trail)}]")
+    # C1 controls are cp1252 read as Latin-1; the six letters lose a trailing no-break space.
+    return "|".join([*pairs, "[\u0080-\u009f]", "[ÂÃÅÎÐÙ] "])
+
+
+def _in_class(characters: str) -> str:
+    return "".join(f"\\x{{{ord(character):x}}}" for character in characters)
+
+
+# Every character that is not its own NFC form or can join the one before it.
+MAY_COMPOSE = (
+    r"[\p{M}\x{340}-\x{387}\x{958}-\x{fbf}\x{1100}-\x{11ff}\x{1f00}-\x{2001}\x{2126}\x{212a}"
+    r"\x{212b}\x{2329}\x{232a}\x{2adc}\x{d7b0}-\x{d7ff}\x{f900}-\x{fb4f}\x{1d15e}-\x{1d1c0}"
+    r"\x{2f800}-\x{2fa1f}]"
+)
+SUSPECT = _suspect_pattern()
+FTFY = ftfy.TextFixerConfig(
+    unescape_html=False,
+    remove_terminal_escapes=False,
+    fix_latin_ligatures=False,
+    fix_character_width=False,
+    uncurl_quotes=False,
+    fix_line_breaks=False,
+    fix_surrogates=False,
+    remove_control_chars=False,
+    normalization=None,
+    explain=False,
+)
+# Terminal escapes as a whole, then single characters: C0 (not tab, LF), DEL, C1, soft hyphen,
+# Mongolian vowel separator, zero-width space and marks of direction, word joiner and invisible
+# operators, byte order mark, interlinear marks, noncharacters, tags.
+INVISIBLE = (
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|"
+    r"[\x{00}-\x{08}\x{0e}-\x{1f}\x{7f}-\x{84}\x{86}-\x{9f}\x{ad}\x{61c}\x{180e}\x{200b}\x{200e}"
+    r"\x{200f}\x{202a}-\x{202e}\x{2060}-\x{206f}\x{feff}\x{fff9}-\x{fffb}\x{fdd0}-\x{fdef}"
+    r"\x{fffe}\x{ffff}\x{e0000}-\x{e007f}]"
+)
+# Persian, Indic scripts and emoji need the joiners U+200C and U+200D; these scripts do not.
+STRAY_JOINER = r"([\p{Latin}\p{Han}\p{Cyrillic}\p{Greek}\p{P}\s])[\x{200c}\x{200d}]+"
+
+REPAIRS: dict[str, Callable[[pl.Series, NormalizeConfig], pl.Series]] = {
+    "mojibake": _mojibake,  # first: what it decodes includes control characters and odd spaces
+    "line_ends": _line_ends,
+    "controls": _controls,
+    "unicode_form": _unicode_form,
+    "spaces": _spaces,
+    "outer_space": _outer_space,
+    "blank_lines": _blank_lines,
+}

@@ -1,0 +1,68 @@
+"""What readers take and give: a file with its limits, records, and records that are broken."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.streams import SAMPLE_BYTES, ByteStream, DamagedInput, open_bytes
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record: its fields by name, unchecked."""
+
+    position: int  # from 0; for JSON lines the line number, blank lines counted
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """One record that cannot be used, and why."""
+
+    position: int
+    reason: str
+    detail: str
+    sample: bytes | str = b""
+
+
+Entry = Record | Broken
+
+
+@dataclass
+class Input:
+    """A file to read: where, under which limits; readers note the encoding they found."""
+
+    path: Path
+    text_field: str
+    record_bytes_max: int
+    expansion_max: float
+    encoding: str | None = field(default=None, init=False)
+
+    def open(self) -> ByteStream:
+        """Unpacked bytes of the file."""
+        return open_bytes(self.path, self.expansion_max)
+
+    def want_text_column(self, columns: list[str]) -> None:
+        """Raise DamagedInput unless the text field is among the columns of a table."""
+        if self.text_field not in columns:
+            raise DamagedInput(
+                "no_text_column",
+                f"columns {columns[:20]}, wanted {self.text_field!r}; set ingest.text_field",
+            )
+
+    def too_large(self, position: int, sample: bytes | str, found: str) -> Broken:
+        """Return the entry for a record above the limit."""
+        detail = (
+            f"{found}, wanted at most {self.record_bytes_max} bytes; "
+            f"split it or raise ingest.record_bytes_max"
+        )
+        return Broken(position, "record_too_large", detail, sample[:SAMPLE_BYTES])
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How files of one suffix are read."""
+
+    read: Callable[[Input], Iterator[Entry]]
+    one_document: bool = False  # the file is the document

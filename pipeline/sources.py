@@ -1,0 +1,286 @@
+"""Sources: which files a run reads, and their identity, down to the content of every file.
+
+A source is a file, a folder, a glob pattern, or one of the corpora that come along (`quickstart:`,
+`builtin:`). Names that begin with a dot are left out of folders without a word, as shells do; all
+else that is not read (other suffixes, links, devices) is listed in `skipped` with its reason.
+"""
+
+import glob
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import storage
+from pipeline.errors import SourceError
+from pipeline.quickstart import builtin_folder, fetch_quickstart
+from pipeline.readers import PACKED_SUFFIXES, READERS, suffix_of
+
+SCHEMES = {"quickstart:": fetch_quickstart, "builtin:": builtin_folder}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where text is and what is known of all of it; records that say otherwise win."""
+
+    path: str  # a file, a folder, a glob, 'quickstart:' or 'builtin:'
+    name: str | None = None  # default: name of the folder or file without its suffixes
+    lang: str | None = None
+    license: str | None = None
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file to read."""
+
+    source_name: str
+    lang: str | None
+    license: str | None
+    path: Path  # absolute
+    relative: str  # inside the source, '/' between names
+    size: int  # bytes
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SkippedFile:
+    """Something inside a source that is not read, and why."""
+
+    source_name: str
+    relative: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class SourceSet:
+    """The files of a run, sorted by source and relative path; pure data, picklable."""
+
+    files: tuple[SourceFile, ...]
+    skipped: tuple[SkippedFile, ...]
+
+    @property
+    def stage(self) -> str:
+        """The name under which it is a parent of `ingest`."""
+        return "sources"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash over names, licences, relative paths, sizes and content; never absolute paths."""
+        read = [
+            [f.source_name, f.lang, f.license, f.relative, f.size, f.sha256] for f in self.files
+        ]
+        left = [[s.source_name, s.relative, s.reason, s.detail] for s in self.skipped]
+        return storage.sha256_text(storage.canonical_json([read, left]))
+
+    @classmethod
+    def open(cls, sources: Sequence[Source], base: Path, workers: int = 1) -> "SourceSet":
+        """List and hash the files of `sources`; relative paths start at `base`.
+
+        Raises SourceError if a source is missing, holds nothing that can be read, or two files
+        would go by the same name.
+        """
+        if not sources:
+            raise SourceError("no sources given; name a file, a folder or a glob pattern to read")
+        places = [_place(source, base) for source in sources]
+        names = _names(sources, places)
+        candidates: list[_Candidate] = []
+        skipped: list[SkippedFile] = []
+        for source, place, name in zip(sources, places, names, strict=True):
+            found, left = _sort_out(source, place, name)
+            if not found:
+                raise SourceError(_nothing_usable(source, place, left))
+            candidates += found
+            skipped += left
+        with ThreadPoolExecutor(max(workers, 1)) as pool:
+            files = list(pool.map(_hashed, candidates))
+        _refuse_same_names(files)
+        return cls(
+            tuple(sorted(files, key=lambda f: (f.source_name, f.relative))),
+            tuple(sorted(skipped, key=lambda s: (s.source_name, s.relative))),
+        )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a source's path stands for: a root and the entries below it."""
+
+    root: Path
+    entries: tuple[Path, ...] | None  # None: walk the root
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    source: Source
+    name: str
+    path: Path
+    relative: str
+
+
+def _place(source: Source, base: Path) -> _Place:
+    if source.path in SCHEMES:
+        return _Place(SCHEMES[source.path]().resolve(), None)
+    path = base / Path(source.path).expanduser()
+    if path.is_dir():
+        return _Place(path.resolve(), None)
+    if path.exists():
+        return _Place(path.parent.resolve(), (path.absolute(),))
+    if not glob.has_magic(source.path):
+        raise SourceError(
+            f"source {source.path!r}: nothing is at {path}; "
+            f"wanted a file, a folder, a glob pattern, {' or '.join(sorted(SCHEMES))}"
+        )
+    root = path
+    while glob.has_magic(str(root)):
+        root = root.parent
+    found = (match.relative_to(root) for match in root.glob(str(path.relative_to(root))))
+    matches = sorted(m for m in found if not any(part.startswith(".") for part in m.parts))
+    if not matches:
+        raise SourceError(f"source {source.path!r}: the pattern matches nothing below {root}")
+    return _Place(root.resolve(), tuple(root.resolve() / match for match in matches))
+
+
+def _names(sources: Sequence[Source], places: Sequence[_Place]) -> list[str]:
+    """Give each unnamed source its stem; equal ones get the folder above in front."""
+    tails = []
+    for source, place in zip(sources, places, strict=True):
+        single = place.entries is not None and len(place.entries) == 1
+        path = place.entries[0] if single and place.entries else place.root
+        tails.append((*path.parts[:-1], _stem(path.name)))
+        if source.path in SCHEMES:
+            tails[-1] = (source.path.removesuffix(":"),)
+    length = [1] * len(tails)
+    for _ in range(max(map(len, tails))):
+        names = ["-".join(tail[-n:]) for tail, n in zip(tails, length, strict=True)]
+        names = [s.name or name for s, name in zip(sources, names, strict=True)]
+        often = Counter(names)
+        length = [n + (often[name] > 1) for n, name in zip(length, names, strict=True)]
+    return names
+
+
+def _stem(name: str) -> str:
+    bare = name
+    for suffixes in (PACKED_SUFFIXES, tuple(READERS)):
+        for suffix in suffixes:
+            if bare.lower().endswith(suffix):
+                bare = bare[: -len(suffix)]
+    return bare or name
+
+
+def _sort_out(
+    source: Source, place: _Place, name: str
+) -> tuple[list[_Candidate], list[SkippedFile]]:
+    found, skipped = [], []
+    named = place.entries is not None and len(place.entries) == 1
+    for path in _entries(place):
+        relative = _relative(path, place.root)
+        reason, detail = _why_not(path, place.root, follow_links=named)
+        if reason:
+            skipped.append(SkippedFile(name, relative, reason, detail))
+        else:
+            found.append(_Candidate(source, name, path, relative))
+    return found, skipped
+
+
+def _entries(place: _Place) -> Iterator[Path]:
+    """Paths to look at, each once: a pattern may match a folder and a file in it."""
+    if place.entries is None:
+        yield from _walk(place.root)
+        return
+    seen: set[Path] = set()
+    for entry in place.entries:
+        walks = entry.is_dir() and not entry.is_symlink()
+        for path in _walk(entry) if walks else (entry,):
+            if path not in seen:
+                yield path
+                seen.add(path)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        here = Path(folder)
+        yield from (here / name for name in folders if (here / name).is_symlink())
+        yield from (here / name for name in sorted(files) if not name.startswith("."))
+
+
+def _relative(path: Path, root: Path) -> str:
+    relative = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+    # A name may hold bytes that are no UTF-8; they are written as escapes.
+    return os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
+
+
+def _why_not(path: Path, root: Path, *, follow_links: bool) -> tuple[str, str]:
+    """Return (reason, detail) for what is not read, ('', '') for a readable file."""
+    try:
+        if path.is_symlink() and not follow_links:
+            return _why_not_link(path, root)
+        mode = path.stat().st_mode
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+        return "unreadable", f"{type(error).__name__}; check the file and its permissions"
+    if not stat.S_ISREG(mode):
+        return "special_file", "a pipe, socket or device; wanted a regular file"
+    suffix = suffix_of(path.name)
+    if suffix not in READERS:
+        return "unknown_type", f"suffix {suffix!r}; read are {' '.join(READERS)}"
+    if not os.access(path, os.R_OK):
+        return "unreadable", "no permission to read it"
+    return "", ""
+
+
+def _why_not_link(path: Path, root: Path) -> tuple[str, str]:
+    try:
+        target = path.resolve(strict=True)
+    except FileNotFoundError:
+        return "dangling_link", "the link leads to nothing"
+    if not target.is_relative_to(root):
+        return "link_leaves_folder", "the link leads out of the source; name its target as a source"
+    if path.is_relative_to(target):
+        return "link_loop", "the link leads to a folder that holds it"
+    return "link_inside", "the link leads to something that is read in its own place"
+
+
+def _nothing_usable(source: Source, place: _Place, skipped: list[SkippedFile]) -> str:
+    wanted = f"read are {' '.join(READERS)}, plain or as {' '.join(PACKED_SUFFIXES)}"
+    if not skipped:
+        return f"source {source.path!r}: {place.root} is empty (hidden files aside); {wanted}"
+    suffixes = Counter(suffix_of(s.relative) or "(none)" for s in skipped)
+    reasons = Counter(s.reason for s in skipped)
+    return (
+        f"source {source.path!r}: nothing below {place.root} can be read; found suffixes "
+        f"{_counts(suffixes)} ({_counts(reasons)}); {wanted}; convert the files or point to others"
+    )
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} x{count}" for name, count in counter.most_common(8))
+
+
+def _hashed(candidate: _Candidate) -> SourceFile:
+    source = candidate.source
+    size = candidate.path.stat().st_size
+    sha256 = storage.sha256_of(candidate.path)
+    return SourceFile(
+        candidate.name,
+        source.lang,
+        source.license,
+        candidate.path,
+        candidate.relative,
+        size,
+        sha256,
+    )
+
+
+def _refuse_same_names(files: list[SourceFile]) -> None:
+    seen: dict[tuple[str, str], Path] = {}
+    for file in files:
+        key = (file.source_name, file.relative)
+        if key in seen:
+            raise SourceError(
+                f"{seen[key]} and {file.path} are both {file.relative!r} of source "
+                f"{file.source_name!r}; give the two sources different names, or name each once"
+            )
+        seen[key] = file.path

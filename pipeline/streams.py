@@ -1,0 +1,185 @@
+"""Bytes of a source file, unpacked as they are read: gzip, Zstandard or plain, known by content.
+
+Damage ends a stream with `DamagedInput` after every byte before it was handed out, and a file that
+unpacks to far more than text ever does is stopped: memory stays at one chunk, whatever is inside.
+"""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import zstandard
+
+CHUNK_BYTES = 256 << 10
+HEAD_BYTES = 64 << 10
+SAMPLE_BYTES = 120
+# Four bytes of Zstandard can stand for 128 KiB, so feeding 1 KiB bounds one step to 32 MiB.
+ZSTD_FEED_BYTES = 1 << 10
+# Logs compress 100 to 300 times; below this size no ratio is suspicious.
+EXPANSION_FLOOR_BYTES = 64 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+ZSTD_SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # after one byte 0x50 to 0x5f
+
+
+class DamagedInput(Exception):
+    """The rest of a file cannot be read; carries the reason and what is left of the last record."""
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.leftover = b""
+
+
+class ByteStream:
+    """Chunks of unpacked bytes; `head` holds the first 64 KiB before iteration begins."""
+
+    def __init__(self, chunks: Iterator[bytes]):
+        self._chunks = chunks
+        self._damage: DamagedInput | None = None
+        pieces, size = [], 0
+        try:
+            while size < HEAD_BYTES and (chunk := next(chunks, b"")):
+                pieces.append(chunk)
+                size += len(chunk)
+        except DamagedInput as damage:
+            self._damage = damage
+        self.head = b"".join(pieces)
+
+    @property
+    def head_is_all(self) -> bool:
+        """Tell whether `head` may be cut in the middle of a character (False) or holds it all."""
+        return len(self.head) < HEAD_BYTES
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self.head:
+            yield self.head
+        if self._damage is not None:
+            raise self._damage
+        yield from self._chunks
+
+
+def open_bytes(path: Path, expansion_max: float) -> ByteStream:
+    """Open a file and unpack it if its first bytes say so, whatever its name says.
+
+    A file that grows beyond 64 MiB and beyond `expansion_max` times its size ends in DamagedInput.
+    Raises OSError if the file cannot be opened.
+    """
+    file = path.open("rb")
+    magic = file.read(4)
+    file.seek(0)
+    size = path.stat().st_size
+    if magic.startswith(GZIP_MAGIC):
+        return ByteStream(_bounded(_gzip_chunks(file), size, expansion_max))
+    if magic == ZSTD_MAGIC or magic[1:] == ZSTD_SKIPPABLE_MAGIC:
+        return ByteStream(_bounded(_zstd_chunks(file), size, expansion_max))
+    return ByteStream(_plain_chunks(file))
+
+
+def _plain_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _gzip_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    with file, gzip.GzipFile(fileobj=file) as unpacked:
+        try:
+            # read1 hands out what it has before it looks at what may be broken.
+            while chunk := unpacked.read1(CHUNK_BYTES):
+                yield chunk
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DamagedInput("damaged_gzip", f"{error}; wanted whole gzip members") from error
+
+
+def _zstd_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    frame, packed = None, b""
+    with file:
+        while packed or (packed := file.read(ZSTD_FEED_BYTES)):
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            try:
+                unpacked = frame.decompress(packed)
+            except zstandard.ZstdError as error:
+                raise DamagedInput("damaged_zstd", f"{error}; wanted whole frames") from error
+            packed = b""
+            if frame.eof:
+                packed, frame = frame.unused_data, None
+            if unpacked:
+                yield unpacked
+    if frame is not None:
+        raise DamagedInput("damaged_zstd", "the file ends inside a frame; wanted whole frames")
+
+
+def _bounded(chunks: Iterator[bytes], packed_bytes: int, expansion_max: float) -> Iterator[bytes]:
+    limit = max(EXPANSION_FLOOR_BYTES, int(packed_bytes * expansion_max))
+    unpacked_bytes = 0
+    for chunk in chunks:
+        unpacked_bytes += len(chunk)
+        if unpacked_bytes > limit:
+            raise DamagedInput(
+                "expands_too_much",
+                f"{packed_bytes} packed bytes unpack to more than {limit}; "
+                f"raise ingest.expansion_max or unpack the file yourself",
+            )
+        yield chunk
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line without its newline; of a line over the limit only the first bytes."""
+
+    number: int  # from 0, blank lines counted
+    data: bytes
+    size: int  # bytes of the whole line
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether `data` is all of it."""
+        return len(self.data) == self.size
+
+
+def split_lines(chunks: Iterable[bytes], line_bytes_max: int) -> Iterator[Line]:
+    r"""Split at b"\n" and nowhere else; longer lines are read past, not held.
+
+    When the chunks end in DamagedInput the unfinished last line travels in its `leftover`.
+    """
+    held: list[bytes] = []
+    size = number = 0
+
+    def take(piece: bytes) -> None:
+        nonlocal size
+        size += len(piece)
+        if size <= line_bytes_max:
+            held.append(piece)
+        else:
+            held[:] = [b"".join([*held, piece[:SAMPLE_BYTES]])[:SAMPLE_BYTES]]
+
+    try:
+        for chunk in chunks:
+            *complete, tail = chunk.split(b"\n")
+            for piece in complete:
+                take(piece)
+                yield Line(number, b"".join(held), size)
+                held.clear()
+                size, number = 0, number + 1
+            take(tail)
+    except DamagedInput as damage:
+        damage.leftover = b"".join(held)[:SAMPLE_BYTES]
+        raise
+    if size:
+        yield Line(number, b"".join(held), size)
+
+
+def read_whole(stream: ByteStream, bytes_max: int) -> bytes | None:
+    """Return all bytes, or None as soon as there are more than `bytes_max`."""
+    buffer = io.BytesIO()
+    for chunk in stream:
+        if buffer.tell() + len(chunk) > bytes_max:
+            return None
+        buffer.write(chunk)
+    return buffer.getvalue()

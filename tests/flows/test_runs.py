@@ -1,0 +1,94 @@
+"""`explain`: what a change forces to run again, in words."""
+
+import shutil
+
+import pytest
+
+from flows import config, steps
+from flows.chain import CHAIN, SOURCES, plan, walk
+from flows.runs import explain, last_run, record_run
+from flows.settings import read_settings
+from pipeline.errors import ArtifactError, ConfigError
+from pipeline.stage import run_stage, silent
+
+
+@pytest.fixture
+def texts(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for index in range(4):
+        (folder / f"{index}.txt").write_text(f"Document {index} says something of its own. " * 30)
+    return folder
+
+
+def planned(texts, settings, *overrides):
+    recipe = config.load("smoke", overrides, [str(texts)])
+    return recipe, plan(recipe, steps.open_sources(recipe, settings), settings.store)
+
+
+def rows_by_stage(rows):
+    return {row["stage"]: (row["decision"], row["because"]) for row in rows}
+
+
+@pytest.fixture
+def cleaned(texts, tmp_path):
+    """A store in which ingest and clean have run, and were recorded."""
+    settings = read_settings(str(tmp_path / "store"), workers=1)
+    recipe, steps_planned = planned(texts, settings)
+    made = {SOURCES: steps.open_sources(recipe, settings)}
+    for link, step in list(zip(CHAIN, steps_planned, strict=True))[:2]:
+        parents = [made[name] for name in link.parents]
+        made[link.name] = run_stage(link.stage, link.config(recipe), parents, step.path).artifact
+    record_run(settings.runs, recipe, steps_planned, None)
+    return settings
+
+
+def test_the_plan_names_the_folders_that_stages_then_use(texts, cleaned):
+    _, now = planned(texts, cleaned)
+    assert [step.exists for step in now] == [True, True, False, False, False, False, False]
+
+
+def test_nothing_changed_means_reuse(texts, cleaned):
+    recipe, now = planned(texts, cleaned)
+    rows = rows_by_stage(explain(now, last_run(cleaned.runs, recipe.name)))
+    assert rows["clean"] == ("reuse", "its artifact is in the store")
+    assert rows["dedup"] == ("make", "the last run did not get this far")
+
+
+def test_a_changed_setting_is_named_and_forces_what_follows(texts, cleaned):
+    recipe, now = planned(texts, cleaned, "clean.profile=none")
+    rows = rows_by_stage(explain(now, last_run(cleaned.runs, recipe.name)))
+    assert rows["ingest"][0] == "reuse"
+    assert rows["clean"] == ("make", f"profile {config.Recipe().clean.profile!r} -> 'none'")
+
+
+def test_a_changed_file_is_blamed_on_the_sources(texts, cleaned):
+    (texts / "0.txt").write_text("Another text altogether. " * 30)
+    recipe, now = planned(texts, cleaned)
+    rows = rows_by_stage(explain(now, last_run(cleaned.runs, recipe.name)))
+    assert rows["ingest"] == ("make", "its input sources content changed")
+    assert rows["clean"] == ("make", "its input ingest differs")
+
+
+def test_a_removed_artifact_is_noticed(texts, cleaned):
+    recipe, now = planned(texts, cleaned)
+    shutil.rmtree(now[1].path)
+    rows = rows_by_stage(explain(now, last_run(cleaned.runs, recipe.name)))
+    assert rows["clean"] == ("make", "its artifact is no longer in the store")
+
+
+def test_equal_runs_are_recorded_once(texts, cleaned):
+    recipe, now = planned(texts, cleaned)
+    first = record_run(cleaned.runs, recipe, now, None)
+    assert record_run(cleaned.runs, recipe, now, {"name": "m", "version": "1"}) != first
+    assert len(list((cleaned.runs / "smoke").glob("*.json"))) == 2
+
+
+def test_a_missing_parent_is_named():
+    with pytest.raises(ArtifactError, match="needs the artifact of 'ingest'"):
+        walk(CHAIN[1:2], {SOURCES: None}, lambda link, parents: silent("", 0, 0))
+
+
+def test_a_recipe_without_sources_says_how_to_name_some(tmp_path):
+    with pytest.raises(ConfigError, match=r"\[\[sources\]\]"):
+        steps.open_sources(config.Recipe(), read_settings(str(tmp_path)))

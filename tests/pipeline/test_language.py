@@ -1,0 +1,81 @@
+"""Languages: what sources state in many spellings, and what the model finds without a network."""
+
+import json
+import socket
+
+import polars as pl
+import pytest
+
+from pipeline import language
+from pipeline.language import canonical_tag, identify, languages
+
+
+@pytest.fixture
+def prose(corpus_file):
+    return json.loads(corpus_file("clean_prose.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("stated", "tag"),
+    [
+        ("zh", "zh"), ("zh-CN", "zh"), ("zh_Hans", "zh"), ("cmn", "zh"), ("zho", "zh"), ("中文", "zh"),
+        ("Chinese", "zh"), ("cmn-Hant", "zh"), ("en-US", "en"), ("ENG", "en"), ("english", "en"),
+        ("de", "de"), ("code", "code"), (None, "und"), ("", "und"), ("unknown", "und"), ("?", "und"),
+        ("  En ", "en"), ("x" * 99, "und"),
+    ],
+)  # fmt: skip
+def test_stated_tags_are_brought_to_one_spelling(stated, tag):
+    assert canonical_tag(stated) == tag
+
+
+def test_stated_language_wins_over_the_model(prose):
+    lang, score = languages(pl.Series([prose["en"]]), pl.Series(["fr-CA"]), 0.3)
+
+    assert (lang[0], score[0]) == ("fr", None)
+
+
+def test_unstated_language_is_found_without_a_network(prose, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    language._detector.cache_clear()
+    texts = pl.Series(
+        [prose["zh"], prose["en"], "Le moulin est au bord de la rivière, près du pont."]
+    )
+
+    lang, score = languages(texts, pl.Series([None, "", "unknown"], dtype=pl.String), 0.3)
+
+    assert lang.to_list() == ["zh", "en", "fr"]
+    assert all(0.3 <= value <= 1 for value in score)
+
+
+def test_classical_chinese_is_not_taken_for_japanese():
+    poem = "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少。"
+
+    assert identify(pl.Series([poem])) == [("zh", 1.0)]
+    assert (
+        identify(pl.Series(["国境の長いトンネルを抜けると雪国であった。夜の底が白くなった。"]))[0][
+            0
+        ]
+        == "ja"
+    )
+
+
+def test_text_without_letters_and_unsure_text_are_und():
+    lang, score = languages(
+        pl.Series(["12 34 -- 56", ""]), pl.Series([None, None], dtype=pl.String), 0.3
+    )
+
+    assert lang.to_list() == ["und", "und"]
+    assert score.to_list() == [0.0, 0.0]
+    assert languages(pl.Series(["ok lol"]), pl.Series(["und"]), 1.0)[0][0] == "und"
+
+
+def test_shared_prose_is_recognised(shared_data):
+    for name, tag in (("zh_lctt", "zh"), ("en_ewt", "en")):
+        texts = pl.read_ndjson(shared_data / f"{name}.jsonl.gz", infer_schema_length=None)["text"][
+            :200
+        ]
+        right = sum(found == tag for found, _ in identify(texts))
+        assert right >= 0.95 * len(texts)

@@ -1,0 +1,138 @@
+"""Repairs of text: what each changes, what none may change, and that a second pass changes nothing."""
+
+import unicodedata
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import ConfigError
+from pipeline.normalize import MAY_COMPOSE, REPAIRS, NormalizeConfig, normalize
+
+CHINESE = "水坝却留了下来。"
+
+
+def mojibake(text: str, encoding: str) -> str:
+    return text.encode("utf-8").decode(encoding)
+
+
+def normalized(text: str, **options: object) -> str:
+    return normalize(pl.Series([text]), NormalizeConfig(**options))[0][0]  # type: ignore[arg-type]
+
+
+CASES = {
+    "mojibake": [
+        (mojibake("naïve café – “quoted”", "latin-1"), "naïve café – “quoted”"),
+        (mojibake(CHINESE, "latin-1"), CHINESE),
+        (
+            "first line is fine: 水坝\n" + mojibake("voilà l’été", "cp1252"),
+            "first line is fine: 水坝\nvoilà l’été",
+        ),
+    ],
+    "line_ends": [("a\r\nb\rc\u2028d\x0be", "a\nb\nc\nd\ne"), ("水\r\n坝", "水\n坝")],
+    "controls": [
+        ("a\x00b\u200bc\ufeffd\u202ee\u00adf", "abcdef"),
+        ("水\u200b坝\x07", "水坝"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("stu\u200ddy", "study"),
+    ],
+    "unicode_form": [("cafe\u0301", "café"), ("か\u3099", "が")],
+    "spaces": [("a\u00a0b\u2003c", "a b c"), ("水\u202f坝", "水 坝")],
+    "outer_space": [("  a \t\nb  \n", "a\nb"), ("\u3000水　\n坝", "水\n坝")],
+    "blank_lines": [("a\n\n\n\n\n\nb", "a\n\n\nb"), ("水\n\n\n\n坝", "水\n\n\n坝")],
+}
+
+
+def test_every_repair_has_a_case():
+    assert set(CASES) == set(REPAIRS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "broken", "whole"), [(kind, *case) for kind in CASES for case in CASES[kind]]
+)
+def test_repair_makes_broken_text_whole_and_is_counted(kind, broken, whole):
+    texts, repaired = normalize(pl.Series([broken, "plain"]), NormalizeConfig())
+
+    assert texts.to_list() == [whole, "plain"]
+    assert repaired[kind] == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Déjà vu — “naïve” façade, £5, ½, ©, Ångström, coöperate…",
+        "Привет, как дела? Её зовут Юля.",
+        "“你好”——他说……《红楼梦》第３回　Ｑ＆Ａ",
+        "می‌خواهم کتاب بخوانم",
+        "👩\u200d👩\u200d👧 and 🏴 and ❤️",
+        "if x > 0:\n    return {\n\t'a': 1,\n    }",
+    ],
+)
+def test_sound_text_is_left_alone(text):
+    texts, repaired = normalize(pl.Series([text]), NormalizeConfig())
+
+    assert texts[0] == text
+    assert not any(repaired.values())
+
+
+def test_repairs_switched_off_leave_the_text_as_it_is():
+    dirty = mojibake("café", "latin-1") + "\r\n\x00 e\u0301\u00a0\n\n\n\n\n "
+
+    kept = normalized(
+        dirty,
+        unicode_form=None,
+        fix_mojibake=False,
+        strip_controls=False,
+        unify_line_ends=False,
+        unify_spaces=False,
+        strip_line_ends=False,
+        max_blank_lines=None,
+    )
+
+    assert kept == dirty
+
+
+def test_compatibility_form_folds_full_width():
+    assert normalized("Ｑ＆Ａ １２３", unicode_form="NFKC") == "Q&A 123"
+
+
+def test_only_white_space_becomes_empty():
+    assert normalized(" \u00a0\n\u3000\t\r\n\ufeff") == ""
+
+
+FRAGMENTS = st.sampled_from(
+    ["Ã", "©", "â", "€", "\u0080", "\u0085", "\u00a0", " ", "\n", "\r", "\u2028", "\u0301", "e",
+     "水", "\u3000", "\u200b", "\u200d", "\ufeff", "\x1b[", "m", "ï¿½", "å", "\u00ad", "¸", "\u3099", "か"]
+)  # fmt: skip
+
+
+@given(st.lists(st.one_of(FRAGMENTS, st.characters(exclude_categories=["Cs"])), max_size=40))
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_normalising_twice_changes_nothing(pieces):
+    once, _ = normalize(pl.Series(["".join(pieces)]), NormalizeConfig())
+    twice, repaired = normalize(once, NormalizeConfig())
+
+    assert twice.to_list() == once.to_list()
+    assert not any(repaired.values())
+
+
+def test_shortcut_to_nfc_misses_no_character():
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    composing = [c for c in characters if not unicodedata.is_normalized("NFC", c)]
+    followers = {
+        chr(int(parts[1], 16))
+        for c in characters
+        if len(parts := unicodedata.decomposition(c).split()) == 2 and parts[0][0] != "<"
+    }
+
+    wanted = pl.Series([*composing, *followers])
+
+    assert wanted.filter(~wanted.str.contains(MAY_COMPOSE)).to_list() == []
+
+
+def test_unknown_unicode_form_is_refused():
+    with pytest.raises(ConfigError, match="NFX"):
+        NormalizeConfig(unicode_form="NFX")
+    with pytest.raises(ConfigError, match="max_blank_lines"):
+        NormalizeConfig(max_blank_lines=-1)
