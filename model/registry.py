@@ -185,7 +185,10 @@ def _add_version(
 
     client = run.client
     stored = client.create_logged_model(
-        run.experiment_id, name=name, source_run_id=run.run_id, model_type="language model"
+        run.experiment_id,
+        name=name.replace(".", "_"),  # dots are allowed in names of the registry only
+        source_run_id=run.run_id,
+        model_type="language model",
     )
     with _staging(settings) as folder:
         _copy_model(evidence.training, model_folder, folder / "model")

@@ -136,7 +136,7 @@ def write_signatures(
 ) -> None:
     """Write 'exact' and 'bands' rows of one part, split into 2**bits hash ranges."""
     permuted_by = signatures.permutations(shingling.bands * shingling.rows, shingling.seed)
-    for first, table in row_groups(part, ["id", "text"]):
+    for first, table in row_groups(part, ["id", "text", "lang"]):
         documents = np.arange(first, first + table.num_rows)
         codes, rows = signatures.fold(table["text"])
         content = signatures.content_hashes(codes, rows) & np.int64((1 << HASH_BITS) - 1)
@@ -144,7 +144,7 @@ def write_signatures(
             columns = {"key": content[:, 0], "check": content[:, 1], "document": documents}
             _write_ranges(sink, "exact", {**columns, "id": table["id"]}, bits)
         if near:
-            hashes, ends = signatures.shingles(codes, rows, shingling.words, shingling.characters)
+            hashes, ends = _shingles(shingling, codes, rows, table["lang"])
             keys = signatures.band_keys(hashes, ends, permuted_by, shingling.bands)
             some = np.flatnonzero(np.diff(ends))
             repeat = np.repeat(some, shingling.bands)
@@ -205,7 +205,7 @@ def gather_sets(
             wanted = slice(*np.searchsorted(documents, [first, end]))
             if wanted.start < wanted.stop:
                 rows = np.unique(documents[wanted]) - first
-                table = file.read_row_group(group, columns=["id", "text"]).take(rows)
+                table = file.read_row_group(group, columns=["id", "text", "lang"]).take(rows)
                 _write_sets(shingling, table, rows + first, documents[wanted], chunks[wanted], sink)
             first = end
 
@@ -242,7 +242,7 @@ def _write_sets(
     sink: Sink,
 ) -> None:
     codes, rows = signatures.fold(table["text"])
-    sets = signatures.shingle_sets(codes, rows, shingling.words, shingling.characters)
+    sets = signatures.shingle_sets(*_shingles(shingling, codes, rows, table["lang"]))
     for chunk in np.unique(chunks):
         members = documents[chunks == chunk]
         at = np.searchsorted(present, members)
@@ -255,6 +255,13 @@ def _write_sets(
             "shingles": pa.LargeListArray.from_arrays(ends, np.concatenate(chosen)),
         }
         sink.write("sets", pa.table(columns))
+
+
+def _shingles(
+    shingling: Shingling, codes: np.ndarray, rows: np.ndarray, langs: pa.ChunkedArray
+) -> tuple[np.ndarray, np.ndarray]:
+    by_character = signatures.cut_by_character(codes, rows, langs)
+    return signatures.shingles(codes, rows, by_character, shingling.words, shingling.characters)
 
 
 def _write_ranges(sink: Sink, name: str, columns: dict, bits: int) -> None:

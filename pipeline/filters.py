@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.characters import UNSPACED_LANGUAGES
 from pipeline.errors import ConfigError
 from pipeline.measures import MEASURES
 
@@ -19,7 +20,6 @@ AT_LEAST, AT_MOST = "at least", "at most"
 GROUPS = ("default", "en", "zh", "code")
 # Languages written without spaces share the thresholds of Chinese; so does any text of which this
 # share of letters is such script, whatever its tag says.
-UNSPACED_LANGUAGES = ("zh", "ja", "yue", "wuu", "th", "lo", "km", "my", "bo")
 UNSPACED_SHARE = 0.3
 
 Thresholds = dict[str, dict[str, float]]  # rule -> language group -> bound; absent means off

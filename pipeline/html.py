@@ -25,7 +25,8 @@ SUPERSETS = {
     "utf-16-le": "utf-8",
     "utf-16-be": "utf-8",
 }
-# Of the characters; a page with more broken ones is in another encoding than it says.
+# Of the non-ASCII characters: beyond it a page is in another encoding than it says. Where no
+# encoding fits, of all characters: beyond it the page is not text.
 REPLACED_MAX = 0.01
 
 
@@ -43,9 +44,12 @@ def decode_page(page: bytes) -> tuple[str, str]:
                 markup
             ):
                 return markup, codec
-    codec = detect(page[:HEAD_BYTES], complete=len(page) <= HEAD_BYTES)
+    try:
+        codec = detect(page[:HEAD_BYTES], complete=len(page) <= HEAD_BYTES)
+    except UnknownEncoding:
+        codec = "utf-8"
     markup = page.decode(codec, "replace")
-    if markup.count("\ufffd") > REPLACED_MAX * _beyond_ascii(markup):
+    if markup.count("\ufffd") > REPLACED_MAX * len(markup):
         raise UnknownEncoding(f"more than {REPLACED_MAX:.0%} of the page is not valid {codec}")
     return markup, codec
 

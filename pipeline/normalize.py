@@ -165,7 +165,8 @@ INVISIBLE = (
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|"
     r"[\x{00}-\x{08}\x{0e}-\x{1f}\x{7f}-\x{84}\x{86}-\x{9f}\x{ad}\x{61c}\x{180e}\x{200b}\x{200e}"
     r"\x{200f}\x{202a}-\x{202e}\x{2060}-\x{206f}\x{feff}\x{fff9}-\x{fffb}\x{fdd0}-\x{fdef}"
-    r"\x{fffe}\x{ffff}\x{e0000}-\x{e007f}]"
+    + "".join(rf"\x{{{plane:x}fffe}}\x{{{plane:x}ffff}}" for plane in range(17))
+    + r"\x{e0000}-\x{e007f}]"
 )
 # Persian, Indic scripts and emoji need the joiners U+200C and U+200D; these scripts do not.
 STRAY_JOINER = r"([\p{Latin}\p{Han}\p{Cyrillic}\p{Greek}\p{P}\s])[\x{200c}\x{200d}]+"

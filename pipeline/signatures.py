@@ -3,8 +3,9 @@
 *Folding* lower-cases, maps compatibility forms (full width to ASCII), turns each run of white space
 into one space, trims, and drops format and control characters. Texts that fold alike are exact
 copies. *Shingles* are runs of five tokens of the folded text. A token is a word (letters, digits,
-underscore) or, in text of unspaced script, one such character. Shorter texts have one shingle made
-of all their tokens; texts without tokens have none and are never near-duplicates.
+underscore) or, in a document of an unspaced language or script, one character of a word. Shorter
+texts have one shingle made of all their tokens; texts without tokens have none and are never
+near-duplicates.
 
 A pair of texts with Jaccard similarity s agrees on at least one band with probability
 1 - (1 - s^rows)^bands (Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3).
@@ -15,6 +16,7 @@ import hashlib
 import numba
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.characters import (
     BYTES,
@@ -26,6 +28,7 @@ from pipeline.characters import (
     SPACE_CODE,
     TABLE_SIZE,
     UNSPACED,
+    UNSPACED_LANGUAGES,
     character_classes,
     class_of,
     decode,
@@ -34,8 +37,9 @@ from pipeline.characters import (
     text_buffers,
 )
 
-# A text is cut into characters where at least this share of its word characters belongs to an
-# unspaced script. Chinese manuals full of code have 4 % and more, English ones at most 2.4 %.
+# A text is cut into characters if its language is unspaced, even if most of it is code, or if at
+# least this share of its word characters is of unspaced script: Chinese manuals full of code have
+# 4 % and more, their English versions at most 2.4 %.
 UNSPACED_SHARE = 0.04
 UNDERSCORE = 95
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # an odd constant without pattern (2^64 / golden ratio)
@@ -43,6 +47,7 @@ _U64 = numba.types.Array(numba.uint64, 1, "C")
 _I64 = numba.types.Array(numba.int64, 1, "C")
 _FOLDED = numba.types.Tuple((numba.types.Array(numba.int32, 1, "C"), _I64))
 _SHINGLES = numba.types.Tuple((_U64, _I64))
+_FLAGS = numba.types.Array(numba.boolean, 1, "C")
 _DRAWN = numba.types.Array(numba.uint32, 1, "C")
 _KEYS = numba.types.Array(numba.int64, 2, "C")
 
@@ -62,19 +67,27 @@ def content_hashes(codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.frombuffer(b"".join(pieces), "<i8").reshape(-1, 2)
 
 
-def shingle_sets(
-    codes: np.ndarray, rows: np.ndarray, words: int, characters: int
-) -> list[np.ndarray]:
-    """Sorted distinct 64-bit shingle hashes (uint64) of each folded text."""
-    hashes, ends = shingles(codes, rows, words, characters)
-    return [np.unique(hashes[ends[i] : ends[i + 1]]) for i in range(len(rows) - 1)]
+def cut_by_character(
+    codes: np.ndarray, rows: np.ndarray, langs: pa.Array | pa.ChunkedArray
+) -> np.ndarray:
+    """Tell for each folded text whether its tokens are characters rather than words (bool)."""
+    stated = pc.is_in(langs, pa.array(UNSPACED_LANGUAGES)).to_numpy(zero_copy_only=False)
+    return stated | _unspaced(codes, rows, character_classes())
 
 
 def shingles(
-    codes: np.ndarray, rows: np.ndarray, words: int, characters: int
+    codes: np.ndarray, rows: np.ndarray, by_character: np.ndarray, words: int, characters: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shingle hashes of all rows (uint64, in text order) and row offsets into them."""
-    return _shingles(codes, rows, character_classes(), words, characters)
+    """Shingle hashes of all rows (uint64, in text order) and row offsets into them.
+
+    A shingle has `words` tokens, or `characters` of them where `by_character` is true.
+    """
+    return _shingles(codes, rows, character_classes(), by_character, words, characters)
+
+
+def shingle_sets(hashes: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:
+    """Sorted distinct shingle hashes of each row."""
+    return [np.unique(hashes[ends[i] : ends[i + 1]]) for i in range(len(ends) - 1)]
 
 
 def permutations(count: int, seed: int) -> np.ndarray:
@@ -122,15 +135,18 @@ def _in_word(kind, code):  # type: ignore[no-untyped-def]
     return kind in (LETTER, DIGIT, UNSPACED) or code == UNDERSCORE
 
 
-@numba.njit(numba.boolean(CODES, numba.int64, numba.int64, BYTES), cache=True)
-def _is_unspaced(codes, start, end, classes):  # type: ignore[no-untyped-def]
-    word_characters = 0
-    unspaced = 0
-    for i in range(start, end):
-        kind = class_of(classes, codes[i])
-        word_characters += _in_word(kind, codes[i])
-        unspaced += kind == UNSPACED
-    return unspaced > 0 and unspaced >= UNSPACED_SHARE * word_characters
+@numba.njit(_FLAGS(CODES, OFFSETS, BYTES), cache=True)
+def _unspaced(codes, rows, classes):  # type: ignore[no-untyped-def]
+    flags = np.zeros(len(rows) - 1, np.bool_)
+    for row in range(len(rows) - 1):
+        word_characters = 0
+        unspaced = 0
+        for i in range(rows[row], rows[row + 1]):
+            kind = class_of(classes, codes[i])
+            word_characters += _in_word(kind, codes[i])
+            unspaced += kind == UNSPACED
+        flags[row] = unspaced > 0 and unspaced >= UNSPACED_SHARE * word_characters
+    return flags
 
 
 @numba.njit(numba.int64(CODES, numba.int64, numba.int64, BYTES, numba.boolean, _U64), cache=True)
@@ -156,8 +172,8 @@ def _tokens(codes, start, end, classes, by_character, out):  # type: ignore[no-u
     return count
 
 
-@numba.njit(_SHINGLES(CODES, OFFSETS, BYTES, numba.int64, numba.int64), cache=True)
-def _shingles(codes, rows, classes, words, characters):  # type: ignore[no-untyped-def]
+@numba.njit(_SHINGLES(CODES, OFFSETS, BYTES, _FLAGS, numba.int64, numba.int64), cache=True)
+def _shingles(codes, rows, classes, by_character, words, characters):  # type: ignore[no-untyped-def]
     longest = 0
     for row in range(len(rows) - 1):
         longest = max(longest, rows[row + 1] - rows[row])
@@ -166,9 +182,8 @@ def _shingles(codes, rows, classes, words, characters):  # type: ignore[no-untyp
     ends = np.zeros(len(rows), np.int64)
     filled = 0
     for row in range(len(rows) - 1):
-        by_character = _is_unspaced(codes, rows[row], rows[row + 1], classes)
-        count = _tokens(codes, rows[row], rows[row + 1], classes, by_character, tokens)
-        size = characters if by_character else words
+        count = _tokens(codes, rows[row], rows[row + 1], classes, by_character[row], tokens)
+        size = characters if by_character[row] else words
         for first in range(max(count - size + 1, min(count, 1))):
             value = np.uint64(size)
             for i in range(first, min(first + size, count)):

@@ -110,6 +110,7 @@ class _Place:
 
     root: Path
     entries: tuple[Path, ...] | None  # None: walk the root
+    is_file: bool = False  # one file named outright: a link is followed, its stem is the name
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _place(source: Source, base: Path) -> _Place:
     if path.is_dir():
         return _Place(path.resolve(), None)
     if path.exists():
-        return _Place(path.parent.resolve(), (path.absolute(),))
+        return _Place(path.parent.resolve(), (path.absolute(),), is_file=True)
     if not glob.has_magic(source.path):
         raise SourceError(
             f"source {source.path!r}: nothing is at {path}; "
@@ -147,8 +148,7 @@ def _names(sources: Sequence[Source], places: Sequence[_Place]) -> list[str]:
     """Give each unnamed source its stem; equal ones get the folder above in front."""
     tails = []
     for source, place in zip(sources, places, strict=True):
-        single = place.entries is not None and len(place.entries) == 1
-        path = place.entries[0] if single and place.entries else place.root
+        path = place.entries[0] if place.entries and place.is_file else place.root
         tails.append((*path.parts[:-1], _stem(path.name)))
         if source.path in SCHEMES:
             tails[-1] = (source.path.removesuffix(":"),)
@@ -174,10 +174,9 @@ def _sort_out(
     source: Source, place: _Place, name: str
 ) -> tuple[list[_Candidate], list[SkippedFile]]:
     found, skipped = [], []
-    named = place.entries is not None and len(place.entries) == 1
     for path in _entries(place):
         relative = _relative(path, place.root)
-        reason, detail = _why_not(path, place.root, follow_links=named)
+        reason, detail = _why_not(path, place.root, follow_links=place.is_file)
         if reason:
             skipped.append(SkippedFile(name, relative, reason, detail))
         else:

@@ -51,4 +51,4 @@ def remove_stop_words(texts: pl.Series) -> pl.Series:
 
 def remove_punctuation(texts: pl.Series) -> pl.Series:
     """Texts with every run of punctuation as one space; apostrophes inside words stay."""
-    return texts.str.replace_all(rf"(?:{_MARK})+[ \t]*", " ")
+    return texts.str.replace_all(rf"[ \t]*(?:(?:{_MARK})[ \t]*)+", " ")

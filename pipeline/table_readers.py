@@ -36,7 +36,7 @@ def _table(source: Input, delimiters: str) -> Iterator[Entry]:
     source.encoding = detect_stream(stream)
     head = stream.head.decode(source.encoding, "ignore")
     lines = _TextLines(decoded(stream, source.encoding), source.record_bytes_max, head)
-    named = head.partition("\n")[0]
+    named = head.replace("\r", "\n").partition("\n")[0]
     names_text = (d for d in delimiters if source.text_field in _fields(named, d))
     delimiter = next(names_text, delimiters[0])
     csv.field_size_limit(source.record_bytes_max)

@@ -110,12 +110,14 @@ class Generation:
         self._put(end)
 
     async def pieces(self) -> AsyncIterator[str]:
-        """Yield the text as it is made; raises what the generation raised."""
+        """Yield the text as it is made; raises what the generation raised, 503 if cancelled."""
         while (piece := await self._pieces.get()) is not None:
             if isinstance(piece, BaseException):
                 raise piece
             if piece:
                 yield piece
+        if self._cancelled.is_set():
+            raise ApiError(503, "The server is stopping", code="stopping", kind="server_error")
 
     def cancel(self) -> None:
         """Stop at the next piece, or never begin."""

@@ -158,11 +158,7 @@ def _check_prompts(request: CompletionRequest, limits: ServeLimits) -> None:
         message = f"prompt: {len(request.prompts)} prompts, 1 to {limits.prompts_max} are taken"
         raise ApiError(400, message, param="prompt")
     for prompt in request.prompts:
-        try:
-            size = len(prompt.encode())
-        except UnicodeEncodeError as error:
-            message = "prompt: holds half of a surrogate pair, which is no character"
-            raise ApiError(400, message, param="prompt") from error
+        size = len(prompt.encode())  # the JSON parser has refused what is no Unicode
         if size > limits.prompt_bytes_max:
             message = f"prompt: {size} bytes, at most {limits.prompt_bytes_max} are taken"
             raise ApiError(400, message, param="prompt", code="context_length_exceeded")

@@ -62,9 +62,7 @@ def killed_at(instant: float, folder: Path) -> bool:
     return False
 
 
-@pytest.mark.parametrize(
-    "kills", [KILLS_DEFAULT, pytest.param(KILLS_ALL, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("kills", [KILLS_DEFAULT, pytest.param(KILLS_ALL, marks=pytest.mark.slow)])
 @pytest.mark.timeout(1800)
 def test_killed_runs_end_like_an_undisturbed_one(smoke_store, tmp_path, kills):
     """Instants are drawn over a share of a run's length, so that they fall into all its stages."""

@@ -1,5 +1,6 @@
 """The smoke recipe as a user runs it: from text to a registered model, and again."""
 
+import itertools
 import json
 import re
 import sqlite3
@@ -34,7 +35,7 @@ def test_the_funnel_balances(result):
     for row in rows:
         gone = sum(row["dropped"].values()) + sum(row["quarantined"].values())
         assert row["documents_in"] == row["documents_kept"] + gone
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in itertools.pairwise(rows):
         assert after["documents_in"] == before["documents_kept"]
 
 
@@ -43,7 +44,14 @@ def test_the_second_run_reuses_everything_and_says_so(textmill, smoke_store, res
     assert ran.code == 0, ran.stderr
     assert ran.stdout.startswith("Nothing to do: every stage, gate and the registration")
     assert "version 1" in ran.stdout
-    for heading in ("Funnel", "Gates", "Tokenizer", "Training", "Held-out documents", "Look further"):
+    for heading in (
+        "Funnel",
+        "Gates",
+        "Tokenizer",
+        "Training",
+        "Held-out documents",
+        "Look further",
+    ):
         assert heading in ran.stdout
 
 

@@ -194,3 +194,33 @@ def made_chain(tmp_path_factory):
         return Chain(data, train, evaluation, verdicts, [page])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A model folder as `train` writes it: an untrained network of a few thousand weights."""
+    import io
+
+    import sentencepiece
+    import torch
+
+    from model import export
+    from model.gpt import GPT, ModelConfig
+
+    folder = tmp_path_factory.mktemp("tiny-model")
+    learned = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([f"{text} {i}" for i in range(60) for text in TEXTS.values()]),
+        model_writer=learned, model_type="bpe", vocab_size=380, byte_fallback=True,
+        normalization_rule_name="identity", add_dummy_prefix=False,
+        remove_extra_whitespaces=False, unk_id=0, bos_id=1, eos_id=2, pad_id=3,
+        unk_piece="<|unk|>", bos_piece="<|bos|>", eos_piece="<|eos|>", pad_piece="<|pad|>",
+        minloglevel=2, num_threads=1,
+    )  # fmt: skip
+    given = tmp_path_factory.mktemp("tiny-tokenizer") / "tokenizer.model"
+    given.write_bytes(learned.getvalue())
+    torch.manual_seed(5)
+    config = ModelConfig(layers=1, width=32, heads=2, kv_heads=2, hidden=48, context=64)
+    network = GPT(config, vocab_size=380)
+    export.write(network, given, lambda name: folder / name)
+    return folder

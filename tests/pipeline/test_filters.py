@@ -18,7 +18,7 @@ from pipeline.filters import (
 )
 from pipeline.measures import MEASURES, measure
 
-EN = "The miller said that the water was low and the wheel would not turn before the rain came to the hills. "
+EN = "The miller said that the water was low and that the wheel would not turn before the rain. "
 ZH = "磨坊主人说河水太浅了，下雨以前轮子是转不动的，谷子只好先放在屋里。"
 
 # rule -> (English, Chinese) that break it under the default profile. Where no threshold is set by
@@ -32,7 +32,8 @@ SAMPLES = {
     "words_too_short": ("a b c d e f g of it " * 9, "水 a b c d e f g h i j " * 9 + "坝" * 60),
     "words_too_long": ("supercalifragilistic the of antidisestablishment " * 9,
                        "supercalifragilistic 水 antidisestablishment 坝 " * 30),
-    "few_letters": ("the of +- (*) [] == // ?? !! ;; :: << >> " * 9, "水坝 +- (*) [] == // ?? !! ;; :: " * 30),
+    "few_letters": ("the of +- (*) [] == // ?? !! ;; :: << >> " * 9,
+                    "水坝 +- (*) [] == // ?? !! ;; :: " * 30),
     "few_words_with_letters": (EN + "1 2 3 4 5 6 7 8 " * 9, ZH * 2 + "1 2 3 4 5 6 7 8 " * 30),
     "many_digits": (EN + "19481 20577 31816 47325 " * 6, ZH + "1948年2057米3181吨" * 9),
     "many_symbols": (EN + "<>|=+ " * 40, ZH + "【】|=+ " * 20),
@@ -40,10 +41,12 @@ SAMPLES = {
     "many_ellipses": ("the miller... said of... grain " * 9, "磨坊……水坝……轮子……" * 9),
     "mostly_bullets": ("- the mill of flour grain\n" * 20, "• 磨坊和水坝都在河边上的弯里\n" * 20),
     "lines_trail_off": ((EN.strip(" .") + "...\n") * 4, (ZH.strip("。") + "……\n") * 4),
-    "mostly_short_lines": ("home\nabout the mill\nnews of today\n" * 12, "首页\n关于我们\n新闻\n联系\n" * 12),
+    "mostly_short_lines": ("home\nabout the mill\nnews of today\n" * 12,
+                           "首页\n关于我们\n新闻\n联系\n" * 12),
     "few_sentence_ends": ((EN.strip(" .") + "\n") * 5, (ZH.strip("。") + "\n") * 5),
-    "few_common_words": ("lorem ipsum dolor sit amet consectetur adipiscing elit sed eiusmod tempor "
-                         "incididunt labore dolore magna aliqua enim minim veniam quis", "磨坊水坝轮谷屋" * 9),
+    "few_common_words": ("lorem ipsum dolor sit amet consectetur adipiscing elit sed eiusmod "
+                         "tempor incididunt labore dolore magna aliqua enim minim veniam quis",
+                         "磨坊水坝轮谷屋" * 9),
     "repeated_lines": ((EN + "\n") * 6, (ZH + "\n") * 6),
     "repeated_pair": ("grain mill " * 30 + EN, "谷子" * 60 + ZH),
     "repeated_triple": ("grain mill wheel " * 20 + EN, "磨坊水" * 40 + ZH),
@@ -51,7 +54,7 @@ SAMPLES = {
     "repeated_fives": (EN * 9, ZH * 9),
     "repeated_tens": (EN * 9, ZH * 9),
 }  # fmt: skip
-# A Chinese document may be in Latin script in part only, so average word length has no default there.
+# Only part of a Chinese document is in Latin words, so their mean length has no default there.
 SAMPLE_BOUNDS = {
     "few_sentence_ends": 0.12,
     "words_too_short": 3.0,
@@ -156,7 +159,7 @@ def test_chinese_words_are_counted_without_spaces():
     figures = measure(pl.Series(["河水在 old mill 前。", "", "don't stop"])).to_dicts()
 
     assert [row["words"] for row in figures] == [6, 0, 2]
-    assert [row["characters"] for row in figures] == [14, 0, 10]
+    assert [row["characters"] for row in figures] == [15, 0, 10]
     assert figures[0]["cjk_share"] == pytest.approx(4 / 11)
     assert all(value == 0 for value in figures[1].values())
 

@@ -1,4 +1,4 @@
-"""Repairs of text: what each changes, what none may change, and that a second pass changes nothing."""
+"""Repairs of text: what each changes, what none may change, and that once is enough."""
 
 import unicodedata
 
@@ -103,7 +103,8 @@ def test_only_white_space_becomes_empty():
 
 FRAGMENTS = st.sampled_from(
     ["Ã", "©", "â", "€", "\u0080", "\u0085", "\u00a0", " ", "\n", "\r", "\u2028", "\u0301", "e",
-     "水", "\u3000", "\u200b", "\u200d", "\ufeff", "\x1b[", "m", "ï¿½", "å", "\u00ad", "¸", "\u3099", "か"]
+     "水", "\u3000", "\u200b", "\u200d", "\ufeff", "\x1b[", "m", "ï¿½", "å", "\u00ad", "¸",
+     "\u3099", "か"]
 )  # fmt: skip
 
 

@@ -1,0 +1,207 @@
+"""Stage `shard`: documents and a tokenizer -> SHARD, token ids per document with their split.
+
+Whether a document trains or validates depends on nothing but its id, so a corpus that grows never
+moves one from validation to training. The tokenizer travels along as `tokenizer.model`.
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.artifact import MAIN, Artifact
+from pipeline.errors import ConfigError
+from pipeline.sampling import UNSURE, id_hashes
+from pipeline.schema import REJECT, shard_contract
+from pipeline.sink import REJECTS, Sink
+from pipeline.stage import Job, Stage
+from pipeline.tokenizer import MODEL_FILE, Tokenizer, load_tokenizer
+
+TRAIN, VALIDATION = "train", "validation"
+NO_TOKENS = "no_tokens"
+CHUNK_BYTES = 4 << 20  # text encoded at once
+DOCUMENT_COLUMNS = ["id", "text", "source", "lang"]
+COUNTED = ("tokens", "documents", "bytes", "tokens_by_language", "tokens_by_source")
+
+
+@dataclass(frozen=True)
+class ShardConfig:
+    """How documents are split and how shards are cut."""
+
+    validation_share: float = 0.05  # of documents, 0 <= share < 1
+    row_group_tokens: int = 262144  # one row group is read at a time; a document is never cut
+    salt: str = "split"  # another word gives another split
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.validation_share < 1:
+            raise ConfigError(
+                f"shard.validation_share is {self.validation_share}; give a share in [0, 1)"
+            )
+        if not 1 <= self.row_group_tokens <= 1 << 28:
+            raise ConfigError(
+                f"shard.row_group_tokens is {self.row_group_tokens}; give 1 to {1 << 28}"
+            )
+
+
+def run(job: Job) -> None:
+    """Tokenise the first parent with the tokenizer of the second."""
+    documents, trained = job.parents
+    model = trained.file(MODEL_FILE)
+    tokenizer = load_tokenizer(model)
+    results = job.map(
+        functools.partial(shard_part, job.config, model),
+        documents.parts(),
+        contracts={MAIN: shard_contract(tokenizer.vocab_size)},
+    )
+    storage.write_bytes(job.file(MODEL_FILE), model.read_bytes())
+    for name in COUNTED:
+        total: Counter[str] = Counter()
+        if not name.startswith("tokens_by"):
+            total.update({TRAIN: 0, VALIDATION: 0})
+        for result in results:
+            total.update(result.value[name])
+        job.stats[name] = dict(sorted(total.items()))
+    job.stats.update(tokenizer_sha256=tokenizer.fingerprint, vocab_size=tokenizer.vocab_size)
+
+
+def shard_part(config: ShardConfig, model: Path, part: Path, sink: Sink) -> dict[str, Any]:
+    """Tokenise one Parquet part; return its COUNTED figures by split, language and source."""
+    tokenizer = load_tokenizer(model)
+    counted: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
+    kept = []
+    for chunk in _chunks(part):
+        sink.saw(chunk.num_rows)
+        encoded = encode(chunk, tokenizer, config)
+        filled = pc.greater(pc.list_value_length(encoded["tokens"]), 0)
+        sink.write(REJECTS, _rejects(encoded.filter(pc.invert(filled))))
+        kept.append(encoded.filter(filled))
+        _count(kept[-1], counted)
+        *whole, rest = row_groups(pa.concat_tables(kept), config.row_group_tokens)
+        for group in whole:
+            sink.write(MAIN, group)
+        kept = [rest]
+    for group in kept:
+        sink.write(MAIN, group)
+    return {name: dict(counter) for name, counter in counted.items()}
+
+
+def encode(documents: pa.Table, tokenizer: Tokenizer, config: ShardConfig) -> pa.Table:
+    """Return the SHARD rows of documents (id, text, source, lang); some may have no tokens."""
+    flat, offsets = tokenizer.encode_batch(documents["text"].to_pylist())
+    return pa.table(
+        {
+            "id": documents["id"],
+            "source": documents["source"],
+            "lang": pc.fill_null(documents["lang"], UNSURE),
+            "split": splits(documents["id"], config),
+            "tokens": token_lists(flat, offsets, tokenizer.vocab_size),
+            "bytes": pc.binary_length(documents["text"]).cast(pa.int64()),
+        }
+    )
+
+
+def splits(ids: pa.ChunkedArray | pa.Array, config: ShardConfig) -> pa.Array:
+    """Return 'train' or 'validation' for each id."""
+    bound = np.uint64(int(config.validation_share * 2**64))
+    return pc.if_else(pa.array(id_hashes(ids, config.salt) < bound), VALIDATION, TRAIN)
+
+
+def token_lists(flat: np.ndarray, offsets: np.ndarray, vocab_size: int) -> pa.ListArray:
+    """Return ids (N,) cut at offsets (rows + 1) as lists of the contract's type."""
+    kind = shard_contract(vocab_size).schema.field("tokens").type
+    values = pa.array(flat.astype(kind.value_type.to_pandas_dtype()))
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values, type=kind)
+
+
+def row_groups(table: pa.Table, tokens: int) -> list[pa.Table]:
+    """Cut a table where `tokens` are reached; at least one group, the last one perhaps smaller."""
+    ends = np.cumsum(pc.list_value_length(table["tokens"]).to_numpy().astype(np.int64))
+    cuts = [0]
+    while len(ends):
+        before = ends[cuts[-1] - 1] if cuts[-1] else 0
+        # The row that reaches the bound closes its group.
+        cut = int(np.searchsorted(ends, before + tokens)) + 1
+        if cut >= len(ends):
+            break
+        cuts.append(cut)
+    bounds = zip(cuts, [*cuts[1:], table.num_rows], strict=True)
+    return [table.slice(start, end - start) for start, end in bounds]
+
+
+def iter_documents(
+    artifact: Artifact, split: str | None = None, columns: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the shard's rows in order, one row group in memory at a time.
+
+    `split` is 'train', 'validation' or None for both; `columns` None means all.
+    """
+    if split not in (None, TRAIN, VALIDATION):
+        raise ConfigError(f"no split {split!r} in {artifact.path}; give 'train' or 'validation'")
+    wanted = None if columns is None else [*columns, *({"split"} - set(columns))]
+    for part in artifact.parts():
+        with pq.ParquetFile(part) as file:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=wanted)
+                if split is not None:
+                    table = table.filter(pc.equal(table["split"], split))
+                if columns is not None:
+                    table = table.select(columns)
+                yield from (b for b in table.combine_chunks().to_batches() if b.num_rows)
+
+
+def _chunks(part: Path) -> Iterator[pa.Table]:
+    """Yield a part's documents, about CHUNK_BYTES of text at a time."""
+    with pq.ParquetFile(part) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=DOCUMENT_COLUMNS)
+            ends = np.cumsum(pc.binary_length(table["text"]).to_numpy())
+            cuts = np.flatnonzero(np.diff(ends // CHUNK_BYTES)) + 1
+            for start, end in zip([0, *cuts], [*cuts, table.num_rows], strict=True):
+                yield table.slice(start, end - start)
+
+
+def _rejects(empty: pa.Table) -> pa.Table:
+    rows = empty.num_rows
+    columns = {
+        "id": empty["id"],
+        "source": empty["source"],
+        "rule": [NO_TOKENS] * rows,
+        "value": np.zeros(rows),
+        "threshold": np.ones(rows),
+        "partner": pa.nulls(rows),
+        "similarity": pa.nulls(rows),
+    }
+    return pa.table([columns[name] for name in REJECT.schema.names], names=REJECT.schema.names)
+
+
+def _count(rows: pa.Table, counted: dict[str, Counter[str]]) -> None:
+    table = rows.select(["split", "lang", "source", "bytes"]).append_column(
+        "tokens", pc.list_value_length(rows["tokens"])
+    )
+    for key, figures in (
+        ("split", {"tokens": "tokens", "bytes": "bytes"}),
+        ("lang", {"tokens": "tokens_by_language"}),
+        ("source", {"tokens": "tokens_by_source"}),
+    ):
+        totals = table.group_by(key).aggregate([(name, "sum") for name in figures])
+        for row in totals.to_pylist():
+            for name, figure in figures.items():
+                counted[figure][row[key]] += row[f"{name}_sum"]
+    counted["documents"].update(rows["split"].to_pylist())
+
+
+STAGE = Stage(
+    name="shard",
+    contract=shard_contract(1 << 16),  # wider ids for a larger vocabulary, by `run`
+    run=run,
+    module="pipeline.shard",
+    libraries=("numpy", "pyarrow", "sentencepiece"),
+)

@@ -1,0 +1,102 @@
+"""A trained tokenizer: text to ids and back, for the pipeline and for the model.
+
+Wraps SentencePiece (Kudo and Richardson 2018, arXiv:1808.06226). Ids of control tokens are fixed,
+and text that spells a control token's name is text: no input can produce a control id.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+
+from pipeline.errors import ArtifactError
+
+MODEL_FILE = "tokenizer.model"
+CONTROLS = ("<|unk|>", "<|bos|>", "<|eos|>", "<|pad|>")  # ids 0 to 3
+# A million pieces of 16 ideographs are 60 MB; more is no tokenizer.
+MODEL_BYTES_MAX = 256 << 20
+# SentencePiece writes spaces as this character and would give it back as a space.
+SPACE_MARK = "\u2581"
+MARK_BYTES = tuple(f"<0x{byte:02X}>" for byte in SPACE_MARK.encode())
+
+
+class Tokenizer:
+    """Encoder and decoder of one .model file; build one with `load_tokenizer`."""
+
+    unk_id, bos_id, eos_id, pad_id = range(4)
+
+    def __init__(self, model: bytes):
+        self._model = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self.fingerprint = hashlib.sha256(model).hexdigest()
+        self.vocab_size: int = self._model.vocab_size()
+        marks = [self._model.piece_to_id(piece) for piece in MARK_BYTES]
+        self._mark_ids = np.array([] if self.unk_id in marks else marks, np.int32)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`, without control tokens."""
+        return self._encode_one(text).tolist()
+
+    def encode_batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return all ids end to end (int32, N) and where each text starts (int64, texts + 1)."""
+        ids = list(self._model.encode_as_numpy(texts, num_threads=1))
+        for index, text in enumerate(texts):
+            if SPACE_MARK in text:
+                ids[index] = self._encode_one(text)
+        offsets = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum([len(one) for one in ids], out=offsets[1:])
+        return np.concatenate([np.zeros(0, np.int32), *ids]), offsets
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """Return the text of `ids`; controls are nothing, bytes that form no character U+FFFD.
+
+        Raises IndexError for an id outside 0 to vocab_size - 1.
+        """
+        return self._model.decode([int(one) for one in ids])
+
+    def is_byte(self, token_id: int) -> bool:
+        """Tell whether an id stands for one byte rather than for characters."""
+        return self._model.is_byte(token_id)
+
+    def piece(self, token_id: int) -> str:
+        """Return an id's name in the vocabulary, where U+2581 stands for a space."""
+        return self._model.id_to_piece(token_id)
+
+    def _encode_one(self, text: str) -> np.ndarray:
+        if SPACE_MARK not in text or not len(self._mark_ids):
+            return self._model.encode_as_numpy(text)
+        # The mark itself becomes its three bytes, so that decoding gives it back.
+        first, *others = self._model.encode_as_numpy(text.split(SPACE_MARK), num_threads=1)
+        joined = [first]
+        for other in others:
+            joined += [self._mark_ids, other]
+        return np.concatenate(joined)
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Open a .model file, or the one in a tokenizer, shard or model folder.
+
+    Raises ArtifactError if it is missing, cannot be read or numbers its controls differently.
+    """
+    file = path / MODEL_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise ArtifactError(
+            f"{file}: no tokenizer there; give a folder that `tokenizer` wrote or a .model file"
+        )
+    if file.stat().st_size > MODEL_BYTES_MAX:
+        raise ArtifactError(
+            f"{file}: {file.stat().st_size} bytes, a tokenizer has at most {MODEL_BYTES_MAX}"
+        )
+    try:
+        tokenizer = Tokenizer(file.read_bytes())
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"{file}: not a SentencePiece model ({error}); run `tokenizer` again"
+        ) from error
+    found = tuple(tokenizer.piece(i) for i in range(min(len(CONTROLS), tokenizer.vocab_size)))
+    if found != CONTROLS:
+        raise ArtifactError(
+            f"{file}: ids 0 to 3 are {found}, wanted {CONTROLS}; give a tokenizer textmill trained"
+        )
+    return tokenizer

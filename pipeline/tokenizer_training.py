@@ -1,0 +1,235 @@
+"""Stage `tokenizer`: documents -> a SentencePiece model and how well it does per language.
+
+Same bytes on any machine: the sample is drawn by document hash (SentencePiece's own sampling is not
+reproducible), goes in hash order, and the trainer's thread count, which its file states, is fixed.
+"""
+
+import functools
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import sentencepiece
+
+from pipeline import storage
+from pipeline.artifact import MAIN
+from pipeline.counts import counts
+from pipeline.errors import ConfigError, SourceError
+from pipeline.sampling import Sample, draw_sample
+from pipeline.schema import TOKENIZER_REPORT
+from pipeline.sink import Sink
+from pipeline.stage import Job, Stage
+from pipeline.tokenizer import CONTROLS, MODEL_FILE, Tokenizer, load_tokenizer
+
+SALT = "tokenizer sample"
+OUTSIDE_SAMPLE = "outside_sample"
+NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
+# BPE finds the same pieces on any number of threads, unigram does not.
+TRAINING_THREADS = {"bpe": 2, "unigram": 1}
+# The trainer skips longer segments, and any that holds NUL or U+2585, without saying so: lines are
+# cut before that happens. No piece spans a line break, so nothing is lost.
+SEGMENT_BYTES = 16384
+SEGMENT = re.compile(f"[^\n\0\u2585]{{1,{SEGMENT_BYTES // 4}}}")
+REPORT_BYTES = 8 << 20  # text measured: seconds of encoding
+BATCH_ROWS = 256
+TOO_FEW = re.compile(r"required_chars\. \d+ vs (\d+)")
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """What is trained, and on how much."""
+
+    vocab_size: int = 8192  # at most; a small corpus gives fewer pieces
+    model_type: str = "bpe"  # or 'unigram'; only BPE exports exactly to other formats
+    byte_fallback: bool = True  # characters outside the vocabulary become bytes, never unk
+    character_coverage: float = 0.9995  # share of characters that become pieces of their own
+    sample_bytes: int = 32 << 20  # text trained on
+    normalization: str = "identity"  # the others change text, so that it does not round-trip
+    split_digits: bool = True  # one piece per digit
+    max_piece_characters: int = 16
+    # A line feed as a piece of its own. Without it each one is a byte piece: as many tokens, but on
+    # mixed manuals 120k instead of 12k of a language's byte tokens, hiding what bytes report.
+    keep_newlines: bool = True
+
+    def __post_init__(self) -> None:
+        least = len(CONTROLS) + 256 * self.byte_fallback + self.keep_newlines + 1
+        if not least <= self.vocab_size <= 1_000_000:
+            raise ConfigError(
+                f"tokenizer.vocab_size is {self.vocab_size}; give {least} to 1000000 "
+                f"(controls and, with byte_fallback, all 256 bytes are in it)"
+            )
+        if self.model_type not in TRAINING_THREADS:
+            raise ConfigError(
+                f"tokenizer.model_type is {self.model_type!r}; give one of {[*TRAINING_THREADS]}"
+            )
+        if self.normalization not in NORMALIZATIONS:
+            raise ConfigError(
+                f"tokenizer.normalization is {self.normalization!r}; give one of {NORMALIZATIONS}"
+            )
+        if not 0.9 <= self.character_coverage <= 1:
+            raise ConfigError(
+                f"tokenizer.character_coverage is {self.character_coverage}; give 0.9 to 1"
+            )
+        if not 1 << 10 <= self.sample_bytes <= 8 << 30:
+            raise ConfigError(
+                f"tokenizer.sample_bytes is {self.sample_bytes}; give 1 KiB to 8 GiB, "
+                f"the trainer needs about 20 times that in memory"
+            )
+        if not 1 <= self.max_piece_characters <= 256:
+            raise ConfigError(
+                f"tokenizer.max_piece_characters is {self.max_piece_characters}; give 1 to 256"
+            )
+
+
+def run(job: Job) -> None:
+    """Train on a sample of the one parent artifact (deduped, clean or raw) and measure."""
+    config, documents = job.config, job.parents[0]
+    sample = draw_sample(job, documents, config.sample_bytes, SALT)
+    if not sample.text_bytes:
+        raise SourceError(
+            f"{documents.path}: holds no text to train a tokenizer on; "
+            f"look at what the stages before dropped, or give more sources"
+        )
+    path = job.file(MODEL_FILE)
+    if not path.exists():  # a run that was killed while measuring left it whole
+        storage.write_bytes(path, train(segments(sample.file), config))
+    [measured] = job.map(functools.partial(measure, sample), [path])
+    tokenizer = load_tokenizer(path)
+    job.stats.update(
+        vocab_size=tokenizer.vocab_size,
+        vocab_size_asked=config.vocab_size,
+        model_type=config.model_type,
+        tokenizer_sha256=tokenizer.fingerprint,
+        sample_documents=sample.documents,
+        sample_bytes=sample.text_bytes,
+        round_trip_failures=measured.value,
+    )
+
+
+def segments(sample: Path) -> Iterator[str]:
+    """Yield the lines of a sample file, those too long for the trainer in pieces."""
+    with pq.ParquetFile(sample) as file:
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=["text"]):
+            for text in batch.column("text").to_pylist():
+                yield from (found.group() for found in SEGMENT.finditer(text))
+
+
+def train(lines: Iterator[str], config: TokenizerConfig) -> bytes:
+    """Return the .model file of a vocabulary of up to `config.vocab_size` pieces.
+
+    Raises ConfigError if that is too few for the characters to cover, SourceError without text.
+    BPE: Sennrich et al. 2016 (arXiv:1508.07909); unigram: Kudo 2018 (arXiv:1804.10959).
+    """
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=lines, model_writer=model, **_trainer_options(config)
+        )
+    except RuntimeError as error:
+        too_few = TOO_FEW.search(str(error))
+        if too_few:
+            raise ConfigError(
+                f"tokenizer.vocab_size is {config.vocab_size}, but controls, bytes and the "
+                f"characters of this text alone are {too_few[1]}; give more, or lower "
+                f"tokenizer.character_coverage ({config.character_coverage})"
+            ) from error
+        raise SourceError(
+            f"no tokenizer can be trained on this text ({error}); give more text"
+        ) from error
+    return model.getvalue()
+
+
+def _trainer_options(config: TokenizerConfig) -> dict[str, Any]:
+    unk, bos, eos, pad = CONTROLS
+    return {
+        "model_type": config.model_type,
+        "vocab_size": config.vocab_size,
+        "hard_vocab_limit": False,  # fewer pieces instead of an error where text gives no more
+        "num_threads": TRAINING_THREADS[config.model_type],
+        "byte_fallback": config.byte_fallback,
+        "character_coverage": config.character_coverage,
+        "split_digits": config.split_digits,
+        "max_sentencepiece_length": config.max_piece_characters,
+        "user_defined_symbols": ["\n"] if config.keep_newlines else [],
+        "normalization_rule_name": config.normalization,
+        "add_dummy_prefix": False,
+        "remove_extra_whitespaces": False,
+        "allow_whitespace_only_pieces": True,
+        "max_sentence_length": SEGMENT_BYTES,
+        "input_sentence_size": 0,
+        "unk_id": Tokenizer.unk_id,
+        "bos_id": Tokenizer.bos_id,
+        "eos_id": Tokenizer.eos_id,
+        "pad_id": Tokenizer.pad_id,
+        "unk_piece": unk,
+        "bos_piece": bos,
+        "eos_piece": eos,
+        "pad_piece": pad,
+        "unk_surface": "\ufffd",
+        "minloglevel": 2,
+    }
+
+
+def measure(sample: Sample, model: Path, sink: Sink) -> int:
+    """Write the report and the ledger; return the number of documents that do not round-trip.
+
+    Measured are the sample's first documents in hash order, about REPORT_BYTES of them.
+    """
+    sink.saw(sample.documents_seen)
+    sink.kept(sample.documents)
+    sink.dropped(OUTSIDE_SAMPLE, sample.documents_seen - sample.documents)
+    tokenizer = load_tokenizer(model)
+    byte_ids = np.array([tokenizer.is_byte(i) for i in range(tokenizer.vocab_size)])
+    rows = []
+    measured_bytes = 0
+    with pq.ParquetFile(sample.file) as file:
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            frame = pl.from_arrow(batch)
+            assert isinstance(frame, pl.DataFrame)
+            rows.append(_measured(tokenizer, byte_ids, frame))
+            measured_bytes += int(rows[-1]["bytes"].sum())
+            if measured_bytes >= REPORT_BYTES:
+                break
+    per_document = pl.concat(rows)
+    by_language = per_document.group_by("lang").sum().sort("lang")
+    everything = by_language.drop("lang").sum().select(pl.lit("all").alias("lang"), pl.all())
+    report = pl.concat([everything, by_language])
+    sink.write(MAIN, report.to_arrow())
+    return int(report["round_trip_failures"][0])
+
+
+def _measured(tokenizer: Tokenizer, byte_ids: np.ndarray, frame: pl.DataFrame) -> pl.DataFrame:
+    texts = frame["text"].to_list()
+    ids, offsets = tokenizer.encode_batch(texts)
+    byte_tokens = np.concatenate([[0], np.cumsum(byte_ids[ids])])
+    failures = [
+        tokenizer.decode(ids[start:end]) != text
+        for text, start, end in zip(texts, offsets[:-1], offsets[1:], strict=True)
+    ]
+    found = counts(frame["text"].to_arrow())
+    return frame.select(
+        "lang",
+        documents=pl.lit(1, pl.Int64),
+        bytes=pl.col("text").str.len_bytes().cast(pl.Int64),
+        characters=pl.col("text").str.len_chars().cast(pl.Int64),
+        words=found["spaced_words"] + found["unspaced"],
+        tokens=pl.Series(np.diff(offsets)),
+        byte_tokens=pl.Series(np.diff(byte_tokens[offsets])),
+        round_trip_failures=pl.Series(failures, dtype=pl.Int64),
+    )
+
+
+STAGE = Stage(
+    name="tokenizer",
+    contract=TOKENIZER_REPORT,
+    run=run,
+    module="pipeline.tokenizer_training",
+    libraries=("numba", "numpy", "polars", "pyarrow", "sentencepiece"),
+    counts_rows=False,
+)

@@ -1,0 +1,64 @@
+"""The command line as a stable surface: names, flags, exit codes."""
+
+import pytest
+
+from flows import cli
+
+# Other tools script against these; adding is fine, removing or renaming is not.
+SURFACE = {
+    "run": {"--set", "--dry-run", "--store", "--source", "--json", "--workers"},
+    "explain": {"--set", "--source", "--json"},
+    "up": {"--prefect-port", "--mlflow-port"},
+    "rules": {"--json"},
+    "ingest": {"--out", "--json", "--workers", "--set"},
+    "clean": {"--out", "--profile", "--set"},
+    "dedup": {"--out", "--threshold"},
+    "tokenizer": {"--out", "--vocab-size", "--type"},
+    "shard": {"--out", "--tokenizer"},
+    "train": {"--out", "--recipe", "--set"},
+    "evaluate": {"--json"},
+    "generate": {"--max-tokens", "--temperature", "--top-k", "--top-p", "--seed", "--json"},
+    "serve": {"--host", "--port", "--name"},
+}
+
+
+@pytest.mark.parametrize("command", sorted(SURFACE))
+def test_commands_keep_their_flags(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for flag in SURFACE[command]:
+        assert flag in text
+
+
+def test_help_teaches_by_example(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    assert "examples:" in text
+    assert all(name in text for name in SURFACE)
+
+
+def test_misuse_exits_with_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["clean"])
+    assert stop.value.code == 2
+    assert cli.main(["run", "quikstart", "--dry-run"]) == 2
+    assert "did you mean 'quickstart'" in capsys.readouterr().err
+
+
+def test_failed_work_exits_with_1_and_one_line(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    code = cli.main(["ingest", str(tmp_path / "empty"), "--out", str(tmp_path / "out")])
+    error = capsys.readouterr().err
+    assert code == 1
+    assert error.startswith("textmill: ")
+    assert "Traceback" not in error
+
+
+def test_dry_run_prints_the_resolved_recipe(capsys):
+    assert cli.main(["run", "smoke", "--dry-run", "--set", "train.steps=7"]) == 0
+    text = capsys.readouterr().out
+    assert "steps = 7" in text
+    assert "[train.model]" in text

@@ -1,0 +1,72 @@
+"""Sampling: greedy, cut-offs, seeds, long texts."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+from model.generate import SamplingConfig, draw, generate
+from model.gpt import GPT, ModelConfig
+from pipeline.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(3)
+    return GPT(
+        ModelConfig(layers=2, width=32, heads=2, kv_heads=2, hidden=48, context=16), 40
+    ).eval()
+
+
+def drawn(logits, times=300, **settings):
+    generator = torch.Generator().manual_seed(1)
+    sampling = SamplingConfig(**settings)
+    return Counter(draw(torch.tensor(logits), sampling, generator) for _ in range(times))
+
+
+def test_greedy_takes_the_likeliest_of_the_whole_text(network):
+    prompt = [1, 5, 9]
+    ids = list(generate(network, prompt, SamplingConfig(max_new_tokens=8, temperature=0)))
+    text = list(prompt)
+    for token in ids:
+        with torch.no_grad():
+            assert token == network(torch.tensor([text]))[0, -1].argmax().item()
+        text.append(token)
+
+
+def test_the_same_seed_gives_the_same_text(network):
+    def sample(seed):
+        sampling = SamplingConfig(max_new_tokens=12, temperature=1.0, seed=seed)
+        return list(generate(network, [1], sampling))
+
+    assert sample(5) == sample(5)
+    assert len({tuple(sample(seed)) for seed in range(6)}) > 1
+
+
+def test_frequencies_follow_the_probabilities():
+    counts = drawn([0.0, 1.0986], times=4000, temperature=1.0)  # odds of 1 to 3
+    assert counts[1] / 4000 == pytest.approx(0.75, abs=0.03)
+
+
+def test_top_k_and_top_p_cut_the_tail():
+    logits = [3.0, 2.0, 1.0, 0.0]
+    assert set(drawn(logits, temperature=2.0, top_k=2)) == {0, 1}
+    assert set(drawn(logits, temperature=1.0, top_p=0.6)) == {0}  # 0.64 reaches it alone
+    assert set(drawn(logits, temperature=1.0, top_p=0.65)) == {0, 1}
+    assert set(drawn(logits, temperature=5.0, top_k=1)) == {0}
+
+
+def test_text_goes_on_past_the_context(network):
+    ids = list(generate(network, list(range(1, 31)), SamplingConfig(max_new_tokens=50)))
+    assert len(ids) == 50
+    assert all(0 <= token < 40 for token in ids)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.1}, {"max_new_tokens": -1},
+     {"stop": ("",)}, {"temperature": float("nan")}],
+)  # fmt: skip
+def test_settings_without_meaning_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        SamplingConfig(**wrong)

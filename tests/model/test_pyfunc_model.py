@@ -1,0 +1,109 @@
+"""The registered model as any MLflow client loads it: by alias, with params, without pickle."""
+
+import pickle
+import subprocess
+import sys
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+from mlflow.exceptions import MlflowException
+
+from model import registry
+from model.generate import SamplingConfig
+from model.pyfunc_model import prompts, sampling
+from model.text import complete, load_model
+from model.tracking import TrackingSettings
+
+
+@pytest.fixture(scope="module")
+def stored(made_chain, tiny_model, tmp_path_factory):
+    """Register the tiny model and point MLflow at the store, as a user's notebook does."""
+    folder = tmp_path_factory.mktemp("pyfunc")
+    settings = TrackingSettings(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts", "lab")
+    chain = made_chain(folder / "chain", tiny_model)
+    registry.register(
+        settings, "tiny", chain.training.path, evaluation=chain.evaluation,
+        training=chain.training, data=chain.data, verdict_files=chain.verdict_files, params={},
+        card="# tiny", pages=chain.pages, compare=lambda folder: 0.0,
+    )  # fmt: skip
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(settings.uri)
+    yield settings
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="module")
+def loaded(stored):
+    return mlflow.pyfunc.load_model("models:/tiny@champion")
+
+
+def test_predict_continues_prompts_like_the_model_itself(loaded, tiny_model):
+    params = {"max_new_tokens": 6, "temperature": 0.7, "top_k": 9, "top_p": 0.9, "seed": 4}
+    own = load_model(tiny_model)
+    expected = [complete(own, text, SamplingConfig(**params)).text for text in ("机器", "The ")]
+    assert loaded.predict(["机器", "The "], params=params) == expected
+    frame = pd.DataFrame({"prompt": ["机器", "The "]})
+    assert loaded.predict(frame, params=params) == expected
+
+
+def test_params_that_are_left_out_have_defaults(loaded, tiny_model):
+    expected = complete(load_model(tiny_model), "The ", SamplingConfig()).text
+    assert loaded.predict(["The "]) == [expected]
+
+
+def test_the_signature_names_every_param_and_refuses_wrong_types(loaded):
+    names = [param.name for param in loaded.metadata.signature.params]
+    assert names == ["max_new_tokens", "temperature", "top_k", "top_p", "seed"]
+    with pytest.raises(MlflowException, match="max_new_tokens"):
+        loaded.predict(["a"], params={"max_new_tokens": "many"})
+
+
+def test_pieces_stream_to_the_same_text(loaded):
+    params = {"max_new_tokens": 8, "seed": 2}
+    pieces = list(loaded.predict_stream(["The "], params=params))
+    assert "".join(pieces) == loaded.predict(["The "], params=params)[0]
+
+
+def test_what_it_needs_is_stated_exactly(stored):
+    folder = registry.resolve("models:/tiny@champion", stored).parents[1]
+    needed = (folder / "requirements.txt").read_text().splitlines()
+    assert all("==" in line for line in needed)
+    assert {"mlflow", "torch", "sentencepiece"} <= {line.partition("==")[0] for line in needed}
+    described = yaml.safe_load((folder / "MLmodel").read_text())
+    assert described["flavors"]["python_function"]["model_code_path"].endswith("pyfunc_model.py")
+    assert "python_model" not in described["flavors"]["python_function"]  # no pickled object
+
+
+def test_loading_reads_no_pickle(stored, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a pickle was read")
+
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, refuse)
+    model = mlflow.pyfunc.load_model("models:/tiny/1")
+    assert model.predict(["a"], params={"max_new_tokens": 1})
+
+
+def test_it_loads_in_another_folder_and_process(stored, tmp_path):
+    script = (
+        "import mlflow, sys; mlflow.set_tracking_uri(sys.argv[1]);"
+        "m = mlflow.pyfunc.load_model('models:/tiny@challenger');"
+        "print(len(m.predict(['机器'], params={'max_new_tokens': 3})))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script, stored.uri],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == "1"
+
+
+def test_every_kind_of_input_becomes_a_list_of_prompts():
+    assert prompts("a") == ["a"]
+    assert prompts(["a", "b"]) == ["a", "b"]
+    assert prompts(pd.Series(["a", "b"])) == ["a", "b"]
+    assert prompts(pd.DataFrame([["a", 1], ["b", 2]])) == ["a", "b"]
+    assert sampling({"seed": 3, "top_k": None}) == SamplingConfig(seed=3)
+    assert sampling(None) == SamplingConfig()

@@ -1,0 +1,320 @@
+"""Registration in a real SQLite store: versions, champion, reuse, kill -9 at awkward instants."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from model import registry, tracking
+from model.champion import CHALLENGER, CHAMPION, COMPLETE, DECISION
+from model.evidence import BITS_PER_BYTE, YARDSTICK, yardstick
+from model.tracking import TrackingSettings
+from pipeline.errors import ArtifactError, ConfigError
+
+WORLD = {
+    "first": {"bits_per_byte": 2.0},
+    "better": {"bits_per_byte": 1.8, "seed": 1},
+    "worse": {"bits_per_byte": 2.4, "seed": 2},
+    "tie": {"bits_per_byte": 2.0, "seed": 3},
+    "other_data": {"bits_per_byte": 2.2, "seed": 4, "text": "second corpus"},
+}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> TrackingSettings:
+    folder = tmp_path_factory.mktemp("registry")
+    return TrackingSettings(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts", "lab")
+
+
+@pytest.fixture(scope="module")
+def client(settings):
+    return tracking.connect(settings)
+
+
+@pytest.fixture(scope="module")
+def chains(made_chain, tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chains")
+    return {name: made_chain(folder / name, tiny_model, **f) for name, f in WORLD.items()}
+
+
+def refuse(folder):
+    raise AssertionError("the stored figure should have been used")
+
+
+@pytest.fixture
+def register(settings, chains):
+    def call(name, which, compare=refuse, **changed):
+        chain = changed.pop("chain", chains.get(which))
+        return registry.register(
+            settings, name, chain.training.path, evaluation=chain.evaluation,
+            training=chain.training, data=chain.data, verdict_files=chain.verdict_files,
+            params={"train.seed": 1}, card=changed.get("card", f"# {which}"), pages=chain.pages,
+            compare=compare,
+        )  # fmt: skip
+
+    return call
+
+
+def runs_of(client, settings, chain):
+    experiment = tracking.experiment_id(client, settings)
+    query = f"tags.`{tracking.FINGERPRINT}` = '{chain.training.fingerprint}'"
+    return client.search_runs([experiment], query)
+
+
+def versions_of(client, name):
+    return sorted(int(v.version) for v in client.search_model_versions(f"name = '{name}'"))
+
+
+def number_at(client, name, alias):
+    return str(client.get_model_version_by_alias(name, alias).version)
+
+
+def test_the_first_version_becomes_challenger_and_champion(register, client, chains):
+    made = register("first", "first")
+    assert (made.version, made.promoted, made.reused) == ("1", True, False)
+    assert made.aliases == [CHALLENGER, CHAMPION]
+    assert made.champion_before is None
+    version = client.get_model_version("first", "1")
+    assert version.description == "# first"
+    assert version.tags[tracking.FINGERPRINT] == chains["first"].training.fingerprint
+    assert version.tags[BITS_PER_BYTE] == "2.0"
+    assert version.tags["textmill.gates"] == "2 passed"
+    assert version.tags["textmill.data"] == chains["first"].data[-1].fingerprint
+    assert version.tags[COMPLETE] == "true"
+    assert client.get_run(made.run_id).info.status == "FINISHED"
+
+
+def test_the_same_model_is_registered_once(register, client, settings, chains):
+    made = register("once", "first")
+    again = register("once", "first")
+    assert again.reused
+    assert (again.version, again.run_id, again.reason) == (made.version, made.run_id, made.reason)
+    assert versions_of(client, "once") == [1]
+    found = registry.find(settings, "once", chains["first"].training.fingerprint)
+    assert found == again
+    assert registry.find(settings, "once", "0" * 64) is None
+    assert registry.find(settings, "nobody", "0" * 64) is None
+
+
+def test_a_better_model_takes_over_on_the_stored_figure(register, client):
+    register("better", "first")
+    made = register("better", "better")
+    assert made.promoted
+    assert made.champion_before == ("1", 2.0)
+    assert number_at(client, "better", CHAMPION) == "2"
+    assert "1.8000" in made.reason
+    assert "2.0000" in made.reason
+
+
+@pytest.mark.parametrize(("which", "word"), [("worse", "not better"), ("tie", "a tie")])
+def test_a_worse_or_equal_model_stays_challenger_and_says_so(register, client, which, word):
+    register(which, "first")
+    made = register(which, which)
+    assert not made.promoted
+    assert made.aliases == [CHALLENGER]
+    assert "version 1 stays champion" in made.reason
+    assert word in made.reason
+    assert number_at(client, which, CHAMPION) == "1"
+
+
+@pytest.mark.parametrize(("measured", "promoted"), [(2.3, True), (2.1, False), (2.2, False)])
+def test_on_other_text_the_champion_is_scored_anew(register, chains, measured, promoted):
+    name = f"other-{measured}"
+    register(name, "first")
+    scored = []
+
+    def compare(folder):
+        scored.append(sorted(path.name for path in folder.iterdir()))
+        return measured
+
+    made = register(name, "other_data", compare)
+    assert len(scored) == 1
+    assert "model.safetensors" in scored[0]
+    assert made.promoted is promoted
+    assert made.champion_before == ("1", measured)
+    assert "scored now" in made.reason
+    assert yardstick(chains["first"].evaluation) != yardstick(chains["other_data"].evaluation)
+    assert yardstick(chains["first"].evaluation) == yardstick(chains["worse"].evaluation)
+
+
+def test_a_new_evaluation_of_a_registered_model_replaces_its_figures(
+    register, client, made_chain, tiny_model, tmp_path, settings
+):
+    register("judged", "first")
+    register("judged", "better")
+    again = made_chain(tmp_path, tiny_model, bits_per_byte=1.5, batch=9)
+    made = register("judged", None, lambda folder: 1.7, chain=again, card="# judged anew")
+    assert (made.version, made.reused) == ("1", True)
+    assert made.promoted  # under the new evaluation it is the better one
+    assert made.champion_before == ("2", 1.7)
+    version = client.get_model_version("judged", "1")
+    assert version.tags[BITS_PER_BYTE] == "1.5"
+    assert version.tags[YARDSTICK] == yardstick(again.evaluation)
+    assert version.description == "# judged anew"
+    assert client.get_run(made.run_id).data.metrics["evaluate/all/bits_per_byte"] == 1.5
+    assert versions_of(client, "judged") == [1, 2]
+    assert len(runs_of(client, settings, again)) >= 1
+
+
+def test_a_champion_that_was_removed_is_replaced_by_the_next_call(register, client):
+    register("gap", "first")
+    client.delete_registered_model_alias("gap", CHAMPION)
+    assert register("gap", "first").aliases == [CHALLENGER, CHAMPION]
+
+
+def test_a_long_card_is_cut_where_the_database_ends(register, client):
+    card = "\n".join(f"line {i}" for i in range(2000))
+    made = register("long", "first", card=card)
+    description = client.get_model_version("long", "1").description
+    assert len(description) <= 5000
+    assert description.endswith("card.md of the run)")
+    assert "card.md" in [entry.path for entry in client.list_artifacts(made.run_id)]
+
+
+def test_the_stored_model_holds_the_listed_files_only(register, settings, chains):
+    register("stored", "first")
+    folder = registry.resolve("models:/stored@champion", settings)
+    listed = {entry["path"] for entry in chains["first"].training.manifest["files"]}
+    assert {path.name for path in folder.iterdir()} == listed
+    assert registry.resolve("models:/stored/1", settings) == folder
+    stored = [path for path in folder.parents[1].rglob("*") if path.is_file()]
+    assert not [path for path in stored if path.suffix in (".pkl", ".pickle", ".pt", ".bin")]
+    assert not (settings.artifact_root / ".staging").exists()
+
+
+def test_addresses_that_lead_nowhere_are_explained(settings, client, register, tmp_path):
+    register("known", "first")
+    assert registry.resolve(str(tmp_path), settings) == tmp_path
+    for uri, words in {
+        "models:/known@nobody": "known",
+        "models:/known/99": "known",
+        "models:/strange@champion": "known",
+        "models:/known": "models:/NAME@ALIAS",
+        "models:/../x@champion": "models:/NAME@ALIAS",
+        str(tmp_path / "missing"): "no such folder",
+    }.items():
+        with pytest.raises(ConfigError, match=words):
+            registry.resolve(uri, settings)
+    client.create_registered_model("foreign")
+    client.create_model_version("foreign", source=f"file://{tmp_path}")
+    with pytest.raises(ArtifactError, match="no model folder"):
+        registry.resolve("models:/foreign/1", settings)
+
+
+def test_a_name_that_would_break_the_query_is_refused(register):
+    with pytest.raises(ConfigError, match="letters"):
+        register("it's", "first")
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+import mlflow.pyfunc
+from mlflow import MlflowClient
+from model import plots, pyfunc_model, registry
+from model.tracking import RunLog, TrackingSettings
+from pipeline import artifact
+
+OWNERS = {"MlflowClient": MlflowClient, "RunLog": RunLog}
+
+def arm(owner, method, when, count):
+    real, calls = getattr(OWNERS[owner], method), []
+    def deadly(*arguments, **named):
+        calls.append(method)
+        last = len(calls) == count
+        if last and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*arguments, **named)
+        if last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    setattr(OWNERS[owner], method, deadly)
+
+def register(name, chain):
+    opened = {stage: artifact.load(chain / stage)
+              for stage in "ingest clean dedup tokenizer shard train evaluate".split()}
+    training, evaluation = opened.pop("train"), opened.pop("evaluate")
+    registry.register(
+        TrackingSettings(uri, Path(root), "lab"), name, training.path, evaluation=evaluation,
+        training=training, data=list(opened.values()), params={"train.seed": 1}, card="# killed",
+        verdict_files=sorted(chain.glob("*.verdict.json")), pages=[chain / "gates.html"],
+        compare=lambda folder: 9.9)
+
+instants, uri, root, folder = json.loads(sys.argv[1]), *sys.argv[2:]
+for name, instant in instants.items():
+    child = os.fork()  # a process of its own that need not import everything again
+    if not child:
+        arm(*instant)
+        register(name, Path(folder) / name)
+        os._exit(0)
+    print(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+INSTANTS = {
+    "run-begun": ("RunLog", "params", "before", 1),
+    "curves-logged": ("RunLog", "file", "before", 1),
+    "model-uploaded": ("MlflowClient", "log_model_artifacts", "after", 1),
+    "version-made": ("MlflowClient", "create_model_version", "after", 1),
+    "run-finished": ("MlflowClient", "set_terminated", "after", 1),
+    "decision-written": ("MlflowClient", "set_model_version_tag", "after", 1),
+    "champion-moved": ("MlflowClient", "set_registered_model_alias", "after", 2),
+}
+
+
+@pytest.fixture(scope="module")
+def killed(settings, client, chains, made_chain, tiny_model, tmp_path_factory):
+    """For each instant: a champion, and a better model whose registration was killed."""
+    folder = tmp_path_factory.mktemp("killed")
+    first = chains["first"]
+    made = {}
+    for seed, name in enumerate(INSTANTS, start=100):
+        registry.register(
+            settings, name, first.training.path, evaluation=first.evaluation,
+            training=first.training, data=first.data, verdict_files=[], params={}, card="",
+            pages=[], compare=refuse,
+        )  # fmt: skip
+        made[name] = made_chain(folder / name, tiny_model, seed=seed, bits_per_byte=1.9)
+    where = (settings.uri, settings.artifact_root, folder)
+    command = [sys.executable, "-c", KILLED, json.dumps(INSTANTS), *map(str, where)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.split("\n")[:-1] == [f"{name} {-signal.SIGKILL}" for name in INSTANTS]
+    return made
+
+
+@pytest.mark.parametrize("name", INSTANTS)
+def test_a_registration_killed_at_any_instant_is_finished_by_the_next(
+    name, killed, settings, client
+):
+    chain = killed[name]
+    assert registry.find(settings, name, chain.training.fingerprint) is None
+    made = registry.register(
+        settings, name, chain.training.path, evaluation=chain.evaluation,
+        training=chain.training, data=chain.data, verdict_files=chain.verdict_files,
+        params={"train.seed": 1}, card="# killed", pages=chain.pages, compare=refuse,
+    )  # fmt: skip
+    assert versions_of(client, name) == [1, 2]
+    assert made.aliases == [CHALLENGER, CHAMPION]
+    assert (made.promoted, made.champion_before, made.reused) == (True, ("1", 2.0), False)
+    (run,) = runs_of(client, settings, chain)
+    assert (run.info.run_id, run.info.status) == (made.run_id, "FINISHED")
+    assert len(client.get_metric_history(made.run_id, "train/loss")) == 40
+    models = client.search_logged_models(
+        [run.info.experiment_id], filter_string=f"source_run_id = '{made.run_id}'"
+    )
+    assert [model.status for model in models] == ["READY"]
+    tags = client.get_model_version(name, "2").tags
+    assert {COMPLETE, DECISION} <= set(tags)
+    assert registry.find(settings, name, chain.training.fingerprint) is not None
+
+
+def test_a_late_repeat_does_not_take_back_a_newer_champion(client, register):
+    """Version 1 was decided on but not finished, then version 2 became champion."""
+    register("late", "first")
+    client.delete_model_version_tag("late", "1", COMPLETE)
+    register("late", "better")
+    made = register("late", "first")
+    assert number_at(client, "late", CHAMPION) == "2"
+    assert number_at(client, "late", CHALLENGER) == "2"
+    assert not made.promoted
+    assert made.champion_before == ("2", 1.8)

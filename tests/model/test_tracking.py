@@ -1,0 +1,168 @@
+"""Runs in a real SQLite store: what is logged, how it reads back, what is refused."""
+
+import dataclasses
+
+import pytest
+
+from model import evidence, tracking
+from model.tracking import TrackingSettings
+from pipeline.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> TrackingSettings:
+    folder = tmp_path_factory.mktemp("tracking")
+    return TrackingSettings(f"sqlite:///{folder / 'db' / 'mlflow.db'}", folder / "artifacts", "t")
+
+
+@pytest.fixture(scope="module")
+def client(settings):
+    return tracking.connect(settings)
+
+
+@pytest.fixture(scope="module")
+def chain(made_chain, tmp_path_factory):
+    chain = made_chain(tmp_path_factory.mktemp("chain"), points=900)
+    (chain.training.path / evidence.SPEED).write_text("[[4096, 810.5], [8192, 905.0]]")
+    return chain
+
+
+@pytest.fixture(scope="module")
+def logged(settings, client, chain):
+    """The whole evidence of a chain in one run, and how many requests it took."""
+    everything = evidence.Evidence(
+        chain.training, chain.evaluation, chain.data, chain.verdict_files,
+        {f"train.key{i}": i for i in range(130)} | {"sources": "x" * 9000, "odd key!": "中"},
+        "# card\n通过", chain.pages,
+    )  # fmt: skip
+    sizes = []
+    with tracking.run_for(settings, "f" * 64, "demo", everything.tags()) as run:
+        send = run.client.log_batch
+
+        def counted(run_id, metrics=(), params=(), **more):
+            sizes.append((len(metrics), len(params)))
+            return send(run_id, metrics=metrics, params=params, **more)
+
+        run.client.log_batch = counted
+        everything.log(run)
+    del client
+    return run, sizes
+
+
+def files_of(client, run_id, folder=""):
+    found = []
+    for entry in client.list_artifacts(run_id, folder):
+        found += files_of(client, run_id, entry.path) if entry.is_dir else [entry.path]
+    return sorted(found)
+
+
+def test_the_run_is_finished_and_tagged(client, logged):
+    run = client.get_run(logged[0].run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags[tracking.FINGERPRINT] == "f" * 64
+    assert run.data.tags[evidence.GATES] == "2 passed"
+
+
+def test_curves_read_back_in_order_under_stable_names(client, logged, chain):
+    run_id = logged[0].run_id
+    expected = chain.training.scan().collect()
+    loss = client.get_metric_history(run_id, "train/loss")
+    assert [(point.step, point.value) for point in loss] == list(
+        zip(expected["step"], expected["loss"], strict=True)
+    )
+    held_out = client.get_metric_history(run_id, "validation/loss")
+    assert [point.step for point in held_out] == list(range(10, 901, 10))
+    speed = client.get_metric_history(run_id, "train/tokens_per_second")
+    assert [(point.step, point.value) for point in speed] == [(1, 810.5), (2, 905.0)]
+
+
+def test_requests_are_few_and_within_the_limits(logged):
+    sizes = logged[1]
+    assert max(metrics for metrics, _ in sizes) <= tracking.METRICS_PER_CALL
+    assert max(params for _, params in sizes) <= tracking.PARAMS_PER_CALL
+    assert sum(metrics for metrics, _ in sizes) > 3600
+    assert len(sizes) < 15
+
+
+def test_final_figures_per_language_and_source(client, logged):
+    metrics = client.get_run(logged[0].run_id).data.metrics
+    assert metrics["evaluate/all/bits_per_byte"] == 2.0
+    assert metrics["evaluate/lang/zh/bits_per_byte"] == 2.3
+    assert metrics["evaluate/source/维基百科/unigram_bits_per_byte"] == pytest.approx(3.4)
+    assert metrics["data/clean/rows_in"] == 118
+    assert metrics["data/clean/rows_kept"] == 100
+
+
+def test_params_are_flat_long_ones_cut(client, logged):
+    params = client.get_run(logged[0].run_id).data.params
+    assert params["train.key129"] == "129"
+    assert len(params["sources"]) == tracking.PARAM_CHARACTERS
+    assert params["odd key_"] == "中"
+
+
+def test_plots_verdicts_page_and_card_are_attached(client, logged):
+    files = files_of(client, logged[0].run_id)
+    assert {"card.md", "gates.html", "gates/clean.json", "gates/evaluate.json"} <= set(files)
+    assert {"plots/loss.png", "plots/funnel.png", "plots/throughput.png"} <= set(files)
+
+
+def test_each_data_artifact_is_a_dataset_with_path_and_digest(client, logged, chain):
+    inputs = client.get_run(logged[0].run_id).inputs.dataset_inputs
+    by_name = {entry.dataset.name: entry for entry in inputs}
+    assert set(by_name) == {"ingest", "clean", "dedup", "tokenizer", "shard"}
+    clean = next(made for made in chain.data if made.stage == "clean")
+    assert str(clean.path) in by_name["clean"].dataset.source
+    assert len(by_name["clean"].dataset.digest) <= tracking.DIGEST_CHARACTERS
+    assert '"num_rows":100' in by_name["clean"].dataset.profile
+
+
+def test_an_unfinished_run_of_the_same_fingerprint_is_replaced(settings, client):
+    experiment = tracking.experiment_id(client, settings)
+    left = client.create_run(experiment, tags={tracking.FINGERPRINT: "a" * 64})
+    client.log_text(left.info.run_id, "half", "card.md")
+    other = client.create_run(experiment, tags={tracking.FINGERPRINT: "b" * 64})
+    with tracking.run_for(settings, "a" * 64, "again", {}):
+        pass
+    query = f"tags.`{tracking.FINGERPRINT}` = '{'a' * 64}'"
+    assert [run.info.status for run in client.search_runs([experiment], query)] == ["FINISHED"]
+    assert not tracking.local_path(left.info.artifact_uri).exists()
+    assert client.get_run(other.info.run_id).info.lifecycle_stage == "active"
+
+
+def test_a_run_whose_work_fails_is_marked_failed(settings, client):
+    with pytest.raises(ZeroDivisionError), tracking.run_for(settings, "c" * 64, "x", {}) as run:
+        run.metrics([("m", 1 / 0, 0)])
+    assert client.get_run(run.run_id).info.status == "FAILED"
+
+
+def test_a_run_that_is_interrupted_is_marked_killed(settings, client):
+    def interrupted():
+        with tracking.run_for(settings, "d" * 64, "x", {}) as run:
+            started.append(run.run_id)
+            raise KeyboardInterrupt
+
+    started: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert client.get_run(started[0]).info.status == "KILLED"
+
+
+def test_a_deleted_experiment_comes_back(settings, client):
+    gone = dataclasses.replace(settings, experiment="gone")
+    first = tracking.experiment_id(client, gone)
+    client.delete_experiment(first)
+    assert tracking.experiment_id(client, gone) == first
+    assert client.get_experiment(first).artifact_location == settings.artifact_root.as_uri()
+
+
+def test_names_that_mlflow_refuses_are_replaced():
+    assert tracking.metric_name("evaluate/source/a:b?c/loss") == "evaluate/source/a_b_c/loss"
+    assert tracking.metric_name("a/../b") == "a/__/b"
+    assert tracking.metric_name("/etc") == "_/etc"
+    assert tracking.metric_name("evaluate/lang/维基/loss") == "evaluate/lang/维基/loss"
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "file:///tmp/mlruns", "mlruns", ""])
+def test_addresses_that_depend_on_the_folder_or_lose_runs_are_refused(uri, tmp_path):
+    with pytest.raises(ConfigError, match="sqlite"):
+        TrackingSettings(uri, tmp_path)

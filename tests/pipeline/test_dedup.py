@@ -1,0 +1,289 @@
+"""The stage `dedup`: what is removed, for whom, and that nothing goes without a partner."""
+
+import gzip
+import json
+import random
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pytest
+
+from pipeline import dedup, storage
+from pipeline.dedup import STAGE, DedupConfig, partition_bits
+from pipeline.engine.local import LocalEngine
+from pipeline.errors import ConfigError
+from pipeline.schema import CLEAN, DEDUPED
+from pipeline.stage import Stage, run_stage
+
+
+@dataclass(frozen=True)
+class Given:
+    parts: tuple[tuple[tuple[str, ...], ...], ...]  # (id, text) or (id, text, lang)
+
+
+def emit(rows, sink):
+    sink.saw(len(rows))
+    documents = [
+        {"id": id_, "text": text, "source": "tests", "path": "a", "position": at, "lang": lang}
+        for at, (id_, text, lang) in enumerate((*row, "und")[:3] for row in rows)
+    ]
+    for start in range(0, len(rows), 50):
+        sink.write("main", pa.Table.from_pylist(documents[start : start + 50], schema=CLEAN.schema))
+
+
+GIVEN = Stage(
+    "clean", CLEAN, lambda job: job.map(emit, job.config.parts) and None, "pipeline.schema", ()
+)
+
+
+@pytest.fixture
+def clean(tmp_path):
+    def make(*parts):
+        given = Given(tuple(tuple(part) for part in parts))
+        return run_stage(
+            GIVEN, given, [], tmp_path / f"clean{len(list(tmp_path.iterdir()))}"
+        ).artifact
+
+    return make
+
+
+@pytest.fixture
+def deduped(tmp_path):
+    def run(parent, config=DedupConfig(), **options):  # noqa: B008 - frozen
+        folder = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        return run_stage(STAGE, config, [parent], folder, **options).artifact
+
+    return run
+
+
+def kept(artifact) -> dict[str, int]:
+    return dict(artifact.scan().select("id", "cluster_size").collect().iter_rows())
+
+
+def rejects(artifact) -> dict[str, dict]:
+    if not artifact.parts("rejects"):
+        return {}
+    return {row["id"]: row for row in artifact.scan("rejects").collect().to_dicts()}
+
+
+def english(seed: int, words: int = 200) -> str:
+    generator = random.Random(seed)
+    return " ".join(f"w{generator.randrange(5000)}" for _ in range(words))
+
+
+def chinese(seed: int, characters: int = 300) -> str:
+    generator = random.Random(seed)
+    return "".join(chr(0x4E00 + generator.randrange(3000)) for _ in range(characters))
+
+
+def edited(text: str, every: int, to: str) -> str:
+    pieces = text.split(" ") if " " in text else list(text)
+    pieces[every // 2 :: every] = [to] * len(pieces[every // 2 :: every])
+    return (" " if " " in text else "").join(pieces)
+
+
+def test_copies_differing_in_case_and_space_are_exact_across_parts(clean, deduped):
+    text = english(1)
+    result = deduped(
+        clean(
+            [("a", text), ("b", english(2))],
+            [("c", text.upper())],
+            [("d", text.replace(" ", "\n"))],
+        )
+    )
+
+    assert kept(result) == {"a": 3, "b": 1}
+    assert rejects(result)["d"] == {
+        "id": "d", "source": "tests", "rule": "exact_duplicate", "value": 1.0, "threshold": 1.0,
+        "partner": "a", "similarity": 1.0,
+    }  # fmt: skip
+    assert (result.stats["exact_duplicates"], result.stats["near_duplicates"]) == (2, 0)
+    assert result.contract == DEDUPED.label
+
+
+@pytest.mark.parametrize(("make", "every", "to"), [(english, 60, "new"), (chinese, 80, "新")])
+def test_near_duplicate_is_found_in_another_part_and_its_copy_goes_along(
+    clean, deduped, make, every, to
+):
+    text = make(1)
+    near = edited(text, every, to)
+    result = deduped(
+        clean([("a", text), ("x", make(2))], [("b", near)], [("c", near), ("y", make(3))])
+    )
+
+    assert kept(result) == {"a": 3, "x": 1, "y": 1}
+    gone = rejects(result)
+    assert {gone[id_]["rule"] for id_ in "bc"} == {"near_duplicate"}
+    assert {gone[id_]["partner"] for id_ in "bc"} == {"a"}
+    assert 0.8 <= gone["b"]["value"] == gone["b"]["similarity"] == gone["c"]["similarity"] < 1
+    assert gone["b"]["threshold"] == 0.8
+    assert result.stats["largest_cluster"] == 3
+
+
+def test_less_similar_texts_and_templates_stay(clean, deduped):
+    template = "On {} the council of {} met and voted {} to {} on the plan for the {} road. "
+    forms = [
+        "".join(template.format(*(english(100 * n + i, 1) for i in range(5))) for _ in range(4))
+        for n in range(20)
+    ]
+    texts = [english(1), edited(english(1), 12, "new"), *forms]
+
+    result = deduped(clean([(str(n), text) for n, text in enumerate(texts)]))
+
+    assert result.rows == len(texts)
+    assert result.stats["near_duplicates"] == 0
+
+
+def test_chain_keeps_the_end_that_no_kept_document_stands_for(clean, deduped):
+    first = english(1, 300)
+    second = edited(first, 60, "new")
+    third = " ".join(second.split(" ")[25:]) + " " + english(9, 12)
+
+    result = deduped(clean([("first", first)], [("second", second)], [("third", third)]))
+
+    assert kept(result) == {"first": 2, "third": 1}
+    assert rejects(result)["second"]["partner"] == "first"
+
+
+def test_texts_without_words_are_only_compared_exactly(clean, deduped):
+    result = deduped(clean([("a", "!!!"), ("b", "???"), ("c", "!!!"), ("d", "")]))
+
+    assert kept(result) == {"a": 2, "b": 1, "d": 1}
+
+
+def test_phases_can_be_switched_off(clean, deduped):
+    text = english(1)
+    parent = clean([("a", text), ("b", text), ("c", edited(text, 60, "new"))])
+
+    assert list(kept(deduped(parent, DedupConfig(near=False)))) == ["a", "c"]
+    assert list(kept(deduped(parent, DedupConfig(exact=False)))) == ["a"]
+    assert list(kept(deduped(parent, DedupConfig(exact=False, near=False)))) == ["a", "b", "c"]
+
+
+def test_empty_parent_gives_an_empty_artifact(clean, deduped):
+    result = deduped(clean())
+
+    assert (result.rows, result.stats["documents"], result.stats["largest_cluster"]) == (0, 0, 0)
+
+
+def corpus(groups: int) -> list[tuple[str, str]]:
+    rows = []
+    for n in range(groups):
+        text = english(n, 120) if n % 2 else chinese(n, 150)
+        rows.append((f"{n}-0", text))
+        rows += [
+            (f"{n}-{i + 1}", edited(text, 40 + 7 * i, f"e{i}" if n % 2 else "改"))
+            for i in range(n % 4)
+        ]
+        rows += [(f"{n}-copy", text)] * (n % 3 == 0)
+    random.Random(3).shuffle(rows)
+    return rows
+
+
+def test_two_workers_write_the_same_bytes_as_one(clean, deduped):
+    rows = corpus(60)
+    parent = clean(rows[:70], rows[70:90], rows[90:])
+
+    one, two = deduped(parent), deduped(parent, engine=LocalEngine(2))
+
+    assert storage.canonical_json(one.manifest) == storage.canonical_json(two.manifest)
+    assert one.stats["near_duplicates"] > 20
+
+
+def test_partitions_and_chunks_do_not_change_the_result(clean, deduped, monkeypatch):
+    rows = corpus(60)
+    parent = clean(rows[:70], rows[70:])
+    whole = deduped(parent)
+
+    monkeypatch.setattr(dedup, "PARTITION_ROWS", 300)
+    monkeypatch.setattr(dedup, "CHUNK_SHINGLES", 500)
+    split = deduped(parent)
+
+    assert storage.canonical_json(split.manifest) == storage.canonical_json(whole.manifest)
+
+
+def test_partition_count_follows_the_number_of_rows():
+    assert [partition_bits(rows) for rows in (0, 1, 4 << 20, (4 << 20) + 1, 9 << 20)] == [
+        0,
+        0,
+        0,
+        1,
+        2,
+    ]
+
+
+def test_no_pair_survives_and_none_goes_without_a_kept_partner(clean, deduped):
+    rows = corpus(80)
+    result = deduped(clean(rows[:50], rows[50:]))
+    ids, gone = kept(result), rejects(result)
+    texts = dict(rows)
+
+    assert result.ledger.seen == len(rows) == len(ids) + len(gone)
+    for id_, row in gone.items():
+        assert row["partner"] in ids
+        assert row["value"] >= row["threshold"]
+        assert texts[id_] != texts[row["partner"]] or row["similarity"] == 1.0
+    assert sum(ids.values()) == len(rows)
+    families = [id_.partition("-")[0] for id_ in ids]
+    assert len(set(families)) == 80
+
+
+@pytest.mark.parametrize(
+    "options", [{"threshold": 0}, {"threshold": 1.2}, {"bands": 0}, {"neighbours": 0}, {"seed": -1}]
+)
+def test_config_that_cannot_be_used_is_refused(options):
+    with pytest.raises(ConfigError, match="dedup"):
+        DedupConfig(**options)
+
+
+def lines(path):
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for line in file:
+            try:
+                yield json.loads(line)
+            except (ValueError, RecursionError):
+                continue  # the stress set has lines that are broken on purpose
+
+
+@pytest.mark.parametrize(
+    "name", ["enzh_paddlex", "en_20news", "zh_laws", "zh_poetry", "zh_dureader_web"]
+)
+def test_real_pairs_are_found_and_nothing_else_goes(shared_data, clean, deduped, name):
+    pairs = list(lines(shared_data / f"{name}.pairs.jsonl.gz"))[1:]
+    wanted = {id_ for pair in pairs for id_ in (pair["a"], pair["b"])}
+    rows = []
+    for number, row in enumerate(lines(shared_data / f"{name}.jsonl.gz")):
+        if row["id"] in wanted or number % 20 == 0:
+            text = row["text"].partition("\n\n")[2] if name == "en_20news" else row["text"]
+            rows.append((row["id"], text, row["lang"]))
+
+    result = deduped(clean(rows[::2], rows[1::2]))
+    ids, gone = kept(result), rejects(result)
+
+    similar = {frozenset((p["a"], p["b"])): p["j"] for p in pairs}
+    close = [pair for pair, value in similar.items() if value >= 0.8]
+    assert sum(pair <= set(ids) for pair in close) <= 0.01 * len(close)
+    for id_, row in gone.items():
+        if row["rule"] == "near_duplicate":
+            assert similar[frozenset((id_, row["partner"]))] == pytest.approx(
+                row["similarity"], abs=1e-3
+            )
+
+
+def test_stress_set_loses_its_copies_and_keeps_its_lookalikes(shared_data, clean, deduped):
+    pairs = list(lines(shared_data / "dirty.pairs.jsonl.gz"))
+    lang = {id_: pair["lang"] for pair in pairs for id_ in (pair["a"], pair["b"])}
+    rows = [
+        (row["id"], row["text"].encode("utf-8", "replace").decode(), lang[row["id"]])
+        for row in lines(shared_data / "dirty.jsonl.gz")
+        if isinstance(row, dict) and row.get("id") in lang and isinstance(row.get("text"), str)
+    ]
+
+    result = deduped(clean(rows[::3], rows[1::3], rows[2::3]))
+    ids = set(kept(result))
+
+    close = [pair for pair in pairs if pair["j5"] >= 0.8]
+    missed = [pair for pair in close if {pair["a"], pair["b"]} <= ids]
+    lookalikes = [pair for pair in pairs if pair["how"] == "template_lookalike"]
+    assert len(missed) <= 0.01 * len(close), missed
+    assert all({pair["a"], pair["b"]} <= ids for pair in lookalikes)
