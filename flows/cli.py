@@ -118,6 +118,13 @@ _SERVER = (
     _argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)"),
     _argument("--port", type=int, default=8000, help="port to listen on (8000)"),
     _argument("--name", default=None, help="the model's name in the API"),
+    _argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer requests addressed to this host name too (repeatable)",
+    ),
 )
 _PORTS = (
     _argument("--prefect-port", type=int, default=4200, help="Prefect's port (4200)"),

@@ -5,6 +5,7 @@ The same type is the parameter of the Prefect flows, so a file, `--set`, the Pre
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -35,9 +36,9 @@ class RegisterConfig:
     sample_tokens: int = 48
 
     def __post_init__(self) -> None:
-        if not self.model or set(self.model) & set('/:"@'):
+        if not re.fullmatch(r"[\w.\- ]+", self.model):
             raise ConfigError(
-                f"register.model: {self.model!r} cannot name a model; use letters, digits, - and _"
+                f"register.model: {self.model!r} cannot name a model; use letters, digits, '-', '_', '.'"
             )
 
 

@@ -62,12 +62,13 @@ def generate(options: Namespace) -> dict[str, Any] | None:
 
 def serve(options: Namespace) -> None:
     """Serve a model over HTTP until Ctrl-C."""
+    from model.serve.__main__ import served_name
     from model.serve.app import serve as serve_model
 
     settings = read_settings(options.store, options.workers)
     folder = _model_folder(options.model, settings)
-    name = options.name or options.model.removeprefix("models:/").split("@")[0].split("/")[-1]
-    serve_model(folder, name, options.host, options.port)
+    name = options.name or served_name(options.model)
+    serve_model(folder, name, options.host, options.port, hosts=options.allow_host)
 
 
 def _model_folder(model: str, settings: Settings) -> Path:

@@ -148,5 +148,7 @@ def _stage_of(verdict_file: Path) -> str:
 
 def _gate_words(verdict_files: Sequence[Path]) -> str:
     verdicts = [storage.read_json(path) for path in verdict_files]
-    failed = [verdict["stage"] for verdict in verdicts if not verdict["passed"]]
-    return f"failed: {', '.join(failed)}" if failed else f"{len(verdicts)} passed"
+    failed = [one["stage"] for one in verdicts if one.get("critical_failures")]
+    warned = [one["stage"] for one in verdicts if not one["passed"] and one["stage"] not in failed]
+    words = [f"failed: {', '.join(failed)}"] if failed else [f"{len(verdicts)} passed"]
+    return "; ".join([*words, f"warnings: {', '.join(warned)}"] if warned else words)

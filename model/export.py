@@ -1,6 +1,5 @@
 """The model folder: safetensors and JSON in the Llama layout that other tools load."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,7 +88,7 @@ def read(folder: Path) -> GPT:
         if network.config.tied_embeddings:
             state[HEAD] = state["embed_tokens.weight"]
         network.load_state_dict(state)
-    except (KeyError, TypeError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ArtifactError(f"{folder}: config and weights cannot be used: {error}") from error
     return network.eval()
 

@@ -44,18 +44,18 @@ def prompt_ids(loaded: LoadedModel, prompt: str) -> list[int]:
 
 def complete(loaded: LoadedModel, prompt: str, sampling: SamplingConfig) -> Completion:
     """Continue `prompt`; stop strings are cut off."""
-    writer = _Writer(loaded, prompt, sampling)
+    writer = Writing(loaded, prompt, sampling)
     text = "".join(writer.pieces())
     return Completion(text, writer.finish_reason, writer.prompt_tokens, writer.completion_tokens)
 
 
 def stream(loaded: LoadedModel, prompt: str, sampling: SamplingConfig) -> Iterator[str]:
     """Yield the same text piece by piece, only whole characters, stop strings held back."""
-    return _Writer(loaded, prompt, sampling).pieces()
+    return Writing(loaded, prompt, sampling).pieces()
 
 
-class _Writer:
-    """One continuation in the making."""
+class Writing:
+    """One continuation in the making; counts and `finish_reason` grow while it is read."""
 
     def __init__(self, loaded: LoadedModel, prompt: str, sampling: SamplingConfig):
         self._loaded, self._sampling = loaded, sampling

@@ -48,7 +48,10 @@ QUIET = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout belongs to `--json`
 }
+# Opens the experiment as training runs with curves; MLflow's pages are about agents otherwise.
+TRAINING_VIEW = {"mlflow.experimentKind": "custom_model_development"}
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
 
 
@@ -111,7 +114,7 @@ def experiment_id(client: "MlflowClient", settings: TrackingSettings) -> str:
     if found is None:
         root = None if settings.is_server else settings.artifact_root.resolve().as_uri()
         try:
-            return client.create_experiment(settings.experiment, artifact_location=root)
+            return client.create_experiment(settings.experiment, root, TRAINING_VIEW)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

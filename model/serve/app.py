@@ -7,12 +7,16 @@ without asking first. There is no login: put a proxy in front before binding to 
 
 import asyncio
 import secrets
+import signal
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
@@ -30,8 +34,10 @@ from model.serve.schema import (
     parse_request,
 )
 from model.text import load_model
+from pipeline.errors import ServiceError
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
+STOP_SECONDS = 5  # how long replies under way may take after a stop was asked for
 GONE = 499  # the client left; nobody reads this status
 
 
@@ -224,3 +230,64 @@ def _add_error_shapes(app: FastAPI) -> None:
     async def failed(request: Request, error: Exception) -> JSONResponse:
         shaped = ApiError(500, "The server failed; its log says why", kind="server_error")
         return JSONResponse(shaped.body, 500)
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does."""
+
+    def __init__(self, config: uvicorn.Config, name: str):
+        super().__init__(config)
+        self.name = name
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            print(f"serving {self.name} at http://{shown}:{port} (stop with Ctrl-C)", flush=True)
+
+
+def serve(
+    model_folder: Path,
+    name: str,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    limits: ServeLimits | None = None,
+    hosts: Sequence[str] = (),
+) -> None:
+    """Serve until SIGINT or SIGTERM, then let replies under way finish; port 0 takes a free one.
+
+    Prints the address once requests are answered. Raises ServiceError if the address is taken.
+    """
+    listening = _listen(host, port)
+    app = create_app(model_folder, name, limits, [*hosts, *_names_of(host)])
+    config = uvicorn.Config(
+        app, log_level="warning", timeout_graceful_shutdown=STOP_SECONDS, server_header=False
+    )
+    if threading.current_thread() is threading.main_thread():
+        # uvicorn stops, then raises the signal again, which would end this process with its number.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+    with listening:
+        _Server(config, name).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise ServiceError(
+            f"cannot listen on {host} port {port}: {error}; choose another with --port, "
+            f"or --port 0 for any free one"
+        ) from error
+    return listening
+
+
+def _names_of(host: str) -> list[str]:
+    """Return the Host headers a client of this address sends; none for 'every address'."""
+    return [] if host in ("0.0.0.0", "::") else [f"[{host}]" if ":" in host else host]

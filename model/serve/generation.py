@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from model.generate import SamplingConfig
 from model.serve.schema import ApiError, CompletionRequest, ServeLimits
-from model.text import LoadedModel, _Writer
+from model.text import LoadedModel, Writing
 
 SEED_BITS = 62
 DEFAULT_NEW_TOKENS = 16  # as in OpenAI's API
@@ -97,7 +97,7 @@ class Generation:
         """Generate until the end or until cancelled; runs in a thread."""
         end: BaseException | None = None
         try:
-            writer = _Writer(*self._make)
+            writer = Writing(*self._make)
             for piece in writer.pieces():
                 if self._cancelled.is_set():
                     break

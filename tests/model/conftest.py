@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import torch
 
 from pipeline import storage
 from pipeline.schema import CLEAN, CURVE, DEDUPED, EVALUATION, RAW, TOKENIZER_REPORT, shard_contract
 from pipeline.stage import Job, Stage, run_stage
+
+torch.set_num_threads(1)  # the networks here are tiny; more threads would only wait for each other
 
 TEXTS = {
     "zh": "机器学习让计算机从数据里找到规律，而不是照着写好的规则一步一步做。",

@@ -13,8 +13,10 @@ from mlflow.exceptions import MlflowException
 from model import registry
 from model.generate import SamplingConfig
 from model.pyfunc_model import prompts, sampling
+from model.serve.__main__ import served_folder, served_name
 from model.text import complete, load_model
 from model.tracking import TrackingSettings
+from pipeline.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +109,12 @@ def test_every_kind_of_input_becomes_a_list_of_prompts():
     assert prompts(pd.DataFrame([["a", 1], ["b", 2]])) == ["a", "b"]
     assert sampling({"seed": 3, "top_k": None}) == SamplingConfig(seed=3)
     assert sampling(None) == SamplingConfig()
+
+
+def test_the_server_finds_a_registered_model_and_names_it(stored):
+    folder = served_folder("models:/tiny@champion", stored.uri)
+    assert folder == registry.resolve("models:/tiny/1", stored)
+    assert served_name("models:/tiny@champion") == served_name("models:/tiny/1") == "tiny"
+    assert served_name("some/folder/") == "folder"
+    with pytest.raises(ConfigError, match="MLflow address"):
+        served_folder("models:/tiny@champion", "")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from model import registry, tracking
+from model import plots, registry, tracking
 from model.champion import CHALLENGER, CHAMPION, COMPLETE, DECISION
 from model.evidence import BITS_PER_BYTE, YARDSTICK, yardstick
 from model.tracking import TrackingSettings
@@ -20,6 +20,14 @@ WORLD = {
     "tie": {"bits_per_byte": 2.0, "seed": 3},
     "other_data": {"bits_per_byte": 2.2, "seed": 4, "text": "second corpus"},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_plots():
+    """Leave out the plots, most of a registration's time; they have tests of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "draw", lambda *_: [])
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +225,7 @@ from model import plots, pyfunc_model, registry
 from model.tracking import RunLog, TrackingSettings
 from pipeline import artifact
 
+plots.draw = lambda *_: []
 OWNERS = {"MlflowClient": MlflowClient, "RunLog": RunLog}
 
 def arm(owner, method, when, count):

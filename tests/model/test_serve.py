@@ -13,8 +13,7 @@ import httpx
 import pytest
 
 from model.serve import page
-from model.serve.__main__ import serve
-from model.serve.app import create_app
+from model.serve.app import create_app, serve
 from model.serve.generation import Generator, sampling_of
 from model.serve.schema import ApiError, CompletionRequest, ServeLimits, parse_request
 from model.text import load_model

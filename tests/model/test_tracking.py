@@ -6,6 +6,7 @@ import pytest
 
 from model import evidence, tracking
 from model.tracking import TrackingSettings
+from pipeline import storage
 from pipeline.errors import ConfigError
 
 
@@ -127,6 +128,20 @@ def test_an_unfinished_run_of_the_same_fingerprint_is_replaced(settings, client)
     assert [run.info.status for run in client.search_runs([experiment], query)] == ["FINISHED"]
     assert not tracking.local_path(left.info.artifact_uri).exists()
     assert client.get_run(other.info.run_id).info.lifecycle_stage == "active"
+
+
+def test_the_gates_tag_tells_warnings_from_failures(chain, tmp_path):
+    def tag(*verdicts):
+        files = []
+        for stage, passed, critical in verdicts:
+            files.append(tmp_path / f"{stage}.json")
+            verdict = {"stage": stage, "passed": passed, "critical_failures": critical}
+            storage.write_json(files[-1], verdict)
+        given = (chain.training, chain.evaluation, chain.data, files, {}, "", [])
+        return evidence.Evidence(*given).tags()[evidence.GATES]
+
+    assert tag(("clean", True, 0), ("dedup", False, 0)) == "2 passed; warnings: dedup"
+    assert tag(("clean", False, 2), ("dedup", True, 0)) == "failed: clean"
 
 
 def test_a_run_whose_work_fails_is_marked_failed(settings, client):

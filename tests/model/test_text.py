@@ -1,0 +1,94 @@
+"""Prompts in, text out: whole characters, stop strings, refusal of broken folders."""
+
+import pytest
+import torch
+
+from model import export, text
+from model.generate import SamplingConfig
+from model.gpt import GPT, ModelConfig
+from model.text import complete, load_model, stream
+from pipeline.errors import ArtifactError
+from pipeline.tokenizer import load_tokenizer
+from tests.model.shards import make_shards
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model folder with random weights: its samples are full of half characters."""
+    place = tmp_path_factory.mktemp("model")
+    tokenizer_file = make_shards(tmp_path_factory.mktemp("shards")).file("tokenizer.model")
+    torch.manual_seed(1)
+    config = ModelConfig(layers=1, width=32, heads=2, kv_heads=2, hidden=48, context=32)
+    network = GPT(config, load_tokenizer(tokenizer_file).vocab_size)
+    export.write(network, tokenizer_file, place.joinpath)
+    return place
+
+
+@pytest.fixture(scope="module")
+def loaded(folder):
+    return load_model(folder)
+
+
+def scripted(monkeypatch, loaded, wanted: str, extra=()):
+    ids = [*loaded.tokenizer.encode(wanted), *extra]
+    monkeypatch.setattr(text, "generate", lambda *_: iter(ids))
+    return ids
+
+
+def test_writing_and_reading_a_folder_keeps_every_logit(folder, loaded):
+    ids = torch.randint(0, loaded.network.vocab_size, (2, 20))
+    with torch.no_grad():
+        assert torch.equal(export.read(folder)(ids), loaded.network(ids))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_pieces_of_a_stream_are_the_whole_text(loaded, seed):
+    sampling = SamplingConfig(max_new_tokens=60, temperature=1.5, seed=seed)
+    done = complete(loaded, "中文 text", sampling)
+    assert "".join(stream(loaded, "中文 text", sampling)) == done.text
+    assert done.completion_tokens <= 60
+    assert done.prompt_tokens == 1 + len(loaded.tokenizer.encode("中文 text"))
+
+
+def test_a_character_of_four_byte_tokens_comes_out_whole(loaded, monkeypatch):
+    scripted(monkeypatch, loaded, "a🦜b")
+    pieces = list(stream(loaded, "x", SamplingConfig()))
+    assert "".join(pieces) == "a🦜b"
+    assert "🦜" in pieces
+
+
+def test_stop_strings_are_cut_even_across_tokens(loaded, monkeypatch):
+    scripted(monkeypatch, loaded, "one two STOP three")
+    sampling = SamplingConfig(stop=("STOP", "never"))
+    done = complete(loaded, "x", sampling)
+    assert (done.text, done.finish_reason) == ("one two ", "stop")
+    assert "".join(stream(loaded, "x", sampling)) == "one two "
+
+
+def test_text_that_only_looks_like_a_stop_string_is_given_out(loaded, monkeypatch):
+    scripted(monkeypatch, loaded, "one ST")
+    done = complete(loaded, "x", SamplingConfig(stop=("STOP",)))
+    assert (done.text, done.finish_reason) == ("one ST", "length")
+
+
+def test_the_end_token_ends_the_text(loaded, monkeypatch):
+    scripted(monkeypatch, loaded, "the end", [loaded.tokenizer.eos_id, 10, 11])
+    done = complete(loaded, "x", SamplingConfig())
+    assert (done.text, done.finish_reason) == ("the end", "stop")
+
+
+def test_an_empty_prompt_is_continued_too(loaded):
+    assert complete(loaded, "", SamplingConfig(max_new_tokens=3)).prompt_tokens == 1
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.model"])
+@pytest.mark.parametrize("harm", ["missing", "broken"])
+def test_a_broken_folder_is_refused_with_the_reason(folder, tmp_path, name, harm):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    if harm == "missing":
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(b"\x80\x04not what it says")
+    with pytest.raises(ArtifactError, match=name if harm == "missing" else "."):
+        load_model(tmp_path)

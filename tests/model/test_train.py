@@ -1,0 +1,222 @@
+"""Training: batches as pure functions, exact resume, what stops it, what it leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model import export, loop
+from model.gpt import ModelConfig
+from model.loader import Loader, TokenFile, first_windows, framed, token_file
+from model.train import SPEED, STAGE, TrainConfig
+from pipeline import storage
+from pipeline.errors import ConfigError, Interrupted, TrainingError
+from pipeline.shard import iter_documents
+from pipeline.stage import run_stage
+from pipeline.tokenizer import load_tokenizer
+from tests.model.shards import make_shards
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ModelConfig(layers=2, width=32, heads=2, kv_heads=1, hidden=64, context=32)
+CONFIG = TrainConfig(
+    steps=48, batch_size=4, warmup_steps=4, checkpoint_every=10, validate_every=16, log_every=8,
+    learning_rate=1e-2, precision="fp32", model=TINY,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    return make_shards(tmp_path_factory.mktemp("shards"))
+
+
+@pytest.fixture(scope="module")
+def trained(shards, tmp_path_factory):
+    return run_stage(STAGE, CONFIG, [shards], tmp_path_factory.mktemp("trained") / "m").artifact
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {f.name: storage.sha256_of(f) for f in folder.iterdir() if f.suffix != ".json"} | {
+        "manifest": (folder / "manifest.json").read_text()
+    }
+
+
+def numbers(tmp_path, count, context=8, batch_size=3, seed=0):
+    path = tmp_path / "n.tokens"
+    np.arange(count, dtype=np.uint16).tofile(path)
+    return Loader(TokenFile(path, np.dtype(np.uint16)), context, batch_size, seed)
+
+
+def test_an_epoch_predicts_every_token_once(tmp_path):
+    loader = numbers(tmp_path, 8 * 12 + 1)
+    targets = np.concatenate([loader.batch(step)[:, 1:].ravel() for step in range(4)])
+    assert sorted(targets) == list(range(1, 97))
+    second = np.concatenate([loader.batch(step)[:, 1:].ravel() for step in range(4, 8)])
+    assert sorted(second) == sorted(targets)
+    assert list(second) != list(targets)
+
+
+def test_a_batch_depends_on_seed_and_step_alone(tmp_path):
+    loader = numbers(tmp_path, 500)
+    forwards = [loader.batch(step) for step in range(30)]
+    backwards = [loader.batch(step) for step in reversed(range(30))]
+    assert all((a == b).all() for a, b in zip(forwards, reversed(backwards), strict=True))
+    assert not (numbers(tmp_path, 500, seed=1).batch(0) == forwards[0]).all()
+
+
+def test_tokens_lie_end_to_end_between_their_controls(shards, tmp_path):
+    tokenizer = load_tokenizer(shards.path)
+    tokens = token_file(shards, "train", tokenizer, tmp_path).tokens()
+    documents = [ids for b in iter_documents(shards, "train", ["tokens"])
+                 for ids in b.column("tokens").to_pylist()]  # fmt: skip
+    wanted = [t for ids in documents for t in (tokenizer.bos_id, *ids, tokenizer.eos_id)]
+    assert tokens.tolist() == wanted
+    assert len(tokens) == shards.stats["tokens"]["train"] + 2 * len(documents)
+
+
+def test_framing_no_documents_gives_no_tokens(shards):
+    batch = next(iter_documents(shards, "train", ["tokens"]))
+    empty = batch.column("tokens").slice(0, 0)
+    assert len(framed(empty, load_tokenizer(shards.path), np.dtype(np.uint16))) == 0
+
+
+def test_too_little_text_says_what_to_do(tmp_path):
+    with pytest.raises(TrainingError, match=r"train\.model\.context"):
+        numbers(tmp_path, 8)
+    (tmp_path / "e.tokens").touch()
+    empty = TokenFile(tmp_path / "e.tokens", np.dtype(np.uint16))
+    assert first_windows(empty, 8, 4).shape == (0, 9)
+
+
+def test_shards_of_another_tokenizer_are_refused(shards, tmp_path):
+    other = make_shards(tmp_path, vocab_size=680)
+    with pytest.raises(TrainingError, match="run `shard` again"):
+        token_file(shards, "train", load_tokenizer(other.path), tmp_path)
+
+
+def test_training_learns_and_accounts_for_its_tokens(trained, shards):
+    curve = trained.scan().collect()
+    assert curve["step"].to_list() == [8, 16, 24, 32, 40, 48]
+    assert curve["loss"][-1] < curve["loss"][0] - 0.5
+    assert curve["validation_loss"].is_null().to_list() == [True, False, True, False, True, False]
+    assert trained.stats["tokens_seen"] == 48 * 4 * 32
+    assert trained.ledger.dropped["shorter_than_a_window"] < 32
+    assert len(json.loads((trained.path / SPEED).read_text())) == 6
+
+
+def test_the_folder_holds_the_trained_network(trained, shards):
+    network = export.read(trained.path)
+    config = json.loads((trained.path / "config.json").read_text())
+    assert config["architectures"] == ["LlamaForCausalLM"]
+    assert config["vocab_size"] == shards.stats["vocab_size"]
+    ids = torch.from_numpy(
+        first_windows(token_file(shards, "train", load_tokenizer(shards.path), trained.path.parent),
+                      32, 8))  # fmt: skip
+    with torch.no_grad():
+        assert loop.mean_loss(network, ids, "fp32").item() < trained.scan().collect()["loss"][0]
+
+
+class Killed(BaseException):
+    """Stands for anything that ends a process between two steps."""
+
+
+@pytest.mark.parametrize("step", [3, 11, 25, 48])
+def test_going_on_after_an_end_at_any_step_gives_the_same_bytes(
+    shards, trained, tmp_path, monkeypatch, step
+):
+    real = loop._step
+
+    def dying(training, config):
+        if training.step == step - 1:
+            raise Killed
+        return real(training, config)
+
+    monkeypatch.setattr(loop, "_step", dying)
+    with pytest.raises(Killed):
+        run_stage(STAGE, CONFIG, [shards], tmp_path / "m")
+    monkeypatch.undo()
+    resumed = run_stage(STAGE, CONFIG, [shards], tmp_path / "m").artifact
+    assert digest(resumed.path) == digest(trained.path)
+
+
+def test_a_killed_process_goes_on_to_the_same_bytes(shards, trained, tmp_path):
+    program = textwrap.dedent(f"""
+        from pathlib import Path
+        from pipeline import artifact as artifacts
+        from pipeline.stage import run_stage
+        from model import loop
+        from tests.model.test_train import CONFIG, STAGE
+        real = loop.checkpoint.save
+        def save(folder, step, *rest):
+            real(folder, step, *rest)
+            print(step, flush=True)
+        loop.checkpoint.save = save
+        shards = artifacts.load(Path({str(shards.path)!r}))
+        run_stage(STAGE, CONFIG, [shards], Path({str(tmp_path / "m")!r}))
+    """)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )  # fmt: skip
+    assert [process.stdout.readline() for _ in range(2)] == [b"10\n", b"20\n"]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resumed = run_stage(STAGE, CONFIG, [shards], tmp_path / "m").artifact
+    assert digest(resumed.path) == digest(trained.path)
+
+
+def test_sigterm_writes_a_checkpoint_and_the_same_command_goes_on(shards, trained, tmp_path):
+    assert threading.current_thread() is threading.main_thread()
+
+    def stop_soon(what, done, total):
+        if what == "train" and done == 16:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match="step 16 of 48"):
+        run_stage(STAGE, CONFIG, [shards], tmp_path / "m", progress=stop_soon)
+    resumed = run_stage(STAGE, CONFIG, [shards], tmp_path / "m").artifact
+    assert digest(resumed.path) == digest(trained.path)
+
+
+def test_a_diverging_run_stops_with_step_loss_and_advice(shards, tmp_path):
+    wild = replace(CONFIG, learning_rate=1e6, gradient_clip=None, warmup_steps=0)
+    with pytest.raises(TrainingError, match=r"step \d+: loss .*lower train\.learning_rate"):
+        run_stage(STAGE, wild, [shards], tmp_path / "m")
+
+
+def test_precision_is_measured_once_and_kept(shards, tmp_path, monkeypatch):
+    answers = iter(["bf16"])
+    monkeypatch.setattr("model.precision.measure", lambda *_: next(answers))
+    config = replace(CONFIG, precision="auto", steps=5)
+    artifact = run_stage(STAGE, config, [shards], tmp_path / "m").artifact
+    assert artifact.stats["precision"] == "bf16"
+
+
+def test_the_measurement_leaves_the_network_as_it_was(shards, monkeypatch):
+    from model import precision
+    from model.gpt import GPT
+
+    monkeypatch.setattr(precision, "PROBE_SECONDS", 0.05)
+    torch.manual_seed(0)
+    network = GPT(TINY, 100)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    found = precision.measure(network, torch.randint(0, 100, (2, 32)))
+    assert found in ("fp32", "bf16")
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(weight.grad is None for weight in network.parameters())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"decay": "cosin"}, {"precision": "fp8"}, {"learning_rate": 0.0}]
+)
+def test_settings_that_cannot_be_are_refused_by_name(wrong):
+    with pytest.raises(ConfigError, match=f"train.{next(iter(wrong))}"):
+        TrainConfig(**wrong)
