@@ -100,6 +100,13 @@ class Verdict:
         return not self.failures
 
     @property
+    def word(self) -> str:
+        """Say it in one word: 'passed', 'warning' or 'failed' (which stops the run)."""
+        if self.critical_failures:
+            return "failed"
+        return "warning" if self.failures else "passed"
+
+    @property
     def failures(self) -> tuple[Outcome, ...]:
         """Outcomes that were not met."""
         return tuple(outcome for outcome in self.outcomes if not outcome.passed)

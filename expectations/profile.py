@@ -17,6 +17,15 @@ Figures = dict[str, float | None]
 
 EXACT_RULE = "exact_duplicate"  # as the stage dedup names them in its ledger
 NEAR_RULE = "near_duplicate"
+# Files beside the documents: a folder of five texts and a thousand photos is not a broken one.
+NO_DOCUMENT = {
+    "unknown_type",
+    "special_file",
+    "dangling_link",
+    "link_inside",
+    "link_leaves_folder",
+    "link_loop",
+}
 
 
 def profile(artifact: Artifact) -> dict[str, float]:
@@ -55,6 +64,7 @@ def _counts(artifact: Artifact, column: str, table: str = MAIN) -> dict[str, int
 
 def _ingest(artifact: Artifact) -> Figures:
     ledger = artifact.ledger
+    broken = sum(n for reason, n in ledger.quarantined.items() if reason not in NO_DOCUMENT)
     text = pl.col("text")
     found = _figures(
         artifact,
@@ -65,7 +75,7 @@ def _ingest(artifact: Artifact) -> Figures:
         "rows": artifact.rows,
         "text_bytes": artifact.text_bytes,
         "empty_texts": found["empty"] or 0,
-        "quarantined_share": _share(ledger.quarantined.total(), ledger.seen),
+        "quarantined_share": _share(broken, ledger.seen - ledger.quarantined.total() + broken),
         "longest_bytes": found["longest"] or 0,
     }
 

@@ -72,7 +72,7 @@ def _result(outcome: steps.Outcome, samples: list[tuple[str, str]]) -> dict[str,
         "reused": outcome.reused,
         "artifacts": {name: str(a.path) for name, a in outcome.artifacts.items()},
         "funnel": funnel(outcome.runs),
-        "gates": {name: verdict.passed for name, verdict in outcome.verdicts.items()},
+        "gates": {name: verdict.word for name, verdict in outcome.verdicts.items()},
         "figures": figures(outcome.artifacts),
         "model": {
             "name": registration.name,

@@ -38,7 +38,7 @@ class RegisterConfig:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w.\- ]+", self.model):
             raise ConfigError(
-                f"register.model: {self.model!r} cannot name a model; use letters, digits, '-', '_', '.'"
+                f"register.model: {self.model!r} cannot name a model; use letters and digits"
             )
 
 
@@ -145,7 +145,7 @@ def refuse_unknown(kind: Any, table: Any, where: str) -> None:
 
 
 def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
-    """Return `recipe` with `key.path=value` applied; a value is TOML, or else plain text."""
+    """Return `recipe` with `key.path=value` applied; a value is TOML, `off`, or else plain text."""
     if not assignments:
         return recipe
     table = asdict(recipe)
@@ -161,7 +161,7 @@ def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return None if text == "none" else text
+        return None if text == "off" else text
 
 
 def _put(table: dict[str, Any], key: str, value: Any, assignment: str) -> None:

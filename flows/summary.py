@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from expectations.page import number
 from pipeline.artifact import Artifact
 from pipeline.stage import StageRun
 
@@ -137,14 +138,16 @@ def _funnel_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _gate_table(outcome: Any) -> Table:
+    colours = {"passed": "green", "warning": "yellow", "failed": "red"}
     table = _table("Gates", "after", "verdict", "expectations", "what to look at")
     for name, verdict in outcome.verdicts.items():
-        failures = verdict.failures
-        word = "[green]passed[/green]" if not failures else "[yellow]warning[/yellow]"
-        if verdict.critical_failures:
-            word = "[red]FAILED[/red]"
-        look = "; ".join(f"{item.metric} {item.observed:.3g}" for item in failures if item.observed)
-        table.add_row(name, word, str(len(verdict.outcomes)), look or "nothing")
+        look = [f"{item.metric} {number(item.observed)}" for item in verdict.failures]
+        table.add_row(
+            name,
+            f"[{colours[verdict.word]}]{verdict.word}[/]",
+            str(len(verdict.outcomes)),
+            "; ".join(look) or "nothing",
+        )
     return table
 
 

@@ -49,7 +49,7 @@ def _run_gate(link_name: str, outcome: steps.Outcome) -> bool:
     create_table_artifact(
         key=f"gate-{link_name}",
         table=[_gate_row(item) for item in verdict.outcomes],
-        description=f"Gate after {link_name}: {'passed' if verdict.passed else verdict.message()}",
+        description=f"Gate after {link_name}: {verdict.word}",
     )
     create_markdown_artifact(
         key=f"stage-{link_name}", markdown=markdown(outcome.runs[link_name]), description=link_name

@@ -17,7 +17,7 @@ def test_every_stage_passed_its_gate_and_a_model_is_registered(result):
     assert list(result["gates"]) == [
         "ingest", "clean", "dedup", "tokenizer", "shard", "train", "evaluate",
     ]  # fmt: skip
-    assert all(result["gates"].values())
+    assert set(result["gates"].values()) <= {"passed", "warning"}
     assert result["model"] == {
         "name": "smoke", "version": "1", "aliases": ["challenger", "champion"],
     }  # fmt: skip
