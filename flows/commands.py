@@ -107,8 +107,18 @@ def rules(options: Namespace) -> dict[str, Any] | None:
     rows = describe_rules()
     if options.json:
         return {"rules": rows}
-    table = Table(*rows[0], header_style="dim", box=None)
+    profiles = [name for name in rows[0]["thresholds"] if any(r["thresholds"][name] for r in rows)]
+    table = Table("rule", "what is measured", "kept if", *profiles, header_style="dim", box=None)
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        cells = (_threshold_words(row["thresholds"][name]) for name in profiles)
+        table.add_row(row["rule"], row["meaning"], row["bound"], *cells)
     stdout().print(table)
     return None
+
+
+def _threshold_words(by_group: dict[str, float]) -> str:
+    """Write the default threshold and, after it, the languages that have another."""
+    default = by_group.get("default")
+    others = [f"{group} {value:g}" for group, value in by_group.items() if value != default]
+    first = "off" if default is None else f"{default:g}"
+    return ", ".join([first, *others])

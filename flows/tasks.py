@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from prefect import task
 from prefect.artifacts import (
@@ -81,7 +82,8 @@ class _ProgressArtifact:
     """A progress bar in the UI, updated at most every `PROGRESS_SECONDS`."""
 
     def __init__(self, name: str):
-        self._id = create_progress_artifact(progress=0.0, key=f"progress-{name}", description=name)
+        created = create_progress_artifact(progress=0.0, key=f"progress-{name}", description=name)
+        self._id = cast(UUID, created)  # a coroutine only where a flow is async
         self._last = time.monotonic()
 
     def __call__(self, what: str, done: int, total: int) -> None:
@@ -110,7 +112,7 @@ def register(outcome: steps.Outcome) -> str:
 # The stages as tasks. A stage goes on from its finished parts when it is retried.
 LINKS: dict[str, Link] = {link.name: link for link in CHAIN}
 STAGE_TASKS = {
-    name: task(
+    name: task(  # type: ignore[call-overload] # Prefect's stubs do not know NO_CACHE's own type
         _run_stage,
         name=name,
         task_run_name=name,
@@ -122,7 +124,9 @@ STAGE_TASKS = {
     for name in LINKS
 }
 GATE_TASKS = {
-    name: task(_run_gate, name=f"gate-{name}", task_run_name=f"gate-{name}", cache_policy=NO_CACHE)
+    name: task(  # type: ignore[call-overload] # as above
+        _run_gate, name=f"gate-{name}", task_run_name=f"gate-{name}", cache_policy=NO_CACHE
+    )
     for name in LINKS
 }
 

@@ -9,35 +9,55 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from model import checkpoint
-from model.gpt import GPT
+from model import checkpoint, precision
+from model.gpt import GPT, ModelConfig
 from model.loader import Loader
 from model.optim import set_learning_rate
-from model.precision import arithmetic
-from model.schedule import learning_rate
-from pipeline.errors import Interrupted, TrainingError
+from model.schedule import DECAYS, learning_rate
+from pipeline.errors import ConfigError, Interrupted, TrainingError
 
 logger = logging.getLogger(__name__)
 
 
-class LoopConfig(Protocol):
-    """The settings the loop reads; `model.train.TrainConfig` has them."""
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the model is trained; sizes count sequences of `model.context` tokens."""
 
-    steps: int
-    learning_rate: float
-    warmup_steps: int
-    decay: str
-    final_learning_rate_share: float
-    gradient_clip: float | None
-    checkpoint_every: int
-    validate_every: int
-    log_every: int
+    steps: int = 1000
+    batch_size: int = 16
+    learning_rate: float = 3e-3
+    warmup_steps: int = 50
+    decay: str = "cosine"
+    final_learning_rate_share: float = 0.1
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    gradient_clip: float | None = 1.0
+    precision: str = precision.AUTO
+    seed: int = 1
+    checkpoint_every: int = 100
+    validate_every: int = 100
+    validation_windows: int = 64
+    log_every: int = 10
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+    def __post_init__(self) -> None:
+        whole = ("steps", "batch_size", "checkpoint_every", "validate_every", "log_every")
+        for name in whole:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"train.{name}: {getattr(self, name)}, wanted at least 1")
+        if self.learning_rate <= 0:
+            raise ConfigError(f"train.learning_rate: {self.learning_rate}, wanted above 0")
+        for name, table in (("decay", tuple(DECAYS)), ("precision", precision.PRECISIONS)):
+            if getattr(self, name) not in table:
+                found = getattr(self, name)
+                raise ConfigError(f"train.{name}: {found!r}, wanted one of {', '.join(table)}")
 
 
 @dataclass
@@ -68,7 +88,7 @@ class Training:
         return self.network.embed_tokens.weight.device
 
 
-def fit(training: Training, config: LoopConfig) -> None:
+def fit(training: Training, config: TrainConfig) -> None:
     """Train to `config.steps`, from the newest checkpoint if there is one.
 
     Raises TrainingError at a loss that is not finite, Interrupted after SIGTERM or Ctrl-C, when a
@@ -100,7 +120,7 @@ def fit(training: Training, config: LoopConfig) -> None:
                 )
 
 
-def _step(training: Training, config: LoopConfig) -> tuple[float, float]:
+def _step(training: Training, config: TrainConfig) -> tuple[float, float]:
     """Take one optimizer step; return its learning rate and the gradient's norm before clipping."""
     rate = learning_rate(
         training.step,
@@ -130,14 +150,14 @@ def _step(training: Training, config: LoopConfig) -> tuple[float, float]:
     return rate, norm
 
 
-def mean_loss(network: GPT, ids_BT: torch.Tensor, precision: str) -> torch.Tensor:
+def mean_loss(network: GPT, ids_BT: torch.Tensor, kind: str) -> torch.Tensor:
     """Return the mean cross-entropy in nats of predicting each token from those before it."""
-    with arithmetic(precision, ids_BT.device):
+    with precision.arithmetic(kind, ids_BT.device):
         logits_BTV = network(ids_BT[:, :-1])
     return F.cross_entropy(logits_BTV.float().flatten(0, 1), ids_BT[:, 1:].flatten())
 
 
-def _log(training: Training, config: LoopConfig, rate: float, norm: float) -> None:
+def _log(training: Training, config: TrainConfig, rate: float, norm: float) -> None:
     due = training.step % config.validate_every == 0 or training.step == config.steps
     row = {
         "step": training.step,

@@ -1,7 +1,6 @@
 """The stage `train`: shards to a model folder with its training curve."""
 
 import functools
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,54 +8,17 @@ import pyarrow as pa
 import torch
 
 from model import export, loader, precision
-from model.gpt import GPT, ModelConfig
-from model.loop import Training, fit
+from model.gpt import GPT
+from model.loop import TrainConfig, Training, fit
 from model.optim import build_optimizer
-from model.schedule import DECAYS
 from pipeline import storage
 from pipeline.artifact import Artifact
-from pipeline.errors import ConfigError
 from pipeline.schema import CURVE
 from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
 from pipeline.tokenizer import Tokenizer, load_tokenizer
 
 SPEED = "speed.json"  # tokens per second; not part of the artifact's identity
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How the model is trained; sizes count sequences of `model.context` tokens."""
-
-    steps: int = 1000
-    batch_size: int = 16
-    learning_rate: float = 3e-3
-    warmup_steps: int = 50
-    decay: str = "cosine"
-    final_learning_rate_share: float = 0.1
-    weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.95
-    gradient_clip: float | None = 1.0
-    precision: str = precision.AUTO
-    seed: int = 1
-    checkpoint_every: int = 100
-    validate_every: int = 100
-    validation_windows: int = 64
-    log_every: int = 10
-    model: ModelConfig = field(default_factory=ModelConfig)
-
-    def __post_init__(self) -> None:
-        whole = ("steps", "batch_size", "checkpoint_every", "validate_every", "log_every")
-        for name in whole:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"train.{name}: {getattr(self, name)}, wanted at least 1")
-        if self.learning_rate <= 0:
-            raise ConfigError(f"train.learning_rate: {self.learning_rate}, wanted above 0")
-        for name, table in (("decay", tuple(DECAYS)), ("precision", precision.PRECISIONS)):
-            if getattr(self, name) not in table:
-                found = getattr(self, name)
-                raise ConfigError(f"train.{name}: {found!r}, wanted one of {', '.join(table)}")
 
 
 def run(job: Job) -> None:

@@ -98,7 +98,7 @@ def test_the_form_has_the_recipes_settings(up):
     schema = json.dumps(deployment["parameter_openapi_schema"])
     for setting in ("vocab_size", "validation_share", "learning_rate", "overrides"):
         assert setting in schema
-    assert deployment["parameters"]["recipe"]["train"]["steps"] == 40
+    assert deployment["parameters"]["recipe"]["train"]["steps"] == 200
     assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
 
 
@@ -108,7 +108,7 @@ def test_a_deployment_run_ends_in_a_new_model_version(up, textmill):
     ran = prefect(addresses["prefect"], *run, folder=folder)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert versions(addresses) == {"1": ["challenger", "champion"]}
-    changed = 'overrides=["train.steps=60"]'
+    changed = 'overrides=["train.steps=150"]'
     ran = prefect(addresses["prefect"], *run, "--param", changed, folder=folder)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert sorted(versions(addresses)) == ["1", "2"]
@@ -170,7 +170,7 @@ def wait_for(addresses: dict, state: str) -> dict:
     query = {
         "flow_runs": {
             "state": {"type": {"any_": [state]}},
-            "parent_flow_run_id": {"is_null_": True},
+            "parent_task_run_id": {"is_null_": True},
         }
     }
     deadline = time.monotonic() + 90
