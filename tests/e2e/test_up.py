@@ -59,7 +59,8 @@ def up(tmp_path_factory):
         time.sleep(0.5)
     yield process, json.loads(announced.read_text()), folder
     if process.poll() is None:
-        process.kill()
+        process.send_signal(signal.SIGINT)  # not SIGKILL: it has servers to end
+        process.wait()
 
 
 def prefect(address: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess:
