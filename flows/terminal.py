@@ -38,7 +38,7 @@ def progress_bars() -> Iterator[tuple[ProgressFunction, Narrator]]:
         bars.update(tasks[what], completed=done, total=total, visible=done < total)  # type: ignore[arg-type]
 
     def narrate(line: str) -> None:
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=True)
 
     with bars:
         yield report, narrate

@@ -112,9 +112,11 @@ class Loader:
         return self._tokens[start : start + self.context + 1]
 
 
-def first_windows(source: TokenFile, context: int, windows: int) -> np.ndarray:
-    """Return up to `windows` windows from the start of a split (N, context + 1), int64."""
+def spread_windows(source: TokenFile, context: int, windows: int) -> np.ndarray:
+    """Return up to `windows` windows, evenly spread over a split (N, context + 1), int64."""
     tokens = source.tokens()
-    count = min(windows, max(0, len(tokens) - 1) // context)
-    rows = [tokens[i * context : i * context + context + 1] for i in range(count)]
+    available = max(0, len(tokens) - 1) // context
+    count = min(windows, available)
+    starts = [i * available // count * context for i in range(count)]
+    rows = [tokens[start : start + context + 1] for start in starts]
     return np.stack(rows).astype(np.int64) if rows else np.zeros((0, context + 1), np.int64)

@@ -61,7 +61,7 @@ def _prepare(job: Job, config: TrainConfig, shards: Artifact, tokenizer: Tokeniz
             network, weight_decay=config.weight_decay, beta1=config.beta1, beta2=config.beta2
         ),
         loader=batches,
-        validation_BT=loader.first_windows(
+        validation_BT=loader.spread_windows(
             validation, config.model.context, config.validation_windows
         ),
         precision=_settle_precision(config, network, batches, job.scratch("precision")),

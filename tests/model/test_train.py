@@ -16,7 +16,7 @@ import torch
 
 from model import export, loop
 from model.gpt import ModelConfig
-from model.loader import Loader, TokenFile, first_windows, framed, token_file
+from model.loader import Loader, TokenFile, framed, spread_windows, token_file
 from model.train import SPEED, STAGE, TrainConfig
 from pipeline import storage
 from pipeline.errors import ConfigError, Interrupted, TrainingError
@@ -93,7 +93,13 @@ def test_too_little_text_says_what_to_do(tmp_path):
         numbers(tmp_path, 8)
     (tmp_path / "e.tokens").touch()
     empty = TokenFile(tmp_path / "e.tokens", np.dtype(np.uint16))
-    assert first_windows(empty, 8, 4).shape == (0, 9)
+    assert spread_windows(empty, 8, 4).shape == (0, 9)
+
+
+def test_validation_windows_are_spread_over_the_split(tmp_path):
+    source = numbers(tmp_path, 8 * 100 + 1).source
+    assert spread_windows(source, 8, 4)[:, 0].tolist() == [0, 200, 400, 600]
+    assert spread_windows(source, 8, 1000)[:, 0].tolist() == list(range(0, 800, 8))
 
 
 def test_shards_of_another_tokenizer_are_refused(shards, tmp_path):
@@ -117,9 +123,9 @@ def test_the_folder_holds_the_trained_network(trained, shards):
     config = json.loads((trained.path / "config.json").read_text())
     assert config["architectures"] == ["LlamaForCausalLM"]
     assert config["vocab_size"] == shards.stats["vocab_size"]
-    ids = torch.from_numpy(
-        first_windows(token_file(shards, "train", load_tokenizer(shards.path), trained.path.parent),
-                      32, 8))  # fmt: skip
+    tokenizer = load_tokenizer(shards.path)
+    tokens = token_file(shards, "train", tokenizer, trained.path.parent)
+    ids = torch.from_numpy(spread_windows(tokens, 32, 8))
     with torch.no_grad():
         assert loop.mean_loss(network, ids, "fp32").item() < trained.scan().collect()["loss"][0]
 
