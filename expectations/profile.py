@@ -148,6 +148,7 @@ def _shard(artifact: Artifact) -> Figures:
         "rows": artifact.rows,
         "train_tokens": train,
         "validation_tokens": validation,
+        "validation_documents": artifact.stats.get("documents", {}).get("validation", 0),
         "validation_share": _share(validation, train + validation),
         "max_token_over_vocab": None if size is None else largest - size + 1,
         "documents_lost_share": _share(ledger.seen - ledger.kept, ledger.seen),

@@ -139,6 +139,13 @@ SUITES: dict[str, tuple[Expect, ...]] = {
             next_step="give more documents or a higher shard.validation_share",
         ),
         Expect(
+            "validation_documents",
+            at_least=5,
+            severity=WARNING,
+            because="figures from so few documents are rough, and the next run's may differ much",
+            next_step="give more documents or a higher shard.validation_share",
+        ),
+        Expect(
             "max_token_over_vocab",
             at_most=0,
             because="an id beyond the vocabulary has no embedding",

@@ -1,7 +1,8 @@
 """Stage `shard`: documents and a tokenizer -> SHARD, token ids per document with their split.
 
 Whether a document trains or validates depends on nothing but its id, so a corpus that grows never
-moves one from validation to training. The tokenizer travels along as `tokenizer.model`.
+moves one from validation to training. Only where that would hold out nothing (a handful of
+documents), the one of the lowest hash is held out. The tokenizer travels along.
 """
 
 import functools
@@ -50,14 +51,20 @@ class ShardConfig:
                 f"shard.row_group_tokens is {self.row_group_tokens}; give 1 to {1 << 28}"
             )
 
+    @property
+    def bound(self) -> int:
+        """The 64-bit hash below which a document is held out."""
+        return int(self.validation_share * 2**64)
+
 
 def run(job: Job) -> None:
     """Tokenise the first parent with the tokenizer of the second."""
     documents, trained = job.parents
     model = trained.file(MODEL_FILE)
     tokenizer = load_tokenizer(model)
+    bound = split_bound(job, documents.parts())
     results = job.map(
-        functools.partial(shard_part, job.config, model),
+        functools.partial(shard_part, job.config, model, bound),
         documents.parts(),
         contracts={MAIN: shard_contract(tokenizer.vocab_size)},
     )
@@ -72,14 +79,34 @@ def run(job: Job) -> None:
     job.stats.update(tokenizer_sha256=tokenizer.fingerprint, vocab_size=tokenizer.vocab_size)
 
 
-def shard_part(config: ShardConfig, model: Path, part: Path, sink: Sink) -> dict[str, Any]:
+def split_bound(job: Job, parts: list[Path]) -> int:
+    """Return the hash below which documents are held out: by share, but at least one document."""
+    config: ShardConfig = job.config
+    scanned = job.map(functools.partial(lowest_hash, config.salt), parts, phase="hashes")
+    lowest = min((found.value for found in scanned if found.value is not None), default=0)
+    return max(config.bound, lowest + 1) if config.validation_share else 0
+
+
+def lowest_hash(salt: str, part: Path, sink: Sink) -> int | None:
+    """Return the lowest id hash of a part, None if it has no rows."""
+    found = [
+        int(id_hashes(batch.column("id"), salt).min())
+        for batch in pq.ParquetFile(part).iter_batches(columns=["id"])
+        if batch.num_rows
+    ]
+    return min(found, default=None)
+
+
+def shard_part(
+    config: ShardConfig, model: Path, bound: int, part: Path, sink: Sink
+) -> dict[str, Any]:
     """Tokenise one Parquet part; return its COUNTED figures by split, language and source."""
     tokenizer = load_tokenizer(model)
     counted: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
     kept = []
     for chunk in _chunks(part):
         sink.saw(chunk.num_rows)
-        encoded = encode(chunk, tokenizer, config)
+        encoded = encode(chunk, tokenizer, config.salt, bound)
         filled = pc.greater(pc.list_value_length(encoded["tokens"]), 0)
         sink.write(REJECTS, _rejects(encoded.filter(pc.invert(filled))))
         kept.append(encoded.filter(filled))
@@ -93,7 +120,7 @@ def shard_part(config: ShardConfig, model: Path, part: Path, sink: Sink) -> dict
     return {name: dict(counter) for name, counter in counted.items()}
 
 
-def encode(documents: pa.Table, tokenizer: Tokenizer, config: ShardConfig) -> pa.Table:
+def encode(documents: pa.Table, tokenizer: Tokenizer, salt: str, bound: int) -> pa.Table:
     """Return the SHARD rows of documents (id, text, source, lang); some may have no tokens."""
     flat, offsets = tokenizer.encode_batch(documents["text"].to_pylist())
     return pa.table(
@@ -101,17 +128,16 @@ def encode(documents: pa.Table, tokenizer: Tokenizer, config: ShardConfig) -> pa
             "id": documents["id"],
             "source": documents["source"],
             "lang": pc.fill_null(documents["lang"], UNSURE),
-            "split": splits(documents["id"], config),
+            "split": splits(documents["id"], salt, bound),
             "tokens": token_lists(flat, offsets, tokenizer.vocab_size),
             "bytes": pc.binary_length(documents["text"]).cast(pa.int64()),
         }
     )
 
 
-def splits(ids: pa.ChunkedArray | pa.Array, config: ShardConfig) -> pa.Array:
-    """Return 'train' or 'validation' for each id."""
-    bound = np.uint64(int(config.validation_share * 2**64))
-    return pc.if_else(pa.array(id_hashes(ids, config.salt) < bound), VALIDATION, TRAIN)
+def splits(ids: pa.ChunkedArray | pa.Array, salt: str, bound: int) -> pa.Array:
+    """Return 'validation' for each id whose hash is below `bound`, else 'train'."""
+    return pc.if_else(pa.array(id_hashes(ids, salt) < np.uint64(bound)), VALIDATION, TRAIN)
 
 
 def token_lists(flat: np.ndarray, offsets: np.ndarray, vocab_size: int) -> pa.ListArray:

@@ -87,7 +87,8 @@ def score(kind="all", name="all", bits=1.5, unigram=2.5):
 
 def tokens(train, validation):
     """What a shard artifact keeps of its tokens and vocabulary."""
-    return {"tokens": {"train": train, "validation": validation}, "vocab_size": 1000}
+    documents = {"train": train, "validation": validation}
+    return {"tokens": documents, "documents": documents, "vocab_size": 1000}
 
 
 VOCABULARY = {"vocab_size": 1000, "vocab_size_asked": 1000}
@@ -96,7 +97,7 @@ GOOD = {
     "clean": {"main": documents(5), "rejects": rejects(1, "min_words"), "stats": {"bytes_in": 600}},
     "dedup": {"main": documents(5, cluster_size=1), "rejects": rejects(1, "near_duplicate")},
     "tokenizer": {"main": [report(), report("zh", words=900)], "stats": VOCABULARY},
-    "shard": {"main": shards(["train", "validation"]), "stats": tokens(3, 3)},
+    "shard": {"main": shards(["train", "validation"]), "stats": tokens(30, 30)},
     "train": {"main": curve(6.9, 4.2, 3.1)},
     "evaluate": {"main": [score(), score("lang", "zh"), score("source", "books")]},
 }

@@ -114,17 +114,28 @@ def test_any_number_of_workers_gives_the_same_bytes(parents, shards, tmp_path):
     assert digest(two.path) == digest(shards.path)
 
 
+def split_of(ids: list[str], **changes) -> list[str]:
+    config = replace(CONFIG, **changes)
+    return splits(pa.array(ids, pa.string()), config.salt, config.bound).to_pylist()
+
+
 def test_a_document_stays_in_its_split_when_others_are_added():
     ids = [f"document {n}" for n in range(2000)]
-    before = splits(pa.array(ids[:500]), CONFIG).to_pylist()
-    after = splits(pa.array(ids[::-1]), CONFIG).to_pylist()[::-1]
+    before, after = split_of(ids[:500]), split_of(ids[::-1])[::-1]
     assert after[:500] == before
     assert 0.25 < after.count("validation") / 2000 < 0.35
-    wider = splits(pa.array(ids), replace(CONFIG, validation_share=0.4)).to_pylist()
+    wider = split_of(ids, validation_share=0.4)
     assert all(w == "validation" for w, a in zip(wider, after, strict=True) if a == "validation")
-    assert splits(pa.array(ids), replace(CONFIG, salt="other")).to_pylist() != after
-    assert set(splits(pa.array(ids), ShardConfig(validation_share=0)).to_pylist()) == {"train"}
-    assert len(splits(pa.array([], pa.string()), CONFIG)) == 0
+    assert split_of(ids, salt="other") != after
+    assert set(split_of(ids, validation_share=0)) == {"train"}
+    assert split_of([]) == []
+
+
+@pytest.mark.parametrize(("share", "held_out"), [(1e-9, 1), (0, 0)])
+def test_a_handful_of_documents_still_holds_one_out(parents, tmp_path, share, held_out):
+    config = ShardConfig(validation_share=share)
+    shards = run_stage(STAGE, config, parents, tmp_path / "shards").artifact
+    assert shards.stats["documents"]["validation"] == held_out
 
 
 def test_one_split_is_read_and_only_the_columns_asked_for(shards):
