@@ -117,19 +117,20 @@ def _row(outcome: Outcome) -> str:
     return (
         f'<tr class="{kind}"><td><code>{escape(outcome.metric)}</code>'
         f'<small>{escape(expect.severity)}</small></td><td class="number">'
-        f'{escape(number(outcome.observed))}</td><td class="number">{escape(_bounds(outcome))}'
+        f'{escape(number(outcome.observed))}</td><td class="number">{escape(bounds(outcome))}'
         f"</td><td>{escape(expect.because)}{advice}</td></tr>"
     )
 
 
-def _bounds(outcome: Outcome) -> str:
+def bounds(outcome: Outcome) -> str:
+    """Return what was wanted, for people."""
     expect = outcome.expect
-    bounds = []
+    wanted = []
     if expect.at_least is not None:
-        bounds.append(f"≥ {number(expect.at_least)}")
+        wanted.append(f"≥ {number(expect.at_least)}")
     if expect.at_most is not None:
-        bounds.append(f"≤ {number(expect.at_most)}")
-    return " and ".join(bounds)
+        wanted.append(f"≤ {number(expect.at_most)}")
+    return " and ".join(wanted)
 
 
 def number(value: float | None) -> str:

@@ -100,6 +100,18 @@ def write_page(outcome: Outcome) -> Path:
     return path
 
 
+def page_address(outcome: Outcome) -> str:
+    """Return where a browser finds the page: in MLflow's UI while it is up, else on this disk."""
+    settings = outcome.settings
+    if not settings.services.exists():
+        return write_page(outcome).as_uri()
+    where = tracking_settings(settings)
+    experiment = tracking.experiment_id(tracking.connect(where), where)
+    mlflow = storage.read_json(settings.services)["mlflow"]
+    run = outcome.registration.run_id
+    return f"{mlflow}/#/experiments/{experiment}/runs/{run}/artifacts/gates.html"
+
+
 def tracking_settings(settings: Settings) -> tracking.TrackingSettings:
     """Return where MLflow keeps runs, from the settings."""
     return tracking.TrackingSettings(

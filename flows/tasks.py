@@ -18,6 +18,7 @@ from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
 from expectations import gate
+from expectations.page import bounds, number
 from flows import steps
 from flows.chain import CHAIN, Link
 from flows.local import stage_line
@@ -64,15 +65,11 @@ def _run_gate(link_name: str, outcome: steps.Outcome) -> bool:
 
 def _gate_row(item: Any) -> dict[str, Any]:
     expect = item.expect
-    bounds = [
-        f">= {expect.at_least:g}" if expect.at_least is not None else "",
-        f"<= {expect.at_most:g}" if expect.at_most is not None else "",
-    ]
     return {
         "passed": "yes" if item.passed else "NO",
         "figure": item.metric,
-        "found": "missing" if item.observed is None else f"{item.observed:.6g}",
-        "wanted": " and ".join(bound for bound in bounds if bound),
+        "found": number(item.observed),
+        "wanted": bounds(item),  # with signs that Markdown does not take for a quotation
         "severity": expect.severity,
         "because": expect.because,
     }
@@ -100,11 +97,14 @@ class _ProgressArtifact:
       retry_condition_fn=worth_retrying, cache_policy=NO_CACHE)  # fmt: skip
 def register(outcome: steps.Outcome) -> str:
     """Register the model in MLflow and link to the run's page."""
-    page = steps.write_page(outcome)
-    create_link_artifact(
-        key="gates-page", link=page.as_uri(), link_text="All gate verdicts on one page"
-    )
+    steps.write_page(outcome)
     registration = steps.register(outcome)
+    create_link_artifact(
+        key="gates-page",
+        link=steps.page_address(outcome),
+        link_text="All gate verdicts on one page",
+        description=f"{registration.name} version {registration.version}: {registration.reason}",
+    )
     get_run_logger().info(registration.reason)
     return f"{registration.name} v{registration.version}"
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from flows.server import answers, prefect_environment, project_root
 from flows.settings import Settings, read_settings
+from flows.steps import tracking_settings
+from model import tracking
 from pipeline import storage
 from pipeline.errors import ConfigError, ServiceError
 
@@ -35,6 +37,7 @@ def up(options: Namespace) -> None:
     stop = _stop_on_signals()
     with ExitStack() as services:  # ends them in reverse: the worker first, its server last
         _say("starting Prefect and MLflow (the first start makes their databases)")
+        tracking.connect(tracking_settings(settings))  # a database made in one piece, or none
         prefect = ["prefect", "server", "start", "--host", HOST]
         prefect += ["--port", str(options.prefect_port)]
         server = services.enter_context(_service("prefect", prefect, settings, environment))

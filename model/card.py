@@ -91,7 +91,6 @@ def _use(made: Mapping[str, Artifact], name: str) -> str:
         "```\n"
         f'textmill generate models:/{name}@champion "The "\n'
         f"textmill serve models:/{name}@champion\n"
-        f"textmill export models:/{name}@champion --format hf --out {name}-hf\n"
         "```\n\n"
         "From Python, with textmill installed beside mlflow (the stored model holds weights, "
         "tokenizer and settings, not textmill's code):\n\n"

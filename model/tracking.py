@@ -4,6 +4,7 @@ Calls go through `MlflowClient` with the store's address each time; MLflow's pro
 and tracking address are never set, so two stores can be used side by side.
 """
 
+import fcntl
 import logging
 import os
 import re
@@ -99,11 +100,33 @@ def connect(settings: TrackingSettings) -> "MlflowClient":
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)  # read by MLflow when it is imported
     settings.artifact_root.mkdir(parents=True, exist_ok=True)
-    if settings.database is not None:
-        settings.database.parent.mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient  # 4 s to import: only commands that track pay for it
 
+    if settings.database is not None and not settings.database.exists():
+        _create_database(settings.database)
     return MlflowClient(tracking_uri=settings.uri, registry_uri=settings.uri)
+
+
+def _create_database(path: Path) -> None:
+    """Make a SQLite store under another name and move it into place when it is complete.
+
+    MLflow builds its tables in some hundred transactions; a kill between two of them would leave
+    a database that no later start can open.
+    """
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():  # made by another process meanwhile
+            return
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        unfinished.unlink(missing_ok=True)
+        address = f"sqlite:///{unfinished}"
+        client = MlflowClient(tracking_uri=address, registry_uri=address)
+        client.search_experiments()
+        client.search_registered_models()
+        unfinished.replace(path)
 
 
 def experiment_id(client: "MlflowClient", settings: TrackingSettings) -> str:

@@ -42,7 +42,7 @@ def test_verdicts_show_what_was_not_met(text):
 
 
 def test_it_says_how_to_use_the_model_and_that_textmill_must_be_installed(text):
-    for command in ("textmill generate", "textmill serve", "textmill export"):
+    for command in ("textmill generate", "textmill serve"):
         assert f"{command} models:/demo@champion" in text
     assert "textmill installed" in text
 

@@ -1,6 +1,9 @@
 """Runs in a real SQLite store: what is logged, how it reads back, what is refused."""
 
 import dataclasses
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -181,3 +184,23 @@ def test_names_that_mlflow_refuses_are_replaced():
 def test_addresses_that_depend_on_the_folder_or_lose_runs_are_refused(uri, tmp_path):
     with pytest.raises(ConfigError, match="sqlite"):
         TrackingSettings(uri, tmp_path)
+
+
+def test_a_store_whose_making_was_killed_is_made_again(tmp_path):
+    """SIGKILL among the transactions that make MLflow's tables."""
+    database = tmp_path / "mlflow.db"
+    program = (
+        "import sys; from pathlib import Path; from model import tracking as t; "
+        "t.connect(t.TrackingSettings('sqlite:///' + sys.argv[1], Path(sys.argv[2])))"
+    )
+    command = [sys.executable, "-c", program, str(database), str(tmp_path / "artifacts")]
+    making = subprocess.Popen(command)
+    unfinished = tmp_path / ".mlflow.db.unfinished"
+    while making.poll() is None and not (unfinished.exists() and unfinished.stat().st_size):
+        time.sleep(0.01)
+    making.kill()
+    making.wait()
+    assert unfinished.exists()
+    assert not database.exists()
+    settings = TrackingSettings(f"sqlite:///{database}", tmp_path / "artifacts")
+    assert tracking.connect(settings).search_registered_models() == []
