@@ -110,7 +110,6 @@ def _validate(stage: str, checks: Checks, figures: Mapping[str, float]) -> dict[
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     with _quiet():
         import great_expectations as gx
-        import pandas as pd
         from great_expectations.data_context.types.base import (
             DataContextConfig,
             InMemoryStoreBackendDefaults,
@@ -120,15 +119,48 @@ def _validate(stage: str, checks: Checks, figures: Mapping[str, float]) -> dict[
         config = DataContextConfig(store_backend_defaults=InMemoryStoreBackendDefaults())
         context = gx.get_context(mode="ephemeral", project_config=config)
         context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]  # as documented
-        row = {name: figures.get(name, math.nan) for _, name in checks}
-        batch = context.data_sources.pandas_default.read_dataframe(
-            pd.DataFrame([row], dtype="float64")
-        )
+        batch = context.data_sources.pandas_default.read_dataframe(_one_row(checks, figures))
         wanted = [_expectation(index, *each) for index, each in enumerate(checks)]
         found = batch.validate(
             gx.ExpectationSuite(name=stage, expectations=wanted), result_format="BASIC"
         )
         return _figures_only(found.to_json_dict())
+
+
+def _one_row(checks: Checks, figures: Mapping[str, float]) -> Any:
+    import pandas as pd
+
+    row = {name: figures.get(name, math.nan) for _, name in checks}
+    return pd.DataFrame([row], dtype="float64")
+
+
+def build_data_docs(verdicts: Sequence[Verdict], folder: Path) -> Path:
+    """Build Great Expectations' own pages below `folder`; return their index.
+
+    Only on request: these pages load styles and scripts from outside, unlike `expectations.page`.
+    """
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    with _quiet():
+        import great_expectations as gx
+
+        context = gx.get_context(mode="file", project_root_dir=folder)
+        context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
+        source = context.data_sources.add_or_update_pandas("textmill")
+        for verdict in verdicts:
+            checks = [(outcome.expect, outcome.metric) for outcome in verdict.outcomes]
+            wanted = [_expectation(index, *each) for index, each in enumerate(checks)]
+            expected = gx.ExpectationSuite(name=verdict.stage, expectations=wanted)
+            batch = source.add_dataframe_asset(verdict.stage).add_batch_definition_whole_dataframe(
+                "figures"
+            )
+            definition = gx.ValidationDefinition(
+                name=verdict.stage, data=batch, suite=context.suites.add_or_update(expected)
+            )
+            context.validation_definitions.add_or_update(definition).run(
+                batch_parameters={"dataframe": _one_row(checks, verdict.metrics)}
+            )
+        [index] = context.build_data_docs().values()
+    return Path(index.removeprefix("file://"))
 
 
 def _expectation(index: int, expect: Expect, name: str) -> Any:

@@ -137,7 +137,9 @@ STAGE_COMMANDS = ("ingest", "clean", "dedup", "tokenizer", "shard", "train")
 # name, module, function, help, arguments
 COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
     ("run", "flows.commands", "run", "Run the whole chain of a recipe.",
-     (_RECIPE, _argument("--dry-run", action="store_true", help="print the resolved recipe"))),
+     (_RECIPE, _argument("--dry-run", action="store_true", help="print the resolved recipe"),
+      _argument("--data-docs", metavar="DIR",
+                help="also build Great Expectations' own pages (they load assets from outside)"))),
     ("explain", "flows.commands", "explain", "Say what a run would make again, and why.",
      (_RECIPE,)),
     ("up", "flows.up", "up", "Start Prefect, MLflow and a worker here; Ctrl-C ends them.", _PORTS),

@@ -1,10 +1,13 @@
 """The commands about whole runs: run, explain, rules."""
 
+import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from expectations import gate
 from flows import config, steps
 from flows.chain import plan
 from flows.runs import explain as explain_plan
@@ -31,6 +34,9 @@ def run(options: Namespace) -> dict[str, Any] | None:
         with progress_bars() as (progress, narrate):
             outcome = run_chain(recipe, settings, progress, narrate)
     samples = continuations(outcome)
+    if options.data_docs:
+        index = gate.build_data_docs(list(outcome.verdicts.values()), Path(options.data_docs))
+        print(f"Data Docs: {index}", file=sys.stderr)
     if options.json:
         return _result(outcome, samples)
     _print(outcome, samples, options.recipe)

@@ -56,6 +56,12 @@ def _run_gate(link_name: str, outcome: steps.Outcome) -> bool:
     create_markdown_artifact(
         key=f"stage-{link_name}", markdown=markdown(outcome.runs[link_name]), description=link_name
     )
+    create_link_artifact(
+        key=f"artifact-{link_name}",
+        link=artifact.path.as_uri(),
+        link_text=str(artifact.path),
+        description=f"What {link_name} wrote, on the machine that ran it",
+    )
     get_run_logger().info(stage_line(LINKS[link_name], outcome))
     for failure in verdict.failures:
         get_run_logger().warning("%s", failure.sentence())

@@ -185,3 +185,11 @@ def test_importing_and_recalling_do_without_great_expectations(make):
         [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_data_docs_are_built_only_on_request(make, tmp_path):
+    good = gate.check(make("train", main=make.curve(8.0, 6.0, 2.0)))
+    assert not list(tmp_path.rglob("*.html"))
+    index = gate.build_data_docs([good], tmp_path / "docs")
+    assert index.is_relative_to(tmp_path / "docs")
+    assert "train" in index.read_text("utf-8")
