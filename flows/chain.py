@@ -33,6 +33,7 @@ class Link:
     stage: Stage
     parents: tuple[str, ...]
     done: str  # what the one-line summary and the UI say it did
+    unit: str = "documents"  # what its ledger counts
 
     @property
     def name(self) -> str:
@@ -45,14 +46,14 @@ class Link:
 
 
 CORPUS = (
-    Link(pipeline.ingest.STAGE, (SOURCES,), "read the sources"),
+    Link(pipeline.ingest.STAGE, (SOURCES,), "read the sources", "records"),
     Link(pipeline.clean.STAGE, ("ingest",), "repaired and filtered documents"),
     Link(pipeline.dedup.STAGE, ("clean",), "removed copies"),
     Link(pipeline.tokenizer_training.STAGE, ("dedup",), "trained the tokenizer"),
     Link(pipeline.shard.STAGE, ("dedup", "tokenizer"), "turned text into tokens"),
 )
 TRAINING = (
-    Link(model.train.STAGE, ("shard",), "trained the model"),
+    Link(model.train.STAGE, ("shard",), "trained the model", "tokens"),
     Link(model.evaluate.STAGE, ("train", "shard"), "scored held-out documents"),
 )
 CHAIN = CORPUS + TRAINING

@@ -47,6 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error, EXIT_INTERRUPTED)
     except TextmillError as error:
         return _fail(error, EXIT_FAILED)
+    except OSError as error:
+        place = error.filename or "the disk or the network"
+        reason = error.strerror or error
+        return _fail(
+            TextmillError(f"{place}: {reason}; check the path, its permissions and the free space"),
+            EXIT_FAILED,
+        )
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -49,7 +49,8 @@ def stage_line(link: Link, outcome: steps.Outcome) -> str:
     run, verdict = outcome.runs[link.name], outcome.verdicts[link.name]
     ledger = run.artifact.ledger
     gone = ledger.dropped.total() + ledger.quarantined.total()
-    rows = f"{ledger.kept:,} of {ledger.seen:,} kept" if gone else f"{ledger.kept:,} kept"
+    of_all = f" of {ledger.seen:,}" if gone else ""
+    rows = f"{ledger.kept:,}{of_all} {link.unit} kept"
     warned = len(verdict.failures) - len(verdict.critical_failures)
     said = "FAILED" if verdict.critical_failures else "passed"
     said += f", {warned} warning{'s' * (warned != 1)}" if warned else ""

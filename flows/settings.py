@@ -64,6 +64,8 @@ def read_settings(store: str | None = None, workers: int | None = None) -> Setti
     folder = Path(store or os.environ.get(f"{PREFIX}STORE") or "store").expanduser().resolve()
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"store {folder}: is a file; give a folder with --store")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers {workers}: wanted a whole number from 1")
     count = workers or _positive(f"{PREFIX}WORKERS") or usable_cpus()
     uri = os.environ.get(f"{PREFIX}MLFLOW_URI") or f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"
     return Settings(folder, count, uri)

@@ -82,7 +82,7 @@ def _run(options: Namespace, recipe: Recipe, name: str, parents: Any) -> dict[st
 
 def _line(run: StageRun, link: Link) -> str:
     ledger = run.artifact.ledger
-    parts = [f"{link.done}: {ledger.kept:,} of {ledger.seen:,} kept"]
+    parts = [f"{link.done}: {ledger.kept:,} of {ledger.seen:,} {link.unit} kept"]
     parts += [f"{rule} {n:,}" for rule, n in ledger.dropped.most_common()]
     parts += [f"quarantined {reason} {n:,}" for reason, n in ledger.quarantined.most_common()]
     return f"{', '.join(parts)}; {run.reason}, {run.seconds:.1f} s; {run.artifact.path}"

@@ -62,3 +62,21 @@ def test_dry_run_prints_the_resolved_recipe(capsys):
     text = capsys.readouterr().out
     assert "steps = 7" in text
     assert "[train.model]" in text
+
+
+def test_a_place_that_cannot_be_written_is_named_without_a_traceback(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("Some text of some length. " * 9)
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "below"
+    assert cli.main(["ingest", str(tmp_path / "a.txt"), "--out", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert str(tmp_path / "file") in error
+    assert "check the path" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("workers", ["0", "-3"])
+def test_no_workers_is_misuse(tmp_path, capsys, workers):
+    arguments = ["ingest", str(tmp_path), "--out", str(tmp_path / "o"), "--workers", workers]
+    assert cli.main(arguments) == 2
+    assert "wanted a whole number from 1" in capsys.readouterr().err
