@@ -37,11 +37,7 @@ SKIPPED_LISTED_MAX = 100
 
 @dataclass(frozen=True)
 class IngestConfig:
-    """Where records keep their text and id, and the limits that protect memory.
-
-    >>> IngestConfig(text_field="body").text_field
-    'body'
-    """
+    """Where records keep their text and id, and the limits that protect memory."""
 
     text_field: str = "text"
     id_field: str = "id"

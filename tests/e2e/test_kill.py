@@ -59,6 +59,7 @@ def killed_at(instant: float, folder: Path) -> bool:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         return True
+    assert process.returncode == 0, process.stderr.read().decode()
     return False
 
 
@@ -70,8 +71,9 @@ def test_killed_runs_end_like_an_undisturbed_one(smoke_store, tmp_path, kills):
     draw = random.Random(SEED + kills)
     instants = [draw.uniform(2.0, 4.0 + whole * 2 / kills) for _ in range(kills)]
     for instant in instants:
-        while not killed_at(min(instant, whole * 0.8), tmp_path):
-            shutil.rmtree(tmp_path / "store")  # it ended first: this kill needs a longer run
+        while not killed_at(instant, tmp_path):  # it ended first: an earlier instant of a new run
+            shutil.rmtree(tmp_path / "store")
+            instant /= 2
     process = start(tmp_path)
     _, errors = process.communicate()
     assert process.returncode == 0, errors.decode()
