@@ -135,6 +135,9 @@ def _tokenizer(artifact: Artifact) -> Figures:
             figures[f"fertility.{row['lang']}"] = row["tokens"] / row["words"]
         if row["tokens"]:
             figures[f"bytes_per_token.{row['lang']}"] = row["bytes"] / row["tokens"]
+            if row is not whole:
+                share = row["byte_tokens"] / row["tokens"]
+                figures[f"byte_fallback_share.{row['lang']}"] = share
     return figures
 
 

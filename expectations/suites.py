@@ -111,6 +111,13 @@ SUITES: dict[str, tuple[Expect, ...]] = {
             next_step="raise tokenizer.character_coverage towards 1 or tokenizer.vocab_size",
         ),
         Expect(
+            "byte_fallback_share.*",
+            at_most=0.1,
+            severity=WARNING,
+            because="in this language too many characters are missing from the vocabulary",
+            next_step="give more text of this language or raise tokenizer.vocab_size",
+        ),
+        Expect(
             "fertility.*",
             at_most=3,
             severity=WARNING,

@@ -1,5 +1,7 @@
 """The commands about whole runs: run, explain, rules."""
 
+import os
+import shutil
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -61,12 +63,23 @@ def _print(outcome: steps.Outcome, samples: list[tuple[str, str]], recipe: str) 
     if outcome.reused:
         console.print("Nothing to do: every stage, gate and the registration were reused.\n")
     print_summary(console, outcome, samples)
-    name = outcome.recipe.register.model
+    champion = f"models:/{outcome.recipe.register.model}@champion"
+    textmill = _command()
     console.print("\n[bold]Look further[/bold]")
-    console.print("  textmill up                                   Prefect and MLflow in a browser")
-    console.print(f'  textmill generate models:/{name}@champion "…"   continue a prompt of yours')
-    console.print(f"  textmill serve models:/{name}@champion          an OpenAI-compatible API")
+    for command, what in (
+        (f"{textmill} up", "Prefect and MLflow in a browser"),
+        (f'{textmill} generate {champion} "…"', "continue a prompt of yours"),
+        (f"{textmill} serve {champion}", "an OpenAI-compatible API"),
+    ):
+        console.print(f"  {command:<62} {what}", soft_wrap=True)
     console.print(f"\nAll gate verdicts on one page: {outcome.page}", soft_wrap=True)
+
+
+def _command() -> str:
+    """Return what to type for this command: its name, or its path where it is not on PATH."""
+    if shutil.which("textmill"):
+        return "textmill"
+    return os.path.relpath(Path(sys.executable).parent / "textmill")
 
 
 def _result(outcome: steps.Outcome, samples: list[tuple[str, str]]) -> dict[str, Any]:

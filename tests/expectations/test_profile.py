@@ -53,7 +53,7 @@ def test_a_tokenizer_is_measured_per_language_and_in_all(make):
     rows = [make.report(round_trip_failures=2), make.report("zh", words=800, bytes=3000)]
     found = profile(make("tokenizer", main=rows, stats={"vocab_size": 90, "vocab_size_asked": 100}))
     assert found == {
-        "round_trip_failures": 2, "byte_fallback_share": 0.01,
+        "round_trip_failures": 2, "byte_fallback_share": 0.01, "byte_fallback_share.zh": 0.01,
         "fertility.all": pytest.approx(1000 / 600), "fertility.zh": 1.25,
         "bytes_per_token.all": 4.0, "bytes_per_token.zh": 3.0,
         "vocab_size": 90, "vocab_reached_share": 0.9,
