@@ -39,9 +39,9 @@ def registered(store: Path) -> list[tuple[str, int, str]]:
         ).fetchall()
 
 
-def start(folder: Path) -> subprocess.Popen:
+def start(folder: Path, workers: int = 2) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "run", "smoke", "--json", "--workers", "2"],
+        [sys.executable, "-m", "flows.cli", "run", "smoke", "--json", "--workers", str(workers)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
@@ -79,3 +79,10 @@ def test_killed_runs_end_like_an_undisturbed_one(smoke_store, tmp_path, kills):
     assert process.returncode == 0, errors.decode()
     assert artifact_bytes(tmp_path / "store") == artifact_bytes(smoke_store / "store")
     assert registered(tmp_path / "store") == registered(smoke_store / "store")
+
+
+def test_one_worker_makes_the_same_bytes_as_two(smoke_store, tmp_path):
+    process = start(tmp_path, workers=1)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+    assert artifact_bytes(tmp_path / "store") == artifact_bytes(smoke_store / "store")
