@@ -7,9 +7,10 @@ Planes above the second hold ideographs (2 and 3) or nothing that counts as text
 import functools
 import unicodedata
 
-import numba
 import numpy as np
 import pyarrow as pa
+
+from pipeline.compiled import numba
 
 OTHER, LETTER, DIGIT, UNSPACED, SPACE, PUNCTUATION, SYMBOL, IGNORED = range(8)
 

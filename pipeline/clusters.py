@@ -4,10 +4,10 @@ Documents are int64 numbers in corpus order, so 'earlier' means 'smaller'. Every
 deterministic and none depends on the order in which its rows were found.
 """
 
-import numba
 import numpy as np
 
 from pipeline.characters import HASHES, OFFSETS
+from pipeline.compiled import numba
 
 _I64 = numba.types.Array(numba.int64, 1, "C")
 _F64 = numba.types.Array(numba.float64, 1, "C")

@@ -6,7 +6,6 @@ is what stands between line feeds, trimmed; blank ones do not count. Its *width*
 of unspaced script as three, about what it says compared with a Latin letter.
 """
 
-import numba
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -24,6 +23,7 @@ from pipeline.characters import (
     decode,
     text_buffers,
 )
+from pipeline.compiled import numba
 
 # The first eight follow the numbering of character classes.
 COUNTS = (

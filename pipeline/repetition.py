@@ -6,7 +6,6 @@ included, between 0 and 1. Of a text of more than MAX_WORDS words (or lines) onl
 at, which bounds memory. An n-gram is as long as its first occurrence from first to last word.
 """
 
-import numba
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -24,6 +23,7 @@ from pipeline.characters import (
     mix,
     text_buffers,
 )
+from pipeline.compiled import numba
 
 TOP_SIZES = (2, 3, 4)
 TOP_LEAST = 3  # occurrences; two in a short text are no sign of anything

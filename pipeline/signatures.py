@@ -13,7 +13,6 @@ A pair of texts with Jaccard similarity s agrees on at least one band with proba
 
 import hashlib
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,6 +35,7 @@ from pipeline.characters import (
     mix,
     text_buffers,
 )
+from pipeline.compiled import numba
 
 # A text is cut into characters if its language is unspaced, even if most of it is code, or if at
 # least this share of its word characters is of unspaced script: Chinese manuals full of code have
