@@ -15,12 +15,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import filters, stop_words
 from pipeline.artifact import MAIN
+from pipeline.cleaning import filters, stop_words
+from pipeline.cleaning.language import languages
+from pipeline.cleaning.measures import MEASURES, measure
+from pipeline.cleaning.normalize import NormalizeConfig, normalize
 from pipeline.errors import ConfigError
-from pipeline.language import languages
-from pipeline.measures import MEASURES, measure
-from pipeline.normalize import NormalizeConfig, normalize
 from pipeline.schema import CLEAN, Contract, column
 from pipeline.sink import REJECTS, Sink
 from pipeline.stage import Job, Stage
@@ -106,9 +106,7 @@ def _clean(
     kept = verdicts["rule"].is_null()
     documents = documents.with_columns(texts.alias("text"), lang)
     sink.write(MAIN, documents.filter(kept).to_arrow())
-    rejects = pl.concat(
-        [documents.select("id", "source"), verdicts], how="horizontal"
-    ).with_columns(partner=pl.lit(None, pl.String), similarity=pl.lit(None, pl.Float64))
+    rejects = pl.concat([documents.select("id", "source"), verdicts], how="horizontal")
     sink.write(REJECTS, rejects.filter(~kept).to_arrow())
     return repaired, Counter(lang.to_list())
 

@@ -18,7 +18,7 @@ _MARK = b"from pipeline.compiled import"
 def cache_folder() -> Path:
     """Return the folder of machine code made from the present source."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for file in sorted(_PACKAGE.glob("*.py")):
+    for file in sorted(_PACKAGE.rglob("*.py")):
         source = file.read_bytes()
         if _MARK in source:
             digest.update(source)

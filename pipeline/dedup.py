@@ -3,7 +3,7 @@
 The earliest document of a group stays: order of the input's parts, then of rows, so adding text at
 the end of a corpus never removes what was there. Each removed document is a copy of the document
 named as its partner, or was compared with it shingle by shingle and reached the threshold.
-What an exact copy and what a shingle is: `pipeline/signatures.py`.
+What an exact copy and what a shingle is: `pipeline/duplicates/signatures.py`.
 
 Held in memory for the whole corpus: about 32 bytes per candidate pair and 100 per removed document.
 """
@@ -19,9 +19,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pipeline import candidates, clusters
 from pipeline.artifact import MAIN, Artifact
-from pipeline.candidates import Part, Shingling
+from pipeline.duplicates import candidates, clusters
+from pipeline.duplicates.candidates import Part, Shingling
 from pipeline.errors import ConfigError
 from pipeline.schema import DEDUPED
 from pipeline.sink import REJECTS, Sink

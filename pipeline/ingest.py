@@ -15,17 +15,17 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.artifact import MAIN
-from pipeline.document_ids import Repeats, UniqueIds, find_repeats, id_hash, save_hashes
-from pipeline.documents import Document, Fields, document_of, file_document_id
 from pipeline.errors import ConfigError, SourceError
-from pipeline.readers import READERS, suffix_of
-from pipeline.records import Broken, Input, Record
+from pipeline.reading.document_ids import Repeats, UniqueIds, find_repeats, id_hash, save_hashes
+from pipeline.reading.documents import Document, Fields, document_of, file_document_id
+from pipeline.reading.readers import READERS, suffix_of
+from pipeline.reading.records import Broken, Input, Record
+from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import RAW, Contract
 from pipeline.sink import QUARANTINE, Sink
 from pipeline.sources import SkippedFile, SourceFile
 from pipeline.stage import Job, Stage
-from pipeline.streams import SAMPLE_BYTES, DamagedInput
 
 TASK_BYTES = 64 << 20
 ROW_GROUP_BYTES = 8 << 20

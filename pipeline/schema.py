@@ -32,9 +32,13 @@ def column(name: str, kind: pa.DataType, doc: str, *, nullable: bool = False) ->
 def conform(table: pa.Table, contract: Contract, where: str) -> pa.Table:
     """Return `table` with exactly the contract's columns, order and types.
 
+    A nullable column that is not there is filled with nulls.
     Raises ContractError naming `where`, the column, what was found and what the contract wants.
     """
     label = contract.label
+    for field in contract.schema:
+        if field.nullable and field.name not in table.column_names:
+            table = table.append_column(field.name, pa.nulls(table.num_rows, field.type))
     missing = [f.name for f in contract.schema if f.name not in table.column_names]
     extra = [name for name in table.column_names if name not in contract.schema.names]
     if missing or extra:
@@ -144,7 +148,7 @@ EVALUATION = Contract(
 )
 REJECT = Contract(
     "reject",
-    1,
+    2,
     pa.schema(
         [
             column("id", pa.string(), "the dropped document"),
@@ -154,6 +158,7 @@ REJECT = Contract(
             column("threshold", pa.float64(), "the bound it crossed"),
             column("partner", pa.string(), "of a duplicate: the document kept", nullable=True),
             column("similarity", pa.float64(), "of a duplicate: exact Jaccard", nullable=True),
+            column("detail", pa.large_string(), "what was found, such as a span", nullable=True),
         ]
     ),
 )

@@ -21,7 +21,7 @@ from pipeline import storage
 from pipeline.artifact import MAIN, Artifact
 from pipeline.errors import ConfigError
 from pipeline.sampling import UNSURE, id_hashes
-from pipeline.schema import REJECT, shard_contract
+from pipeline.schema import shard_contract
 from pipeline.sink import REJECTS, Sink
 from pipeline.stage import Job, Stage
 from pipeline.tokenizer import MODEL_FILE, Tokenizer, load_tokenizer
@@ -202,10 +202,8 @@ def _rejects(empty: pa.Table) -> pa.Table:
         "rule": [NO_TOKENS] * rows,
         "value": np.zeros(rows),
         "threshold": np.ones(rows),
-        "partner": pa.nulls(rows),
-        "similarity": pa.nulls(rows),
     }
-    return pa.table([columns[name] for name in REJECT.schema.names], names=REJECT.schema.names)
+    return pa.table(columns)
 
 
 def _count(rows: pa.Table, counted: dict[str, Counter[str]]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline import storage
 from pipeline.errors import SourceError
 from pipeline.quickstart import builtin_folder, fetch_quickstart
-from pipeline.readers import PACKED_SUFFIXES, READERS, suffix_of
+from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
 
 SCHEMES = {"quickstart:": fetch_quickstart, "builtin:": builtin_folder}
 

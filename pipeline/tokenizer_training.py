@@ -19,7 +19,7 @@ import sentencepiece
 
 from pipeline import storage
 from pipeline.artifact import MAIN
-from pipeline.counts import counts
+from pipeline.cleaning.counts import counts
 from pipeline.errors import ConfigError, SourceError
 from pipeline.sampling import Sample, draw_sample
 from pipeline.schema import TOKENIZER_REPORT

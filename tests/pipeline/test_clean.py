@@ -9,10 +9,10 @@ import pytest
 
 from pipeline import storage
 from pipeline.clean import MEASURED, STAGE, CleanConfig
+from pipeline.cleaning.measures import MEASURES
+from pipeline.cleaning.normalize import NormalizeConfig, normalize
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
-from pipeline.measures import MEASURES
-from pipeline.normalize import NormalizeConfig, normalize
 from pipeline.schema import CLEAN, RAW
 from pipeline.stage import Stage, run_stage
 

@@ -95,7 +95,7 @@ def test_copies_differing_in_case_and_space_are_exact_across_parts(clean, dedupe
     assert kept(result) == {"a": 3, "b": 1}
     assert rejects(result)["d"] == {
         "id": "d", "source": "tests", "rule": "exact_duplicate", "value": 1.0, "threshold": 1.0,
-        "partner": "a", "similarity": 1.0,
+        "partner": "a", "similarity": 1.0, "detail": None,
     }  # fmt: skip
     assert (result.stats["exact_duplicates"], result.stats["near_duplicates"]) == (2, 0)
     assert result.contract == DEDUPED.label

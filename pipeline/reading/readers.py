@@ -11,11 +11,18 @@ from typing import Any
 
 import orjson
 
-from pipeline import html
-from pipeline.encodings import UnknownEncoding, decoded, detect_stream
-from pipeline.records import Broken, Entry, Input, Reader, Record
-from pipeline.streams import SAMPLE_BYTES, ByteStream, DamagedInput, Line, read_whole, split_lines
-from pipeline.table_readers import read_csv, read_parquet, read_tsv
+from pipeline.reading import html
+from pipeline.reading.encodings import UnknownEncoding, decoded, detect_stream
+from pipeline.reading.records import Broken, Entry, Input, Reader, Record
+from pipeline.reading.streams import (
+    SAMPLE_BYTES,
+    ByteStream,
+    DamagedInput,
+    Line,
+    read_whole,
+    split_lines,
+)
+from pipeline.reading.table_readers import read_csv, read_parquet, read_tsv
 
 PACKED_SUFFIXES = (".gz", ".zst")
 # A JSON array has to be parsed whole; JSON lines have no such bound.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import charset_normalizer
 
-from pipeline.streams import HEAD_BYTES, ByteStream, DamagedInput
+from pipeline.reading.streams import HEAD_BYTES, ByteStream, DamagedInput
 
 BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins like UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.streams import SAMPLE_BYTES, ByteStream, DamagedInput, open_bytes
+from pipeline.reading.streams import SAMPLE_BYTES, ByteStream, DamagedInput, open_bytes
 
 
 @dataclass(frozen=True)

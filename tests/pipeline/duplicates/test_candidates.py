@@ -5,7 +5,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.candidates import Part, Shingling, find_candidates, gather_sets, write_signatures
+from pipeline.duplicates.candidates import (
+    Part,
+    Shingling,
+    find_candidates,
+    gather_sets,
+    write_signatures,
+)
 
 SHINGLING = Shingling(words=5, characters=5, bands=20, rows=6, seed=1)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.cleaning.normalize import MAY_COMPOSE, REPAIRS, NormalizeConfig, normalize
 from pipeline.errors import ConfigError
-from pipeline.normalize import MAY_COMPOSE, REPAIRS, NormalizeConfig, normalize
 
 CHINESE = "水坝却留了下来。"
 

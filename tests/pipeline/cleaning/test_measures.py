@@ -8,10 +8,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipeline.counts import counts
-from pipeline.measures import MEASURES, measure
-from pipeline.repetition import repetitions
-from pipeline.stop_words import ENGLISH, remove_punctuation, remove_stop_words
+from pipeline.cleaning.counts import counts
+from pipeline.cleaning.measures import MEASURES, measure
+from pipeline.cleaning.repetition import repetitions
+from pipeline.cleaning.stop_words import ENGLISH, remove_punctuation, remove_stop_words
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import clusters, signatures
+from pipeline.duplicates import clusters, signatures
 from pipeline.schema import Contract, column
 from pipeline.sink import Sink
 

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.clusters import jaccard
-from pipeline.signatures import (
+from pipeline.duplicates.clusters import jaccard
+from pipeline.duplicates.signatures import (
     band_keys,
     content_hashes,
     cut_by_character,

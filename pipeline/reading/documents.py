@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.document_ids import derived_id
-from pipeline.records import Broken, Record
+from pipeline.reading.document_ids import derived_id
+from pipeline.reading.records import Broken, Record
 from pipeline.sources import SourceFile
 
 ID_BYTES_MAX = 512

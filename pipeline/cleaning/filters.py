@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 
 from pipeline.characters import UNSPACED_LANGUAGES
+from pipeline.cleaning.measures import MEASURES
 from pipeline.errors import ConfigError
-from pipeline.measures import MEASURES
 
 AT_LEAST, AT_MOST = "at least", "at most"
 GROUPS = ("default", "en", "zh", "code")

@@ -6,8 +6,8 @@ import re
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
-from pipeline.encodings import BYTE_ORDER_MARKS, UnknownEncoding, detect
-from pipeline.streams import HEAD_BYTES
+from pipeline.reading.encodings import BYTE_ORDER_MARKS, UnknownEncoding, detect
+from pipeline.reading.streams import HEAD_BYTES
 
 # The label as the HTML standard looks for it: in the first 1024 bytes; real pages are later.
 DECLARED = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]{2,40})""", re.I)

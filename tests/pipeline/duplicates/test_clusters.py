@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.clusters import (
+from pipeline.duplicates.clusters import (
     bucket_pairs,
     chunks_of_pairs,
     components,

@@ -9,9 +9,9 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.encodings import decoded, detect_stream
-from pipeline.records import Broken, Entry, Input, Record
-from pipeline.streams import SAMPLE_BYTES, DamagedInput, split_lines
+from pipeline.reading.encodings import decoded, detect_stream
+from pipeline.reading.records import Broken, Entry, Input, Record
+from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput, split_lines
 
 BATCH_BYTES = 8 << 20
 BATCH_ROWS_MAX = 4096

@@ -5,8 +5,7 @@ import json
 import polars as pl
 import pytest
 
-from pipeline.errors import ConfigError
-from pipeline.filters import (
+from pipeline.cleaning.filters import (
     AT_LEAST,
     FILTERS,
     GROUPS,
@@ -16,7 +15,8 @@ from pipeline.filters import (
     thresholds,
     verdicts,
 )
-from pipeline.measures import MEASURES, measure
+from pipeline.cleaning.measures import MEASURES, measure
+from pipeline.errors import ConfigError
 
 EN = "The miller said that the water was low and that the wheel would not turn before the rain. "
 ZH = "磨坊主人说河水太浅了，下雨以前轮子是转不动的，谷子只好先放在屋里。"

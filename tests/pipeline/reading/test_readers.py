@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pipeline.encodings import UnknownEncoding, detect
-from pipeline.readers import READERS, suffix_of
-from pipeline.records import Broken, Input, Record
-from pipeline.streams import DamagedInput
+from pipeline.reading.encodings import UnknownEncoding, detect
+from pipeline.reading.readers import READERS, suffix_of
+from pipeline.reading.records import Broken, Input, Record
+from pipeline.reading.streams import DamagedInput
 
 TEXTS = [
     json.loads(line)["text"]

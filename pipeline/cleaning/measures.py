@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline import stop_words
-from pipeline.counts import SHORT_LINE_WIDTH, counts
-from pipeline.repetition import repetitions
+from pipeline.cleaning import stop_words
+from pipeline.cleaning.counts import SHORT_LINE_WIDTH, counts
+from pipeline.cleaning.repetition import repetitions
 
 
 @dataclass(frozen=True)
