@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+import polars as pl
+
 from expectations.expect import Outcome, Verdict
+from expectations.figures import number
 from expectations.page_style import STYLE
+from expectations.rejects import rejects_table
 
 MEGA = 1_000_000
 
@@ -15,17 +19,20 @@ def render(
     funnel: Sequence[Mapping[str, Any]],
     title: str,
     figures: Mapping[str, str],
+    typical: Mapping[str, pl.DataFrame],
 ) -> str:
     """Return the page as HTML.
 
     `funnel` holds a row per document stage: stage, documents_in, documents_kept, bytes_kept,
-    dropped and quarantined ({name: count}), seconds, reused. `figures` are shown as given.
+    dropped and quarantined ({name: count}), seconds, reused. `figures` are shown as given,
+    `typical` holds rejects by stage, see `expectations.rejects`.
     """
     body = [
         f"<h1>{escape(title)}</h1>",
         _headline(verdicts),
         _figures(figures),
         _funnel(funnel),
+        *(_rejects(stage, rows) for stage, rows in typical.items() if len(rows)),
         *(_section(verdict) for verdict in verdicts),
     ]
     return (
@@ -86,6 +93,13 @@ def _funnel_row(row: Mapping[str, Any], widest: int) -> str:
     )
 
 
+def _rejects(stage: str, typical: pl.DataFrame) -> str:
+    return (
+        f"<details><summary>Typical rejects of {escape(stage)}, up to five per rule</summary>"
+        f"{rejects_table(typical)}</details>"
+    )
+
+
 def _section(verdict: Verdict) -> str:
     kind, word = "passed", "passed"
     if verdict.critical_failures:
@@ -131,12 +145,3 @@ def bounds(outcome: Outcome) -> str:
     if expect.at_most is not None:
         wanted.append(f"≤ {number(expect.at_most)}")
     return " and ".join(wanted)
-
-
-def number(value: float | None) -> str:
-    """Return a figure for people: whole numbers with separators, others to three digits."""
-    if value is None:
-        return "missing"
-    if value == int(value) if abs(value) < 1e15 else False:
-        return f"{int(value):,}"
-    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"

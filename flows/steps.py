@@ -21,6 +21,7 @@ from pipeline.errors import ConfigError
 from pipeline.sources import SourceSet
 from pipeline.stage import Progress, StageRun, run_stage, store_path
 from pipeline.tokenizer import load_tokenizer
+from pipeline.typical import typical_rejects
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ def write_page(outcome: Outcome) -> Path:
         funnel(outcome.runs),
         f"textmill: {outcome.recipe.name}",
         figures(outcome.artifacts),
+        {name: typical_rejects(made) for name, made in outcome.artifacts.items()},
     )
     path = storage.inside(outcome.settings.runs, outcome.recipe.name, "gates.html")
     storage.write_bytes(path, text.encode())

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from expectations.page import number
+from expectations.figures import number
 from pipeline.artifact import Artifact
 from pipeline.stage import StageRun
 
@@ -84,10 +84,24 @@ def markdown(run: StageRun) -> str:
         f"| kept | {ledger.kept:,} |",
         *(f"| dropped by `{rule}` | {n:,} |" for rule, n in ledger.dropped.most_common()),
         *(f"| quarantined: {why} | {n:,} |" for why, n in ledger.quarantined.most_common()),
+        *(f"| changed: {change} | {n:,} |" for change, n in ledger.changed.most_common()),
         "",
         f"Artifact `{artifact.stage}/{artifact.fingerprint[:16]}`, "
         f"{artifact.bytes_on_disk / 1e6:.1f} MB at `{artifact.path}`",
     ]
+    return "\n".join(lines)
+
+
+def funnel_markdown(runs: Mapping[str, StageRun]) -> str:
+    """Return the funnel of the stages run so far as a Markdown table."""
+    lines = ["| stage | in | kept | MB | why the rest went |", "|---|---:|---:|---:|---|"]
+    for row in funnel(runs):
+        gone = sorted({**row["dropped"], **row["quarantined"]}.items(), key=lambda item: -item[1])
+        why = ", ".join(f"{name} {count:,}" for name, count in gone)
+        lines.append(
+            f"| {row['stage']} | {row['documents_in']:,} | {row['documents_kept']:,} "
+            f"| {row['bytes_kept'] / 1e6:.2f} | {why} |"
+        )
     return "\n".join(lines)
 
 

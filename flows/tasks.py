@@ -18,13 +18,16 @@ from prefect.logging import get_run_logger
 from prefect.utilities.annotations import quote
 
 from expectations import gate
-from expectations.page import bounds, number
+from expectations.figures import number
+from expectations.page import bounds
+from expectations.rejects import reject_rows
 from flows import steps
 from flows.chain import CHAIN, Link
 from flows.local import stage_line
-from flows.summary import markdown
+from flows.summary import funnel_markdown, markdown
 from pipeline.artifact import Artifact
 from pipeline.errors import TextmillError
+from pipeline.typical import typical_rejects
 
 PROGRESS_SECONDS = 2.0
 
@@ -56,6 +59,7 @@ def _run_gate(link_name: str, outcome: steps.Outcome) -> bool:
     create_markdown_artifact(
         key=f"stage-{link_name}", markdown=markdown(outcome.runs[link_name]), description=link_name
     )
+    _show_documents(link_name, outcome)
     create_link_artifact(
         key=f"artifact-{link_name}",
         link=artifact.path.as_uri(),
@@ -67,6 +71,22 @@ def _run_gate(link_name: str, outcome: steps.Outcome) -> bool:
         get_run_logger().warning("%s", failure.sentence())
     gate.enforce(verdict)
     return verdict.passed
+
+
+def _show_documents(link_name: str, outcome: steps.Outcome) -> None:
+    """Post the funnel so far and, where documents were dropped, typical ones for each rule."""
+    create_markdown_artifact(
+        key="funnel",
+        markdown=funnel_markdown(outcome.runs),
+        description="Documents, stage by stage",
+    )
+    rejects = reject_rows(typical_rejects(outcome.artifacts[link_name]))
+    if rejects:
+        create_table_artifact(
+            key=f"rejects-{link_name}",
+            table=rejects,
+            description=f"What {link_name} dropped: up to five typical documents per rule",
+        )
 
 
 def _gate_row(item: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def draw(
     if slices:
         height = 1.9 + 0.55 * min(len(slices), BARS)
         jobs.append(("bits_per_byte", lambda axes: bits_per_byte(axes, slices), height))
-    with matplotlib.rc_context(_style()):
+    with matplotlib.rc_context(style()):
         return [_save(folder, name, paint, height) for name, paint, height in jobs]
 
 
@@ -208,7 +208,8 @@ def _token_axis(axes: Axes, *, log: bool = False) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(counted))
 
 
-def _style() -> Any:  # matplotlib types every key as a literal
+def style() -> Any:  # matplotlib types every key as a literal
+    """Return the look that all plots share, for `matplotlib.rc_context`."""
     fonts = ["DejaVu Sans", chinese_font()]
     return {
         "font.family": [font for font in fonts if font],

@@ -1,4 +1,7 @@
-"""The account of every row: in = kept + dropped by a named rule + quarantined for a reason."""
+"""The account of every row: in = kept + dropped by a named rule + quarantined for a reason.
+
+Beside it stands what was changed in rows, kept or dropped, by the name of the change.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,6 +18,7 @@ class Ledger:
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: "Ledger") -> None:
         """Add the counts of another part of the same stage."""
@@ -22,6 +26,7 @@ class Ledger:
         self.kept += other.kept
         self.dropped.update(other.dropped)
         self.quarantined.update(other.quarantined)
+        self.changed.update(other.changed)
 
     def check(self, where: str) -> None:
         """Raise LedgerError unless every row that came in is accounted for."""
@@ -39,11 +44,16 @@ class Ledger:
             "kept": self.kept,
             "dropped": dict(sorted(self.dropped.items())),
             "quarantined": dict(sorted(self.quarantined.items())),
+            "changed": dict(sorted(self.changed.items())),
         }
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Ledger":
         """Read the form stored in manifests."""
         return cls(
-            value["in"], value["kept"], Counter(value["dropped"]), Counter(value["quarantined"])
+            value["in"],
+            value["kept"],
+            Counter(value["dropped"]),
+            Counter(value["quarantined"]),
+            Counter(value.get("changed", {})),  # manifests of the first format have none
         )

@@ -16,6 +16,7 @@ from pipeline.schema import Contract, conform
 
 REJECTS = "rejects"
 QUARANTINE = "quarantine"
+CHANGES = "changes"
 # Arrow bytes after which a file is closed and the next begins: small enough for a laptop to hold
 # several, large enough that a terabyte is thousands of files rather than millions.
 PART_BYTES = 64 << 20
@@ -44,8 +45,9 @@ class Sink:
     """Writes one part's tables below `folder`; files appear whole, named after the part's index.
 
     Rows written to 'main' count as kept, to 'rejects' as dropped under their `rule`, those in
-    'quarantine' under their `reason`; rows read are counted with `saw`. Stages whose unit of
-    account is not a row of these tables (`counts_rows=False`) use `kept` and `dropped`.
+    'quarantine' under their `reason`, those in 'changes' as changed; rows read are counted with
+    `saw`. Stages whose unit of account is not a row of these tables (`counts_rows=False`) use
+    `kept` and `dropped`.
     """
 
     def __init__(
@@ -112,6 +114,8 @@ class Sink:
             ledger.dropped.update(_tally(table["rule"]))
         elif table_name == QUARANTINE:
             ledger.quarantined.update(_tally(table["reason"]))
+        elif table_name == CHANGES:
+            ledger.changed.update(_tally(table["change"]))
 
     def _start_file(self, table_name: str, schema: pa.Schema) -> "_OpenFile":
         chunk = len(self.result.files.get(table_name, []))

@@ -2,10 +2,12 @@
 
 import re
 
+import polars as pl
 import pytest
 
 from expectations.expect import Expect, Outcome, Verdict
-from expectations.page import number, render
+from expectations.figures import number
+from expectations.page import render
 
 WANTED = Expect("share<b>", at_most=0.4, because="half <copies>", next_step="look at rejects/")
 FUNNEL = [
@@ -15,6 +17,20 @@ FUNNEL = [
 ]  # fmt: skip
 
 
+TYPICAL = pl.DataFrame(
+    {
+        "rule": ["too_few_words", "near_duplicate"],
+        "id": ["a", "b"],
+        "source": ["news", "news"],
+        "value": [3.0, 0.875],
+        "threshold": [30.0, 0.8],
+        "partner": [None, "c"],
+        "detail": [None, None],
+        "excerpt": ["点这里 <b>", None],
+    }
+)
+
+
 def verdict(observed, severity="critical"):
     expect = Expect(**{**vars(WANTED), "severity": severity})
     outcome = Outcome(expect, expect.metric, observed, observed <= 0.4)
@@ -22,7 +38,7 @@ def verdict(observed, severity="critical"):
 
 
 def test_a_failed_gate_is_named_on_top_with_found_wanted_and_next_step():
-    page = render([verdict(0.5)], FUNNEL, "textmill: 新闻", {"bits per byte, zh": "1.9"})
+    page = render([verdict(0.5)], FUNNEL, "textmill: 新闻", {"bits per byte, zh": "1.9"}, {})
     top = page[: page.index("Funnel")]
     assert "Stopped by the gate after dedup." in top
     for text in (
@@ -44,21 +60,34 @@ def test_a_failed_gate_is_named_on_top_with_found_wanted_and_next_step():
     ],
 )
 def test_passes_and_warnings_are_told_apart(observed, severity, sentence):
-    assert sentence in render([verdict(observed, severity)], [], "t", {})
+    assert sentence in render([verdict(observed, severity)], [], "t", {}, {})
 
 
 def test_nothing_is_loaded_from_outside_and_everything_is_escaped():
-    page = render([verdict(0.5)], FUNNEL, "<script>alert(1)</script>", {"<a>": "<b>"})
+    page = render([verdict(0.5)], FUNNEL, "<script>alert(1)</script>", {"<a>": "<b>"}, {})
     assert "<script" not in page
     assert "<i>" not in page
     assert not re.search(r"https?:|//[a-z]|url\(|@import|src=|href=", page)
 
 
 def test_the_funnel_tells_counts_bytes_rules_and_reuse():
-    page = render([], FUNNEL, "t", {})
+    page = render([], FUNNEL, "t", {}, {})
     for text in ("600 of 1,200 documents", "2.50 MB", "exact_duplicate 590", "损坏 6", "reused"):
         assert text in page
     assert "No gate has been reached." in page
+
+
+def test_typical_rejects_show_rule_value_bound_and_what_was_there():
+    page = render([], FUNNEL, "t", {}, {"clean": TYPICAL, "shard": TYPICAL.clear()})
+    for text in (
+        "Typical rejects of clean",
+        "too_few_words",
+        "点这里 &lt;b&gt;",
+        "like c",
+        "0.875",
+    ):
+        assert text in page
+    assert "Typical rejects of shard" not in page
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,106 @@
+"""Taking repeated passages out of texts: extend what was matched, join it, cut it."""
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from pipeline.characters import BYTES, OFFSETS, text_buffers
+from pipeline.compiled import numba
+
+_I64 = numba.types.Array(numba.int64, 1, "C", readonly=True)
+_SPANS = numba.types.Tuple((numba.types.Array(numba.int64, 1, "C"),) * 2)
+_TEXTS = numba.types.Tuple(
+    (numba.types.Array(numba.uint8, 1, "C"), numba.types.Array(numba.int64, 1, "C"))
+)
+
+
+def extended(
+    texts: pa.Array | pa.ChunkedArray, spans: pl.DataFrame
+) -> tuple[np.ndarray, np.ndarray]:
+    """Starts and ends of `spans`, grown while the bytes around equal those of the partner.
+
+    `spans` has row, start, end and the partner's bytes `before` and `after` it (binary,
+    `before` ending where the passage begins). Results never cut a character.
+    """
+    data, rows = text_buffers(texts)
+    around = []
+    for name in ("before", "after"):
+        column = spans[name].cast(pl.Binary).to_arrow().cast(pa.large_binary())
+        around += text_buffers(column.view(pa.large_binary()))
+    numbers = [spans[name].to_numpy() for name in ("row", "start", "end")]
+    return _extended(data, rows, *numbers, *around)
+
+
+def joined(spans: pl.DataFrame, least: int) -> pl.DataFrame:
+    """Overlapping or touching spans of a row as one; those shorter than `least` bytes are left out.
+
+    `spans` has row, start, end and `partner`; a joined span names the partner of its longest part.
+    """
+    ordered = spans.sort("row", "start", "end", "partner")
+    reach = pl.col("end").cum_max().over("row")
+    fresh = (pl.col("start") > reach.shift(1).over("row")).fill_null(True)
+    grouped = ordered.with_columns(fresh=fresh).with_columns(part=pl.col("fresh").cum_sum())
+    size = pl.col("end") - pl.col("start")
+    return (
+        grouped.group_by("part", maintain_order=True)
+        .agg(
+            pl.col("row").first(),
+            pl.col("start").min(),
+            pl.col("end").max(),
+            pl.col("partner").sort_by(size, descending=True, maintain_order=True).first(),
+        )
+        .filter(size >= least)
+        .drop("part")
+    )
+
+
+def cut(texts: pa.Array | pa.ChunkedArray, spans: pl.DataFrame) -> pa.LargeStringArray:
+    """Texts without the byte ranges of `spans` (row, start, end; sorted, apart), trimmed."""
+    data, rows = text_buffers(texts)
+    numbers = [spans[name].to_numpy() for name in ("row", "start", "end")]
+    kept, offsets = _cut(data, rows, *numbers)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(kept)]
+    array = pa.LargeStringArray.from_buffers(len(offsets) - 1, buffers[1], buffers[2])
+    return pl.Series(array).str.strip_chars().to_arrow()
+
+
+@numba.njit(_SPANS(BYTES, OFFSETS, _I64, _I64, _I64, BYTES, OFFSETS, BYTES, OFFSETS), cache=True)
+def _extended(data, rows, row, start, end, before, before_at, after, after_at):  # type: ignore[no-untyped-def]
+    starts, ends = start.copy(), end.copy()
+    for i in range(len(row)):
+        begin, stop = rows[row[i]], rows[row[i] + 1]
+        first, theirs = begin + start[i], before_at[i + 1]
+        while first > begin and theirs > before_at[i] and data[first - 1] == before[theirs - 1]:
+            first -= 1
+            theirs -= 1
+        while first < begin + start[i] and (data[first] & 0xC0) == 0x80:
+            first += 1
+        last, theirs = begin + end[i], after_at[i]
+        while last < stop and theirs < after_at[i + 1] and data[last] == after[theirs]:
+            last += 1
+            theirs += 1
+        while last > begin + end[i] and last < stop and (data[last] & 0xC0) == 0x80:
+            last -= 1
+        starts[i], ends[i] = first - begin, last - begin
+    return starts, ends
+
+
+@numba.njit(_TEXTS(BYTES, OFFSETS, _I64, _I64, _I64), cache=True)
+def _cut(data, rows, row, start, end):  # type: ignore[no-untyped-def]
+    kept = np.empty(rows[-1] - rows[0], np.uint8)
+    offsets = np.zeros(len(rows), np.int64)
+    filled = span = 0
+    for text in range(len(rows) - 1):
+        at = rows[text]
+        while at < rows[text + 1]:
+            stop = rows[text + 1]
+            if span < len(row) and row[span] == text:
+                stop = rows[text] + start[span]
+            kept[filled : filled + stop - at] = data[at:stop]
+            filled += stop - at
+            at = stop
+            if span < len(row) and row[span] == text:
+                at = rows[text] + end[span]
+                span += 1
+        offsets[text + 1] = filled
+    return kept[:filled].copy(), offsets
