@@ -63,7 +63,7 @@ def test_a_stage_writes_what_its_manifest_says(tmp_path):
     run = run_stage(COUNT, CountConfig(), [], tmp_path / "a")
     assert not run.reused
     assert run.artifact.ledger.to_json() == {
-        "in": 40, "kept": 20, "dropped": {"odd": 20}, "quarantined": {},
+        "in": 40, "kept": 20, "dropped": {"odd": 20}, "quarantined": {}, "changed": {},
     }  # fmt: skip
     assert run.artifact.scan().collect()["n"].to_list() == list(range(0, 40, 2))
     assert run.artifact.file("note.txt").read_text() == "a note"
