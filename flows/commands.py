@@ -121,7 +121,7 @@ def explain(options: Namespace) -> dict[str, Any] | None:
 
 def rules(options: Namespace) -> dict[str, Any] | None:
     """Print every cleaning rule with what it measures and its thresholds."""
-    from pipeline.cleaning.filters import describe_rules
+    from pipeline.cleaning.profiles import describe_rules
 
     rows = describe_rules()
     if options.json:

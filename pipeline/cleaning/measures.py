@@ -1,7 +1,7 @@
 """What is measured of a document: MEASURES, one line each, as Polars expressions.
 
 They read the text itself (`pl.col("text")`) or what one compiled pass counted: the columns of
-`counts.COUNTS` and `repetition.REPETITIONS`. To add one, add a line at the foot of this file; it is
+`counts.COUNTS` and `counts.REPETITIONS`. To add one, add a line at the foot of this file; it is
 stored for every document, and `filters.py` can put a bound on it. A share of nothing is 0.
 """
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.cleaning import stop_words
-from pipeline.cleaning.counts import SHORT_LINE_WIDTH, counts
-from pipeline.cleaning.repetition import repetitions
+from pipeline.characters import text_buffers
+from pipeline.cleaning.counts import REPETITIONS, counts, no_joined
+from pipeline.cleaning.line_pass import SHORT_LINE_WIDTH
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,14 @@ class Measure:
     meaning: str
 
 
-def measure(texts: pl.Series) -> pl.DataFrame:
-    """Every figure of MEASURES for each text, as float64 columns without nulls or NaN."""
+def measure(texts: pl.Series, langs: pl.Series) -> pl.DataFrame:
+    """Every figure of MEASURES for each text, as float64 columns without nulls or NaN.
+
+    `langs` holds a tag per text, as `language.languages` gives it.
+    """
     column = texts.alias("text").to_arrow()
-    frame = pl.concat(
-        [pl.DataFrame({"text": texts}), counts(column), repetitions(column)], how="horizontal"
-    )
+    joined = no_joined(len(text_buffers(column)[0]))
+    frame = pl.DataFrame({"text": texts}).hstack(counts(column, langs, joined))
     return frame.select(
         (entry.expression.cast(pl.Float64).fill_nan(0.0).fill_null(0.0)).alias(name)
         for name, entry in MEASURES.items()
@@ -42,25 +44,28 @@ def share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
 _count = pl.col
 _visible = pl.sum_horizontal("letters", "digits", "unspaced", "punctuation", "symbols")
 _characters = _visible + pl.sum_horizontal("other", "spaces", "ignored")
-_words = _count("spaced_words") + _count("unspaced")
-_lines = _count("lines")
-_stop_words = stop_words.count(pl.col("text"))
+_words, _tokens, _lines, _all_lines = (
+    _count("words"), _count("tokens"), _count("lines"), _count("all_lines"),
+)  # fmt: skip
+_LOREM_IPSUM = "(?i)lorem ipsum"
 
 MEASURES: dict[str, Measure] = {
     "characters": Measure(_characters, "code points"),
-    "words": Measure(_words, "words; each character of an unspaced script is one"),
+    "words": Measure(_words, "words that are not mere marks"),
     "mean_word_length": Measure(
-        share(_count("spaced_word_characters"), _count("spaced_words")),
-        "characters per word of spaced script",
+        share(_count("word_characters"), _words), "characters per word that is not mere marks"
     ),
     "longest_word": Measure(_count("longest_word"), "characters of the longest spaced word"),
     "alpha_share": Measure(
         share(_count("letters") + _count("unspaced"), _visible),
         "letters and ideographs among visible characters",
     ),
+    "alphanumeric_share": Measure(
+        share(_count("letters") + _count("unspaced") + _count("digits"), _characters),
+        "letters, ideographs and digits among all characters",
+    ),
     "alpha_word_share": Measure(
-        share(_count("words_with_letter") + _count("unspaced"), _words),
-        "words with at least one letter",
+        share(_count("alpha_tokens"), _tokens), "words with a letter among words and marks"
     ),
     "digit_share": Measure(share(_count("digits"), _visible), "digits among visible characters"),
     "symbol_share": Measure(
@@ -75,41 +80,62 @@ MEASURES: dict[str, Measure] = {
         share(_count("unspaced"), _count("letters") + _count("unspaced")),
         "characters of unspaced scripts among letters",
     ),
-    "hashes_per_word": Measure(share(_count("hashes"), _words), "'#' per word"),
-    "ellipses_per_word": Measure(share(_count("ellipses"), _words), "'...' and '…' per word"),
+    "unspaced_share": Measure(
+        share(_count("unspaced"), _visible), "characters of unspaced scripts among visible ones"
+    ),
+    "hashes_per_word": Measure(share(_count("hashes"), _tokens), "'#' per word or mark"),
+    "ellipses_per_word": Measure(share(_count("ellipses"), _tokens), "'...' and '…' per word"),
+    "curly_brackets": Measure(_count("braces"), "'{' and '}'"),
+    "lorem_ipsum": Measure(_count("text").str.contains(_LOREM_IPSUM), "1 if it says lorem ipsum"),
+    "sentences": Measure(_count("sentences"), "sentences, at least one per line"),
     "lines": Measure(_lines, "lines that are not blank"),
     "mean_line_length": Measure(
         share(_count("line_characters"), _lines), "characters per line that is not blank"
     ),
     "longest_line": Measure(_count("longest_line"), "characters of the longest line"),
+    "newlines_per_word": Measure(share(_count("newlines"), _tokens), "line feeds per word or mark"),
     "short_line_share": Measure(
         share(_count("short_lines"), _lines),
         f"lines of at most {SHORT_LINE_WIDTH} characters; an ideograph counts as three",
     ),
     "terminal_line_share": Measure(
-        share(_count("terminal_lines"), _lines),
-        "lines that end like a sentence, .!?…。！？ or quotes",
+        share(_count("terminal_lines"), _lines), "lines that end in . ! ? 。 or their like"
     ),
     "bullet_line_share": Measure(
-        share(_count("bullet_lines"), _lines), "lines that begin with a bullet, a dash or '*'"
+        share(_count("bullet_lines"), _all_lines), "lines that begin with • or -, blank ones count"
     ),
     "ellipsis_line_share": Measure(
-        pl.when(_lines >= 3).then(_count("ellipsis_lines") / _lines).otherwise(0.0),
-        "lines that end in '...' or '…'; 0 for fewer than three lines",
+        share(_count("ellipsis_lines"), _all_lines), "lines that end in '...' or '…'"
     ),
-    "stop_words": Measure(_stop_words, "commonest words of English and Chinese, 'the' or 的"),
-    "stop_word_share": Measure(share(_stop_words, _words), "those among all words"),
+    "frequent_words": Measure(
+        _count("stop_words"), "different ones of the language's most frequent words, 'the' or 的"
+    ),
+    "duplicate_paragraph_share": Measure(
+        share(_count("duplicate_paragraphs"), _count("paragraphs")),
+        "paragraphs that stood before",
+    ),
+    "duplicate_paragraph_character_share": Measure(
+        share(_count("duplicate_paragraph_characters"), _characters),
+        "characters in paragraphs that stood before",
+    ),
     "duplicate_line_share": Measure(
-        _count("duplicate_line_share"), "characters in lines that stood before"
+        share(_count("duplicate_lines"), _count("split_lines")), "lines that stood before"
     ),
-    "top_2_gram_share": Measure(
-        _count("top_2_gram_share"),
-        "characters in the pair of words, seen three times or more, that takes most",
+    "duplicate_line_character_share": Measure(
+        share(_count("duplicate_line_characters"), _characters),
+        "characters in lines that stood before",
     ),
-    "top_3_gram_share": Measure(_count("top_3_gram_share"), "the same for three words"),
-    "top_4_gram_share": Measure(_count("top_4_gram_share"), "the same for four words"),
-    "duplicate_5_gram_share": Measure(
-        _count("duplicate_5_gram_share"), "characters in runs of five words that stood before"
+    "duplicate_filled_line_share": Measure(
+        share(_count("duplicate_filled_characters"), _characters - _count("newlines")),
+        "the same without blank lines and line feeds",
     ),
-    "duplicate_10_gram_share": Measure(_count("duplicate_10_gram_share"), "the same for ten words"),
+    **{
+        name: Measure(
+            _count(name),
+            "characters in the {1} words seen most often, times seen".format(*name.split("_")[:2])
+            if name.startswith("top")
+            else "characters in runs of {1} words that stood before".format(*name.split("_")[:2]),
+        )
+        for name in REPETITIONS
+    },
 }

@@ -42,8 +42,8 @@ class NormalizeConfig:
             )
 
 
-def normalize(texts: pl.Series, config: NormalizeConfig) -> tuple[pl.Series, dict[str, int]]:
-    """Return the repaired texts and, per kind of repair, how many of them it changed.
+def normalize(texts: pl.Series, config: NormalizeConfig) -> tuple[pl.Series, dict[str, np.ndarray]]:
+    """Return the repaired texts and, per kind of repair, which of them it changed (bool).
 
     `texts` holds strings without nulls. Raises RuntimeError if the repairs do not settle, which
     would be a bug in one of them.
@@ -60,7 +60,7 @@ def normalize(texts: pl.Series, config: NormalizeConfig) -> tuple[pl.Series, dic
                 current = after
         changed = (current != before).to_numpy()
         if not changed.any():
-            return texts, {name: int(rows.sum()) for name, rows in repaired.items()}
+            return texts, repaired
         open_rows, current = open_rows[changed], current.filter(pl.Series(changed))
         texts = texts.scatter(open_rows, current)
     raise RuntimeError(f"normalisation does not settle on {current.head(1).to_list()!r:.300}")

@@ -23,7 +23,7 @@ def extended(
     `before` ending where the passage begins). Results never cut a character.
     """
     data, rows = text_buffers(texts)
-    around = []
+    around: list[np.ndarray] = []
     for name in ("before", "after"):
         column = spans[name].cast(pl.Binary).to_arrow().cast(pa.large_binary())
         around += text_buffers(column.view(pa.large_binary()))

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import storage
 from pipeline.clean import MEASURED, STAGE, CleanConfig
+from pipeline.cleaning.checks import CHECKS
 from pipeline.cleaning.measures import MEASURES
 from pipeline.cleaning.normalize import NormalizeConfig, normalize
 from pipeline.engine.local import LocalEngine
@@ -125,7 +126,7 @@ def test_languages_are_named_and_counted(raw, mixed, tmp_path):
         "d0": "en", "d1": "zh", "d2": "code", "d3": "en", "d4": "zh",
     }  # fmt: skip
     assert sum(result.stats["languages"].values()) == 15
-    assert result.stats["repaired"]["mojibake"] == 1
+    assert result.ledger.changed["mojibake"] == 1
     assert result.stats["bytes_in"] == sum(len(row["text"].encode()) for row in mixed)
 
 
@@ -134,9 +135,11 @@ def test_measures_are_stored_for_kept_and_dropped_alike(raw, mixed, tmp_path):
 
     measured = result.scan("measures").collect()
     assert measured["id"].to_list() == [row["id"] for row in mixed]
-    assert measured.columns == ["id", "lang", "lang_score", *MEASURES] == MEASURED.schema.names
-    assert set(measured.select(list(MEASURES)).dtypes) == {pl.Float64}
-    assert measured.select(pl.col(list(MEASURES)).is_nan().any()).row(0) == (False,) * len(MEASURES)
+    figures = [*MEASURES, *CHECKS]
+    assert measured.columns == ["id", "lang", "lang_score", *figures, "partner", "detail"]
+    assert measured.columns == MEASURED.schema.names
+    assert set(measured.select(figures).dtypes) == {pl.Float64}
+    assert not measured.select(pl.any_horizontal(pl.col(figures).is_nan().any())).item()
     rejects = {row["id"]: row for row in table(result, "rejects")}
     words = dict(measured.select("id", "words").iter_rows())
     assert rejects["d8"]["value"] == words["d8"]

@@ -90,7 +90,7 @@ def test_a_document_without_tokens_is_rejected_and_the_ledger_balances(shards):
     assert (reject["id"], reject["rule"]) == ("nothing", "no_tokens")
     assert (reject["value"], reject["threshold"]) == (0.0, 1.0)
     assert shards.ledger.to_json() == {
-        "in": 61, "kept": 60, "dropped": {"no_tokens": 1}, "quarantined": {},
+        "in": 61, "kept": 60, "dropped": {"no_tokens": 1}, "quarantined": {}, "changed": {},
     }  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def test_the_sample_is_the_documents_of_smallest_hash_in_any_layout(tmp_path):
     wanted = int(np.searchsorted(np.cumsum(sizes), 60_000)) + 1
     assert run.stats["sample_documents"] == wanted
     assert run.ledger.to_json() == {
-        "in": len(rows), "kept": wanted, "quarantined": {},
+        "in": len(rows), "kept": wanted, "quarantined": {}, "changed": {},
         "dropped": {"outside_sample": len(rows) - wanted},
     }  # fmt: skip
 

@@ -1,0 +1,174 @@
+"""The line rules of C4 (Raffel et al. 2020): citations go, lines that are no prose go.
+
+As published for English. For Chinese a line may end in 。！？ and closing quotes too, and each
+character of unspaced script counts as a word. Rules about the whole document (few sentences, a
+curly bracket, lorem ipsum) are measures and filters like all others.
+"""
+
+import functools
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from pipeline.characters import (
+    BYTES,
+    OFFSETS,
+    SPACE,
+    UNSPACED,
+    character_classes,
+    class_of,
+    decode,
+    text_buffers,
+)
+from pipeline.cleaning.word_marks import BREAK, character_marks
+from pipeline.cleaning.words import MARKS, marks_of
+from pipeline.compiled import numba
+
+LEAST_WORDS = 3
+LONGEST_WORD = 1000
+ENDS = ".?!\"'。？！”’」』．"
+# A line that holds one of these is about the site, not of the text.
+UNWANTED = (
+    "javascript", "terms of use", "privacy policy", "cookie policy", "uses cookies",
+    "use of cookies", "use cookies",
+)  # fmt: skip
+CITATIONS = ("[edit]", "[citation needed]")
+_LF, _CR, _DOT, _OPEN, _CLOSE = 10, 13, 46, 91, 93
+_PHRASES = numba.types.Array(numba.uint8, 2, "C", readonly=True)
+_ENDS = numba.types.Array(numba.int64, 1, "C", readonly=True)
+_OUT = numba.types.Array(numba.uint8, 1, "C")
+_TEXTS = numba.types.Tuple((_OUT, numba.types.Array(numba.int64, 1, "C")))
+_I = numba.int64
+
+
+def c4_lines(texts: pl.Series) -> pl.Series:
+    """Texts with citation marks taken out and only those lines kept that pass the line rules."""
+    data, rows = text_buffers(texts.to_arrow())
+    kept, offsets = _c4_lines(
+        data, rows, character_classes(), character_marks(), _phrases(UNWANTED),
+        _phrases(CITATIONS), _end_codes(),
+    )  # fmt: skip
+    buffers = [pa.py_buffer(offsets), pa.py_buffer(kept)]
+    return pl.Series(texts.name, pa.LargeStringArray.from_buffers(len(rows) - 1, *buffers))
+
+
+@functools.cache
+def _phrases(phrases: tuple[str, ...]) -> np.ndarray:
+    """Phrases as rows of bytes, padded with zeros."""
+    table = np.zeros((len(phrases), max(map(len, phrases)) + 1), np.uint8)
+    for row, phrase in enumerate(phrases):
+        table[row, : len(phrase)] = np.frombuffer(phrase.encode("ascii"), np.uint8)
+    table.flags.writeable = False
+    return table
+
+
+@functools.cache
+def _end_codes() -> np.ndarray:
+    codes = np.array(sorted(map(ord, ENDS)), np.int64)
+    codes.flags.writeable = False
+    return codes
+
+
+@numba.njit(_I(_OUT, _I, _I, _PHRASES, numba.boolean), cache=True)
+def _phrase_at(data, at, end, phrases, fold):  # type: ignore[no-untyped-def]
+    """Length of the phrase that begins at `at`, 0 if there is none; `fold` ignores ASCII case."""
+    for row in range(len(phrases)):
+        size = 0
+        while phrases[row, size]:
+            if at + size >= end:
+                break
+            byte = data[at + size]
+            if fold and 65 <= byte <= 90:
+                byte += np.uint8(32)
+            if byte != phrases[row, size]:
+                break
+            size += 1
+        if phrases[row, size] == 0:
+            return size
+    return 0
+
+
+@numba.njit(_I(_OUT, _I, _I, _PHRASES), cache=True)
+def _without_citations(data, start, end, citations):  # type: ignore[no-untyped-def]
+    """Take [12], [] and the like out of `data[start:end]` in place; return the new end."""
+    filled = at = start
+    while at < end:
+        if data[at] == _OPEN:
+            size = 1
+            while at + size < end and 48 <= data[at + size] <= 57:
+                size += 1
+            if at + size < end and data[at + size] == _CLOSE:
+                at += size + 1
+                continue
+            size = _phrase_at(data, at, end, citations, False)
+            if size:
+                at += size
+                continue
+        data[filled] = data[at]
+        filled += 1
+        at += 1
+    return filled
+
+
+@numba.njit(numba.boolean(_OUT, _I, _I, _ENDS), cache=True)
+def _ends_a_sentence(data, start, end, ends):  # type: ignore[no-untyped-def]
+    if end == start:
+        return False
+    if end - start >= 3 and data[end - 1] == data[end - 2] == data[end - 3] == _DOT:
+        return False
+    last = end - 1
+    while last > start and data[last] & 0xC0 == 0x80:
+        last -= 1
+    code, _ = decode(data, last)
+    at = np.searchsorted(ends, code)
+    return at < len(ends) and ends[at] == code
+
+
+@numba.njit(numba.boolean(_OUT, _I, _I, _PHRASES), cache=True)
+def _is_unwanted(data, start, end, unwanted):  # type: ignore[no-untyped-def]
+    for at in range(start, end):
+        byte = data[at] | 32
+        if byte in (106, 116, 112, 99, 117) and _phrase_at(data, at, end, unwanted, True):
+            return True
+    return False
+
+
+@numba.njit(_TEXTS(BYTES, OFFSETS, BYTES, MARKS, _PHRASES, _PHRASES, _ENDS), cache=True)
+def _c4_lines(data, rows, classes, marks, unwanted, citations, ends):  # type: ignore[no-untyped-def]
+    out = np.empty(rows[-1] - rows[0] + 1, np.uint8)
+    offsets = np.zeros(len(rows), np.int64)
+    filled = 0
+    for row in range(len(rows) - 1):
+        at, end, row_start = rows[row], rows[row + 1], filled
+        while at < end:
+            start, visible_end, words, word, longest = np.int64(-1), at, 0, 0, 0
+            while at < end:
+                here = at
+                code, at = decode(data, at)
+                kind = class_of(classes, code)
+                if marks_of(marks, code) & BREAK:
+                    break
+                if kind == SPACE:
+                    word = 0
+                    continue
+                start = here if start < 0 else start
+                visible_end = at
+                words += word == 0 or kind == UNSPACED
+                word += 1
+                longest = max(longest, 0 if kind == UNSPACED else word)
+            if start < 0 or longest > LONGEST_WORD or words < LEAST_WORDS:
+                continue
+            line = filled + (filled > row_start)  # room for the line feed before it
+            size = visible_end - start
+            out[line : line + size] = data[start:visible_end]
+            stop = _without_citations(out, line, line + size, citations)
+            if not _ends_a_sentence(out, line, stop, ends):
+                continue
+            if _is_unwanted(out, line, stop, unwanted):
+                continue
+            if filled > row_start:
+                out[filled] = _LF
+            filled = stop
+        offsets[row + 1] = filled
+    return out[:filled].copy(), offsets

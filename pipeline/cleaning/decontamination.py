@@ -1,0 +1,260 @@
+"""Documents that hold evaluation items: runs of words shared with them, verified word by word.
+
+Texts are folded (case, width, punctuation and white space aside) into words, a character of
+unspaced script being one. Runs of N words of the items are hashed; a document's runs are looked up
+and extended as far as both go on alike. For unspaced script a run is 1.6 times as long, about what
+says as much. An item shorter than a run must stand in the document whole, if it has six words.
+"""
+
+import functools
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from pipeline.characters import (
+    BYTES,
+    CODES,
+    DIGIT,
+    LETTER,
+    OFFSETS,
+    UNSPACED,
+    character_classes,
+    class_of,
+    decode,
+    folding,
+    mix,
+    text_buffers,
+)
+from pipeline.cleaning.words import HASH_BUFFER
+from pipeline.compiled import numba
+from pipeline.errors import ConfigError
+from pipeline.inputs import InputFile
+
+UNSPACED_LENGTH = 1.6
+LEAST_WORDS = 6
+SPAN_CHARACTERS_MAX = 300
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_KEYS = numba.types.Array(numba.uint64, 1, "C", readonly=True)
+_PLACES = numba.types.Array(numba.int64, 1, "C", readonly=True)
+_FOUND = numba.types.Array(numba.int64, 2, "C")
+_I = numba.int64
+
+
+@dataclass(frozen=True)
+class EvaluationIndex:
+    """Words of all items one after the other, and the sorted hashes of their runs."""
+
+    words: np.ndarray  # uint64, hashes of words
+    item_of: np.ndarray  # int64, item of each word
+    keys: np.ndarray  # uint64, sorted hashes of runs
+    places: np.ndarray  # int64, where in `words` each run begins
+    lengths: np.ndarray  # int64, words of each run
+    sizes: np.ndarray  # int64, the different lengths, sorted
+    names: list[str]  # of items
+
+
+def contamination(texts: pl.Series, files: tuple[InputFile, ...], words: int) -> pl.DataFrame:
+    """Longest run of words shared with an item: `value` (its words), `partner`, `detail`.
+
+    `value` is 0 where no run is long enough; `partner` names the item, `detail` is the span as it
+    stands in the text, cut at 300 characters.
+    """
+    index = load_index(files, words)
+    data, rows = text_buffers(texts.to_arrow())
+    found = _scan(
+        data, rows, character_classes(), folding(), index.words, index.item_of, index.keys,
+        index.places, index.lengths, index.sizes,
+    )  # fmt: skip
+    names, spans = [], []
+    for row, (size, item, start, end) in enumerate(found):
+        hit = size > 0
+        names.append(index.names[item] if hit else None)
+        span = bytes(data[rows[row] + start : rows[row] + end]).decode() if hit else None
+        spans.append(span[:SPAN_CHARACTERS_MAX] if span else None)
+    return pl.DataFrame(
+        {
+            "value": pl.Series(found[:, 0], dtype=pl.Float64),
+            "partner": pl.Series(names, dtype=pl.String),
+            "detail": pl.Series(spans, dtype=pl.String),
+        }
+    )
+
+
+def load_index(files: tuple[InputFile, ...], words: int) -> EvaluationIndex:
+    """Index the items of evaluation files; kept while the files do not change."""
+    return _load(tuple((f, f.existing().stat().st_mtime_ns) for f in files), words)
+
+
+@functools.lru_cache(4)
+def _load(files: tuple[tuple[InputFile, int], ...], words: int) -> EvaluationIndex:
+    items = [item for file, _ in files for item in _items(file)]
+    texts = pl.Series([text for _, text in items], dtype=pl.String)
+    data, rows = text_buffers(texts.to_arrow())
+    hashes, ends, _ = _words(data, rows, character_classes(), folding())
+    item_of = np.repeat(np.arange(len(items)), np.diff(ends))
+    unspaced = [bool(share) for share in _mostly_unspaced(texts)]
+    starts, lengths = [], []
+    for item in range(len(items)):
+        count = int(ends[item + 1] - ends[item])
+        run = round(words * UNSPACED_LENGTH) if unspaced[item] else words
+        if count < LEAST_WORDS:
+            continue
+        run = min(run, count)
+        places = np.arange(ends[item], ends[item + 1] - run + 1)
+        starts.append(places)
+        lengths.append(np.full(len(places), run))
+    places = np.concatenate([*starts, np.zeros(0, np.int64)]).astype(np.int64)
+    sizes = np.concatenate([*lengths, np.zeros(0, np.int64)]).astype(np.int64)
+    keys = _run_keys(hashes, places, sizes)
+    order = np.lexsort((places, keys))
+    return EvaluationIndex(
+        hashes, item_of, keys[order], places[order], sizes[order], np.unique(sizes),
+        [name for name, _ in items],
+    )  # fmt: skip
+
+
+def _items(file: InputFile) -> list[tuple[str, str]]:
+    """Name and text of every item: each string of a JSON record of some length, or a paragraph."""
+    text = file.existing().read_text(encoding="utf-8-sig", errors="replace")
+    stem = file.existing().name
+    if not stem.endswith((".jsonl", ".json", ".ndjson")):
+        parts = [part.strip() for part in text.split("\n\n")]
+        return [(f"{stem}:{place}", part) for place, part in enumerate(parts, 1) if part]
+    items = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise ConfigError(
+                f"{file.path}: line {number} is no JSON ({error}); give one object per line"
+            ) from error
+        name = f"{stem}:{number}"
+        if isinstance(record, dict) and isinstance(record.get("id"), str):
+            name = record["id"]
+        items += [(name, value) for value in _strings(record, top=True)]
+    return items
+
+
+def _strings(value: Any, top: bool = False) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        skipped = ("id", "source", "license", "lang") if top else ()
+        return [s for key, item in value.items() if key not in skipped for s in _strings(item)]
+    return [s for item in value for s in _strings(item)] if isinstance(value, list) else []
+
+
+def _mostly_unspaced(texts: pl.Series) -> pl.Series:
+    cjk = texts.str.count_matches(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]")
+    return cjk * 3 > texts.str.len_chars()
+
+
+_WORDS = numba.types.Tuple(
+    (numba.types.Array(numba.uint64, 1, "C"), numba.types.Array(numba.int64, 1, "C"),
+     numba.types.Array(numba.int64, 2, "C"))
+)  # fmt: skip
+
+
+@numba.njit(_WORDS(BYTES, OFFSETS, BYTES, CODES), cache=True)
+def _words(data, rows, classes, table):  # type: ignore[no-untyped-def]
+    """Hashes of the folded words of all texts, word offsets per text, and byte spans in texts."""
+    total = rows[-1] - rows[0]
+    hashes, spans = np.empty(total + 1, np.uint64), np.empty((total + 1, 2), np.int64)
+    ends = np.zeros(len(rows), np.int64)
+    count = 0
+    for row in range(len(rows) - 1):
+        at, end, open_word = rows[row], rows[row + 1], False
+        while at < end:
+            here = at
+            code, at = decode(data, at)
+            folded = np.int64(table[code]) if code < len(table) else code
+            kind = class_of(classes, folded)
+            if kind == UNSPACED:
+                hashes[count] = mix(np.uint64(folded)) + np.uint64(1)
+                spans[count, 0], spans[count, 1] = here - rows[row], at - rows[row]
+                count += 1
+                open_word = False
+            elif kind in (LETTER, DIGIT):
+                if not open_word:
+                    hashes[count], spans[count, 0] = 0, here - rows[row]
+                    count += 1
+                hashes[count - 1] = mix(hashes[count - 1] ^ np.uint64(folded)) + np.uint64(1)
+                spans[count - 1, 1] = at - rows[row]
+                open_word = True
+            elif folded != 0:
+                open_word = False
+        ends[row + 1] = count
+    return hashes[:count].copy(), ends, spans[:count].copy()
+
+
+@numba.njit(numba.types.Array(numba.uint64, 1, "C")(HASH_BUFFER, _PLACES, _PLACES), cache=True)
+def _run_keys(hashes, places, sizes):  # type: ignore[no-untyped-def]
+    keys = np.empty(len(places), np.uint64)
+    for i in range(len(places)):
+        value = np.uint64(0)
+        for j in range(places[i], places[i] + sizes[i]):
+            value = value * _GOLDEN + hashes[j]
+        keys[i] = mix(value ^ np.uint64(sizes[i]))
+    return keys
+
+
+@numba.njit(
+    _FOUND(BYTES, OFFSETS, BYTES, CODES, _KEYS, _PLACES, _KEYS, _PLACES, _PLACES, _PLACES),
+    cache=True,
+)
+def _scan(data, rows, classes, table, known, item_of, keys, places, lengths, sizes):  # type: ignore[no-untyped-def]
+    """Per text: words of its longest shared run, item, first and last byte."""
+    found = np.zeros((len(rows) - 1, 4), np.int64)
+    hashes, ends, spans = _words(data, rows, classes, table)
+    # Most runs are in no item: one bit per hash tells nearly all of them apart.
+    bits = 10
+    while (1 << bits) < 64 * len(keys):
+        bits += 1
+    seen = np.zeros(1 << bits, np.bool_)
+    for key in keys:
+        seen[np.int64(key >> np.uint64(64 - bits))] = True
+    for size in sizes:
+        power = np.uint64(1)
+        for _ in range(size):
+            power *= _GOLDEN
+        for row in range(len(rows) - 1):
+            begin, end = ends[row], ends[row + 1]
+            value = np.uint64(0)
+            for last in range(begin, end):
+                value = value * _GOLDEN + hashes[last]
+                first = last - size + 1
+                if first < begin:
+                    continue
+                if first > begin:
+                    value -= hashes[first - 1] * power
+                key = mix(value ^ np.uint64(size))
+                if not seen[np.int64(key >> np.uint64(64 - bits))]:
+                    continue
+                at = np.searchsorted(keys, key)
+                while at < len(keys) and keys[at] == key:
+                    place, run = places[at], lengths[at]
+                    same = run == size
+                    for j in range(size):
+                        same &= known[place + j] == hashes[first + j]
+                    if same:
+                        stop = size
+                        while (
+                            first + stop < end
+                            and place + stop < len(known)
+                            and item_of[place + stop] == item_of[place]
+                            and known[place + stop] == hashes[first + stop]
+                        ):
+                            stop += 1
+                        if stop > found[row, 0]:
+                            found[row, 0], found[row, 1] = stop, item_of[place]
+                            found[row, 2], found[row, 3] = (
+                                spans[first, 0],
+                                spans[first + stop - 1, 1],
+                            )
+                    at += 1
+    return found

@@ -1,0 +1,133 @@
+"""Lines and paragraphs of one text: how they begin, how they end, which stood before.
+
+Terms as in the published filters: *split lines* are what stands between runs of line feeds, *all
+lines* end at any line break, *lines* are those that are not blank. Width counts a character of
+unspaced script as three, about what it says compared with a Latin letter.
+"""
+
+import numpy as np
+
+from pipeline.characters import BYTES, SPACE, UNSPACED, class_of, decode, mix
+from pipeline.cleaning.ngram_pass import GOLDEN, SLOTS, mask_for, slot_of
+from pipeline.cleaning.word_marks import BREAK, TERMINAL
+from pipeline.cleaning.words import MARKS, marks_of
+from pipeline.compiled import numba
+
+LINE_COUNTS = (
+    "newlines",
+    "all_lines",
+    "bullet_lines",
+    "ellipsis_lines",
+    "lines",
+    "line_characters",
+    "longest_line",
+    "short_lines",
+    "terminal_lines",
+    "split_lines",
+    "duplicate_lines",
+    "duplicate_line_characters",
+    "duplicate_filled_characters",
+    "paragraphs",
+    "duplicate_paragraphs",
+    "duplicate_paragraph_characters",
+)
+(_NEWLINES, _ALL, _BULLET, _ELLIPSIS_LINES, _LINES, _LINE_CHARACTERS, _LONGEST, _SHORT, _TERMINAL,
+ _SPLIT, _DUPLICATE, _DUPLICATE_CHARACTERS, _DUPLICATE_FILLED, _PARAGRAPHS, _DUPLICATE_PARAGRAPHS,
+ _DUPLICATE_PARAGRAPH_CHARACTERS) = range(len(LINE_COUNTS))  # fmt: skip
+SHORT_LINE_WIDTH = 30
+UNSPACED_WIDTH = 3
+_LF, _CR, _DOT, _HYPHEN, _ELLIPSIS, _BULLET_MARK = 10, 13, 46, 45, 0x2026, 0x2022
+COUNT_BUFFER = numba.types.Array(numba.int64, 1, "C")
+_I = numba.int64
+
+
+@numba.njit(numba.void(BYTES, _I, _I, BYTES, MARKS, COUNT_BUFFER), cache=True)
+def count_lines(data, at, end, classes, marks, found):  # type: ignore[no-untyped-def]
+    """Add the counts of a text that concern one line at a time to `found`, one per LINE_COUNTS."""
+    first = last = length = width = dots = previous = to_mark = 0
+    while at < end:
+        code, at = decode(data, at)
+        if code < 0x80 and code > 0x20:
+            first = first or code
+            dots = dots + 1 if code == _DOT else 0
+            length, width, last, to_mark = length + 1, width + 1, code, length + 1
+            previous = code
+            if at < end:
+                continue
+        kind = class_of(classes, code)
+        broken = marks_of(marks, code) & BREAK != 0
+        if code > 0x20 and code >= 0x80 and not broken:
+            length += 1
+            width += UNSPACED_WIDTH if kind == UNSPACED else 1
+            if kind != SPACE:
+                first, last, dots, to_mark = first or code, code, 0, length
+        elif code <= 0x20 and not broken:
+            length, width = length + 1, width + 1
+        found[_NEWLINES] += code == _LF
+        if broken and not (code == _LF and previous == _CR):
+            found[_ALL] += 1
+        if broken or at >= end:
+            found[_BULLET] += first in (_BULLET_MARK, _HYPHEN)
+            found[_ELLIPSIS_LINES] += last == _ELLIPSIS or (last == _DOT and dots >= 3)
+            if not broken:
+                found[_ALL] += 1
+            if first:
+                found[_LINES] += 1
+                found[_LINE_CHARACTERS] += length
+                found[_LONGEST] = max(found[_LONGEST], length)
+                found[_SHORT] += width <= SHORT_LINE_WIDTH
+                ends = to_mark == length and marks_of(marks, last) & TERMINAL != 0
+                found[_TERMINAL] += ends
+            first = last = length = width = dots = to_mark = 0
+        previous = code
+
+
+@numba.njit(_I(BYTES, _I, _I, BYTES, SLOTS, _I, COUNT_BUFFER), cache=True)
+def count_repeated_lines(data, begin, end, classes, slots, stamp, found):  # type: ignore[no-untyped-def]
+    """Add the counts of repeated lines and paragraphs; return the last stamp used in `slots`."""
+    breaks = 0
+    for i in range(begin, end):
+        breaks += data[i] == _LF
+    mask = mask_for(min(2 * breaks + 4, len(slots) // 4))
+    room = mask // 2
+    stamp += 1
+    at, used = begin, 0
+    line, paragraph = np.uint64(1), np.uint64(1)
+    length = paragraph_length = 0
+    filled = False
+    if end > begin:  # splitting at runs of line feeds leaves an empty line at each such end
+        edges = (data[begin] == _LF) + (data[end - 1] == _LF)
+        found[_SPLIT] += edges
+        found[_DUPLICATE] += edges == 2
+    while at <= end and used < room:
+        code = np.int64(_LF)
+        if at < end:
+            code, at = decode(data, at)
+        else:
+            at += 1
+        if code != _LF:
+            line = mix(line * GOLDEN + np.uint64(code))
+            length += 1
+            filled |= class_of(classes, code) != SPACE
+            continue
+        if length > 0:
+            used += 2
+            found[_SPLIT] += 1
+            slot = slot_of(slots, mask, stamp, line)
+            if slots[slot].tally:
+                found[_DUPLICATE] += 1
+                found[_DUPLICATE_CHARACTERS] += length
+                found[_DUPLICATE_FILLED] += length * filled
+            slots[slot].tally = 1
+            paragraph = mix(paragraph * GOLDEN + line)
+            paragraph_length += length + (paragraph_length > 0)
+        if (length == 0 or at > end) and paragraph_length > 0:
+            found[_PARAGRAPHS] += 1
+            slot = slot_of(slots, mask, stamp, ~paragraph)
+            if slots[slot].tally:
+                found[_DUPLICATE_PARAGRAPHS] += 1
+                found[_DUPLICATE_PARAGRAPH_CHARACTERS] += paragraph_length
+            slots[slot].tally = 1
+            paragraph, paragraph_length = np.uint64(1), 0
+        line, length, filled = np.uint64(1), 0, False
+    return stamp

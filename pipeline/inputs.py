@@ -1,0 +1,37 @@
+"""Files that a config names: lists of words, evaluation sets. What counts is their content."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import storage
+from pipeline.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file beside the corpus; in a fingerprint its content stands for it."""
+
+    path: str
+
+    def identity(self) -> Any:
+        """Return what enters a fingerprint: name and SHA-256 of the content."""
+        return {"name": Path(self.path).name, "sha256": storage.sha256_of(self.existing())}
+
+    def existing(self) -> Path:
+        """Return the path; raise ConfigError if no file is there."""
+        path = Path(self.path).expanduser()
+        if not path.is_file():
+            raise ConfigError(
+                f"{self.path}: no such file; correct the path where a config names it"
+            )
+        return path
+
+    def lines(self) -> list[str]:
+        """Return the file's lines without comments (`#`) and blank ones; it must be UTF-8."""
+        try:
+            text = self.existing().read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{self.path}: not UTF-8 ({error.reason}); convert it") from error
+        stripped = (line.strip() for line in text.splitlines())
+        return [line for line in stripped if line and not line.startswith("#")]
