@@ -140,7 +140,7 @@ _PORTS = (
 )
 _RECIPE = _argument("recipe", metavar="RECIPE", help="a recipe's name or a .toml file")
 
-STAGE_COMMANDS = ("ingest", "clean", "dedup", "tokenizer", "shard", "train")
+STAGE_COMMANDS = ("ingest", "clean", "what-if", "dedup", "tokenizer", "shard", "train")
 # name, module, function, help, arguments
 COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
     ("run", "flows.commands", "run", "Run the whole chain of a recipe.",
@@ -154,7 +154,15 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
     ("ingest", "flows.stage_commands", "ingest", "Read files into documents with ids.",
      (_IN, _OUT)),
     ("clean", "flows.stage_commands", "clean", "Repair and filter documents.",
-     (_IN, _OUT, _argument("--profile", help="set of thresholds; see `textmill rules`"))),
+     (_IN, _OUT, _argument("--profile", help="set of thresholds; see `textmill rules`"),
+      _argument("--rethreshold", action="store_true",
+                help="IN is a clean artifact: judge it again by its measures, reading no text"))),
+    ("what-if", "flows.what_if", "what_if",
+     "Show what a clean artifact would keep as each threshold moves.",
+     (_argument("artifact", metavar="CLEANED", help="the artifact of `clean`"),
+      _argument("--out", metavar="FILE", help="the page to write (default: beside the artifact)"),
+      _argument("--profile", help="thresholds to start from (default: the artifact's own)"),
+      _argument("--rule", action="append", metavar="NAME", help="only this rule (repeatable)"))),
     ("dedup", "flows.stage_commands", "dedup", "Remove exact and near copies.",
      (_IN, _OUT, _argument("--threshold", type=float, help="Jaccard similarity of a copy (0.8)"))),
     ("tokenizer", "flows.stage_commands", "tokenizer", "Train a SentencePiece tokenizer.",

@@ -12,6 +12,7 @@ from flows.config import Recipe
 from flows.settings import Settings, read_settings
 from flows.terminal import progress_bars, stdout
 from pipeline import artifact as artifacts
+from pipeline import rethreshold
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 from pipeline.sources import Source, SourceSet
@@ -27,9 +28,20 @@ def ingest(options: Namespace) -> dict[str, Any] | None:
 
 
 def clean(options: Namespace) -> dict[str, Any] | None:
-    """Repair and filter documents."""
+    """Repair and filter documents, or judge clean ones again."""
+    if options.rethreshold:
+        return _rethreshold(options)
     recipe = _with(options, "clean", profile=options.profile)
     return _run(options, recipe, "clean", lambda s, p: [_documents(options, "clean", s, p)])
+
+
+def _rethreshold(options: Namespace) -> dict[str, Any] | None:
+    before = artifacts.load(Path(options.input[0]), contract="clean")
+    given = config.override(Recipe(), options.overrides).clean
+    profile = options.profile or before.manifest["inputs"]["config"]["profile"]
+    settled = rethreshold.RethresholdConfig(profile, given.thresholds, given.switched_off)
+    link = replace(LINKS["clean"], stage=rethreshold.STAGE, done="judged documents again")
+    return _run_link(options, link, settled, lambda settings, progress: [before])
 
 
 def dedup(options: Namespace) -> dict[str, Any] | None:
@@ -67,11 +79,14 @@ def _with(options: Namespace, section: str, **flags: Any) -> Recipe:
 
 
 def _run(options: Namespace, recipe: Recipe, name: str, parents: Any) -> dict[str, Any] | None:
+    return _run_link(options, LINKS[name], LINKS[name].config(recipe), parents)
+
+
+def _run_link(options: Namespace, link: Link, settled: Any, parents: Any) -> dict[str, Any] | None:
     settings = read_settings(options.store, options.workers)
-    link, out = LINKS[name], Path(options.out)
     with progress_bars() as (progress, _):
         run = run_stage(
-            link.stage, link.config(recipe), parents(settings, progress), out,
+            link.stage, settled, parents(settings, progress), Path(options.out),
             engine=settings.engine(), progress=progress,
         )  # fmt: skip
     if options.json:

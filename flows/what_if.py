@@ -10,6 +10,7 @@ import matplotlib
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from rich.table import Table
 
 from expectations.page_style import STYLE
@@ -119,6 +120,8 @@ def _paint(axes: Axes, rows: pl.DataFrame, colours: dict[str, str]) -> None:
         axes.plot(bound[now], kept[now], "o", color=colours[name], ms=4)
     if rows["threshold"].max() > 1.5:  # type: ignore[operator] # counts spread over decades
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(title=rows["rule"][0], ylabel="kept, %")
     axes.legend(frameon=False, fontsize=7)
 

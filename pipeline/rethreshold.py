@@ -73,7 +73,7 @@ class _RowGroups:
         """The next row group if its documents are among `ids`, else no rows."""
         group = self._next
         if group is None or group["id"][0] not in ids["id"]:
-            return pl.DataFrame(schema=CLEAN_STAGE.contract.schema.empty_table().schema)
+            return pl.DataFrame(CLEAN_STAGE.contract.schema.empty_table())
         self._next = next(self._groups, None)
         return group
 

@@ -106,7 +106,8 @@ def test_limits_choose_by_hash_and_the_rest_is_accounted_for(shards, model, tmp_
     artifact = run_stage(STAGE, few, [model, shards], tmp_path / "e").artifact
     everything = shards.stats["documents"]["validation"]
     assert artifact.ledger.to_json() == {
-        "in": everything, "kept": 3, "dropped": {"beyond_limit": everything - 3}, "quarantined": {}, "changed": {},
+        "in": everything, "kept": 3, "dropped": {"beyond_limit": everything - 3},
+        "quarantined": {}, "changed": {},
     }  # fmt: skip
     assert choose(shards, few)[0] < choose(shards, EvaluateConfig(documents_max=5))[0]
     assert len(choose(shards, EvaluateConfig(tokens_max=1))[0]) == 1
