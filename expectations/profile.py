@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from pipeline.artifact import MAIN, Artifact
+from pipeline.duplicates.tables import cluster_sizes
 from pipeline.errors import ConfigError
 from pipeline.sink import REJECTS
 
@@ -97,17 +98,13 @@ def _clean(artifact: Artifact) -> Figures:
 
 def _dedup(artifact: Artifact) -> Figures:
     ledger = artifact.ledger
-    found = _figures(
-        artifact,
-        distinct=pl.col("text").hash().n_unique(),
-        largest=pl.col("cluster_size").max(),
-    )
+    found = _figures(artifact, distinct=pl.col("text").hash().n_unique())
     figures: Figures = {
         "rows": artifact.rows,
         "duplicate_share": _share(ledger.dropped.total(), ledger.seen),
         "exact_share": _share(ledger.dropped[EXACT_RULE], ledger.seen),
         "near_share": _share(ledger.dropped[NEAR_RULE], ledger.seen),
-        "largest_cluster": found["largest"] or 0,
+        "largest_cluster": _largest_cluster(artifact),
         "remaining_exact_duplicates": artifact.rows - (found["distinct"] or 0),
     }
     kept, lost = _counts(artifact, "source"), _counts(artifact, "source", REJECTS)
@@ -115,6 +112,14 @@ def _dedup(artifact: Artifact) -> Figures:
         gone = lost.get(source, 0)
         figures[f"source_loss.{source}"] = _share(gone, gone + kept.get(source, 0))
     return figures
+
+
+def _largest_cluster(artifact: Artifact) -> int:
+    """Documents that one kept document stands for, at most, itself included."""
+    if not artifact.parts(REJECTS):
+        return min(artifact.rows, 1)
+    sizes = cluster_sizes(artifact.scan(REJECTS)).select(pl.col("cluster_size").max())
+    return sizes.collect(engine="streaming").item() or min(artifact.rows, 1)
 
 
 def _tokenizer(artifact: Artifact) -> Figures:

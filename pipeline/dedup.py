@@ -1,41 +1,35 @@
-"""Stage `dedup`: CLEAN -> DEDUPED, exact copies and verified near-duplicates removed.
+"""Stage `dedup`: CLEAN -> DEDUPED, copies and verified near-duplicates removed.
 
-The earliest document of a group stays: order of the input's parts, then of rows, so adding text at
-the end of a corpus never removes what was there. Each removed document is a copy of the document
-named as its partner, or was compared with it shingle by shingle and reached the threshold.
-What an exact copy and what a shingle is: `pipeline/duplicates/signatures.py`.
+The earliest document of a group stays: order of the parents, their parts, then rows. So adding text
+at the end of a corpus never removes what was there, and an artifact that carries its index
+(`keep_index`) can be gone on from: with it as `previous`, only the new parents' text is read, and
+of the old only documents that a new one may repeat. The result is the same, byte for byte.
 
-Held in memory for the whole corpus: about 32 bytes per candidate pair and 100 per removed document.
+Each removed document is a copy of the one named as its partner, has its address, or was compared
+with it shingle by shingle and reached the threshold. What a shingle is: `duplicates/shingling.py`.
+Held in memory for the whole corpus: one byte per document.
 """
 
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 
-from pipeline.artifact import MAIN, Artifact
-from pipeline.duplicates import candidates, clusters
-from pipeline.duplicates.candidates import Part, Shingling
+from pipeline.duplicates import candidates
+from pipeline.duplicates.candidates import Part
+from pipeline.duplicates.decisions import KINDS, Decider, write_part
+from pipeline.duplicates.layout import chunk_starts, corpus_parts
+from pipeline.duplicates.signatures import Shingling
+from pipeline.duplicates.tables import INDEX, PAIRS, SCRATCH
 from pipeline.errors import ConfigError
 from pipeline.schema import DEDUPED
-from pipeline.sink import REJECTS, Sink
 from pipeline.stage import Job, PartFunction, Stage
 
-# Rows of a hash partition (32 bytes each): a few partitions fit into a laptop's memory.
+# Rows of a hash partition (24 bytes each): a few partitions fit into a laptop's memory.
 PARTITION_ROWS = 4 << 20
-# Shingles held at once while pairs are verified (8 bytes each).
-CHUNK_SHINGLES = 8 << 20
-DECISION_ROWS_PER_GROUP = 1 << 16
-EXACT_DUPLICATE = "exact_duplicate"
-NEAR_DUPLICATE = "near_duplicate"
-NO_COPIES = pl.DataFrame(schema={"document": pl.Int64, "keeper": pl.Int64, "keeper_id": pl.String})
-NO_NEAR = NO_COPIES.with_columns(similarity=pl.lit(None, pl.Float64))
 
 Files = dict[str, list[Path]]  # by table
 
@@ -46,6 +40,8 @@ class DedupConfig:
 
     exact: bool = True  # remove texts equal after folding
     near: bool = True  # remove texts whose shingle sets are similar
+    same_address: bool = False  # remove documents of an address seen before
+    address_field: str = "url"  # the record's field that holds it
     threshold: float = 0.8  # least Jaccard similarity of a near-duplicate, 0 < threshold <= 1
     words_per_shingle: int = 5  # in spaced scripts
     characters_per_shingle: int = 5  # in unspaced scripts
@@ -55,6 +51,7 @@ class DedupConfig:
     rows_per_band: int = 6
     neighbours: int = 32  # pairs tried per document within one bucket of equal band keys
     seed: int = 1
+    keep_index: bool = True  # store hashes and signatures, so that text can be added later
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
@@ -69,31 +66,38 @@ class DedupConfig:
 
 
 def run(job: Job) -> None:
-    """Deduplicate the one parent artifact."""
-    parts, rows = _numbered(job.parents[0]), job.parents[0].rows
-    copies, near, candidate_pairs, verified_pairs = NO_COPIES, NO_NEAR, 0, 0
-    if parts and (job.config.exact or job.config.near):
-        bits = partition_bits(rows * job.config.bands)
-        signed = functools.partial(
-            candidates.write_signatures, _shingling(job.config), job.config.exact, job.config.near
-        )
-        signed_parts = _scratch(job, "signatures", functools.partial(signed, bits), parts)
-        copies = _find_copies(job, bits, signed_parts)
-        near, candidate_pairs, verified_pairs = _find_near(job, bits, signed_parts, parts)
-    decisions = decide(copies, near)
-    sizes = decisions.group_by("keeper").agg(copies=pl.len().cast(pl.Int64)).sort("keeper")
-    folder = job.scratch("decisions")
-    for name, frame in (("decisions", decisions), ("sizes", sizes)):
-        frame.write_parquet(folder / f"{name}.parquet", row_group_size=DECISION_ROWS_PER_GROUP)
-    job.map(functools.partial(write_part, folder, job.config.threshold), parts)
-    largest = sizes["copies"].max()
+    """Deduplicate the parent artifacts, taken one after the other as one corpus."""
+    config, old = job.config, job.previous
+    parts, old_parts = corpus_parts(job.parents, old)
+    first_new = sum(part.rows for part in old_parts)
+    total = first_new + sum(part.rows for part in parts)
+    if old is not None:
+        job.adopt(old)
+    address = config.address_field if config.same_address else None
+    sign = functools.partial(
+        candidates.write_signatures, _shingling(config), config.exact, config.near, address
+    )
+    signed = _scratch(job, "signatures", sign, parts)
+    for name in ("index_exact", "index_bands"):
+        signed[name] = [*(old.parts(name) if old else []), *signed.get(name, [])]
+    bits = partition_bits(total * config.bands)
+    starts = chunk_starts(parts)
+    find = functools.partial(candidates.find_copies, bits, signed["index_exact"], first_new)
+    ranges = range(1 << bits) if signed["index_exact"] else []
+    copies = _scratch(job, "copies", find, ranges).get("copies", [])
+    verified = _find_near(job, bits, signed["index_bands"], old_parts, parts, starts)
+    removed = old.parts("index_removed") if old else []
+    decider = Decider(job.scratch("decisions"), total, removed)
+    chunks = list(zip(starts, [*starts[1:], total][: len(starts)], strict=True))
+    decisions = decider.decide(copies, verified, chunks)
+    index = {name: job.scratch("signatures") for name in ("index_exact", "index_bands")}
+    work = functools.partial(write_part, config.threshold, config.keep_index, decisions, index)
+    job.map(work, list(enumerate(parts)), start=len(old_parts))
+    ledger = job.output.ledger
     job.stats.update(
-        documents=rows,
-        exact_duplicates=decisions.filter(~pl.col("near")).height,
-        near_duplicates=decisions.filter(pl.col("near")).height,
-        candidate_pairs=candidate_pairs,
-        verified_pairs=verified_pairs,
-        largest_cluster=min(rows, 1) if largest is None else 1 + int(str(largest)),
+        documents=total,
+        parts=[part.rows for part in (*old_parts, *parts)],
+        **{stat: ledger.dropped[rule] for rule, stat in KINDS.values()},
     )
 
 
@@ -102,140 +106,39 @@ def partition_bits(rows: int) -> int:
     return max(0, (rows - 1) // PARTITION_ROWS).bit_length()
 
 
-def decide(copies: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:
-    """Combine both kinds of duplicates: document, keeper, keeper_id, similarity, near; sorted.
-
-    A copy of a document that is itself removed as a near-duplicate goes to that one's keeper, with
-    the same similarity, since copies have the same shingles.
-    """
-    moved = copies.join(
-        near.select(
-            keeper="document", other="keeper", other_id="keeper_id", other_similarity="similarity"
-        ),
-        on="keeper",
-        how="left",
-    ).select(
-        "document",
-        keeper=pl.coalesce("other", "keeper"),
-        keeper_id=pl.coalesce("other_id", "keeper_id"),
-        similarity=pl.col("other_similarity").fill_null(1.0),
-        near=pl.col("other").is_not_null(),
-    )
-    return pl.concat([moved, near.with_columns(near=pl.lit(True))]).sort("document")
-
-
-def write_part(folder: Path, threshold: float, part: Part, sink: Sink) -> None:
-    """Write one part's kept rows with their cluster size, and its rejects."""
-    for first, table in candidates.row_groups(part):
-        sink.saw(table.num_rows)
-        gone, sizes = (
-            pl.scan_parquet(folder / f"{name}.parquet")
-            .filter(pl.col(key).is_between(first, first + table.num_rows - 1))
-            .with_columns(row=pl.col(key) - first)
-            .collect()
-            for name, key in (("decisions", "document"), ("sizes", "keeper"))
-        )
-        keep = np.ones(table.num_rows, bool)
-        keep[gone["row"].to_numpy()] = False
-        cluster_size = np.ones(table.num_rows, np.int32)
-        cluster_size[sizes["row"].to_numpy()] += sizes["copies"].to_numpy().astype(np.int32)
-        kept = table.append_column("cluster_size", pa.array(cluster_size)).filter(pa.array(keep))
-        sink.write(MAIN, kept)
-        sink.write(REJECTS, _rejects(table, gone, threshold))
-
-
-def _rejects(table: pa.Table, gone: pl.DataFrame, threshold: float) -> pa.Table:
-    dropped = table.select(["id", "source"]).take(gone["row"].to_arrow())
-    near = pl.col("near")
-    columns = gone.select(
-        rule=pl.when(near).then(pl.lit(NEAR_DUPLICATE)).otherwise(pl.lit(EXACT_DUPLICATE)),
-        value="similarity",
-        threshold=pl.when(near).then(threshold).otherwise(1.0),
-        partner="keeper_id",
-        similarity="similarity",
-    ).to_arrow()
-    for name in columns.column_names:
-        dropped = dropped.append_column(name, columns[name])
-    return dropped
-
-
-def _find_copies(job: Job, bits: int, signed: Files) -> pl.DataFrame:
-    files = signed.get("exact", [])
-    if not files:
-        return NO_COPIES
-    work = functools.partial(candidates.find_copies, bits, files)
-    found = _scratch(job, "copies", work, range(1 << bits)).get("copies", [])
-    return pl.read_parquet(found) if found else NO_COPIES
-
-
 def _find_near(
-    job: Job, bits: int, signed: Files, parts: list[Part]
-) -> tuple[pl.DataFrame, int, int]:
-    """Near-duplicates with their keepers, number of candidate pairs, number of verified ones."""
-    if not signed.get("bands"):
-        return NO_NEAR, 0, 0
-    work = functools.partial(
-        candidates.find_candidates, bits, job.config.neighbours, signed["bands"]
+    job: Job,
+    bits: int,
+    bands: list[Path],
+    old_parts: list[Part],
+    parts: list[Part],
+    starts: list[int],
+) -> list[Path]:
+    """Files of the verified pairs, one or none per chunk."""
+    if not bands or not parts:
+        return []
+    config = job.config
+    find = functools.partial(
+        candidates.find_candidates, bits, config.neighbours, bands, parts[0].first, np.array(starts)
     )
-    found = _scratch(job, "candidates", work, range(1 << bits)).get("candidates", [])
-    if not found:
-        return NO_NEAR, 0, 0
-    # A pair may share bands in several partitions.
-    pairs = pl.read_parquet(found).unique(["earlier", "later"]).sort("earlier", "later")
-    earlier, later = pairs["earlier"].to_numpy(), pairs["later"].to_numpy()
-    documents, first_seen = np.unique(np.concatenate([earlier, later]), return_index=True)
-    cost = np.concatenate([pairs["earlier_shingles"], pairs["later_shingles"]])[first_seen]
-    left, right = np.searchsorted(documents, earlier), np.searchsorted(documents, later)
-    chunk = clusters.chunks_of_pairs(left, right, cost, CHUNK_SHINGLES)
-    sets = _gather(job, parts, np.concatenate([earlier, later]), np.concatenate([chunk, chunk]))
-    order = np.argsort(chunk, kind="stable")
-    cuts = np.flatnonzero(np.diff(chunk[order])) + 1
-    tasks = [
-        (int(chunk[members[0]]), earlier[members], later[members])
-        for members in np.split(order, cuts)
-    ]
-    check = functools.partial(candidates.verify, sets, job.config.threshold)
-    verified = _scratch(job, "verified", check, tasks).get("verified", [])
-    if not verified:
-        return NO_NEAR, len(pairs), 0
-    frame = pl.read_parquet(verified)
-    return _keepers(frame), len(pairs), len(frame)
-
-
-def _keepers(verified: pl.DataFrame) -> pl.DataFrame:
-    columns = (verified[name].to_numpy() for name in ("earlier", "later", "similarity"))
-    removed, keeper, similarity = clusters.survivors(*columns)
-    frame = pl.DataFrame({"document": removed, "keeper": keeper, "similarity": similarity})
-    ids = verified.select(keeper="earlier", keeper_id="earlier_id").unique("keeper")
-    return frame.join(ids, on="keeper", how="left", maintain_order="left").select(NO_NEAR.columns)
-
-
-def _gather(job: Job, parts: list[Part], documents: np.ndarray, chunks: np.ndarray) -> list[Path]:
-    wanted = clusters.distinct_pairs(np.stack([documents, chunks], axis=1))
-    firsts = np.array([part.first for part in parts[1:]], np.int64)
-    cuts = np.searchsorted(wanted[:, 0], firsts)
-    tasks = [
-        (part, share[:, 0].copy(), share[:, 1].copy())
-        for part, share in zip(parts, np.split(wanted, cuts), strict=True)
-    ]
-    work = functools.partial(candidates.gather_sets, _shingling(job.config))
-    return _scratch(job, "sets", work, tasks)["sets"]
+    found = _scratch(job, "candidates", find, range(1 << bits))
+    if not found.get("candidates"):
+        return []
+    gather = functools.partial(candidates.gather_sets, _shingling(config), found["needs"])
+    sets = _scratch(job, "sets", gather, [*old_parts, *parts]).get("sets", [])
+    ends = [*starts[1:], parts[-1].first + parts[-1].rows]
+    check = functools.partial(candidates.verify, sets, found["candidates"], config.threshold)
+    tasks = [(chunk, *span) for chunk, span in enumerate(zip(starts, ends, strict=True))]
+    return _scratch(job, "verified", check, tasks).get("verified", [])
 
 
 def _scratch(job: Job, phase: str, work: PartFunction, tasks: Sequence[Any]) -> Files:
     """Run a phase and return the files it left, by table, in task order."""
-    results = job.map(work, tasks, phase=phase, contracts=candidates.TABLES)
     files: Files = {}
-    for result in results:
+    for result in job.map(work, list(tasks), phase=phase, contracts=SCRATCH):
         for table, entries in result.files.items():
             files.setdefault(table, []).extend(job.scratch(phase) / e["path"] for e in entries)
     return files
-
-
-def _numbered(clean: Artifact) -> list[Part]:
-    entries = clean.manifest["tables"].get(MAIN, [])
-    firsts = accumulate((entry["rows"] for entry in entries), initial=0)
-    return [Part(path, first) for path, first in zip(clean.parts(), firsts, strict=False)]
 
 
 def _shingling(config: DedupConfig) -> Shingling:
@@ -254,4 +157,5 @@ STAGE = Stage(
     run=run,
     module="pipeline.dedup",
     libraries=("numba", "numpy", "polars", "pyarrow"),
+    tables={**INDEX, "pairs": PAIRS},
 )

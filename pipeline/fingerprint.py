@@ -22,6 +22,7 @@ PLUMBING = {
     "pipeline.errors",
     "pipeline.fingerprint",
     "pipeline.ledger",
+    "pipeline.making",
     "pipeline.schema",  # contracts carry their own version
     "pipeline.stage",
     "pipeline.storage",

@@ -91,13 +91,7 @@ CLEAN = Contract(
         [*_DOCUMENT, column("lang", pa.string(), "stated or identified; 'und' if unsure"), *_ORIGIN]
     ),
 )
-DEDUPED = Contract(
-    "deduped",
-    1,
-    pa.schema(
-        [*CLEAN.schema, column("cluster_size", pa.int32(), "copies seen, this one included")]
-    ),
-)
+DEDUPED = Contract("deduped", 2, CLEAN.schema)
 TOKENIZER_REPORT = Contract(
     "tokenizer_report",
     1,

@@ -4,33 +4,27 @@ Work happens in `<artifact>.partial`: each finished part leaves a note in `done/
 of the same fingerprint goes on from there. The manifest is written last, then the folder renamed.
 """
 
-import fcntl
 import functools
-import platform
-import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline import artifact as artifacts
-from pipeline import storage
-from pipeline.artifact import MAIN, MANIFEST, TIMING, Artifact
+from pipeline import making, storage
+from pipeline.artifact import MAIN, MANIFEST, Artifact
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.fingerprint import Fingerprint, Ingredient, fingerprint
+from pipeline.making import DONE, WORK
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import REJECT, Contract
 from pipeline.sink import QUARANTINE, REJECTS, PartResult, Sink
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 PartFunction = Callable[[Any, Sink], Any]  # (task, sink) -> JSON value, module-level or a partial
-
-WORK = "work"
-DONE = "done"
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -67,6 +61,7 @@ class Job:
     engine: Engine
     progress: Progress
     contracts: dict[str, Contract]
+    previous: Artifact | None = None  # made of a part of these parents; a stage may go on from it
     stats: dict[str, Any] = field(default_factory=dict)
     output: PartResult = field(default_factory=PartResult)
     _files: list[str] = field(default_factory=list)
@@ -78,12 +73,13 @@ class Job:
         *,
         phase: str | None = None,
         contracts: dict[str, Contract] | None = None,
+        start: int = 0,
     ) -> list[PartResult]:
         """Run `function(task, sink)` for every task on the engine; results come in task order.
 
         Without `phase` the tables written are the artifact's own and are entered into its ledger.
         With it they are scratch below `scratch(phase)`, gone when the stage ends. Tasks already
-        done by a run that was killed are not run again.
+        done by a run that was killed are not run again. Files are numbered from `start`.
         """
         folder = self.folder if phase is None else self.scratch(phase)
         label = phase or self.stage.name
@@ -92,7 +88,7 @@ class Job:
         work = functools.partial(_run_part, function, folder, tables, counts_rows)
         results: dict[int, PartResult] = {}
         todo = []
-        for index, task in enumerate(tasks):
+        for index, task in enumerate(tasks, start):
             done = _done_file(folder, index)
             if done.exists():
                 results[index] = PartResult.from_json(storage.read_json(done))
@@ -102,11 +98,23 @@ class Job:
         for _, (index, result) in self.engine.imap(work, todo):
             results[index] = PartResult.from_json(result)
             self.progress(label, len(results), len(tasks))
-        ordered = [results[index] for index in range(len(tasks))]
+        ordered = [results[index] for index in sorted(results)]
         if phase is None:
             for result in ordered:
                 self._enter(result)
         return ordered
+
+    def adopt(self, artifact: Artifact) -> None:
+        """Take over all tables of `artifact` byte for byte: links, or copies on another disk."""
+        for table, entries in artifact.manifest["tables"].items():
+            for entry in entries:
+                storage.link_or_copy(
+                    storage.inside(artifact.path, entry["path"]),
+                    storage.inside(self.folder, entry["path"]),
+                )
+            self.output.files.setdefault(table, []).extend(entries)
+        self.output.ledger.add(artifact.ledger)
+        self.output.text_bytes += artifact.text_bytes
 
     def scratch(self, phase: str) -> Path:
         """Folder for intermediate files of `phase`; survives a kill, removed at commit."""
@@ -158,37 +166,48 @@ def run_stage(
     *,
     engine: Engine | None = None,
     progress: Progress = silent,
+    previous: Artifact | None = None,
 ) -> StageRun:
     """Make the stage's artifact at `destination`, or reuse the one that is there.
 
     `destination` is the fingerprint's own folder (see `store_path`) or a folder that does not exist
-    yet. Raises ArtifactError if it holds an artifact of other inputs, LedgerError if a row
-    went missing. An artifact found damaged is moved aside and made again.
+    yet. `previous` is an artifact of a part of the parents that the stage may build on; it changes
+    nothing about the result. Raises ArtifactError if `destination` holds an artifact of other
+    inputs, LedgerError if a row went missing. A damaged artifact is moved aside and made again.
     """
     started = time.monotonic()
     identity = stage.fingerprint(config, parents)
-    with _lock(destination):
+    with making.lock(destination):
         reason = "made: nothing at this fingerprint yet"
         if artifacts.exists(destination):
             try:
                 found = artifacts.load(destination)
             except ArtifactError as error:
                 reason = f"made again: {error}"
-                _set_aside(destination)
+                making.set_aside(destination)
             else:
-                _refuse_other(found, identity)
+                making.refuse_other(found, identity)
                 return StageRun(found, True, "reused: same fingerprint", time.monotonic() - started)
         elif destination.exists() and any(destination.iterdir()):
             raise ConfigError(
                 f"{destination}: holds files that are not a textmill artifact; "
                 f"choose a folder that is empty or does not exist"
             )
-        partial = _partial(destination, identity)
-        if (partial / DONE).exists():
+        folder = making.partial(destination, identity)
+        if (folder / DONE).exists():
             reason = "made: went on from parts finished by an interrupted run"
-        if not (partial / MANIFEST).exists():
-            _make(stage, config, parents, identity, partial, engine or LocalEngine(), progress)
-        _commit(partial, destination, time.monotonic() - started)
+        if not (folder / MANIFEST).exists():
+            _make(
+                stage,
+                config,
+                parents,
+                identity,
+                folder,
+                engine or LocalEngine(),
+                progress,
+                previous,
+            )
+        making.commit(folder, destination, time.monotonic() - started)
     return StageRun(artifacts.load(destination), False, reason, time.monotonic() - started)
 
 
@@ -205,6 +224,7 @@ def _make(
     partial: Path,
     engine: Engine,
     progress: Progress,
+    previous: Artifact | None,
 ) -> None:
     partial.mkdir(parents=True, exist_ok=True)
     contracts = {
@@ -213,7 +233,7 @@ def _make(
         QUARANTINE: QUARANTINE_CONTRACT,
         **stage.tables,
     }
-    job = Job(stage, config, parents, partial, engine, progress, contracts)
+    job = Job(stage, config, parents, partial, engine, progress, contracts, previous)
     stage.run(job)
     job.output.ledger.check(f"stage {stage.name}")
     storage.write_json(
@@ -231,18 +251,6 @@ def _make(
             "stats": job.stats,
         },
     )
-
-
-def _commit(partial: Path, destination: Path, seconds: float) -> None:
-    for leftover in (WORK, DONE):
-        shutil.rmtree(partial / leftover, ignore_errors=True)
-    storage.write_json(
-        partial / TIMING, {"seconds": round(seconds, 3), "machine": platform.machine()}
-    )
-    if destination.exists():
-        destination.rmdir()  # empty: checked when the stage began
-    partial.rename(destination)
-    storage.sync(destination.parent)
 
 
 def _run_part(
@@ -267,32 +275,3 @@ def _run_part(
 
 def _done_file(folder: Path, index: int) -> Path:
     return folder / DONE / f"{index:05d}.json"
-
-
-def _partial(destination: Path, identity: Fingerprint) -> Path:
-    return destination.with_name(f".{destination.name}.{identity.digest[:16]}.partial")
-
-
-@contextmanager
-def _lock(destination: Path) -> Iterator[None]:
-    """Let one process at a time make an artifact; the kernel frees the lock of a killed one."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    path = destination.with_name(f".{destination.name}.lock")
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _refuse_other(found: Artifact, identity: Fingerprint) -> None:
-    if found.fingerprint != identity.digest:
-        raise ConfigError(
-            f"{found.path}: holds an artifact of other inputs or settings "
-            f"({found.fingerprint[:16]}, wanted {identity.digest[:16]}); artifacts are never "
-            f"overwritten: remove that folder or choose another --out"
-        )
-
-
-def _set_aside(destination: Path) -> None:
-    aside = destination.with_name(f"{destination.name}.damaged")
-    shutil.rmtree(aside, ignore_errors=True)
-    destination.rename(aside)

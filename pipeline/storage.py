@@ -7,6 +7,7 @@ the disk, then renamed. A process killed at any instant leaves a temporary file 
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +71,17 @@ def canonical_json(value: Any, indent: int | None = None) -> str:
         separators=separators,
         allow_nan=False,
     )
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` the same bytes as `source`: another name of the file, or a copy of it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        with whole_file(target) as temporary:
+            shutil.copyfile(source, temporary)
 
 
 def read_json(path: Path) -> Any:

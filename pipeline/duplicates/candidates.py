@@ -1,8 +1,8 @@
 """The parts of deduplication that run over files: each function takes one task and fills a sink.
 
 Nothing here holds more than a part, a partition or a chunk in memory. Partitions are ranges of a
-hash; a part writes one row group per partition, so that a reader of one partition skips the rest
-by Parquet's own statistics. Documents are numbered through the corpus: part order, then row.
+hash: index files are sorted by it, one row group per INDEX_BITS leading bits, so that a reader of
+one range skips the rest by Parquet's own statistics. Documents are numbered through the corpus.
 """
 
 import itertools
@@ -13,269 +13,228 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.duplicates import clusters, signatures
-from pipeline.schema import Contract, column
+from pipeline.duplicates.signatures import Shingling
+from pipeline.duplicates.tables import ADDRESS, CONTENT, SETS
+from pipeline.duplicates.urls import addresses
 from pipeline.sink import Sink
 
 HASH_BITS = 63
-
-EXACT = Contract(
-    "dedup_exact",
-    1,
-    pa.schema(
-        [
-            column("key", pa.int64(), "upper half of the content hash, 63 bits"),
-            column("check", pa.int64(), "lower half"),
-            column("document", pa.int64(), "number in corpus order"),
-            column("id", pa.string(), "its id"),
-        ]
-    ),
-)
-BANDS = Contract(
-    "dedup_bands",
-    1,
-    pa.schema(
-        [
-            column("key", pa.int64(), "hash of one band of the MinHash signature, 63 bits"),
-            column("content", pa.int64(), "equal for exact copies"),
-            column("document", pa.int64(), "number in corpus order"),
-            column("shingles", pa.int64(), "shingles of the document, repeats included"),
-        ]
-    ),
-)
-COPIES = Contract(
-    "dedup_copies",
-    1,
-    pa.schema(
-        [
-            column("document", pa.int64(), "an exact copy"),
-            column("keeper", pa.int64(), "the earliest document with that content"),
-            column("keeper_id", pa.string(), "its id"),
-        ]
-    ),
-)
-CANDIDATES = Contract(
-    "dedup_candidates",
-    1,
-    pa.schema(
-        [
-            column("earlier", pa.int64(), "first document of the pair"),
-            column("later", pa.int64(), "second"),
-            column("earlier_shingles", pa.int64(), "what reading the first costs"),
-            column("later_shingles", pa.int64(), "what reading the second costs"),
-        ]
-    ),
-)
-SETS = Contract(
-    "dedup_sets",
-    1,
-    pa.schema(
-        [
-            column("chunk", pa.int64(), "chunk of pairs that needs it"),
-            column("document", pa.int64(), "number in corpus order"),
-            column("id", pa.string(), "its id"),
-            column("shingles", pa.large_list(pa.uint64()), "sorted distinct shingle hashes"),
-        ]
-    ),
-)
-VERIFIED = Contract(
-    "dedup_verified",
-    1,
-    pa.schema(
-        [
-            column("earlier", pa.int64(), "first document of the pair"),
-            column("later", pa.int64(), "second"),
-            column("similarity", pa.float64(), "exact Jaccard of their shingle sets"),
-            column("earlier_id", pa.string(), "id of the first"),
-        ]
-    ),
-)
-TABLES = {
-    "exact": EXACT,
-    "bands": BANDS,
-    "copies": COPIES,
-    "candidates": CANDIDATES,
-    "sets": SETS,
-    "verified": VERIFIED,
-}
-
-
-@dataclass(frozen=True)
-class Shingling:
-    """How texts become band keys; see DedupConfig for meanings."""
-
-    words: int
-    characters: int
-    bands: int
-    rows: int
-    seed: int
+INDEX_BITS = 4
+EXCERPT_CHARACTERS = 200
+SET_ROWS = 512  # a row group, so that a reader of one chunk skips most of the others
 
 
 @dataclass(frozen=True)
 class Part:
-    """A Parquet part of the input and the number of its first document."""
+    """Parquet files with some of the documents `first` to `first + rows`, in order."""
 
-    path: Path
+    files: tuple[Path, ...]
     first: int
+    rows: int
+    removed: tuple[Path, ...] = ()  # decisions about those that are in the range but not the files
+
+    def numbers(self) -> np.ndarray:
+        """Numbers of the documents that are in the files (int64)."""
+        numbers = np.arange(self.first, self.first + self.rows)
+        if not self.removed:
+            return numbers
+        gone = read_between(list(self.removed), "document", self.first, self.first + self.rows)
+        return np.setdiff1d(numbers, gone["document"].to_numpy())
 
 
-def row_groups(part: Part, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
-    """Yield (number of the first document, table) of each row group."""
-    with pq.ParquetFile(part.path) as file:
-        first = part.first
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=columns)
-            yield first, table
-            first += table.num_rows
+def row_groups(
+    part: Part, columns: Sequence[str], wanted: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, pa.Table]]:
+    """Yield (document numbers, table) of each row group; those without a `wanted` one are skipped.
+
+    `wanted` is sorted; only its rows come, and row groups without any are not read.
+    """
+    numbers, at = part.numbers(), 0
+    for path in part.files:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                here = numbers[at : at + rows]
+                at += rows
+                if wanted is None:
+                    yield here, file.read_row_group(group, columns=columns)
+                    continue
+                chosen = np.flatnonzero(np.isin(here, wanted, assume_unique=True))
+                if len(chosen):
+                    table = file.read_row_group(group, columns=columns)
+                    yield here[chosen], table.take(chosen)
 
 
 def write_signatures(
-    shingling: Shingling, exact: bool, near: bool, bits: int, part: Part, sink: Sink
+    shingling: Shingling, exact: bool, near: bool, address_field: str | None, part: Part, sink: Sink
 ) -> None:
-    """Write 'exact' and 'bands' rows of one part, split into 2**bits hash ranges."""
-    permuted_by = signatures.permutations(shingling.bands * shingling.rows, shingling.seed)
-    for first, table in row_groups(part, ["id", "text", "lang"]):
-        documents = np.arange(first, first + table.num_rows)
-        codes, rows = signatures.fold(table["text"])
-        content = signatures.content_hashes(codes, rows) & np.int64((1 << HASH_BITS) - 1)
+    """Write 'index_exact' and 'index_bands' rows of one part, sorted by their keys."""
+    for documents, table in row_groups(part, ["id", "text", "lang", "meta"]):
+        signed = signatures.sign(table["text"], table["lang"], shingling)
+        exact_rows = []
         if exact:
-            columns = {"key": content[:, 0], "check": content[:, 1], "document": documents}
-            _write_ranges(sink, "exact", {**columns, "id": table["id"]}, bits)
+            exact_rows.append(_exact(signed.content, CONTENT, documents, table["id"]))
+        if address_field is not None:
+            exact_rows.append(_by_address(table, documents, address_field))
+        if exact_rows:
+            _write_ranges(sink, "index_exact", pa.concat_tables(exact_rows))
         if near:
-            hashes, ends = _shingles(shingling, codes, rows, table["lang"])
-            keys = signatures.band_keys(hashes, ends, permuted_by, shingling.bands)
-            some = np.flatnonzero(np.diff(ends))
+            some = np.flatnonzero(signed.shingles)
             repeat = np.repeat(some, shingling.bands)
             columns = {
-                "key": keys[some].ravel(),
-                "content": content[repeat, 0] if exact else documents[repeat],
+                "key": signed.keys[some].ravel(),
+                "content": signed.content[repeat, 0] if exact else documents[repeat],
                 "document": documents[repeat],
-                "shingles": np.diff(ends)[repeat],
             }
-            _write_ranges(sink, "bands", columns, bits)
+            _write_ranges(sink, "index_bands", pa.table(columns))
 
 
-def find_copies(bits: int, files: list[Path], partition: int, sink: Sink) -> None:
-    """Write the exact copies within one hash range, each with the earliest document it repeats."""
-    frame = _read_range(files, partition, bits).sort("key", "check", "document")
-    earliest = pl.col("document", "id").first().over("key", "check")
+def _by_address(table: pa.Table, documents: np.ndarray, field: str) -> pa.Table:
+    """Rows about the documents that have an address."""
+    found = addresses(pl.Series(table["meta"].cast(pa.large_string())), field)
+    known = np.flatnonzero(found.is_not_null().to_numpy())
+    langs = pa.array(["und"] * len(known))
+    whole = Shingling(1, 1, 1, 1, 1)
+    signed = signatures.sign(found.gather(known).to_arrow(), langs, whole)
+    return _exact(signed.content, ADDRESS, documents[known], table["id"].take(known))
+
+
+def _exact(content: np.ndarray, kind: int, documents: np.ndarray, ids: pa.ChunkedArray) -> pa.Table:
+    columns = {
+        "key": content[:, 0],
+        "check": content[:, 1],
+        "kind": np.full(len(documents), kind, np.int8),
+        "document": documents,
+        "id": ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids,
+    }
+    return pa.table(columns)
+
+
+def find_copies(bits: int, files: list[Path], first_new: int, partition: int, sink: Sink) -> None:
+    """Write the new copies within one hash range, each with the earliest document it repeats."""
+    frame = _read_range(files, partition, bits).sort("kind", "key", "check", "document")
+    earliest = pl.col("document", "id").first().over("kind", "key", "check")
     copies = (
         frame.with_columns(earliest.name.prefix("first_"))
-        .filter(pl.col("document") != pl.col("first_document"))
-        .select("document", keeper="first_document", keeper_id="first_id")
-        .sort("document")
+        .filter(
+            (pl.col("document") != pl.col("first_document")) & (pl.col("document") >= first_new)
+        )
+        .select("document", "kind", keeper="first_document", keeper_id="first_id")
+        .sort("document", "kind")
     )
     sink.write("copies", copies.to_arrow())
 
 
 def find_candidates(
-    bits: int, neighbours: int, files: list[Path], partition: int, sink: Sink
+    bits: int,
+    neighbours: int,
+    files: list[Path],
+    first_new: int,
+    chunk_starts: np.ndarray,
+    partition: int,
+    sink: Sink,
 ) -> None:
-    """Write the distinct pairs of documents that share a band key within one hash range."""
+    """Write the distinct pairs with a new document that share a band key within one hash range."""
     frame = _read_range(files, partition, bits).sort("key", "content", "document")
     # Exact copies share every key: the earliest stands for all of them.
     frame = frame.unique(["key", "content"], keep="first", maintain_order=True)
     pairs = clusters.bucket_pairs(frame["key"].to_numpy(), frame["document"].to_numpy(), neighbours)
-    known = frame.unique("document").sort("document")
-    documents, cost = known["document"].to_numpy(), known["shingles"].to_numpy()
-    columns = {
-        "earlier": pairs[:, 0],
-        "later": pairs[:, 1],
-        "earlier_shingles": cost[np.searchsorted(documents, pairs[:, 0])],
-        "later_shingles": cost[np.searchsorted(documents, pairs[:, 1])],
-    }
-    sink.write("candidates", pa.table(columns))
+    pairs = pairs[pairs[:, 1] >= first_new]
+    pairs = pairs[np.lexsort((pairs[:, 0], pairs[:, 1]))]
+    sink.write("candidates", pa.table({"later": pairs[:, 1], "earlier": pairs[:, 0]}))
+    chunk = np.searchsorted(chunk_starts, pairs[:, 1], side="right") - 1
+    needs = clusters.distinct_pairs(np.stack([pairs.T.ravel(), np.tile(chunk, 2)], axis=1))
+    sink.write("needs", pa.table({"document": needs[:, 0], "chunk": needs[:, 1]}))
 
 
-def gather_sets(
-    shingling: Shingling, task: tuple[Part, np.ndarray, np.ndarray], sink: Sink
+def gather_sets(shingling: Shingling, needs: list[Path], part: Part, sink: Sink) -> None:
+    """Write the shingle sets that verification needs from one part, by chunk."""
+    wanted = read_between(needs, "document", part.first, part.first + part.rows)
+    wanted = wanted.unique().sort("document", "chunk")
+    if wanted.is_empty():
+        return
+    documents, chunks = wanted["document"].to_numpy(), wanted["chunk"].to_numpy()
+    distinct = np.unique(documents)
+    for present, table in row_groups(part, ["id", "text", "lang"], distinct):
+        hashes, ends = signatures.shingle_sets(table["text"], table["lang"], shingling)
+        sets = pa.LargeListArray.from_arrays(ends, hashes)
+        excerpts = pc.utf8_slice_codeunits(table["text"], 0, EXCERPT_CHARACTERS)
+        here = slice(*np.searchsorted(documents, [present[0], present[-1] + 1]))
+        order = np.lexsort((documents[here], chunks[here]))
+        at = np.searchsorted(present, documents[here][order])
+        columns = {
+            "chunk": chunks[here][order],
+            "document": present[at],
+            "id": table["id"].take(at),
+            "text": excerpts.take(at),
+            "shingles": sets.take(pa.array(at)),
+        }
+        rows = pa.table(columns, schema=SETS.schema.remove_metadata())
+        for start in range(0, len(at), SET_ROWS):
+            sink.write("sets", rows.slice(start, SET_ROWS))
+
+
+def verify(
+    sets: list[Path],
+    candidates: list[Path],
+    threshold: float,
+    task: tuple[int, int, int],
+    sink: Sink,
 ) -> None:
-    """Write the shingle sets that verification needs from one part.
-
-    The task is (part, documents, chunks): sorted document numbers, repeated for each chunk of pairs
-    that wants them. Row groups without any are not read.
-    """
-    part, documents, chunks = task
-    with pq.ParquetFile(part.path) as file:
-        first = part.first
-        for group in range(file.num_row_groups):
-            end = first + file.metadata.row_group(group).num_rows
-            wanted = slice(*np.searchsorted(documents, [first, end]))
-            if wanted.start < wanted.stop:
-                rows = np.unique(documents[wanted]) - first
-                table = file.read_row_group(group, columns=["id", "text", "lang"]).take(rows)
-                _write_sets(shingling, table, rows + first, documents[wanted], chunks[wanted], sink)
-            first = end
-
-
-def verify(files: list[Path], threshold: float, task: tuple, sink: Sink) -> None:
     """Write the pairs of one chunk whose exact Jaccard similarity is at least `threshold`.
 
-    The task is (chunk, earlier, later).
+    The task is (chunk, first, end): pairs whose later document is in that range. Pairs with a
+    document that is gone already have no set and are left out.
     """
-    chunk, earlier, later = task
-    frame = pl.scan_parquet(files).filter(pl.col("chunk") == chunk).collect().sort("document")
+    chunk, first, end = task
+    pairs = read_between(candidates, "later", first, end).unique().sort("later", "earlier")
+    if pairs.is_empty():
+        return
+    frame = read_between(sets, "chunk", chunk, chunk + 1).sort("document")
     documents = frame["document"].to_numpy()
-    column_of_sets = frame["shingles"].to_arrow().cast(pa.large_list(pa.uint64()))
+    known = pairs.filter(
+        pl.col("earlier").is_in(frame["document"].implode())
+        & pl.col("later").is_in(frame["document"].implode())
+    )
+    later, earlier = known["later"].to_numpy(), known["earlier"].to_numpy()
+    shingles = frame["shingles"].to_arrow().cast(pa.large_list(pa.uint64()))
     left, right = np.searchsorted(documents, earlier), np.searchsorted(documents, later)
     similarity = clusters.jaccard(
-        column_of_sets.values.to_numpy(), column_of_sets.offsets.to_numpy(), left, right
+        shingles.values.to_numpy(), shingles.offsets.to_numpy(), left, right
     )
     enough = similarity >= threshold
     columns = {
-        "earlier": earlier[enough],
         "later": later[enough],
+        "earlier": earlier[enough],
         "similarity": similarity[enough],
         "earlier_id": frame["id"].gather(left[enough]).to_arrow(),
+        "earlier_text": frame["text"].gather(left[enough]).to_arrow(),
     }
     sink.write("verified", pa.table(columns))
 
 
-def _write_sets(
-    shingling: Shingling,
-    table: pa.Table,
-    present: np.ndarray,
-    documents: np.ndarray,
-    chunks: np.ndarray,
-    sink: Sink,
-) -> None:
-    codes, rows = signatures.fold(table["text"])
-    sets = signatures.shingle_sets(*_shingles(shingling, codes, rows, table["lang"]))
-    for chunk in np.unique(chunks):
-        members = documents[chunks == chunk]
-        at = np.searchsorted(present, members)
-        chosen = [sets[i] for i in at]
-        ends = np.cumsum([0, *map(len, chosen)])
-        columns = {
-            "chunk": np.full(len(members), chunk),
-            "document": members,
-            "id": table["id"].take(at),
-            "shingles": pa.LargeListArray.from_arrays(ends, np.concatenate(chosen)),
-        }
-        sink.write("sets", pa.table(columns))
+def read_between(files: Sequence[Path], column: str, first: int, end: int) -> pl.DataFrame:
+    """Rows of Parquet files with `first <= column < end`; row groups outside are not read."""
+    if not files:
+        return pl.DataFrame(schema={column: pl.Int64})
+    return pl.scan_parquet(list(files)).filter(pl.col(column).is_between(first, end - 1)).collect()
 
 
-def _shingles(
-    shingling: Shingling, codes: np.ndarray, rows: np.ndarray, langs: pa.ChunkedArray
-) -> tuple[np.ndarray, np.ndarray]:
-    by_character = signatures.cut_by_character(codes, rows, langs)
-    return signatures.shingles(codes, rows, by_character, shingling.words, shingling.characters)
-
-
-def _write_ranges(sink: Sink, name: str, columns: dict, bits: int) -> None:
-    """Write rows in order of their key, one row group per range of its upper `bits`."""
-    table = pa.table(columns)
-    order = np.argsort(columns["key"], kind="stable")
-    table = table.take(order)
-    bounds = np.arange((1 << bits) + 1, dtype=np.uint64) << np.uint64(HASH_BITS - bits)
-    cuts = np.searchsorted(columns["key"][order].view(np.uint64), bounds)
+def _write_ranges(sink: Sink, name: str, table: pa.Table) -> None:
+    """Write rows in order of their key, one row group per range of its upper bits."""
+    keys = table["key"].to_numpy()
+    order = np.argsort(keys, kind="stable")
+    table, keys = table.take(order), keys[order].view(np.uint64)
+    bounds = np.arange((1 << INDEX_BITS) + 1, dtype=np.uint64) << np.uint64(HASH_BITS - INDEX_BITS)
+    cuts = np.searchsorted(keys, bounds)
     for start, end in itertools.pairwise(cuts):
         sink.write(name, table.slice(start, end - start))
 
 
 def _read_range(files: list[Path], partition: int, bits: int) -> pl.DataFrame:
     lowest = partition << (HASH_BITS - bits)
-    highest = lowest + (1 << (HASH_BITS - bits)) - 1
-    return pl.scan_parquet(files).filter(pl.col("key").is_between(lowest, highest)).collect()
+    return read_between(files, "key", lowest, lowest + (1 << (HASH_BITS - bits)))

@@ -8,10 +8,13 @@ import numpy as np
 
 from pipeline.characters import HASHES, OFFSETS
 from pipeline.compiled import numba
+from pipeline.duplicates.tables import NEAR
 
 _I64 = numba.types.Array(numba.int64, 1, "C")
 _F64 = numba.types.Array(numba.float64, 1, "C")
 _SIMILARITIES = numba.types.Array(numba.float64, 1, "C", readonly=True)
+_KINDS = numba.types.Array(numba.int8, 1, "C", readonly=True)
+_GONE = numba.types.Array(numba.uint8, 1, "C")
 
 
 def bucket_pairs(keys: np.ndarray, documents: np.ndarray, neighbours: int) -> np.ndarray:
@@ -33,29 +36,6 @@ def distinct_pairs(pairs: np.ndarray) -> np.ndarray:
     return pairs[new]
 
 
-def components(left: np.ndarray, right: np.ndarray, nodes: int) -> np.ndarray:
-    """Smallest node of the connected component of each node 0..nodes-1 (int64).
-
-    `left` and `right` are the edges' ends. Union-find, path halving, linked to the smaller root.
-    """
-    return _components(left, right, nodes)
-
-
-def chunks_of_pairs(
-    left: np.ndarray, right: np.ndarray, cost: np.ndarray, limit: int
-) -> np.ndarray:
-    """Chunk number of each pair so that one chunk's documents cost at most about `limit` in sum.
-
-    `left` and `right` index `cost`. Pairs of one connected group share chunks where that fits; a
-    larger group is cut, and its documents are then read for more than one chunk.
-    """
-    roots = components(left, right, len(cost))
-    order = np.lexsort((right, left, roots[left]))
-    chunks = np.empty(len(left), np.int64)
-    chunks[order] = _chunks(left[order], right[order], cost, limit)
-    return chunks
-
-
 def jaccard(
     values: np.ndarray, ends: np.ndarray, left: np.ndarray, right: np.ndarray
 ) -> np.ndarray:
@@ -66,26 +46,23 @@ def jaccard(
     return _jaccard(values, ends, left, right)
 
 
-def survivors(
-    earlier: np.ndarray, later: np.ndarray, similarity: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Decide who is removed, given verified pairs: (removed, kept partner, their similarity).
+def decide(
+    documents: np.ndarray,
+    kinds: np.ndarray,
+    keepers: np.ndarray,
+    similarity: np.ndarray,
+    gone: np.ndarray,
+) -> np.ndarray:
+    """Places of the pairs by which documents are removed (int64), one per removed document.
 
-    In corpus order a document is removed if a document kept before it is in a pair with it; its
-    partner is the most similar such one, the earliest among equals. So no pair has both ends kept,
-    and each removed document is itself verified against the one that stands for it.
-    """
-    order = np.lexsort((earlier, later))
-    earlier, later, similarity = earlier[order], later[order], similarity[order]
-    documents = np.unique(np.concatenate([earlier, later]))
-    partner, score = _survivors(
-        np.searchsorted(documents, earlier),
-        np.searchsorted(documents, later),
-        similarity,
-        len(documents),
-    )
-    gone = partner >= 0
-    return documents[gone], documents[partner[gone]], score[gone]
+    Pairs (document, keeper) are sorted by document, kind and keeper, each keeper before its
+    document. In corpus order a document is removed as a copy if it is one (its keeper may be gone
+    itself), else if it is similar to one that is not gone; of those the most similar counts, the
+    earliest among equals. So no similar pair has both ends kept, and each removed document was
+    itself compared with the one that stands for it. `gone` (uint8, one per document of the corpus)
+    is brought up to date.
+    """  # fmt: skip
+    return _decide(documents, kinds, keepers, similarity, gone)
 
 
 @numba.njit(numba.types.Array(numba.int64, 2, "C")(OFFSETS, OFFSETS, numba.int64), cache=True)
@@ -111,46 +88,6 @@ def _bucket_pairs(keys, documents, neighbours):  # type: ignore[no-untyped-def]
     return pairs[:filled].copy()
 
 
-@numba.njit(numba.int64(_I64, numba.int64), cache=True)
-def _root(parent, node):  # type: ignore[no-untyped-def]
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
-
-
-@numba.njit(_I64(OFFSETS, OFFSETS, numba.int64), cache=True)
-def _components(left, right, nodes):  # type: ignore[no-untyped-def]
-    parent = np.arange(nodes)
-    for i in range(len(left)):
-        a, b = _root(parent, left[i]), _root(parent, right[i])
-        if a != b:
-            parent[max(a, b)] = min(a, b)
-    for node in range(nodes):
-        parent[node] = _root(parent, node)
-    return parent
-
-
-@numba.njit(_I64(OFFSETS, OFFSETS, OFFSETS, numba.int64), cache=True)
-def _chunks(left, right, cost, limit):  # type: ignore[no-untyped-def]
-    chunk_of_node = np.full(len(cost), -1, np.int64)
-    chunks = np.empty(len(left), np.int64)
-    chunk = 0
-    spent = 0
-    for i in range(len(left)):
-        a, b = left[i], right[i]
-        more = cost[a] * (chunk_of_node[a] != chunk) + cost[b] * (chunk_of_node[b] != chunk)
-        if spent > 0 and spent + more > limit:
-            chunk += 1
-            spent = 0
-            more = cost[a] + cost[b]
-        spent += more
-        chunk_of_node[a] = chunk
-        chunk_of_node[b] = chunk
-        chunks[i] = chunk
-    return chunks
-
-
 @numba.njit(_F64(HASHES, OFFSETS, OFFSETS, OFFSETS), cache=True)
 def _jaccard(values, ends, left, right):  # type: ignore[no-untyped-def]
     similarity = np.zeros(len(left), np.float64)
@@ -169,14 +106,21 @@ def _jaccard(values, ends, left, right):  # type: ignore[no-untyped-def]
     return similarity
 
 
-@numba.njit(
-    numba.types.Tuple((_I64, _F64))(OFFSETS, OFFSETS, _SIMILARITIES, numba.int64), cache=True
-)
-def _survivors(earlier, later, similarity, nodes):  # type: ignore[no-untyped-def]
-    partner = np.full(nodes, -1, np.int64)
-    score = np.zeros(nodes, np.float64)
-    for i in range(len(earlier)):
-        if partner[earlier[i]] < 0 and similarity[i] > score[later[i]]:
-            partner[later[i]] = earlier[i]
-            score[later[i]] = similarity[i]
-    return partner, score
+@numba.njit(_I64(OFFSETS, _KINDS, OFFSETS, _SIMILARITIES, _GONE), cache=True)
+def _decide(documents, kinds, keepers, similarity, gone):  # type: ignore[no-untyped-def]
+    chosen = np.empty(len(documents), np.int64)
+    filled = at = 0
+    while at < len(documents):
+        document, best = documents[at], -1
+        while at < len(documents) and documents[at] == document:
+            copied = kinds[at] < NEAR
+            if best < 0 or kinds[best] == NEAR:
+                better = best < 0 or similarity[at] > similarity[best]
+                if copied or (better and not gone[keepers[at]]):
+                    best = at
+            at += 1
+        if best >= 0:
+            chosen[filled] = best
+            filled += 1
+            gone[document] = 1
+    return chosen[:filled].copy()

@@ -95,7 +95,7 @@ VOCABULARY = {"vocab_size": 1000, "vocab_size_asked": 1000}
 GOOD = {
     "ingest": {"main": documents(5), "quarantine": quarantine(1)},
     "clean": {"main": documents(5), "rejects": rejects(1, "min_words"), "stats": {"bytes_in": 600}},
-    "dedup": {"main": documents(5, cluster_size=1), "rejects": rejects(1, "near_duplicate")},
+    "dedup": {"main": documents(5), "rejects": rejects(1, "near_duplicate")},
     "tokenizer": {"main": [report(), report("zh", words=900)], "stats": VOCABULARY},
     "shard": {"main": shards(["train", "validation"]), "stats": tokens(30, 30)},
     "train": {"main": curve(6.9, 4.2, 3.1)},

@@ -25,9 +25,7 @@ def failing(make, stage, metric):
         "clean.kept_share": lambda: {"rejects": rejects(50, "min_words")},
         "dedup.rows": lambda: {"main": [], "rejects": []},
         "dedup.duplicate_share": lambda: {"rejects": rejects(5, "exact_duplicate")},
-        "dedup.remaining_exact_duplicates": lambda: {
-            "main": documents(5, repeats=1, cluster_size=1)
-        },
+        "dedup.remaining_exact_duplicates": lambda: {"main": documents(5, repeats=1)},
         "tokenizer.round_trip_failures": lambda: {"main": [make.report(round_trip_failures=1)]},
         "tokenizer.byte_fallback_share": lambda: {"main": [make.report(byte_tokens=101)]},
         "shard.train_tokens": lambda: {"stats": make.tokens(0, 3)},

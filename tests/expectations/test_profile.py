@@ -5,8 +5,9 @@ import math
 import pytest
 
 from expectations.profile import EXACT_RULE, NEAR_RULE, PROFILES, profile
-from pipeline import dedup
 from pipeline.artifact import Artifact
+from pipeline.duplicates.decisions import KINDS
+from pipeline.duplicates.tables import CONTENT, NEAR
 from pipeline.errors import ConfigError
 
 
@@ -34,9 +35,10 @@ def test_clean_shares_are_of_the_documents_that_came_in(make):
 
 
 def test_dedup_tells_kinds_of_copies_losses_by_source_and_copies_left(make):
-    rows = make.documents(6, repeats=2, cluster_size=1)
-    rows[0]["cluster_size"] = 4
+    rows = make.documents(6, repeats=2)
     dropped = make.rejects(1, EXACT_RULE, "web") + make.rejects(3, NEAR_RULE)
+    for row in dropped[1:]:
+        row["partner"] = "d0"
     found = profile(make("dedup", main=rows, rejects=dropped))
     assert found == {
         "rows": 6, "duplicate_share": 0.4, "exact_share": 0.1, "near_share": 0.3,
@@ -46,7 +48,7 @@ def test_dedup_tells_kinds_of_copies_losses_by_source_and_copies_left(make):
 
 
 def test_the_rules_of_dedup_have_the_names_counted_here():
-    assert (EXACT_RULE, NEAR_RULE) == (dedup.EXACT_DUPLICATE, dedup.NEAR_DUPLICATE)
+    assert (KINDS[CONTENT][0], KINDS[NEAR][0]) == (EXACT_RULE, NEAR_RULE)
 
 
 def test_a_tokenizer_is_measured_per_language_and_in_all(make):

@@ -59,8 +59,6 @@ def documents(stage: str, count: int) -> pa.Table:
         "license": ["CC-BY-SA-4.0" if lang == "zh" else None for lang in langs],
         "meta": [None] * count,
     }
-    if stage == "dedup":
-        rows["cluster_size"] = [1] * count
     return pa.table(rows)
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from pipeline import dedup, storage
 from pipeline.dedup import STAGE, DedupConfig, partition_bits
+from pipeline.duplicates import layout
+from pipeline.duplicates.tables import cluster_sizes
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, DEDUPED
@@ -36,6 +38,22 @@ GIVEN = Stage(
 )
 
 
+def emit_addressed(rows, sink):
+    sink.saw(len(rows))
+    documents = [
+        {"id": id_, "text": text, "source": "tests", "path": "a", "position": at, "lang": "en",
+         "meta": json.dumps({"url": url}) if url else None}
+        for at, (id_, text, url) in enumerate(rows)
+    ]  # fmt: skip
+    sink.write("main", pa.Table.from_pylist(documents, schema=CLEAN.schema))
+
+
+ADDRESSED = Stage(
+    "clean", CLEAN, lambda job: job.map(emit_addressed, job.config.parts) and None,
+    "pipeline.schema", (),
+)  # fmt: skip
+
+
 @pytest.fixture
 def clean(tmp_path):
     def make(*parts):
@@ -49,15 +67,20 @@ def clean(tmp_path):
 
 @pytest.fixture
 def deduped(tmp_path):
-    def run(parent, config=DedupConfig(), **options):  # noqa: B008 - frozen
+    def run(*parents, config=DedupConfig(), **options):  # noqa: B008 - frozen
         folder = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
-        return run_stage(STAGE, config, [parent], folder, **options).artifact
+        return run_stage(STAGE, config, parents, folder, **options).artifact
 
     return run
 
 
 def kept(artifact) -> dict[str, int]:
-    return dict(artifact.scan().select("id", "cluster_size").collect().iter_rows())
+    if not artifact.rows:
+        return {}
+    sizes = dict.fromkeys(artifact.scan().collect()["id"], 1)
+    if artifact.parts("rejects"):
+        sizes |= dict(cluster_sizes(artifact.scan("rejects")).collect().iter_rows())
+    return sizes
 
 
 def rejects(artifact) -> dict[str, dict]:
@@ -117,7 +140,6 @@ def test_near_duplicate_is_found_in_another_part_and_its_copy_goes_along(
     assert {gone[id_]["partner"] for id_ in "bc"} == {"a"}
     assert 0.8 <= gone["b"]["value"] == gone["b"]["similarity"] == gone["c"]["similarity"] < 1
     assert gone["b"]["threshold"] == 0.8
-    assert result.stats["largest_cluster"] == 3
 
 
 def test_less_similar_texts_and_templates_stay(clean, deduped):
@@ -155,15 +177,19 @@ def test_phases_can_be_switched_off(clean, deduped):
     text = english(1)
     parent = clean([("a", text), ("b", text), ("c", edited(text, 60, "new"))])
 
-    assert list(kept(deduped(parent, DedupConfig(near=False)))) == ["a", "c"]
-    assert list(kept(deduped(parent, DedupConfig(exact=False)))) == ["a"]
-    assert list(kept(deduped(parent, DedupConfig(exact=False, near=False)))) == ["a", "b", "c"]
+    assert list(kept(deduped(parent, config=DedupConfig(near=False)))) == ["a", "c"]
+    assert list(kept(deduped(parent, config=DedupConfig(exact=False)))) == ["a"]
+    assert list(kept(deduped(parent, config=DedupConfig(exact=False, near=False)))) == [
+        "a",
+        "b",
+        "c",
+    ]
 
 
 def test_empty_parent_gives_an_empty_artifact(clean, deduped):
     result = deduped(clean())
 
-    assert (result.rows, result.stats["documents"], result.stats["largest_cluster"]) == (0, 0, 0)
+    assert (result.rows, result.stats["documents"], result.stats["near_duplicates"]) == (0, 0, 0)
 
 
 def corpus(groups: int) -> list[tuple[str, str]]:
@@ -196,10 +222,95 @@ def test_partitions_and_chunks_do_not_change_the_result(clean, deduped, monkeypa
     whole = deduped(parent)
 
     monkeypatch.setattr(dedup, "PARTITION_ROWS", 300)
-    monkeypatch.setattr(dedup, "CHUNK_SHINGLES", 500)
+    monkeypatch.setattr(layout, "CHUNKS_PER_PART", 50)
     split = deduped(parent)
 
     assert storage.canonical_json(split.manifest) == storage.canonical_json(whole.manifest)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A parent of which nothing is at hand but what it was."""
+
+    stage: str
+    fingerprint: str
+
+
+def files_of(artifact) -> dict[str, str]:
+    names = (f for f in artifact.path.rglob("*") if f.is_file() and f.name != "timing.json")
+    return {str(f.relative_to(artifact.path)): storage.sha256_of(f) for f in names}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_adding_text_gives_the_bytes_of_starting_from_scratch(clean, deduped, workers):
+    rows = corpus(90)
+    first, second = clean(rows[:60], rows[60:90]), clean(rows[90:130])
+    third = clean(rows[130:170], rows[170:])
+    scratch = deduped(first, second, third)
+    engine = LocalEngine(workers)
+
+    old = deduped(first)
+    grown = deduped(Known("clean", first.fingerprint), second, previous=old, engine=engine)
+    known = [Known("clean", parent.fingerprint) for parent in (first, second)]
+    again = deduped(*known, third, previous=grown, engine=engine)
+
+    assert files_of(again) == files_of(scratch)
+    assert again.fingerprint == scratch.fingerprint
+    added = {row[0] for row in rows[90:]}
+    inside = [r for r in rejects(again).values() if r["id"] in added and r["partner"] in added]
+    across = [r for r in rejects(again).values() if r["id"] in added and r["partner"] not in added]
+    assert len(inside) > 5
+    assert len(across) > 5
+
+
+def test_a_copy_of_a_removed_document_goes_to_its_keeper_when_added_later(clean, deduped):
+    text = english(1)
+    near = edited(text, 60, "new")
+    first, second = clean([("a", text), ("b", near)]), clean([("c", near), ("d", text.upper())])
+
+    old = deduped(first)
+    grown = deduped(Known("clean", first.fingerprint), second, previous=old)
+
+    assert files_of(grown) == files_of(deduped(first, second))
+    assert {(r["id"], r["partner"], r["rule"]) for r in rejects(grown).values()} == {
+        ("b", "a", "near_duplicate"), ("c", "a", "near_duplicate"), ("d", "a", "exact_duplicate"),
+    }  # fmt: skip
+
+
+def test_adding_to_other_text_or_without_an_index_is_refused(clean, deduped):
+    first, second = clean([("a", english(1))]), clean([("b", english(2))])
+
+    with pytest.raises(ConfigError, match="not made of the first"):
+        deduped(second, first, previous=deduped(first))
+    bare = DedupConfig(keep_index=False)
+    with pytest.raises(ConfigError, match="keep_index"):
+        deduped(first, second, config=bare, previous=deduped(first, config=bare))
+
+
+def test_documents_of_one_address_are_copies_where_asked_for(tmp_path, deduped):
+    urls = ["https://e.com/a?utm_source=x", "http://www.e.com/a/", "https://e.com/b", None, None]
+    rows = tuple((str(n), english(n), url) for n, url in enumerate(urls))
+    parent = run_stage(ADDRESSED, Given((rows,)), [], tmp_path / "in").artifact
+
+    result = deduped(parent, config=DedupConfig(same_address=True))
+
+    assert kept(result) == {"0": 2, "2": 1, "3": 1, "4": 1}
+    assert rejects(result)["1"]["rule"] == "same_address"
+    assert deduped(parent).rows == 5
+
+
+def test_a_sample_of_pairs_is_kept_for_people_to_judge(clean, deduped):
+    rows = corpus(160)
+    result = deduped(clean(rows))
+
+    pairs = result.scan("pairs").collect()
+    assert 10 < pairs.height <= 20
+    assert pairs["similarity"].is_sorted()
+    texts = dict(rows)
+    for row in pairs.to_dicts():
+        assert texts[row["id"]].startswith(row["text"])
+        assert texts[row["partner"]].startswith(row["partner_text"])
+        assert rejects(result)[row["id"]]["partner"] == row["partner"]
 
 
 def test_partition_count_follows_the_number_of_rows():

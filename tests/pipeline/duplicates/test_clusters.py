@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from pipeline.duplicates.clusters import (
     bucket_pairs,
-    chunks_of_pairs,
-    components,
+    decide,
     distinct_pairs,
     jaccard,
-    survivors,
 )
+from pipeline.duplicates.tables import ADDRESS, CONTENT, NEAR
 
 
 def edges(*pairs: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -46,40 +45,6 @@ def test_no_pairs_come_of_different_keys():
     assert distinct_pairs(np.zeros((0, 2), np.int64)).shape == (0, 2)
 
 
-@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=40))
-@settings(max_examples=100, deadline=None, derandomize=True)
-def test_components_are_the_smallest_reachable_nodes(pairs):
-    reach = {node: {node} for node in range(20)}
-    for _ in range(20):
-        for a, b in pairs:
-            reach[a] = reach[b] = reach[a] | reach[b]
-        for node in range(20):
-            reach[node] = set().union(*(reach[other] for other in reach[node]))
-
-    assert components(*edges(*pairs), 20).tolist() == [min(reach[node]) for node in range(20)]
-
-
-def test_chunks_hold_groups_together_within_the_limit():
-    left, right = edges((0, 1), (2, 3), (1, 4), (5, 6))
-    cost = np.array([10, 10, 10, 10, 10, 10, 10])
-
-    chunks = chunks_of_pairs(left, right, cost, 50)
-
-    assert chunks.tolist() == [0, 0, 0, 1]
-
-
-def test_group_over_the_limit_is_cut_and_every_pair_kept():
-    pairs = [(a, b) for a, b in itertools.combinations(range(12), 2)]
-    left, right = edges(*pairs)
-
-    chunks = chunks_of_pairs(left, right, np.full(12, 10), 40)
-
-    assert chunks.max() > 3
-    for chunk in range(chunks.max() + 1):
-        members = np.union1d(left[chunks == chunk], right[chunks == chunk])
-        assert 10 * len(members) <= 40
-
-
 def test_jaccard_of_sorted_sets():
     sets = [[1, 2, 3, 4], [3, 4, 5, 6], [1, 2, 3, 4], []]
     values = np.array(list(itertools.chain.from_iterable(sets)), np.uint64)
@@ -90,28 +55,46 @@ def test_jaccard_of_sorted_sets():
     assert found.tolist() == [pytest.approx(2 / 6), 1.0, 0.0, 0.0]
 
 
+def decided(total: int, *pairs: tuple[int, int, int, float]) -> dict[int, int]:
+    """Keeper of each removed document; pairs are (document, kind, keeper, similarity)."""
+    rows = sorted(pairs)
+    document, kind, keeper, similarity = (np.array(c) for c in zip(*rows, strict=True))
+    gone = np.zeros(total, np.uint8)
+    chosen = decide(document, kind.astype(np.int8), keeper, similarity, gone)
+    assert np.flatnonzero(gone).tolist() == document[chosen].tolist()
+    return dict(zip(document[chosen].tolist(), keeper[chosen].tolist(), strict=True))
+
+
 def test_transitive_neighbour_without_a_kept_partner_stays():
     # 1 is near 0 and 2 is near 1, but 2 is not near 0: nothing kept stands for 2.
-    removed, keeper, score = survivors(*edges((0, 1), (1, 2)), np.array([0.9, 0.85]))
-
-    assert (removed.tolist(), keeper.tolist(), score.tolist()) == ([1], [0], [0.9])
+    assert decided(3, (1, NEAR, 0, 0.9), (2, NEAR, 1, 0.85)) == {1: 0}
 
 
 def test_most_similar_kept_partner_is_named_the_earlier_of_equals():
-    removed, keeper, _ = survivors(*edges((0, 9), (4, 9), (5, 9)), np.array([0.8, 0.9, 0.9]))
+    assert decided(10, (9, NEAR, 0, 0.8), (9, NEAR, 4, 0.9), (9, NEAR, 5, 0.9)) == {9: 4}
 
-    assert (removed.tolist(), keeper.tolist()) == ([9], [4])
+
+def test_a_copy_is_a_copy_first_even_of_what_is_gone():
+    pairs = [(1, NEAR, 0, 0.9), (2, CONTENT, 1, 1.0), (3, ADDRESS, 0, 1.0), (3, NEAR, 0, 0.95)]
+
+    assert decided(4, *pairs) == {1: 0, 2: 1, 3: 0}
+
+
+def test_what_is_gone_already_stands_for_nothing():
+    gone = np.array([1, 0], np.uint8)
+    one = np.array([1])
+
+    chosen = decide(one, np.array([NEAR], np.int8), np.array([0]), np.array([0.9]), gone)
+    assert chosen.tolist() == []
 
 
 @given(st.sets(st.tuples(st.integers(0, 14), st.integers(0, 14)).filter(lambda p: p[0] < p[1])))
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_no_pair_survives_whole_and_no_document_goes_without_partner(pairs):
-    ordered = sorted(pairs, key=lambda pair: hash(pair))
-    scores = np.array([0.8 + (a * 31 + b) % 20 / 100 for a, b in ordered])
+    if not pairs:
+        return
+    found = decided(15, *((b, NEAR, a, 0.8 + (a * 31 + b) % 20 / 100) for a, b in pairs))
 
-    removed, keeper, _ = survivors(*edges(*ordered), scores)
-
-    gone = set(removed.tolist())
-    assert all(a in gone or b in gone for a, b in pairs)
-    assert all(pair in pairs for pair in zip(keeper.tolist(), removed.tolist(), strict=True))
-    assert not gone & set(keeper.tolist())
+    assert all(a in found or b in found for a, b in pairs)
+    assert all((keeper, document) in pairs for document, keeper in found.items())
+    assert not set(found) & set(found.values())

@@ -1,0 +1,178 @@
+"""Who is removed, decided in corpus order, and the rows written accordingly."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.artifact import MAIN
+from pipeline.duplicates import clusters
+from pipeline.duplicates.candidates import (
+    EXCERPT_CHARACTERS,
+    Part,
+    read_between,
+    row_groups,
+)
+from pipeline.duplicates.tables import ADDRESS, CONTENT, DECISIONS, NEAR
+from pipeline.schema import CLEAN
+from pipeline.sink import REJECTS, Sink
+
+# Rule in the ledger and figure in the stats, by kind.
+KINDS = {
+    CONTENT: ("exact_duplicate", "exact_duplicates"),
+    ADDRESS: ("same_address", "same_addresses"),
+    NEAR: ("near_duplicate", "near_duplicates"),
+}
+PAIRS_PER_PART = 20
+_COLUMNS = DECISIONS.schema.names
+_EMPTY = pl.DataFrame(DECISIONS.schema.remove_metadata().empty_table())
+
+
+class Decider:
+    """Goes through the corpus chunk by chunk; keeps one byte per document and files on disk."""
+
+    def __init__(self, folder: Path, total: int, removed: list[Path]):
+        self._folder = folder
+        self._gone = np.zeros(total, np.uint8)
+        self._files = list(removed)
+        for path in removed:
+            self._gone[pq.read_table(path, columns=["document"])["document"].to_numpy()] = 1
+        self._old = len(removed)
+
+    def decide(
+        self, copies: Sequence[Path], verified: Sequence[Path], chunks: Sequence[tuple[int, int]]
+    ) -> list[Path]:
+        """Return files with the decisions about each chunk (first, end) of documents, in order."""
+        for number, (first, end) in enumerate(chunks):
+            pairs = _pairs(copies, verified, first, end)
+            columns = (pairs[name].to_numpy() for name in ("document", "kind", "keeper"))
+            document, kind, keeper = columns
+            chosen = clusters.decide(
+                document, kind, keeper, pairs["similarity"].to_numpy(), self._gone
+            )
+            decisions = self._moved(pairs[chosen])
+            if len(decisions):
+                path = self._folder / f"{number:06d}.parquet"
+                decisions.select(_COLUMNS).write_parquet(path)
+                self._files.append(path)
+        return self._files[self._old :]
+
+    def _moved(self, decisions: pl.DataFrame) -> pl.DataFrame:
+        """Let a copy of a document that is gone itself point to that one's keeper."""
+        keepers = decisions["keeper"].to_numpy()
+        while (gone := self._gone[keepers] == 1).any():
+            wanted = np.unique(keepers[gone])
+            known = _read(self._files, wanted)
+            inside = decisions.filter(pl.col("document").is_in(wanted))
+            there = pl.concat([known, inside.select(_COLUMNS)]).select(
+                keeper="document", next="keeper", next_id="keeper_id", next_text="keeper_text",
+                next_similarity="similarity", next_kind="kind",
+            )  # fmt: skip
+            joined = decisions.join(there, on="keeper", how="left", maintain_order="left")
+            assert joined["next"].is_not_null().sum() >= gone.sum(), "every removed one is on file"
+            moved = pl.col("next").is_not_null()
+            decisions = joined.select(
+                "document",
+                kind=pl.coalesce("next_kind", "kind"),
+                keeper=pl.coalesce("next", "keeper"),
+                keeper_id=pl.when(moved).then("next_id").otherwise("keeper_id"),
+                similarity=pl.min_horizontal("similarity", "next_similarity"),
+                keeper_text=pl.when(moved).then("next_text").otherwise("keeper_text"),
+            )
+            keepers = decisions["keeper"].to_numpy()
+        return decisions
+
+
+def _pairs(copies: Sequence[Path], verified: Sequence[Path], first: int, end: int) -> pl.DataFrame:
+    """Every pair whose later document is in the range, in the order that `decide` wants."""
+    frames = [_EMPTY]
+    if copies:
+        same = read_between(copies, "document", first, end)
+        frames.append(same.with_columns(similarity=1.0, keeper_text=pl.lit(None, pl.String)))
+    if verified:
+        near = read_between(verified, "later", first, end)
+        frames.append(
+            near.select(
+                pl.col("later").alias("document"), pl.lit(NEAR, pl.Int8).alias("kind"),
+                pl.col("earlier").alias("keeper"), pl.col("earlier_id").alias("keeper_id"),
+                "similarity", pl.col("earlier_text").alias("keeper_text"),
+            )
+        )  # fmt: skip
+    rows = pl.concat([frame.select(_COLUMNS) for frame in frames])
+    return rows.sort("document", "kind", "keeper")
+
+
+def _read(files: Sequence[Path], documents: np.ndarray) -> pl.DataFrame:
+    if not files:
+        return _EMPTY
+    found = pl.scan_parquet(list(files)).filter(pl.col("document").is_in(documents)).collect()
+    return found.select(_COLUMNS)
+
+
+def write_part(
+    threshold: float,
+    keep_index: bool,
+    decisions: Sequence[Path],
+    index: dict[str, Path],
+    task: tuple[int, Part],
+    sink: Sink,
+) -> None:
+    """Write one part's kept rows, its rejects, a sample of its pairs and its share of the index."""
+    number, part = task
+    removed = read_between(decisions, "document", part.first, part.first + part.rows)
+    removed = removed.select(_COLUMNS) if len(removed.columns) > 1 else _EMPTY
+    sampled: list[pa.Table] = []
+    for numbers, table in row_groups(part, CLEAN.schema.names):
+        sink.saw(table.num_rows)
+        here = pl.col("document").is_between(int(numbers[0]), int(numbers[-1]))
+        gone = removed.filter(here).with_columns(row=pl.col("document") - int(numbers[0]))
+        keep = np.ones(table.num_rows, bool)
+        keep[gone["row"].to_numpy()] = False
+        sink.write(MAIN, table.filter(pa.array(keep)))
+        dropped = pl.DataFrame(table.select(["id", "source", "text"]).take(gone["row"].to_arrow()))
+        rows = pl.concat([dropped, gone], how="horizontal")
+        sink.write(REJECTS, _rejects(rows, threshold))
+        sampled.append(_sample(rows))
+    pairs = pl.concat(sampled) if sampled else pl.DataFrame()
+    if len(pairs):
+        sink.write("pairs", _spread(pairs).to_arrow())
+    if keep_index:
+        sink.write("index_removed", removed.to_arrow())
+        for name, folder in index.items():
+            for path in sorted((folder / name).glob(f"part-{number:05d}-*.parquet")):
+                with pq.ParquetFile(path) as file:
+                    for group in range(file.num_row_groups):
+                        sink.write(name, file.read_row_group(group))
+
+
+def _rejects(rows: pl.DataFrame, threshold: float) -> pa.Table:
+    rules = {kind: rule for kind, (rule, _) in KINDS.items()}
+    return rows.select(
+        "id",
+        "source",
+        rule=pl.col("kind").replace_strict(rules, return_dtype=pl.String),
+        value="similarity",
+        threshold=pl.when(pl.col("kind") == NEAR).then(threshold).otherwise(1.0),
+        partner="keeper_id",
+        similarity="similarity",
+    ).to_arrow()
+
+
+def _sample(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col("kind") == NEAR).select(
+        "id",
+        partner="keeper_id",
+        similarity="similarity",
+        text=pl.col("text").str.slice(0, EXCERPT_CHARACTERS),
+        partner_text="keeper_text",
+    )
+
+
+def _spread(pairs: pl.DataFrame) -> pl.DataFrame:
+    """At most PAIRS_PER_PART pairs, from the least similar to the most in even steps."""
+    ordered = pairs.sort("similarity", "id")
+    places = np.linspace(0, len(ordered) - 1, min(PAIRS_PER_PART, len(ordered))).round()
+    return ordered[places.astype(np.int64)]

@@ -1,0 +1,64 @@
+"""How documents are numbered: parents one after the other, their parts, then rows."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.artifact import MAIN, Artifact
+from pipeline.duplicates.candidates import Part
+from pipeline.errors import ConfigError
+
+CHUNKS_PER_PART = 4  # of documents whose pairs are verified together
+
+
+def corpus_parts(
+    parents: Sequence[Artifact], old: Artifact | None
+) -> tuple[list[Part], list[Part]]:
+    """Parts of the parents that are new, and of those that `old` was made of.
+
+    Raises ConfigError unless `old` was made of the first of the parents and carries its index.
+    """
+    old_parts = _old_parts(old, parents) if old is not None else []
+    covered = len(old.manifest["inputs"]["parents"]) if old is not None else 0
+    first = sum(part.rows for part in old_parts)
+    parts = []
+    for parent in parents[covered:]:
+        entries = parent.manifest["tables"].get(MAIN, [])
+        for path, entry in zip(parent.parts(), entries, strict=True):
+            parts.append(Part((path,), first, entry["rows"]))
+            first += entry["rows"]
+    return parts, old_parts
+
+
+def chunk_starts(parts: Sequence[Part]) -> list[int]:
+    """First document of each chunk of the new documents, in order; no chunk is empty."""
+    return [
+        part.first + part.rows * quarter // CHUNKS_PER_PART
+        for part in parts
+        for quarter in range(CHUNKS_PER_PART)
+        if part.rows * quarter // CHUNKS_PER_PART < part.rows * (quarter + 1) // CHUNKS_PER_PART
+    ]
+
+
+def _old_parts(old: Artifact, parents: Sequence[Artifact]) -> list[Part]:
+    made_of = [parent["fingerprint"] for parent in old.manifest["inputs"]["parents"]]
+    if made_of != [parent.fingerprint for parent in parents[: len(made_of)]]:
+        raise ConfigError(
+            f"{old.path}: not made of the first {len(made_of)} of these parents; give the parents "
+            f"in the order in which they were added"
+        )
+    if not old.manifest["inputs"]["config"]["keep_index"]:
+        raise ConfigError(
+            f"{old.path}: made with dedup.keep_index = false, so nothing can be added to it; "
+            f"deduplicate old and new text together"
+        )
+    files: dict[int, list[Path]] = defaultdict(list)
+    removed: dict[int, list[Path]] = defaultdict(list)
+    for table, where in ((MAIN, files), ("index_removed", removed)):
+        for path in old.parts(table):
+            where[int(path.stem.split("-")[1])].append(path)
+    first, parts = 0, []
+    for index, rows in enumerate(old.stats["parts"]):
+        parts.append(Part(tuple(files[index]), first, rows, tuple(removed[index])))
+        first += rows
+    return parts

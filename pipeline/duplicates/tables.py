@@ -1,0 +1,137 @@
+"""The tables of deduplication: its index, kept in the artifact, and its scratch files."""
+
+import polars as pl
+import pyarrow as pa
+
+from pipeline.schema import Contract, column
+
+CONTENT, ADDRESS, NEAR = 0, 1, 2  # kinds of duplicates, in order of precedence
+KIND = column("kind", pa.int8(), "0 same content, 1 same address, 2 similar")
+
+INDEX_EXACT = Contract(
+    "index_exact",
+    1,
+    pa.schema(
+        [
+            column("key", pa.int64(), "upper half of the hash of content or address, 63 bits"),
+            column("check", pa.int64(), "lower half"),
+            KIND,
+            column("document", pa.int64(), "number in corpus order"),
+            column("id", pa.string(), "its id"),
+        ]
+    ),
+)
+INDEX_BANDS = Contract(
+    "index_bands",
+    1,
+    pa.schema(
+        [
+            column("key", pa.int64(), "hash of one band of the MinHash signature, 63 bits"),
+            column("content", pa.int64(), "equal for exact copies"),
+            column("document", pa.int64(), "number in corpus order"),
+        ]
+    ),
+)
+DECISIONS = Contract(
+    "index_removed",
+    1,
+    pa.schema(
+        [
+            column("document", pa.int64(), "number of a removed document"),
+            KIND,
+            column("keeper", pa.int64(), "the document that stands for it"),
+            column("keeper_id", pa.string(), "its id"),
+            column("similarity", pa.float64(), "1 for copies, else exact Jaccard"),
+            column("keeper_text", pa.large_string(), "how it begins", nullable=True),
+        ]
+    ),
+)
+PAIRS = Contract(
+    "dedup_pairs",
+    1,
+    pa.schema(
+        [
+            column("id", pa.string(), "a document removed as similar"),
+            column("partner", pa.string(), "the one kept"),
+            column("similarity", pa.float64(), "exact Jaccard"),
+            column("text", pa.large_string(), "how the removed one begins"),
+            column("partner_text", pa.large_string(), "how the kept one begins", nullable=True),
+        ]
+    ),
+)
+COPIES = Contract(
+    "dedup_copies",
+    1,
+    pa.schema(
+        [
+            column("document", pa.int64(), "a copy"),
+            KIND,
+            column("keeper", pa.int64(), "the earliest document of the same key"),
+            column("keeper_id", pa.string(), "its id"),
+        ]
+    ),
+)
+CANDIDATES = Contract(
+    "dedup_candidates",
+    1,
+    pa.schema(
+        [
+            column("later", pa.int64(), "second document of a pair"),
+            column("earlier", pa.int64(), "first"),
+        ]
+    ),
+)
+NEEDS = Contract(
+    "dedup_needs",
+    1,
+    pa.schema(
+        [
+            column("document", pa.int64(), "number in corpus order"),
+            column("chunk", pa.int64(), "chunk of pairs that needs its shingles"),
+        ]
+    ),
+)
+SETS = Contract(
+    "dedup_sets",
+    1,
+    pa.schema(
+        [
+            column("chunk", pa.int64(), "chunk of pairs that needs it"),
+            column("document", pa.int64(), "number in corpus order"),
+            column("id", pa.string(), "its id"),
+            column("text", pa.large_string(), "how it begins"),
+            column("shingles", pa.large_list(pa.uint64()), "sorted distinct shingle hashes"),
+        ]
+    ),
+)
+VERIFIED = Contract(
+    "dedup_verified",
+    1,
+    pa.schema(
+        [
+            column("later", pa.int64(), "second document of a pair"),
+            column("earlier", pa.int64(), "first"),
+            column("similarity", pa.float64(), "exact Jaccard of their shingle sets"),
+            column("earlier_id", pa.string(), "id of the first"),
+            column("earlier_text", pa.large_string(), "how the first begins"),
+        ]
+    ),
+)
+INDEX = {"index_exact": INDEX_EXACT, "index_bands": INDEX_BANDS, "index_removed": DECISIONS}
+SCRATCH = {
+    **INDEX,
+    "copies": COPIES,
+    "candidates": CANDIDATES,
+    "needs": NEEDS,
+    "sets": SETS,
+    "verified": VERIFIED,
+}
+
+
+def cluster_sizes(rejects: pl.LazyFrame) -> pl.LazyFrame:
+    """Documents that each kept one stands for, itself included: id, cluster_size (2 or more)."""
+    return (
+        rejects.filter(pl.col("partner").is_not_null())
+        .group_by(id="partner")
+        .agg(cluster_size=pl.len().cast(pl.Int64) + 1)
+    )
