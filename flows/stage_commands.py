@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +45,29 @@ def _rethreshold(options: Namespace) -> dict[str, Any] | None:
 
 
 def dedup(options: Namespace) -> dict[str, Any] | None:
-    """Remove copies."""
+    """Remove copies, of one corpus or of several taken one after the other."""
     recipe = _with(options, "dedup", threshold=options.threshold)
-    return _run(options, recipe, "dedup", lambda s, p: [_documents(options, "dedup", s, p)])
+    old = artifacts.load(Path(options.add_to), contract="deduped") if options.add_to else None
+    paths = [Path(path) for path in options.input]
+    several = len(paths) > 1 and all(map(artifacts.exists, paths))
+
+    def parents(settings: Settings, progress: Progress) -> list[Any]:
+        if several:
+            new = [artifacts.load(path, contract="clean") for path in paths]
+        else:
+            new = [_documents(options, "dedup", settings, progress)]
+        known = old.manifest["inputs"]["parents"] if old else []
+        return [*(Known(entry["stage"], entry["fingerprint"]) for entry in known), *new]
+
+    return _run_link(options, LINKS["dedup"], recipe.dedup, parents, previous=old)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A parent that need not be at hand: what was made of it is."""
+
+    stage: str
+    fingerprint: str
 
 
 def tokenizer(options: Namespace) -> dict[str, Any] | None:
@@ -82,12 +102,14 @@ def _run(options: Namespace, recipe: Recipe, name: str, parents: Any) -> dict[st
     return _run_link(options, LINKS[name], LINKS[name].config(recipe), parents)
 
 
-def _run_link(options: Namespace, link: Link, settled: Any, parents: Any) -> dict[str, Any] | None:
+def _run_link(
+    options: Namespace, link: Link, settled: Any, parents: Any, previous: Artifact | None = None
+) -> dict[str, Any] | None:
     settings = read_settings(options.store, options.workers)
     with progress_bars() as (progress, _):
         run = run_stage(
             link.stage, settled, parents(settings, progress), Path(options.out),
-            engine=settings.engine(), progress=progress,
+            engine=settings.engine(), progress=progress, previous=previous,
         )  # fmt: skip
     if options.json:
         return {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}

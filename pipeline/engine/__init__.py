@@ -12,3 +12,7 @@ class Engine(Protocol):
     ) -> Iterator[tuple[int, Any]]:
         """Yield (index of task, result) as they finish; raise what `function` raised."""
         ...
+
+    def close(self) -> None:
+        """Let go of what serves `imap` between calls."""
+        ...

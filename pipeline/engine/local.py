@@ -6,17 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 PARENT_CHECK_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class LocalEngine:
-    """Run tasks here (`workers=1`) or in that many processes of this machine."""
+    """Run tasks here (`workers=1`) or in that many processes, which stay until `close`."""
 
     workers: int = 1
+    _pool: ProcessPoolExecutor | None = field(default=None, init=False, repr=False, compare=False)
 
     def imap(
         self, function: Callable[[Any], Any], tasks: Sequence[Any]
@@ -26,19 +27,30 @@ class LocalEngine:
             for index, task in enumerate(tasks):
                 yield index, function(task)
             return
-        # spawn, not fork: Polars, Arrow and torch hold threads that a fork would break.
-        context = multiprocessing.get_context("spawn")
-        workers = min(self.workers, len(tasks))
-        with ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
-        ) as pool:
-            futures = {pool.submit(function, task): i for i, task in enumerate(tasks)}
-            try:
-                for future in as_completed(futures):
-                    yield futures[future], future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        if self._pool is None:
+            self._pool = _start_pool(self.workers)
+        futures = {self._pool.submit(function, task): i for i, task in enumerate(tasks)}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+            raise
+
+    def close(self) -> None:
+        """Let the processes go; the next `imap` starts new ones."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+
+def _start_pool(workers: int) -> ProcessPoolExecutor:
+    # spawn, not fork: Polars, Arrow and torch hold threads that a fork would break.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
+    )
 
 
 def _start_worker(parent: int) -> None:
