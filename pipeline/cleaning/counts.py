@@ -20,13 +20,14 @@ from pipeline.characters import (
     text_buffers,
 )
 from pipeline.cleaning.line_pass import LINE_COUNTS, count_lines, count_repeated_lines
-from pipeline.cleaning.ngram_pass import SIZES, SLOT, TOP_SIZES, mask_for, ngram_shares
+from pipeline.cleaning.ngram_pass import SIZES, TOP_SIZES, mask_for, ngram_shares
 from pipeline.cleaning.stop_words import STOP_SLOTS, stop_index, stop_table
 from pipeline.cleaning.word_marks import character_marks, listed_chunks, listed_units
-from pipeline.cleaning.word_pass import terminal_hashes, words_of
+from pipeline.cleaning.word_pass import words_of
 from pipeline.cleaning.words import (
     BEGINS_LINE,
     CHUNK_MAX,
+    ENDS_SENTENCE,
     HAS_ALPHA,
     IS_UNSPACED,
     IS_WORD,
@@ -70,7 +71,7 @@ def counts(texts: pa.Array | pa.ChunkedArray, langs: pl.Series, joined: np.ndarr
     salts = langs.replace_strict(stop_table()[0], default=0, return_dtype=pl.UInt64).to_numpy()
     found, shares = _counts(
         data, rows, joined, salts, stop_table()[1], character_classes(), character_marks(),
-        listed_chunks(), listed_units(), terminal_hashes(),
+        listed_chunks(), listed_units(),
     )  # fmt: skip
     numbers = pl.DataFrame(found, schema=list(COUNTS), orient="row")
     return numbers.hstack(pl.DataFrame(shares, schema=list(REPETITIONS), orient="row"))
@@ -100,31 +101,29 @@ _WORD_ARRAYS = (numba.types.Array(numba.uint64, 1, "C"), numba.types.Array(numba
                 numba.types.Array(numba.uint8, 1, "C"))  # fmt: skip
 
 
-@numba.njit(
-    numba.void(*_WORD_ARRAYS, _I, _I, numba.uint64, STOP_SLOTS, LISTED, _COUNTS), cache=True
-)
-def _count_words(hashes, lengths, flags, held, count, salt, stops, ends, found):  # type: ignore[no-untyped-def]
+@numba.njit(numba.void(*_WORD_ARRAYS, _I, _I, numba.uint64, STOP_SLOTS, _COUNTS), cache=True)
+def _count_words(hashes, lengths, flags, held, count, salt, stops, found):  # type: ignore[no-untyped-def]
     stopped = np.uint64(0)
-    ended = False
+    ended = 0
+    words = characters = alphas = longest = spaced = spaced_characters = sentences = 0
     for i in range(held):
-        flag, length = flags[i], lengths[i]
-        if flag & BEGINS_LINE or (ended and flag & (IS_WORD | HAS_ALPHA)):
-            found[8] += 1
-            ended = False
-        if flag & ~BEGINS_LINE == 0 and length == 1:
-            at = np.searchsorted(ends, hashes[i])
-            ended |= at < len(ends) and ends[at] == hashes[i]
-        found[3] += flag & HAS_ALPHA
-        if flag & IS_WORD:
-            found[0] += 1
-            found[1] += length
-            if not flag & IS_UNSPACED:
-                found[4] = max(found[4], length)
-                found[5] += 1
-                found[6] += length
+        flag, length = np.int64(flags[i]), np.int64(lengths[i])
+        begins = flag & BEGINS_LINE != 0 or (ended != 0 and flag & (IS_WORD | HAS_ALPHA) != 0)
+        sentences += begins
+        ended = 0 if begins else ended
+        ended |= flag & ENDS_SENTENCE
+        alphas += flag & HAS_ALPHA
+        word = (flag & IS_WORD) // IS_WORD
+        words += word
+        characters += length * word
+        if not flag & IS_UNSPACED and word:
+            longest = max(longest, length)
+            spaced += 1
+            spaced_characters += length
         if salt:
             stopped |= stop_index(stops, hashes[i] ^ salt)
-    found[2] += count
+    found[0], found[1], found[2], found[3] = words, characters, count, alphas
+    found[4], found[5], found[6], found[8] = longest, spaced, spaced_characters, sentences
     if count > held:  # the rest of a huge text counts as words
         found[0] += count - held
         found[3] += count - held
@@ -136,24 +135,25 @@ def _count_words(hashes, lengths, flags, held, count, salt, stops, ends, found):
 @numba.njit(
     _FOUND(
         BYTES, OFFSETS, BYTES, numba.types.Array(numba.uint64, 1, "C", readonly=True), STOP_SLOTS,
-        BYTES, MARKS, LISTED, LISTED, LISTED,
+        BYTES, MARKS, LISTED, LISTED,
     ),
     cache=True,
 )  # fmt: skip
-def _counts(data, rows, joined, salts, stops, classes, marks, listed, units, ends):  # type: ignore[no-untyped-def]
+def _counts(data, rows, joined, salts, stops, classes, marks, listed, units):  # type: ignore[no-untyped-def]
     longest = 64
     for row in range(len(rows) - 1):
         longest = max(longest, rows[row + 1] - rows[row])
     room = min(longest, MAX_WORDS) + 1
     hashes, lengths = np.empty(room, np.uint64), np.empty(room, np.int32)
     flags = np.empty(room, np.uint8)
-    chunk, cuts = np.empty(CHUNK_MAX + 1, np.int32), np.empty(CHUNK_MAX + 2, np.uint8)
+    chunk, kinds = np.empty(CHUNK_MAX + 1, np.int32), np.empty(CHUNK_MAX + 1, np.uint16)
+    cuts = np.empty(CHUNK_MAX + 2, np.uint8)
     prefixes, sums = np.empty(room + 1, np.uint64), np.empty(room + 1, np.int64)
-    at, slot_at = np.empty(room, np.int32), np.empty(room, np.int32)
-    slots = np.zeros(mask_for(room) + 1, SLOT)
+    at, numbers = np.empty(room, np.int32), np.empty(room, np.int32)
+    tallies, firsts = np.empty(room, np.int32), np.empty(room, np.int32)
+    slots = np.empty(mask_for(room) + 1, np.uint64)
     found = np.zeros((len(rows) - 1, len(COUNTS)), np.int64)
     shares = np.zeros((len(rows) - 1, len(SIZES)))
-    stamp = 0
     for row in range(len(rows) - 1):
         begin, end = rows[row], rows[row + 1]
         if begin == end:
@@ -161,18 +161,18 @@ def _counts(data, rows, joined, salts, stops, classes, marks, listed, units, end
         _count_characters(data, begin, end, classes, found[row])
         lines = found[row][_LINES_FROM:_WORDS_FROM]
         count_lines(data, begin, end, classes, marks, lines)
-        stamp = count_repeated_lines(data, begin, end, classes, slots, stamp, lines)
+        count_repeated_lines(data, begin, end, classes, slots, lines)
         count = words_of(
-            data, begin, end, joined, classes, marks, listed, units, chunk, cuts,
-            hashes, lengths, flags,
+            data, begin, end, joined, classes, marks, listed, units, chunk, kinds,
+            cuts, hashes, lengths, flags,
         )  # fmt: skip
         held = min(count, room)
         words = found[row][_WORDS_FROM:]
-        _count_words(hashes, lengths, flags, held, count, salts[row], stops, ends, words)
+        _count_words(hashes, lengths, flags, held, count, salts[row], stops, words)
         characters = found[row][:_CLASSES].sum()
-        stamp = ngram_shares(
-            hashes, lengths, min(held, MAX_WORDS), characters, slots, stamp, prefixes, sums, at,
-            slot_at, shares[row],
+        ngram_shares(
+            hashes, lengths, min(held, MAX_WORDS), characters, slots, prefixes, sums, at, numbers,
+            tallies, firsts, shares[row],
         )  # fmt: skip
     return found, shares
 

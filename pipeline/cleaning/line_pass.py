@@ -8,7 +8,7 @@ unspaced script as three, about what it says compared with a Latin letter.
 import numpy as np
 
 from pipeline.characters import BYTES, SPACE, UNSPACED, class_of, decode, mix
-from pipeline.cleaning.ngram_pass import GOLDEN, SLOTS, mask_for, slot_of
+from pipeline.cleaning.ngram_pass import GOLDEN, SLOTS, is_new, mask_for
 from pipeline.cleaning.word_marks import BREAK, TERMINAL
 from pipeline.cleaning.words import MARKS, marks_of
 from pipeline.compiled import numba
@@ -37,6 +37,7 @@ LINE_COUNTS = (
 SHORT_LINE_WIDTH = 30
 UNSPACED_WIDTH = 3
 _LF, _CR, _DOT, _HYPHEN, _ELLIPSIS, _BULLET_MARK = 10, 13, 46, 45, 0x2026, 0x2022
+_LINE = np.uint64(1 << 63)  # set in the key of a line, not in that of a paragraph
 COUNT_BUFFER = numba.types.Array(numba.int64, 1, "C")
 _I = numba.int64
 
@@ -82,17 +83,17 @@ def count_lines(data, at, end, classes, marks, found):  # type: ignore[no-untype
         previous = code
 
 
-@numba.njit(_I(BYTES, _I, _I, BYTES, SLOTS, _I, COUNT_BUFFER), cache=True)
-def count_repeated_lines(data, begin, end, classes, slots, stamp, found):  # type: ignore[no-untyped-def]
-    """Add the counts of repeated lines and paragraphs; return the last stamp used in `slots`."""
+@numba.njit(numba.void(BYTES, _I, _I, BYTES, SLOTS, COUNT_BUFFER), cache=True)
+def count_repeated_lines(data, begin, end, classes, slots, found):  # type: ignore[no-untyped-def]
+    """Add the counts of repeated lines and paragraphs; `slots` is scratch."""
     breaks = 0
     for i in range(begin, end):
         breaks += data[i] == _LF
     mask = mask_for(min(2 * breaks + 4, len(slots) // 4))
+    slots[: mask + 1] = 0
     room = mask // 2
-    stamp += 1
     at, used = begin, 0
-    line, paragraph = np.uint64(1), np.uint64(1)
+    line, paragraph = GOLDEN, GOLDEN
     length = paragraph_length = 0
     filled = False
     if end > begin:  # splitting at runs of line feeds leaves an empty line at each such end
@@ -106,28 +107,25 @@ def count_repeated_lines(data, begin, end, classes, slots, stamp, found):  # typ
         else:
             at += 1
         if code != _LF:
-            line = mix(line * GOLDEN + np.uint64(code))
+            line = (line ^ np.uint64(code)) * GOLDEN
             length += 1
-            filled |= class_of(classes, code) != SPACE
+            if not filled:
+                filled = class_of(classes, code) != SPACE
             continue
         if length > 0:
             used += 2
             found[_SPLIT] += 1
-            slot = slot_of(slots, mask, stamp, line)
-            if slots[slot].tally:
+            line = mix(line)
+            if not is_new(slots, mask, line | _LINE):
                 found[_DUPLICATE] += 1
                 found[_DUPLICATE_CHARACTERS] += length
                 found[_DUPLICATE_FILLED] += length * filled
-            slots[slot].tally = 1
             paragraph = mix(paragraph * GOLDEN + line)
             paragraph_length += length + (paragraph_length > 0)
         if (length == 0 or at > end) and paragraph_length > 0:
             found[_PARAGRAPHS] += 1
-            slot = slot_of(slots, mask, stamp, ~paragraph)
-            if slots[slot].tally:
+            if not is_new(slots, mask, paragraph & ~_LINE):
                 found[_DUPLICATE_PARAGRAPHS] += 1
                 found[_DUPLICATE_PARAGRAPH_CHARACTERS] += paragraph_length
-            slots[slot].tally = 1
-            paragraph, paragraph_length = np.uint64(1), 0
-        line, length, filled = np.uint64(1), 0, False
-    return stamp
+            paragraph, paragraph_length = GOLDEN, 0
+        line, length, filled = GOLDEN, 0, False

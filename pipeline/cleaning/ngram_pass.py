@@ -8,7 +8,6 @@ shorter n-gram is repeated are looked at again, since no other can repeat.
 
 import numpy as np
 
-from pipeline.characters import mix
 from pipeline.cleaning.words import HASH_BUFFER, LENGTH_BUFFER
 from pipeline.compiled import numba
 
@@ -16,26 +15,14 @@ TOP_SIZES = (2, 3, 4)
 DUPLICATE_SIZES = (5, 6, 7, 8, 9, 10)
 SIZES = TOP_SIZES + DUPLICATE_SIZES
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-SLOT = np.dtype([("key", np.uint64), ("stamp", np.int32), ("tally", np.int32), ("first", np.int32),
-                 ("seen", np.int32)])  # fmt: skip
-SLOTS = numba.types.Array(numba.from_dtype(SLOT), 1, "C")
-PREFIXES = numba.types.Array(numba.uint64, 1, "C")
+SLOTS = numba.types.Array(numba.uint64, 1, "C")
 SUMS = numba.types.Array(numba.int64, 1, "C")
 POSITIONS = numba.types.Array(numba.int32, 1, "C")
 SHARES = numba.types.Array(numba.float64, 1, "C")
+# A slot holds the number of an n-gram plus one and 42 bits of its hash; the others choose the slot.
+_NUMBER = np.uint64((1 << 22) - 1)
+_ONE = np.uint64(1)
 _I = numba.int64
-
-
-@numba.njit(inline="always")
-def slot_of(slots, mask, stamp, value):  # type: ignore[no-untyped-def]
-    """Index of the slot that holds `value` in this round; a fresh one begins with tally 0."""
-    key = mix(value)
-    at = np.int64(key) & mask
-    while slots[at].stamp == stamp and slots[at].key != key:
-        at = (at + 1) & mask
-    if slots[at].stamp != stamp:
-        slots[at].key, slots[at].stamp, slots[at].tally = key, stamp, 0
-    return at
 
 
 @numba.njit(inline="always")
@@ -47,69 +34,108 @@ def mask_for(count):  # type: ignore[no-untyped-def]
     return slots - 1
 
 
+@numba.njit(inline="always")
+def is_new(slots, mask, key):  # type: ignore[no-untyped-def]
+    """Tell whether `key`, not 0, is absent from the slots, and put it there."""
+    at = key & np.uint64(mask)
+    while slots[at] != 0 and slots[at] != key:
+        at = (at + _ONE) & np.uint64(mask)
+    new = slots[at] == 0
+    slots[at] = key
+    return new
+
+
 @numba.njit(
-    _I(HASH_BUFFER, LENGTH_BUFFER, _I, _I, SLOTS, _I, PREFIXES, SUMS, POSITIONS, POSITIONS, SHARES),
+    _I(SLOTS, SUMS, _I, _I, SLOTS, POSITIONS, _I, POSITIONS, POSITIONS, POSITIONS),
     cache=True,
 )
-def ngram_shares(  # type: ignore[no-untyped-def]
-    hashes, lengths, count, characters, slots, stamp, prefixes, sums, at, slot_at, shares
+def _number_ngrams(  # type: ignore[no-untyped-def]
+    prefixes, best, size, power, slots, at, used, numbers, tallies, firsts
 ):
-    """Fill `shares` (one per SIZES) for `count` words of a text of `characters`; return the stamp.
+    """Number the n-grams of `size` words at the first `used` of `at`; return how many differ.
 
-    `slots`, `prefixes`, `sums`, `at` and `slot_at` are scratch for count + 1 words; `stamp` is the
-    last round that used `slots`.
+    Counts them in `tallies`, notes where each begins first, and in `best` the occurrences of the
+    most frequent and its beginning.
+    """
+    mask = np.uint64(mask_for(used))
+    slots[: mask + _ONE] = 0
+    different = most = first = 0
+    for i in range(used):
+        position = at[i]
+        value = prefixes[position + size] - prefixes[position] * np.uint64(power)
+        slot, tag = value & mask, value | _NUMBER
+        while slots[slot] != 0 and slots[slot] | _NUMBER != tag:
+            slot = (slot + _ONE) & mask
+        number = np.int64(slots[slot] & _NUMBER) - 1
+        if number < 0:
+            number = different
+            different += 1
+            slots[slot] = (value & ~_NUMBER) | np.uint64(different)
+            tallies[number], firsts[number] = 0, position
+        numbers[i] = number
+        tally = tallies[number] + 1
+        tallies[number] = tally
+        if tally >= most:
+            begun = firsts[number]
+            first = begun if tally > most else min(begun, first)
+            most = tally
+    best[0], best[1] = most, first
+    return different
+
+
+@numba.njit(
+    numba.void(
+        HASH_BUFFER, LENGTH_BUFFER, _I, _I, SLOTS, SLOTS, SUMS, POSITIONS, POSITIONS, POSITIONS,
+        POSITIONS, SHARES,
+    ),
+    cache=True,
+)  # fmt: skip
+def ngram_shares(  # type: ignore[no-untyped-def]
+    hashes, lengths, count, characters, slots, prefixes, sums, at, numbers, tallies, firsts, shares
+):
+    """Fill `shares` (one per SIZES) for `count` words of a text of `characters`.
+
+    `slots` (`mask_for(count)` + 1), `prefixes`, `sums` and the four after are scratch for count + 1.
     """
     prefixes[0], sums[0] = 0, 0
     for i in range(count):
         prefixes[i + 1] = prefixes[i] * GOLDEN + hashes[i]
         sums[i + 1] = sums[i] + lengths[i]
         at[i] = i
-    open_positions, power = count, GOLDEN
+    best = np.zeros(2, np.int64)
+    used, power = count, GOLDEN
     for column, size in enumerate(SIZES):
         power *= GOLDEN
         shares[column] = 0.0
-        if count < size:
+        while used > 0 and at[used - 1] + size > count:
+            used -= 1
+        if used == 0:
+            if size < DUPLICATE_SIZES[0] and count >= size:
+                shares[column] = (sums[size] + size - 1) / characters
             continue
-        stamp += 1
-        most, first = 1, 0
-        mask = mask_for(open_positions)
-        used = 0
-        for i in range(open_positions):
-            position = at[i]
-            if position + size > count:
-                break
-            slot = slot_of(
-                slots, mask, stamp, prefixes[position + size] - prefixes[position] * power
-            )
-            if slots[slot].tally == 0:
-                slots[slot].first = position
-            slots[slot].tally += 1
-            tally, begun = slots[slot].tally, slots[slot].first
-            if tally > most or (tally == most and begun < first):
-                most, first = tally, begun
-            slot_at[i] = slot
-            used += 1
+        different = _number_ngrams(
+            prefixes, best, size, np.int64(power), slots, at, used, numbers, tallies, firsts
+        )
         if size < DUPLICATE_SIZES[0]:
-            joined = sums[first + size] - sums[first] + size - 1
-            shares[column] = joined * most / characters
+            most, first = best[0], best[1] if best[0] > 1 else 0
+            shares[column] = (sums[first + size] - sums[first] + size - 1) * most / characters
         else:
+            firsts[:different] = 0  # from here on: 1 if seen
             free, repeated = 0, 0
             for i in range(used):
-                if at[i] >= free and slots[slot_at[i]].tally > 1:
-                    if slots[slot_at[i]].seen == stamp:
+                if at[i] >= free and tallies[numbers[i]] > 1:
+                    if firsts[numbers[i]]:
                         repeated += sums[at[i] + size] - sums[at[i]]
                         free = at[i] + size
-                    slots[slot_at[i]].seen = stamp
+                    firsts[numbers[i]] = 1
             shares[column] = repeated / characters
-        # Positions whose n-gram repeats, and then those whose next one does too.
-        kept = 0
+        # Positions whose n-gram repeats, and whose next one does too.
+        kept, last = 0, -2
         for i in range(used):
-            if slots[slot_at[i]].tally > 1:
-                at[kept] = at[i]
-                kept += 1
-        open_positions = 0
-        for i in range(kept - 1):
-            if at[i + 1] == at[i] + 1:
-                at[open_positions] = at[i]
-                open_positions += 1
-    return stamp
+            if tallies[numbers[i]] > 1:
+                position = at[i]
+                if position == last + 1:
+                    at[kept] = last
+                    kept += 1
+                last = position
+        used = kept

@@ -11,8 +11,8 @@ import numpy as np
 
 from pipeline.characters import TABLE_SIZE
 
-LOWER, UPPER, ALPHA, DIGIT, PREFIX, SUFFIX, QUOTE, HYPHEN = (1 << bit for bit in range(8))
-SYMBOL, CURRENCY, TERMINAL, BREAK, STICKY = (1 << bit for bit in range(8, 13))
+LOWER, UPPER, ALPHA, DIGIT, PREFIX, SUFFIX, APOSTROPHE, HYPHEN = (1 << bit for bit in range(8))
+SYMBOL, CURRENCY, TERMINAL, BREAK, STICKY, DOT = (1 << bit for bit in range(8, 14))
 
 _PUNCTUATION = "…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪"
 _QUOTES = "'\"”“`‘´’‚„»«「」『』（）〔〕【】《》〈〉⟦⟧"
@@ -50,6 +50,8 @@ km m dm cm mm ha nm yd in ft kg g mg t lb oz kmh mph hPa Pa mbar mb MB kb KB gb 
 """
 ABBREVIATIONS, FACES, UNITS = _SHORT_FORMS.split(), _FACE_MARKS.split(), _UNIT_NAMES.split()
 LONGEST_LISTED = 8
+LISTED_SLOTS = 1024  # at most a quarter full
+LISTED_FACTOR = 0x9E3779B97F4A7C15
 
 
 @functools.cache
@@ -60,7 +62,7 @@ def character_marks() -> np.ndarray:
         table[code] = _marks_of(chr(code))
     for characters, bits in (
         (_PUNCTUATION, PREFIX | SUFFIX | SYMBOL | STICKY),
-        (_QUOTES, PREFIX | SUFFIX | QUOTE | SYMBOL | STICKY),
+        (_QUOTES, PREFIX | SUFFIX | SYMBOL | STICKY),
         (_PREFIXES, PREFIX),
         (_SUFFIXES, SUFFIX),
         (_HYPHENS, HYPHEN | SYMBOL),
@@ -69,6 +71,8 @@ def character_marks() -> np.ndarray:
         (_SYMBOLS, SYMBOL),
         (_TERMINALS, TERMINAL | SYMBOL),
         (LINE_BREAKS, BREAK),
+        ("'’", APOSTROPHE),
+        (".", DOT),
     ):
         for character in characters:
             table[ord(character)] |= bits
@@ -88,14 +92,26 @@ def _marks_of(character: str) -> int:
 
 @functools.cache
 def listed_chunks() -> np.ndarray:
-    """Sorted `chunk_key` of every chunk that stays whole (uint64)."""
-    return np.unique(np.array([chunk_key(c) for c in ABBREVIATIONS + FACES], np.uint64))
+    """Slots (LISTED_SLOTS) that hold the `chunk_key` of every chunk that stays whole."""
+    return _slots(ABBREVIATIONS + FACES)
 
 
 @functools.cache
 def listed_units() -> np.ndarray:
-    """Sorted `chunk_key` of units that part from the number before them (uint64)."""
-    return np.unique(np.array([chunk_key(unit) for unit in UNITS], np.uint64))
+    """Slots that hold the `chunk_key` of units that part from the number before them."""
+    return _slots(UNITS)
+
+
+def _slots(chunks: list[str]) -> np.ndarray:
+    slots = np.zeros(LISTED_SLOTS, np.uint64)
+    for chunk in chunks:
+        key = chunk_key(chunk)
+        at = key * LISTED_FACTOR % 2**64 // (2**64 // LISTED_SLOTS)
+        while slots[at] and slots[at] != key:
+            at = (at + 1) % LISTED_SLOTS
+        slots[at] = key
+    slots.flags.writeable = False
+    return slots
 
 
 def chunk_key(chunk: str) -> int:

@@ -1,137 +1,194 @@
-"""The words of one text as arrays: a hash, a length in characters and flags for each."""
+"""The words of one text as arrays: a hash, a length in characters and flags for each.
 
-import functools
+Most chunks are ASCII letters, or letters and one mark; they are told apart as they are read. Only
+the others go through `words.split_chunk`, which gives the same words, only slower.
+"""
 
 import numpy as np
 
-from pipeline.characters import (
-    BYTES,
-    SPACE,
-    UNSPACED,
-    class_of,
-    decode,
-    mix,
-)
-from pipeline.cleaning.word_marks import ALPHA, SYMBOL, TERMINAL, character_marks
+from pipeline.characters import BYTES, SPACE, UNSPACED, class_of, decode, mix
+from pipeline.cleaning.word_marks import ALPHA, LONGEST_LISTED, SUFFIX, SYMBOL, TERMINAL
 from pipeline.cleaning.words import (
     BEGINS_LINE,
     CHUNK_MAX,
     CODE_BUFFER,
+    ENDS_SENTENCE,
     FLAG_BUFFER,
     HAS_ALPHA,
     HASH_BUFFER,
     IS_UNSPACED,
     IS_WORD,
+    KIND_BUFFER,
     LENGTH_BUFFER,
     LISTED,
     MARKS,
+    holds_key,
     marks_of,
     split_chunk,
 )
 from pipeline.compiled import numba
 
 _I = numba.int64
-_LF = 10
+_LF, _DOT, _QUOTE = 10, 46, 39
+_SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x9E3779B97F4A7C15)
+
+
+@numba.njit(inline="always")
+def _add(value, code):  # type: ignore[no-untyped-def]
+    """Hash of a word so far and one more code point; `mix` of it is the word's hash."""
+    return (value ^ np.uint64(code)) * _PRIME
 
 
 @numba.njit(inline="always")
 def _put(hashes, lengths, flags, count, value, length, flag):  # type: ignore[no-untyped-def]
     if count < len(hashes):
-        hashes[count], lengths[count], flags[count] = value, length, flag
+        hashes[count], lengths[count], flags[count] = mix(value), length, flag
     return count + 1
 
 
+@numba.njit(inline="always")
+def _flag(seen, shared, length):  # type: ignore[no-untyped-def]
+    """Flags of a word: `seen` holds the bits of any of its characters, `shared` those of all."""
+    if shared & SYMBOL:
+        return ENDS_SENTENCE * (length == 1 and seen & TERMINAL != 0) | HAS_ALPHA * (
+            seen & ALPHA != 0
+        )
+    return IS_WORD | HAS_ALPHA * (seen & ALPHA != 0)
+
+
 @numba.njit(
-    _I(CODE_BUFFER, _I, FLAG_BUFFER, MARKS, HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER, _I),
+    numba.types.Tuple((_I, numba.uint64))(
+        CODE_BUFFER, KIND_BUFFER, _I, FLAG_BUFFER, HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER, _I
+    ),
     cache=True,
 )
-def _emit(chunk, size, cuts, marks, hashes, lengths, flags, count):  # type: ignore[no-untyped-def]
-    """Append the words of a chunk cut by `split_chunk`; return the new count."""
-    start = 0
+def _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count):  # type: ignore[no-untyped-def]
+    """Append the words of a chunk cut by `split_chunk`; new count, last word's `_add`."""
+    start, value = 0, _SEED
     while start < size:
-        end = start + 1
-        while end < size and not cuts[end]:
+        value, seen, marks_only, end = _SEED, np.int64(0), np.int64(SYMBOL), start
+        while end == start or (end < size and not cuts[end]):
+            value = _add(value, chunk[end])
+            seen |= kinds[end]
+            marks_only &= kinds[end]
             end += 1
-        value, flag = np.uint64(0), 0
-        for i in range(start, end):
-            value = mix(value ^ np.uint64(chunk[i])) + np.uint64(1)
-            kind = marks_of(marks, chunk[i])
-            flag |= HAS_ALPHA * (kind & ALPHA != 0) | IS_WORD * (kind & SYMBOL == 0)
-        count = _put(hashes, lengths, flags, count, value, end - start, flag)
+        count = _put(
+            hashes, lengths, flags, count, value, end - start, _flag(seen, marks_only, end - start)
+        )
         start = end
-    return count
+    return count, value
 
 
 @numba.njit(
-    _I(BYTES, _I, _I, BYTES, BYTES, MARKS, LISTED, LISTED, CODE_BUFFER, FLAG_BUFFER,
-       HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER),
+    numba.types.UniTuple(_I, 3)(BYTES, _I, _I, BYTES, MARKS, CODE_BUFFER, KIND_BUFFER), cache=True
+)
+def _read_chunk(data, at, end, classes, marks, chunk, kinds):  # type: ignore[no-untyped-def]
+    """Fill `chunk` and `kinds` up to white space or unspaced script; size, end, all bits seen."""
+    size = seen = 0
+    while at < end and size < CHUNK_MAX:
+        code, after = decode(data, at)
+        kind = class_of(classes, code)
+        if kind in (SPACE, UNSPACED):
+            break
+        bits = marks_of(marks, code)
+        chunk[size], kinds[size] = code, bits
+        seen |= bits
+        size += 1
+        at = after
+    return size, at, seen
+
+
+@numba.njit(inline="always")
+def _mark_parts(data, start, at, listed):  # type: ignore[no-untyped-def]
+    """Tell whether the dot at `at` is a word of its own after the ASCII letters from `start`."""
+    if not 97 <= data[at - 1] <= 122:
+        return False
+    if at - start >= LONGEST_LISTED:
+        return True
+    key = np.uint64(_DOT)
+    for i in range(at - 1, start - 1, -1):
+        key = key << np.uint64(8) | np.uint64(data[i])
+    return not holds_key(listed, key)
+
+
+@numba.njit(
+    _I(BYTES, _I, _I, BYTES, BYTES, MARKS, LISTED, LISTED, CODE_BUFFER, KIND_BUFFER,
+       FLAG_BUFFER, HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER),
     cache=True,
 )  # fmt: skip
 def words_of(  # type: ignore[no-untyped-def]
-    data, at, end, joined, classes, marks, listed, units, chunk, cuts, hashes, lengths, flags
+    data, at, end, joined, classes, marks, listed, units, chunk, kinds, cuts, hashes, lengths, flags
 ):
     """Fill hashes, lengths and flags with the words of `data[at:end]`; return how many there are.
 
-    Words beyond the arrays' size are counted only. `chunk` and `cuts` are scratch of CHUNK_MAX + 1.
+    Words beyond the arrays' size are counted only. `chunk`, `kinds` and `cuts` are scratch of CHUNK_MAX + 1.
     """
-    count = size = 0
-    line = BEGINS_LINE
-    plain = True  # only ASCII letters so far: one word, whatever the rules
-    value = np.uint64(0)
-    while at <= end:
-        kind, code, here = SPACE, np.int64(32), at
-        if at < end:
-            code, at = decode(data, at)
-            kind = class_of(classes, code)
-        else:
-            at += 1
-        if kind != SPACE and kind != UNSPACED and size < CHUNK_MAX:
-            chunk[size] = code
-            size += 1
-            letter = 97 <= code | 32 <= 122
-            plain &= letter
-            value = mix(value ^ np.uint64(code)) + np.uint64(1)
-            continue
-        if size > 0:
-            if plain:
+    count, line = 0, BEGINS_LINE
+    value = _SEED  # of the last word, to which a character may be joined
+    while at < end:
+        start, code = at, np.int64(data[at])
+        if 97 <= code | 32 <= 122:
+            value = _SEED
+            limit = min(end, start + CHUNK_MAX)
+            while at < limit and 97 <= data[at] | 32 <= 122:
+                value = _add(value, data[at])
+                at += 1
+            closed, mark = at == limit, np.int64(0)
+            if not closed:
+                code, after = decode(data, at)
+                closed = class_of(classes, code) in (SPACE, UNSPACED)
+                if code < 0x80 and not closed and at + 1 < limit and data[at + 1] in (32, _LF):
+                    kind = marks_of(marks, code)
+                    if kind & SUFFIX and code != _QUOTE:
+                        mark = code
+                    elif code == _DOT and _mark_parts(data, start, at, listed):
+                        mark = code
+            if closed or mark:
                 flag = HAS_ALPHA | IS_WORD | line
-                count = _put(hashes, lengths, flags, count, value, size, flag)
-            else:
-                split_chunk(chunk, size, marks, listed, units, cuts)
-                first_of_chunk = count
-                count = _emit(chunk, size, cuts, marks, hashes, lengths, flags, count)
-                if first_of_chunk < len(flags):
-                    flags[first_of_chunk] |= line
-            size, plain, value, line = 0, True, np.uint64(0), 0
-        if kind == UNSPACED:
-            first = mix(np.uint64(code)) + np.uint64(1)
-            if joined[here] and 0 < count <= len(hashes):
-                hashes[count - 1] = mix(hashes[count - 1] ^ np.uint64(code)) + np.uint64(1)
+                count = _put(hashes, lengths, flags, count, value, at - start, flag)
+                line = 0
+                if mark:
+                    at += 1
+                    flag = ENDS_SENTENCE * (marks_of(marks, mark) & TERMINAL != 0)
+                    value = _add(_SEED, mark)
+                    count = _put(hashes, lengths, flags, count, value, 1, flag)
+                continue
+            at = start
+        elif code == 32:
+            at += 1
+            continue
+        code, after = decode(data, at)
+        kind = class_of(classes, code)
+        if kind == SPACE:
+            line = BEGINS_LINE if code == _LF else line
+            at = after
+        elif kind == UNSPACED:
+            at = after
+            if joined[start] and 0 < count <= len(hashes) and flags[count - 1] & IS_WORD:
+                value = _add(value, code)
+                hashes[count - 1] = mix(value)
                 lengths[count - 1] += 1
             else:
+                value = _add(_SEED, code)
                 flag = HAS_ALPHA | IS_WORD | IS_UNSPACED | line
-                count = _put(hashes, lengths, flags, count, first, 1, flag)
+                count = _put(hashes, lengths, flags, count, value, 1, flag)
                 line = 0
-        elif code == _LF:
-            line = BEGINS_LINE
-        elif kind != SPACE:  # a chunk of CHUNK_MAX characters was closed
-            chunk[0], size = code, 1
-            plain = 97 <= code | 32 <= 122
-            value = mix(np.uint64(code)) + np.uint64(1)
+        else:
+            size, at, seen = _read_chunk(data, start, end, classes, marks, chunk, kinds)
+            if size > 1:
+                split_chunk(chunk, kinds, size, seen, listed, units, cuts)
+            first_of_chunk = count
+            count, value = _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count)
+            if first_of_chunk < len(flags):
+                flags[first_of_chunk] |= line
+            line = 0
     return count
-
-
-@functools.cache
-def terminal_hashes() -> np.ndarray:
-    """Sorted hashes of the one-character words that end a sentence (uint64)."""
-    codes = np.flatnonzero(character_marks() & TERMINAL)
-    return np.sort(np.array([word_hash(chr(code)) for code in codes], np.uint64))
 
 
 def word_hash(word: str) -> int:
     """The hash of a word."""
-    value = np.uint64(0)
+    value = _SEED
     with np.errstate(over="ignore"):
         for character in word:
-            value = mix.py_func(value ^ np.uint64(ord(character))) + np.uint64(1)
-    return int(value)
+            value = (value ^ np.uint64(ord(character))) * _PRIME
+        return int(mix.py_func(value))

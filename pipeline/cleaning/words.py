@@ -7,14 +7,16 @@ array functions here are called by other compiled loops, one text after the othe
 
 import numpy as np
 
-from pipeline.characters import (
-    TABLE_SIZE,
-)
+from pipeline.characters import TABLE_SIZE
 from pipeline.cleaning.word_marks import (
     ALPHA,
+    APOSTROPHE,
     CURRENCY,
     DIGIT,
+    DOT,
     HYPHEN,
+    LISTED_FACTOR,
+    LISTED_SLOTS,
     LONGEST_LISTED,
     LOWER,
     PREFIX,
@@ -26,15 +28,16 @@ from pipeline.cleaning.word_marks import (
 from pipeline.compiled import numba
 
 # Flags of a word; one that is not IS_WORD is mere marks.
-HAS_ALPHA, IS_WORD, IS_UNSPACED, BEGINS_LINE = 1, 2, 4, 8
+HAS_ALPHA, IS_WORD, IS_UNSPACED, BEGINS_LINE, ENDS_SENTENCE = 1, 2, 4, 8, 16
 CHUNK_MAX = 1 << 12  # code points; a longer chunk is cut here, as no rule needs more
 _DOT, _ELLIPSIS, _PLUS, _AT, _COLON, _SLASH, _MINUS, _STAR, _CARET, _COMMA, _UNDERSCORE = (
     46, 0x2026, 43, 64, 58, 47, 45, 42, 94, 44, 95,
 )  # fmt: skip
-_APOSTROPHES = (39, 0x2019)
+_LISTED_SHIFT = 64 - LISTED_SLOTS.bit_length() + 1
 MARKS = numba.types.Array(numba.uint16, 1, "C", readonly=True)
 LISTED = numba.types.Array(numba.uint64, 1, "C", readonly=True)
 CODE_BUFFER = numba.types.Array(numba.int32, 1, "C")
+KIND_BUFFER = numba.types.Array(numba.uint16, 1, "C")
 FLAG_BUFFER = numba.types.Array(numba.uint8, 1, "C")
 HASH_BUFFER = numba.types.Array(numba.uint64, 1, "C")
 LENGTH_BUFFER = numba.types.Array(numba.int32, 1, "C")
@@ -47,21 +50,28 @@ def marks_of(marks, code):  # type: ignore[no-untyped-def]
     return np.int64(marks[code]) if code < TABLE_SIZE else ALPHA
 
 
-@numba.njit(numba.boolean(CODE_BUFFER, _I, _I, LISTED), cache=True)
+@numba.njit(inline="always")
+def holds_key(listed, key):  # type: ignore[no-untyped-def]
+    """Tell whether `key` is in the slots of `word_marks.listed_chunks` or `listed_units`."""
+    at = (key * np.uint64(LISTED_FACTOR)) >> np.uint64(_LISTED_SHIFT)
+    while listed[at] != 0 and listed[at] != key:
+        at = (at + np.uint64(1)) & np.uint64(LISTED_SLOTS - 1)
+    return listed[at] != 0
+
+
+@numba.njit(inline="always")
 def _is_listed(chunk, low, high, listed):  # type: ignore[no-untyped-def]
     if high - low > LONGEST_LISTED:
         return False
-    key = np.uint64(0)
+    key = wide = np.uint64(0)
     for i in range(high - 1, low - 1, -1):
-        if chunk[i] > 0xFF:
-            return False
-        key = key << np.uint64(8) | np.uint64(chunk[i])
-    at = np.searchsorted(listed, key)
-    return at < len(listed) and listed[at] == key
+        wide |= np.uint64(chunk[i])
+        key = key << np.uint64(8) | np.uint64(chunk[i] & 0xFF)
+    return wide <= np.uint64(0xFF) and holds_key(listed, key)
 
 
-@numba.njit(_I(CODE_BUFFER, _I, _I, MARKS), cache=True)
-def _prefix(chunk, low, high, marks):  # type: ignore[no-untyped-def]
+@numba.njit(inline="always")
+def _prefix(chunk, kinds, low, high):  # type: ignore[no-untyped-def]
     """Length of the word of marks that begins the chunk, 0 if there is none."""
     code = chunk[low]
     if code == _DOT:
@@ -70,42 +80,41 @@ def _prefix(chunk, low, high, marks):  # type: ignore[no-untyped-def]
             run += 1
         return run if run > 1 else 0
     if code == _PLUS:
-        return 0 if low + 1 < high and marks_of(marks, chunk[low + 1]) & DIGIT else 1
-    return 1 if marks_of(marks, code) & PREFIX else 0
+        return 0 if low + 1 < high and kinds[low + 1] & DIGIT else 1
+    return 1 if kinds[low] & PREFIX else 0
 
 
-@numba.njit(_I(CODE_BUFFER, _I, _I, MARKS, LISTED), cache=True)
-def _suffix(chunk, low, high, marks, units):  # type: ignore[no-untyped-def]
+@numba.njit(inline="always")
+def _suffix(chunk, kinds, low, high, units):  # type: ignore[no-untyped-def]
     """Length of the word that ends the chunk (marks, 's, a unit after a digit), 0 if none."""
-    code = chunk[high - 1]
-    kind = marks_of(marks, code)
+    code, kind = chunk[high - 1], kinds[high - 1]
     if kind & SUFFIX:
         return 1
-    before = marks_of(marks, chunk[high - 2]) if high - low > 1 else 0
+    before = kinds[high - 2] if high - low > 1 else 0
     if code == _DOT:
         run = 1
         while high - run > low and chunk[high - run - 1] == _DOT:
             run += 1
         if run > 1:
             return run
-        two = high - low > 2 and marks_of(marks, chunk[high - 3]) & UPPER != 0
+        two = high - low > 2 and kinds[high - 3] & UPPER != 0
         return 1 if before & (LOWER | DIGIT | STICKY) or (before & UPPER and two) else 0
-    if code in (115, 83) and high - low > 1 and chunk[high - 2] in _APOSTROPHES:
+    if code in (115, 83) and before & APOSTROPHE:
         return 2
     if (kind & CURRENCY or code in (_PLUS, 37)) and before & DIGIT:
         return 1
     if kind & ALPHA:
         size = 1
-        while size < 5 and high - size > low and marks_of(marks, chunk[high - size - 1]) & ALPHA:
+        while size < 5 and high - size > low and kinds[high - size - 1] & ALPHA:
             size += 1
-        number = high - size > low and marks_of(marks, chunk[high - size - 1]) & DIGIT
+        number = high - size > low and kinds[high - size - 1] & DIGIT
         if number and _is_listed(chunk, high - size, high, units):
             return size
     return 0
 
 
-@numba.njit(numba.boolean(CODE_BUFFER, _I, _I, MARKS), cache=True)
-def _is_address(chunk, low, high, marks):  # type: ignore[no-untyped-def]
+@numba.njit(numba.boolean(CODE_BUFFER, KIND_BUFFER, _I, _I), cache=True)
+def _is_address(chunk, kinds, low, high):  # type: ignore[no-untyped-def]
     """Tell whether all of the chunk is a URL, a host name or an e-mail address."""
     at = low
     while at < high and 97 <= chunk[at] <= 122:
@@ -120,8 +129,7 @@ def _is_address(chunk, low, high, marks):  # type: ignore[no-untyped-def]
             break
     dots = label = top = 0  # top: lower-case letters if the label is nothing else
     while at < high:
-        code = chunk[at]
-        kind = marks_of(marks, code)
+        code, kind = chunk[at], kinds[at]
         if kind & (ALPHA | DIGIT) or code > 0xA0 or (code in (_MINUS, _UNDERSCORE) and label > 0):
             low_case = kind & LOWER != 0 or code > 0xA0
             top = top + 1 if low_case and top == label else -1
@@ -136,33 +144,32 @@ def _is_address(chunk, low, high, marks):  # type: ignore[no-untyped-def]
     return dots > 0 and top >= 2 and top == label and ended
 
 
-@numba.njit(_I(CODE_BUFFER, _I, _I, MARKS), cache=True)
-def _contraction(chunk, low, high, marks):  # type: ignore[no-untyped-def]
+@numba.njit(_I(CODE_BUFFER, KIND_BUFFER, _I, _I), cache=True)
+def _contraction(chunk, kinds, low, high):  # type: ignore[no-untyped-def]
     """Where the second word of 'don't', 'we'll', 'I'm', '10am' begins; -1 if it is one word."""
     size = high - low
     last = chunk[high - 1] | 32
-    if size > 2 and last == 116 and chunk[high - 2] in _APOSTROPHES and chunk[high - 3] | 32 == 110:
+    if size > 2 and last == 116 and kinds[high - 2] & APOSTROPHE and chunk[high - 3] | 32 == 110:
         return high - 3 if size > 3 else -1
-    if size > 2 and chunk[high - 2] in _APOSTROPHES and last in (109, 100):
+    if size > 2 and kinds[high - 2] & APOSTROPHE and last in (109, 100):
         return high - 2
-    if size > 3 and chunk[high - 3] in _APOSTROPHES:
+    if size > 3 and kinds[high - 3] & APOSTROPHE:
         pair = (chunk[high - 2] | 32) << 8 | last
         if pair in (0x7265, 0x7665, 0x6C6C):  # re, ve, ll
             return high - 3
     if 3 <= size <= 4 and chunk[low] < 58 and chunk[low] > 48 and last == 109:
         half = chunk[high - 2] | 32  # 10am, 5pm
-        if half in (97, 112) and marks_of(marks, chunk[high - 3]) & DIGIT:
+        if half in (97, 112) and kinds[high - 3] & DIGIT:
             return high - 2
     return -1
 
 
-@numba.njit(numba.void(CODE_BUFFER, _I, _I, MARKS, FLAG_BUFFER), cache=True)
-def _cut_inside(chunk, low, high, marks, cuts):  # type: ignore[no-untyped-def]
+@numba.njit(inline="always")
+def _cut_inside(chunk, kinds, low, high, cuts):  # type: ignore[no-untyped-def]
     """Set cuts around marks between letters or digits."""
     i = low + 1
     while i < high:
-        code = chunk[i]
-        kind = marks_of(marks, code)
+        code, kind = chunk[i], kinds[i]
         if kind & (ALPHA | DIGIT):
             i += 1
             continue
@@ -172,7 +179,7 @@ def _cut_inside(chunk, low, high, marks, cuts):  # type: ignore[no-untyped-def]
                 run += 1
         if i + run >= high:
             break
-        left, right = marks_of(marks, chunk[i - 1]), marks_of(marks, chunk[i + run])
+        left, right = kinds[i - 1], kinds[i + run]
         apart = (code == _DOT and run > 1) or code == _ELLIPSIS
         apart |= kind & PREFIX != 0 and code > 0xFF and kind & SYMBOL == 0
         if code == _DOT and run == 1:
@@ -188,22 +195,26 @@ def _cut_inside(chunk, low, high, marks, cuts):  # type: ignore[no-untyped-def]
         i += run
 
 
-@numba.njit(numba.void(CODE_BUFFER, _I, MARKS, LISTED, LISTED, FLAG_BUFFER), cache=True)
-def split_chunk(chunk, size, marks, listed, units, cuts):  # type: ignore[no-untyped-def]
-    """Set `cuts[i]` to 1 where a word begins in a chunk of `size` code points without space."""
+@numba.njit(numba.void(CODE_BUFFER, KIND_BUFFER, _I, _I, LISTED, LISTED, FLAG_BUFFER), cache=True)
+def split_chunk(chunk, kinds, size, seen, listed, units, cuts):  # type: ignore[no-untyped-def]
+    """Set `cuts[i]` to 1 where a word begins in a chunk of `size` code points without space.
+
+    `kinds` holds the bits of each code point, `seen` all of them together.
+    """
     low, high = 0, size
-    cuts[: size + 1] = 0
+    for i in range(size + 1):
+        cuts[i] = 0
     cuts[0] = 1
     while low < high:
         if _is_listed(chunk, low, high, listed):
             return
-        front = _prefix(chunk, low, high, marks)
+        front = _prefix(chunk, kinds, low, high)
         if front and low + front < high and _is_listed(chunk, low + front, high, listed):
             cuts[low + front] = 1
             return
         back = 0
         if low + front < high:
-            back = _suffix(chunk, low + front, high, marks, units)
+            back = _suffix(chunk, kinds, low + front, high, units)
             if back and _is_listed(chunk, low, high - back, listed):
                 cuts[high - back] = 1
                 return
@@ -213,10 +224,11 @@ def split_chunk(chunk, size, marks, listed, units, cuts):  # type: ignore[no-unt
         cuts[low], cuts[high] = 1, 1
     if high - low < 2:
         return
-    if _is_address(chunk, low, high, marks):
+    if seen & DOT and _is_address(chunk, kinds, low, high):
         return
-    second = _contraction(chunk, low, high, marks)
-    if second > low:
-        cuts[second] = 1
-        return
-    _cut_inside(chunk, low, high, marks, cuts)
+    if seen & APOSTROPHE or high - low <= 4:
+        second = _contraction(chunk, kinds, low, high)
+        if second > low:
+            cuts[second] = 1
+            return
+    _cut_inside(chunk, kinds, low, high, cuts)

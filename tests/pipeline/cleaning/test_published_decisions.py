@@ -89,7 +89,10 @@ def test_a_published_family_decides_as_its_reference(judged, profile, family):
     print((ours.is_not_null() == dropped).mean())
     assert (ours.is_not_null() == dropped).mean() >= AGREEMENT
     reasons = theirs.filter(dropped).replace_strict(REASON_OF, default=None)
-    print((ours.filter(dropped) == reasons).fill_null(False).mean(), set(theirs.filter(dropped).filter(reasons.is_null())))
+    print(
+        (ours.filter(dropped) == reasons).fill_null(False).mean(),
+        set(theirs.filter(dropped).filter(reasons.is_null())),
+    )
     assert (ours.filter(dropped) == reasons).fill_null(False).mean() >= AGREEMENT
 
 
