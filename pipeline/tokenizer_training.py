@@ -19,8 +19,7 @@ import sentencepiece
 
 from pipeline import storage
 from pipeline.artifact import MAIN
-from pipeline.characters import text_buffers
-from pipeline.cleaning.counts import counts, no_joined
+from pipeline.cleaning.counts import counts
 from pipeline.errors import ConfigError, SourceError
 from pipeline.sampling import Sample, draw_sample
 from pipeline.schema import TOKENIZER_REPORT
@@ -214,7 +213,7 @@ def _measured(tokenizer: Tokenizer, byte_ids: np.ndarray, frame: pl.DataFrame) -
         for text, start, end in zip(texts, offsets[:-1], offsets[1:], strict=True)
     ]
     column = frame["text"].to_arrow()
-    found = counts(column, frame["lang"], no_joined(len(text_buffers(column)[0])))
+    found = counts(column, frame["lang"])
     return frame.select(
         "lang",
         documents=pl.lit(1, pl.Int64),

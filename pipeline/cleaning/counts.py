@@ -5,8 +5,6 @@ lines, for repeated lines, for words; n-grams then need the words alone. Of a te
 MAX_WORDS words only that many enter the n-gram figures, which bounds memory.
 """
 
-import functools
-
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -19,8 +17,10 @@ from pipeline.characters import (
     decode,
     text_buffers,
 )
+from pipeline.cleaning import segmentation
 from pipeline.cleaning.line_pass import LINE_COUNTS, count_lines, count_repeated_lines
 from pipeline.cleaning.ngram_pass import SIZES, TOP_SIZES, mask_for, ngram_shares
+from pipeline.cleaning.segmentation import ACTIVE
 from pipeline.cleaning.stop_words import STOP_SLOTS, stop_index, stop_table
 from pipeline.cleaning.word_marks import character_marks, listed_chunks, listed_units
 from pipeline.cleaning.word_pass import words_of
@@ -61,16 +61,21 @@ _COUNTS = numba.types.Array(numba.int64, 1, "C")
 _I = numba.int64
 
 
-def counts(texts: pa.Array | pa.ChunkedArray, langs: pl.Series, joined: np.ndarray) -> pl.DataFrame:
+def counts(
+    texts: pa.Array | pa.ChunkedArray, langs: pl.Series, chinese: np.ndarray | None = None
+) -> pl.DataFrame:
     """Every figure of COUNTS (int64) and REPETITIONS (float64) for each text.
 
-    `langs` holds a tag per text; `joined` a byte per UTF-8 byte of the column, 1 where a character
-    of unspaced script continues the word before it.
+    `langs` holds a tag per text; `chinese` tells which are cut into Chinese words (bool), None is
+    none of them: there every character of unspaced script is a word.
     """
     data, rows = text_buffers(texts)
+    if chinese is None:
+        chinese = np.zeros(len(rows) - 1, bool)
+    joined = segmentation.joined(data, rows, chinese)
     salts = langs.replace_strict(stop_table()[0], default=0, return_dtype=pl.UInt64).to_numpy()
     found, shares = _counts(
-        data, rows, joined, salts, stop_table()[1], character_classes(), character_marks(),
+        data, rows, joined, chinese, salts, stop_table()[1], character_classes(), character_marks(),
         listed_chunks(), listed_units(),
     )  # fmt: skip
     numbers = pl.DataFrame(found, schema=list(COUNTS), orient="row")
@@ -134,12 +139,12 @@ def _count_words(hashes, lengths, flags, held, count, salt, stops, found):  # ty
 
 @numba.njit(
     _FOUND(
-        BYTES, OFFSETS, BYTES, numba.types.Array(numba.uint64, 1, "C", readonly=True), STOP_SLOTS,
-        BYTES, MARKS, LISTED, LISTED,
+        BYTES, OFFSETS, BYTES, ACTIVE, numba.types.Array(numba.uint64, 1, "C", readonly=True),
+        STOP_SLOTS, BYTES, MARKS, LISTED, LISTED,
     ),
     cache=True,
 )  # fmt: skip
-def _counts(data, rows, joined, salts, stops, classes, marks, listed, units):  # type: ignore[no-untyped-def]
+def _counts(data, rows, joined, chinese, salts, stops, classes, marks, listed, units):  # type: ignore[no-untyped-def]
     longest = 64
     for row in range(len(rows) - 1):
         longest = max(longest, rows[row + 1] - rows[row])
@@ -163,7 +168,7 @@ def _counts(data, rows, joined, salts, stops, classes, marks, listed, units):  #
         count_lines(data, begin, end, classes, marks, lines)
         count_repeated_lines(data, begin, end, classes, slots, lines)
         count = words_of(
-            data, begin, end, joined, classes, marks, listed, units, chunk, kinds,
+            data, begin, end, joined, chinese[row], classes, marks, listed, units, chunk, kinds,
             cuts, hashes, lengths, flags,
         )  # fmt: skip
         held = min(count, room)
@@ -175,11 +180,3 @@ def _counts(data, rows, joined, salts, stops, classes, marks, listed, units):  #
             tallies, firsts, shares[row],
         )  # fmt: skip
     return found, shares
-
-
-@functools.cache
-def no_joined(size: int) -> np.ndarray:
-    """A `joined` array that makes every character of unspaced script a word."""
-    array = np.zeros(size, np.uint8)
-    array.flags.writeable = False
-    return array

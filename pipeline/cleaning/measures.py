@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.characters import text_buffers
-from pipeline.cleaning import segmentation
 from pipeline.cleaning.counts import REPETITIONS, counts
 from pipeline.cleaning.line_pass import SHORT_LINE_WIDTH
 
@@ -32,8 +30,8 @@ def measure(texts: pl.Series, langs: pl.Series) -> pl.DataFrame:
     `langs` holds a tag per text, as `language.languages` gives it.
     """
     column = texts.alias("text").to_arrow()
-    joined = segmentation.joined(*text_buffers(column), is_chinese(texts, langs).to_numpy())
-    frame = pl.DataFrame({"text": texts}).hstack(counts(column, langs, joined))
+    chinese = is_chinese(texts, langs).to_numpy()
+    frame = pl.DataFrame({"text": texts}).hstack(counts(column, langs, chinese))
     return frame.select(
         (entry.expression.cast(pl.Float64).fill_nan(0.0).fill_null(0.0)).alias(name)
         for name, entry in MEASURES.items()

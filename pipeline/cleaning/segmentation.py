@@ -20,7 +20,7 @@ LONGEST_RUN = 4096  # ideographs; a longer run is cut here
 TRADITIONAL_SHARE = 0.1
 _I = numba.int64
 _FLAGS = numba.types.Array(numba.uint8, 1, "C")
-_ACTIVE = numba.types.Array(numba.boolean, 1, "C", readonly=True)
+ACTIVE = numba.types.Array(numba.boolean, 1, "C", readonly=True)
 _ROOTS = numba.types.Array(numba.int32, 1, "C", readonly=True)
 _FORMS = numba.types.Array(numba.int64, 1, "C", readonly=True)
 _EMISSIONS = numba.types.Array(numba.float32, 2, "C", readonly=True)
@@ -154,7 +154,7 @@ def _is_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
 
 @numba.njit(
     _FLAGS(
-        BYTES, OFFSETS, _ACTIVE, NODES, _ROOTS, numba.float64, _EMISSIONS, _FORMS, numba.boolean
+        BYTES, OFFSETS, ACTIVE, NODES, _ROOTS, numba.float64, _EMISSIONS, _FORMS, numba.boolean
     ),
     cache=True,
 )  # fmt: skip

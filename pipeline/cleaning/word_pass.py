@@ -25,6 +25,7 @@ from pipeline.cleaning.words import (
     holds_key,
     marks_of,
     split_chunk,
+    split_marks,
 )
 from pipeline.compiled import numba
 
@@ -112,16 +113,18 @@ def _mark_parts(data, start, at, listed):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(
-    _I(BYTES, _I, _I, BYTES, BYTES, MARKS, LISTED, LISTED, CODE_BUFFER, KIND_BUFFER,
-       FLAG_BUFFER, HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER),
+    _I(BYTES, _I, _I, BYTES, numba.boolean, BYTES, MARKS, LISTED, LISTED, CODE_BUFFER,
+       KIND_BUFFER, FLAG_BUFFER, HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER),
     cache=True,
 )  # fmt: skip
 def words_of(  # type: ignore[no-untyped-def]
-    data, at, end, joined, classes, marks, listed, units, chunk, kinds, cuts, hashes, lengths, flags
-):
+    data, at, end, joined, chinese, classes, marks, listed, units, chunk, kinds, cuts,
+    hashes, lengths, flags,
+):  # fmt: skip
     """Fill hashes, lengths and flags with the words of `data[at:end]`; return how many there are.
 
-    Words beyond the arrays' size are counted only. `chunk`, `kinds` and `cuts` are scratch of CHUNK_MAX + 1.
+    Chunks of `chinese` text are cut as jieba does, others as spaCy does. Words beyond the arrays'
+    size are counted only. `chunk`, `kinds` and `cuts` are scratch of CHUNK_MAX + 1.
     """
     count, line = 0, BEGINS_LINE
     value = _SEED  # of the last word, to which a character may be joined
@@ -137,11 +140,12 @@ def words_of(  # type: ignore[no-untyped-def]
             if not closed:
                 code, after = decode(data, at)
                 closed = class_of(classes, code) in (SPACE, UNSPACED)
-                if code < 0x80 and not closed and at + 1 < limit and data[at + 1] in (32, _LF):
+                spaced = at + 1 < limit and data[at + 1] in (32, _LF)
+                if code < 0x80 and spaced and not (closed or chinese):
                     kind = marks_of(marks, code)
-                    if kind & SUFFIX and code != _QUOTE:
-                        mark = code
-                    elif code == _DOT and _mark_parts(data, start, at, listed):
+                    if (kind & SUFFIX and code != _QUOTE) or (
+                        code == _DOT and _mark_parts(data, start, at, listed)
+                    ):
                         mark = code
             if closed or mark:
                 flag = HAS_ALPHA | IS_WORD | line
@@ -175,7 +179,9 @@ def words_of(  # type: ignore[no-untyped-def]
                 line = 0
         else:
             size, at, seen = _read_chunk(data, start, end, classes, marks, chunk, kinds)
-            if size > 1:
+            if chinese:
+                split_marks(chunk, kinds, size, cuts)
+            elif size > 1:
                 split_chunk(chunk, kinds, size, seen, listed, units, cuts)
             first_of_chunk = count
             count, value = _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count)

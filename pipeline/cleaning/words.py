@@ -33,6 +33,8 @@ CHUNK_MAX = 1 << 12  # code points; a longer chunk is cut here, as no rule needs
 _DOT, _ELLIPSIS, _PLUS, _AT, _COLON, _SLASH, _MINUS, _STAR, _CARET, _COMMA, _UNDERSCORE = (
     46, 0x2026, 43, 64, 58, 47, 45, 42, 94, 44, 95,
 )  # fmt: skip
+_PERCENT = 37
+_JOINTS = (35, _PERCENT, 38, _PLUS, _MINUS, _DOT, _UNDERSCORE)
 _LISTED_SHIFT = 64 - LISTED_SLOTS.bit_length() + 1
 MARKS = numba.types.Array(numba.uint16, 1, "C", readonly=True)
 LISTED = numba.types.Array(numba.uint64, 1, "C", readonly=True)
@@ -232,3 +234,28 @@ def split_chunk(chunk, kinds, size, seen, listed, units, cuts):  # type: ignore[
             cuts[second] = 1
             return
     _cut_inside(chunk, kinds, low, high, cuts)
+
+
+@numba.njit(numba.void(CODE_BUFFER, KIND_BUFFER, _I, FLAG_BUFFER), cache=True)
+def split_marks(chunk, kinds, size, cuts):  # type: ignore[no-untyped-def]
+    """The same for Chinese text, as jieba does: letters and digits, decimals, every mark alone."""
+    for i in range(size + 1):
+        cuts[i] = 0
+    at = 0
+    while at < size:
+        cuts[at] = 1
+        if chunk[at] in _JOINTS:  # these stay together, as in '--' or '...'
+            while at < size and chunk[at] in _JOINTS:
+                at += 1
+            continue
+        start = at
+        while at < size and kinds[at] & (ALPHA | DIGIT):
+            at += 1
+        if at == start:
+            at += 1
+            continue
+        if at + 1 < size and chunk[at] == _DOT and 48 <= chunk[at + 1] <= 57:
+            at += 2
+            while at < size and 48 <= chunk[at] <= 57:
+                at += 1
+        at += at < size and chunk[at] == _PERCENT

@@ -160,3 +160,12 @@ def test_boundaries_agree_with_jieba(shared_data, name, unlisted):
         same += int((ours[1:] == theirs[1:-1])[between].sum())
         total += int(between.sum())
     assert same / total >= 0.995
+
+
+def test_marks_and_numbers_in_chinese_text_are_words_as_jieba_cuts_them():
+    found = measure(
+        pl.Series(["版本-3.5%和a.b--见https://x.cn", "version-3.5% and a.b--see"]),
+        pl.Series(["zh", "en"]),
+    )
+    # 版本 - 3.5% 和 a . b -- 见 https : / / x . cn
+    assert found["alpha_word_share"].to_list()[0] == 8 / 16
