@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from pipeline.reading import html
+from pipeline.reading.archive_reader import read_archive
 from pipeline.reading.encodings import UnknownEncoding, decoded, detect_stream
 from pipeline.reading.main_text import main_text
 from pipeline.reading.records import Broken, Entry, Input, Reader, Record
@@ -157,4 +158,7 @@ READERS: dict[str, Reader] = {
     ".csv": Reader(read_csv),
     ".tsv": Reader(read_tsv),
     ".parquet": Reader(read_parquet),
+    ".warc": Reader(read_archive),
+    ".wet": Reader(read_archive),
+    ".arc": Reader(read_archive),
 }

@@ -1,5 +1,6 @@
 """What readers take and give: a file with its limits, records, and records that are broken."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,13 +32,18 @@ Entry = Record | Broken
 
 @dataclass
 class Input:
-    """A file to read: where, under which limits; readers note the encoding they found."""
+    """A file to read: where, under which limits.
+
+    Readers note the encoding they found, and count in `passed_by` what is neither a document nor
+    broken: a web archive's requests, pictures, redirects.
+    """
 
     path: Path
     text_field: str
     record_bytes_max: int
     expansion_max: float
     encoding: str | None = field(default=None, init=False)
+    passed_by: Counter[str] = field(default_factory=Counter, init=False)
 
     def open(self) -> ByteStream:
         """Unpacked bytes of the file."""
