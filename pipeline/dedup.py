@@ -29,7 +29,7 @@ from pipeline.schema import DEDUPED
 from pipeline.stage import Job, PartFunction, Stage
 
 # Rows of a hash partition (24 bytes each): a few partitions fit into a laptop's memory.
-PARTITION_ROWS = 4 << 20
+PARTITION_ROWS = 1 << 20
 
 Files = dict[str, list[Path]]  # by table
 

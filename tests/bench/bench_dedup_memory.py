@@ -11,16 +11,19 @@ corpus on disk; everything written is removed again.
 import argparse
 import gzip
 import json
+import os
 import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 
 from pipeline import artifact as artifacts
@@ -114,25 +117,55 @@ def measure(clean: Path, out: Path, workers: int) -> None:
     """Deduplicate here; print peak RSS in MiB of the largest process and what was found."""
     parent = artifacts.load(clean)
     started = time.monotonic()
+    watch = Watch()
     run_stage(STAGE, DedupConfig(), [parent], out, engine=LocalEngine(workers))
     seconds = time.monotonic() - started
-    peaks = [
-        resource.getrusage(who).ru_maxrss / 1024
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    ]
-    rejects = artifacts.load(out).scan("rejects").collect()
-    kinds = ("exact", "near")
+    main_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({
-        "main_mib": peaks[0], "workers_mib": peaks[1],
+        "main_mib": main_mib, "workers_mib": watch.peak_mib,
         "mb_per_s": parent.text_bytes / 1e6 / seconds,
-        **{kind: rejects["id"].str.contains("-" + kind).sum() for kind in kinds},
-        "removed": rejects.height, "documents": parent.rows,
-        "repeated": _count_repeated(parent),
+        "documents": parent.rows, **_found(artifacts.load(out)),
     }))  # fmt: skip
 
 
-def _count_repeated(parent: Any) -> int:
-    return int(parent.scan().select("id").collect()["id"].str.contains("-(exact|near)").sum())
+def _found(deduped: Any) -> dict[str, int]:
+    """Removed documents, and per kind how many repeats there were and how many are left."""
+    kept = deduped.scan().select("id").collect()["id"]
+    gone = deduped.scan("rejects").select("id").collect()["id"]
+    found = {"removed": len(gone)}
+    for kind in ("exact", "near"):
+        repeats = pl.concat([kept, gone]).filter(pl.concat([kept, gone]).str.ends_with(f"-{kind}"))
+        left = kept.filter(kept.str.ends_with(f"-{kind}")).str.strip_suffix(f"-{kind}")
+        found[f"{kind}_repeats"] = len(repeats)
+        found[f"{kind}_left"] = int(left.is_in(kept.implode()).sum())
+    return found
+
+
+class Watch(threading.Thread):
+    """Notes the peak resident memory of this process's children, in MiB (Linux)."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak_mib = 0.0
+        self.start()
+
+    def run(self) -> None:
+        """Look every tenth of a second."""
+        me = Path(f"/proc/{os.getpid()}")
+        while True:
+            for task in me.glob("task/*/children"):
+                for pid in task.read_text().split():
+                    self.peak_mib = max(self.peak_mib, _peak_mib(pid))
+            time.sleep(0.1)
+
+
+def _peak_mib(pid: str) -> float:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    found = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(found[0].split()[1]) / 1024 if found else 0.0
 
 
 def main() -> int:

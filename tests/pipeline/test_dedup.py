@@ -314,7 +314,7 @@ def test_a_sample_of_pairs_is_kept_for_people_to_judge(clean, deduped):
 
 
 def test_partition_count_follows_the_number_of_rows():
-    assert [partition_bits(rows) for rows in (0, 1, 4 << 20, (4 << 20) + 1, 9 << 20)] == [
+    assert [partition_bits(rows) for rows in (0, 1, 1 << 20, (1 << 20) + 1, 9 << 18)] == [
         0,
         0,
         0,
