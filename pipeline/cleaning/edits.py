@@ -5,14 +5,18 @@ chosen ones are repeated, with the repairs after them, on the rows they changed 
 changes, so that cleaning clean text is the identity.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import opencc
 import polars as pl
 
 from pipeline.cleaning import stop_words
+from pipeline.cleaning.boilerplate import without_boilerplate
 from pipeline.cleaning.c4 import c4_lines
+from pipeline.cleaning.markup import without_markup
 from pipeline.cleaning.normalize import MAX_ROUNDS, NormalizeConfig, normalize
 
 CITATION = (
@@ -43,6 +47,7 @@ def edit(
     chosen = {name: EDITS[name] for name in EDITS if name in set(names)}
     edited = {name: np.zeros(len(texts), bool) for name in chosen}
     open_rows, current, open_langs = np.arange(len(texts)), texts, langs
+    texts = texts.clone()  # scatter writes in place
     for _ in range(MAX_ROUNDS):
         before = current
         for name, function in chosen.items():
@@ -85,8 +90,64 @@ def _c4_lines(texts: pl.Series, langs: pl.Series, config: EditConfig) -> pl.Seri
 
 def _citations(texts: pl.Series, langs: pl.Series, config: EditConfig) -> pl.Series:
     """Take out [12], [3, 4], [citation needed], [编辑] after a letter or a mark of punctuation."""
-    marked = texts.str.replace_all(rf"([\pL\pN\p{{P}}])(?:{CITATION})+", "$1")
+    marked = texts.str.replace_all(rf"([\pL\pN[\p{{P}}--\]]])(?:{CITATION})+", "$1")
     return pl.select(pl.when(langs == "code").then(texts).otherwise(marked)).to_series()
+
+
+def _repeated_lines(texts: pl.Series, langs: pl.Series, config: EditConfig) -> pl.Series:
+    """Keep the first of equal lines one after the other, blank ones between them aside."""
+    suspects = texts.str.contains(r"\n").arg_true()
+    if suspects.is_empty():
+        return texts
+    lines = pl.DataFrame({"row": suspects, "line": texts.gather(suspects).str.split("\n")})
+    filled = lines.explode("line").with_columns(bare=pl.col("line").str.strip_chars())
+    shown = filled.with_columns(
+        before=pl.when(pl.col("bare") != "").then("bare").forward_fill().shift(1).over("row")
+    )
+    again = (pl.col("bare") == pl.col("before")) & (pl.col("bare") != "")
+    kept = shown.filter(~again.fill_null(False)).group_by("row", maintain_order=True)
+    joined = kept.agg(pl.col("line").str.join("\n"))
+    return texts.clone().scatter(joined["row"], joined["line"])
+
+
+def _boilerplate(texts: pl.Series, langs: pl.Series, config: EditConfig) -> pl.Series:
+    cleaned = without_boilerplate(texts)
+    return pl.select(pl.when(langs == "code").then(texts).otherwise(cleaned)).to_series()
+
+
+def _markup(texts: pl.Series, langs: pl.Series, config: EditConfig) -> pl.Series:
+    return without_markup(texts, langs)
+
+
+def _simplified(texts: pl.Series, langs: pl.Series, config: EditConfig) -> pl.Series:
+    return _converted(texts, "t2s")
+
+
+def _traditional(texts: pl.Series, langs: pl.Series, config: EditConfig) -> pl.Series:
+    return _converted(texts, "s2t")
+
+
+def _converted(texts: pl.Series, direction: str) -> pl.Series:
+    """Convert texts with ideographs (OpenCC, phrase by phrase), until that changes nothing."""
+    suspects = texts.str.contains(r"\p{Han}").arg_true()
+    if suspects.is_empty():
+        return texts
+    convert = _converter(direction).convert
+    return texts.clone().scatter(suspects, [_settled(convert, t) for t in texts.gather(suspects)])
+
+
+def _settled(convert: Callable[[str], str], text: str) -> str:
+    for _ in range(MAX_ROUNDS):
+        after = convert(text)
+        if after == text:
+            break
+        text = after
+    return text
+
+
+@functools.cache
+def _converter(direction: str) -> opencc.OpenCC:
+    return opencc.OpenCC(direction)
 
 
 def _full_width(texts: pl.Series, langs: pl.Series, config: EditConfig) -> pl.Series:
@@ -104,7 +165,12 @@ HALF_WIDTH = {
     code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in _CHINESE_MARKS
 }
 EDITS: dict[str, Edit] = {
+    "markup": _markup,
+    "boilerplate": _boilerplate,
     "citations": _citations,
+    "repeated_lines": _repeated_lines,
     "full_width": _full_width,
+    "simplified": _simplified,
+    "traditional": _traditional,
     "c4_lines": _c4_lines,
 }

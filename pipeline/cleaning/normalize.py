@@ -12,6 +12,7 @@ import ftfy
 import numpy as np
 import polars as pl
 
+from pipeline.cleaning import garbled
 from pipeline.errors import ConfigError
 
 UNICODE_FORMS = ("NFC", "NFKC", "NFD", "NFKD")
@@ -26,6 +27,7 @@ class NormalizeConfig:
     fix_mojibake: bool = True  # UTF-8 that was read as Latin-1, cp1252, cp1251, ...
     strip_controls: bool = True  # control, zero-width, bidirectional and tag characters
     unify_line_ends: bool = True  # CRLF, CR, VT, FF, NEL, LS and PS become LF
+    unify_width: bool = True  # full-width letters and digits and Latin ligatures become plain
     unify_spaces: bool = True  # no-break and typographic spaces become a space
     strip_line_ends: bool = True  # white space before a line end, and at both ends of the text
     max_blank_lines: int | None = 2  # more in a row become this many
@@ -48,7 +50,7 @@ def normalize(texts: pl.Series, config: NormalizeConfig) -> tuple[pl.Series, dic
     `texts` holds strings without nulls. Raises RuntimeError if the repairs do not settle, which
     would be a bug in one of them.
     """
-    texts = texts.alias("text")
+    texts = texts.alias("text").clone()  # scatter writes in place
     repaired = {name: np.zeros(len(texts), bool) for name in REPAIRS}
     open_rows, current = np.arange(len(texts)), texts
     for _ in range(MAX_ROUNDS):
@@ -73,8 +75,18 @@ def _mojibake(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
     suspects = texts.str.contains(SUSPECT).arg_true()
     if suspects.is_empty():
         return texts
-    fixed = [ftfy.fix_text(text, FTFY) for text in texts.gather(suspects)]
+    fixed = [_fixed(text) for text in texts.gather(suspects)]
     return texts.clone().scatter(suspects, fixed)
+
+
+def _fixed(text: str) -> str:
+    """Fix a text as a whole, else line by line: half a document may be garbled."""
+    whole = ftfy.fix_text(text, FTFY)
+    return whole if whole != text else "\n".join(ftfy.fix_text(t, FTFY) for t in text.split("\n"))
+
+
+def _garbled(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    return garbled.repaired(texts) if config.fix_mojibake else texts
 
 
 def _unicode_form(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
@@ -92,6 +104,7 @@ def _unicode_form(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
 def _line_ends(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
     if not config.unify_line_ends:
         return texts
+    texts = texts.str.replace_all(STRAY_C1, "")
     return texts.str.replace_all("\r\n?|[\u000b\u000c\u0085\u2028\u2029]", "\n")
 
 
@@ -99,6 +112,17 @@ def _controls(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
     if not config.strip_controls:
         return texts
     return texts.str.replace_all(INVISIBLE, "").str.replace_all(STRAY_JOINER, "$1")
+
+
+def _width(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    """Write full-width letters and digits at half width, ligatures as letters; marks stay."""
+    if not config.unify_width:
+        return texts
+    suspects = texts.str.contains(WIDE).arg_true()
+    if suspects.is_empty():
+        return texts
+    plain = [text.translate(PLAIN_OF_WIDE) for text in texts.gather(suspects)]
+    return texts.clone().scatter(suspects, plain)
 
 
 def _spaces(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
@@ -155,6 +179,7 @@ FTFY = ftfy.TextFixerConfig(
     fix_line_breaks=False,
     fix_surrogates=False,
     remove_control_chars=False,
+    fix_c1_controls=False,  # they are controls here, and removed
     normalization=None,
     explain=False,
 )
@@ -168,14 +193,23 @@ INVISIBLE = (
     + "".join(rf"\x{{{plane:x}fffe}}\x{{{plane:x}ffff}}" for plane in range(17))
     + r"\x{e0000}-\x{e007f}]"
 )
+WIDE = "[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\ufb00-\ufb06]"
+PLAIN_OF_WIDE = {
+    **{code: code - 0xFEE0 for code in range(0xFF10, 0xFF5B) if chr(code).isalnum()},
+    **dict(zip(range(0xFB00, 0xFB07), ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True)),
+}
+# Controls of C1 beside one another; NEL among them ends no line.
+STRAY_C1 = r"[\x{80}-\x{9f}]*[\x{80}-\x{84}\x{86}-\x{9f}][\x{80}-\x{9f}]*"
 # Persian, Indic scripts and emoji need the joiners U+200C and U+200D; these scripts do not.
-STRAY_JOINER = r"([\p{Latin}\p{Han}\p{Cyrillic}\p{Greek}\p{P}\s])[\x{200c}\x{200d}]+"
+STRAY_JOINER = r"([\pN\p{Latin}\p{Han}\p{Cyrillic}\p{Greek}\p{P}\s])[\x{200c}\x{200d}]+"
 
 REPAIRS: dict[str, Callable[[pl.Series, NormalizeConfig], pl.Series]] = {
+    "garbled": _garbled,  # before ftfy, which takes some of it for something else
     "mojibake": _mojibake,  # first: what it decodes includes control characters and odd spaces
     "line_ends": _line_ends,
     "controls": _controls,
     "unicode_form": _unicode_form,
+    "width": _width,
     "spaces": _spaces,
     "outer_space": _outer_space,
     "blank_lines": _blank_lines,

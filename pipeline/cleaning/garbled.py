@@ -1,0 +1,72 @@
+"""Chinese that was read in a Western encoding: decoded again, kept if it then reads as Chinese.
+
+ftfy undoes UTF-8 read as Latin-1 and its relatives, not GB 18030 or Big5, and only for whole texts.
+Here every line is tried by itself, so half a document can be repaired.
+"""
+
+import re
+
+import polars as pl
+
+# Pairs of Latin letters that are the two bytes of one ideograph; prose has no such runs.
+SUSPECT = r"(?:[\u00a1-\u00ff\u0080-\u00a0\u0152-\u2122]{2}){6,}"
+_LATIN_RUN = re.compile(r"[^\x00-\x7f]")
+# The commonest characters of running Chinese; they make up a fifth of it or more.
+_COMMON = frozenset(
+    "的一是不了在人有我他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可里后小么"
+    "於與為這來國個說們時會著過學對裡後麼经發經没沒用同行方能而所成第都能使其从但如当最系统件文"
+)
+_LEAST_COMMON = 0.08
+_LEAST_HAN = 0.5
+ENCODINGS = ("gb18030", "big5hkscs")
+
+
+def repaired(texts: pl.Series) -> pl.Series:
+    """Texts whose garbled lines could be decoded again; all others as they were."""
+    suspects = texts.str.contains(SUSPECT).arg_true()
+    if suspects.is_empty():
+        return texts
+    fixed = ["\n".join(map(_line, text.split("\n"))) for text in texts.gather(suspects)]
+    return texts.clone().scatter(suspects, fixed)
+
+
+def _line(line: str) -> str:
+    beyond = len(_LATIN_RUN.findall(line))
+    if beyond < 12 or beyond < len(line) / 4:
+        return line
+    for as_bytes in (_latin_1, _windows):
+        raw = as_bytes(line)
+        if raw is None:
+            continue
+        for encoding in ENCODINGS:
+            try:
+                text = raw.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+            if _reads_as_chinese(text):
+                return text
+    return line
+
+
+def _latin_1(line: str) -> bytes | None:
+    try:
+        return line.encode("latin-1")
+    except UnicodeEncodeError:
+        return None
+
+
+def _windows(line: str) -> bytes | None:
+    """Bytes of a line read as Windows-1252, whose five unused bytes came through as they were."""
+    try:
+        return b"".join(
+            c.encode("latin-1") if 0x80 <= ord(c) < 0xA0 else c.encode("cp1252") for c in line
+        )
+    except UnicodeEncodeError:
+        return None
+
+
+def _reads_as_chinese(text: str) -> bool:
+    visible = [character for character in text if character > "\x7f"]
+    han = sum("\u4e00" <= character <= "\u9fff" for character in visible)
+    common = sum(character in _COMMON for character in visible)
+    return han >= _LEAST_HAN * len(visible) and common >= _LEAST_COMMON * max(han, 1)

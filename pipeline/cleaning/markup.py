@@ -1,0 +1,78 @@
+"""Markup that was left in text: tags, entities, forum codes, bare link lists.
+
+A text loses its tags only if they are those of pages (block tags, scripts, a document type) and
+make up enough of it; manuals that show HTML in code blocks, mathematics and generics keep theirs.
+"""
+
+import html
+import re
+
+import polars as pl
+
+_BLOCK = (
+    "html|head|body|div|p|br|span|table|tr|td|th|tbody|ul|ol|li|h[1-6]|script|style|nav|article|"
+    "section|header|footer|img|a|b|i|em|strong|font|center|meta|title|link|form|input|iframe|hr|blockquote"
+)
+TAG = rf"(?i)</?(?:{_BLOCK})(?:\s[^<>]{{0,500}})?/?>"
+_SUSPECT = (
+    r"(?i)<(?:p|div|br|html|script|style|article|span|td|body)\b[^<>]{0,500}>|"
+    r"&(?:#\d{2,6}|#x[0-9a-f]{2,5}|nbsp|amp|quot|lt|gt|mdash|ldquo|rdquo|hellip|middot);|"
+    r"\[/?(?:b|i|u|url|color|size|quote|img|center|font)(?:=[^\]\n]{0,100})?\]|"
+    r"\]\(https?://"
+)
+_CODE_BLOCK = re.compile(r"```|~~~|^(?: {4}|\t)\S", re.M)
+_SCRIPTS = re.compile(r"<(script|style|nav|header|footer|head)\b[^<>]*>.*?</\1\s*>", re.I | re.S)
+_NAVIGATION = re.compile(
+    r"<(div|ul)\b[^<>]*(?:id|class)=[\"']?[^<>\"']*(?:nav|menu|foot|side|share|breadcrumb)[^<>]*>"
+    r"(?:(?!</?\1\b).)*?</\1\s*>",
+    re.I | re.S,
+)
+_BREAKS = re.compile(
+    r"</?(?:p|div|br|tr|li|h[1-6]|ul|ol|table|article|section|blockquote)\b[^<>]*>", re.I
+)
+_TAGS = re.compile(TAG + r"|<!doctype[^<>]*>|<!--.*?-->", re.S)
+_CODES = re.compile(
+    r"\[/?(?:b|i|u|s|url|color|size|quote|img|center|font|align)(?:=[^\]\n]{0,100})?\]", re.I
+)
+# Images, and links whose text says nothing.
+_CODE_IMAGES = re.compile(
+    r"\[img\][^\[\]\n]{0,300}\[/img\]|\[url=[^\]\n]{0,300}\].{0,2}\[/url\]", re.I
+)
+_LINK_LINE = re.compile(
+    r"^\s*(?:[-*+]|\d+\.)?\s*!?\[[^\]\n]{0,200}\]\(https?://[^)\s]{1,500}\)\s*$\n?", re.M
+)
+_ENTITY = re.compile(r"&(?:#\d{2,7}|#[xX][0-9a-fA-F]{2,6}|[A-Za-z]{2,10});")
+_FEW_TAGS = 3
+_BLANK = re.compile(r"[ \t]*\n\s*\n*[ \t]*")
+
+
+def without_markup(texts: pl.Series, langs: pl.Series) -> pl.Series:
+    """Texts without markup residue; code and documents with code blocks are left alone."""
+    suspects = (texts.str.contains(_SUSPECT) & (langs != "code").fill_null(True)).arg_true()
+    if suspects.is_empty():
+        return texts
+    return texts.clone().scatter(suspects, [_cleaned(text) for text in texts.gather(suspects)])
+
+
+def _cleaned(text: str) -> str:
+    if _CODE_BLOCK.search(text):
+        return text
+    if len(_TAGS.findall(text)) >= _FEW_TAGS or _SCRIPTS.search(text):
+        text = _SCRIPTS.sub("\n", text)
+        text = _NAVIGATION.sub("\n", text)
+        text = _TAGS.sub("", _BREAKS.sub("\n", text))
+        text = _BLANK.sub("\n", text).strip()
+    if len(_CODES.findall(text)) >= 2:
+        text = _CODES.sub("", _CODE_IMAGES.sub("", text))
+    if _ENTITY.search(text):
+        text = _ENTITY.sub(lambda match: _character(match[0]), text)
+    links = _LINK_LINE.findall(text)
+    if links and sum(map(len, links)) < len(text) / 2:
+        text = _LINK_LINE.sub("", text)
+    return text
+
+
+def _character(entity: str) -> str:
+    """The character of an entity; one that would begin markup anew stays as it is."""
+    found = html.unescape(entity)
+    return entity if found in ("<", ">", "&", "[", "]") else found
