@@ -59,27 +59,28 @@ def _number_ngrams(  # type: ignore[no-untyped-def]
     """
     mask = np.uint64(mask_for(used))
     slots[: mask + _ONE] = 0
-    different = most = first = 0
+    tallies[:used] = 0
+    different, most, first = 0, 2, -1
     for i in range(used):
-        position = at[i]
+        position = np.int64(at[i])
         value = prefixes[position + size] - prefixes[position] * np.uint64(power)
         slot, tag = value & mask, value | _NUMBER
-        while slots[slot] != 0 and slots[slot] | _NUMBER != tag:
+        while (slots[slot] != 0) & (slots[slot] | _NUMBER != tag):
             slot = (slot + _ONE) & mask
+        # No branch on whether it is new: half of them are, and the processor cannot guess which.
+        new = np.int64(slots[slot] == 0)
         number = np.int64(slots[slot] & _NUMBER) - 1
-        if number < 0:
-            number = different
-            different += 1
-            slots[slot] = (value & ~_NUMBER) | np.uint64(different)
-            tallies[number], firsts[number] = 0, position
-        numbers[i] = number
+        number += new * (different - number)
+        slots[slot] = (value & ~_NUMBER) | np.uint64(number + 1)
+        different += new
+        begun = np.int64(firsts[number])
+        begun += new * (position - begun)
         tally = tallies[number] + 1
-        tallies[number] = tally
+        firsts[number], tallies[number], numbers[i] = begun, tally, number
         if tally >= most:
-            begun = firsts[number]
-            first = begun if tally > most else min(begun, first)
+            first = begun if tally > most or first < 0 else min(begun, first)
             most = tally
-    best[0], best[1] = most, first
+    best[0], best[1] = (most, first) if first >= 0 else (1, 0)
     return different
 
 
@@ -117,7 +118,7 @@ def ngram_shares(  # type: ignore[no-untyped-def]
             prefixes, best, size, np.int64(power), slots, at, used, numbers, tallies, firsts
         )
         if size < DUPLICATE_SIZES[0]:
-            most, first = best[0], best[1] if best[0] > 1 else 0
+            most, first = best[0], best[1]
             shares[column] = (sums[first + size] - sums[first] + size - 1) * most / characters
         else:
             firsts[:different] = 0  # from here on: 1 if seen
@@ -130,12 +131,10 @@ def ngram_shares(  # type: ignore[no-untyped-def]
                     firsts[numbers[i]] = 1
             shares[column] = repeated / characters
         # Positions whose n-gram repeats, and whose next one does too.
-        kept, last = 0, -2
+        kept, last = 0, np.int64(-2)
         for i in range(used):
-            if tallies[numbers[i]] > 1:
-                position = at[i]
-                if position == last + 1:
-                    at[kept] = last
-                    kept += 1
-                last = position
+            repeats, position = np.int64(tallies[numbers[i]] > 1), np.int64(at[i])
+            at[kept] = last
+            kept += repeats * np.int64(position == last + 1)
+            last += repeats * (position - last)
         used = kept
