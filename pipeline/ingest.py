@@ -1,8 +1,9 @@
 """Ingest: files of many kinds become documents with ids; what cannot be read is set aside.
 
-Two passes: the first only collects 64-bit hashes of ids, so that repeated ids are known everywhere;
-the second writes. Every record is either a row of the artifact or a row of its quarantine, which
-says the file, the position in it, what was found and what was wanted.
+Every file is parsed once. Tasks write their documents and note 64 bits of each id; when all ids are
+known, tasks without a repeated one are taken over as they are, and the others get their later
+copies renamed. Every record is either a row of the artifact or a row of its quarantine, which says
+the file, the position in it, what was found and what was wanted.
 """
 
 import functools
@@ -13,18 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from pipeline import storage
 from pipeline.artifact import MAIN
 from pipeline.errors import ConfigError, SourceError
-from pipeline.reading.document_ids import Repeats, UniqueIds, find_repeats, id_hash, save_hashes
-from pipeline.reading.documents import Document, Fields, document_of, file_document_id
+from pipeline.reading.document_ids import IdNotes, Repeats, find_repeats, later_copies
+from pipeline.reading.documents import Document, Fields, document_of
 from pipeline.reading.readers import READERS, suffix_of
-from pipeline.reading.records import Broken, Input, Record
+from pipeline.reading.records import Broken, Input, LineRange, Record
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
+from pipeline.reading.tasks import ReadTask, count_newlines, tasks_of, with_line_numbers
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import RAW, Contract
-from pipeline.sink import QUARANTINE, Sink
-from pipeline.sources import SkippedFile, SourceFile
+from pipeline.sink import QUARANTINE, PartResult, Sink
+from pipeline.sources import SourceFile
 from pipeline.stage import Job, Stage
 
 TASK_BYTES = 64 << 20
@@ -58,31 +62,27 @@ class IngestConfig:
             raise ConfigError(f"ingest.expansion_max: {self.expansion_max}, wanted 1 or more")
 
 
-@dataclass(frozen=True)
-class ReadTask:
-    """Files that one worker reads in order, and entries that nobody reads."""
-
-    index: int
-    files: tuple[SourceFile, ...]
-    skipped: tuple[SkippedFile, ...]
-
-
 def run(job: Job) -> None:
     """Read all files of the one parent, a SourceSet, into documents under contract `raw`."""
     (sources,) = job.parents
-    tasks = _tasks(sources.files, sources.skipped)
-    folder = job.scratch("ids")
-    job.map(functools.partial(collect_ids, job.config, folder), tasks, phase="ids")
+    tasks = _numbered(job, tasks_of(sources.files, sources.skipped, TASK_BYTES))
+    folder, staged_folder = job.scratch("ids"), job.scratch("read")
+    read = functools.partial(read_documents, job.config, folder)
+    staged = job.map(read, tasks, phase="read")
     find_repeats(folder, len(tasks)).save(folder)
-    results = job.map(functools.partial(read_documents, job.config, folder), tasks)
+    settle = functools.partial(settle_ids, folder, staged_folder)
+    results = job.map(settle, [result.to_json() for result in staged])
     encodings: Counter[str] = Counter()
-    for result in results:
+    passed_by: Counter[str] = Counter()
+    for result in staged:
         encodings.update(result.value["encodings"])
+        passed_by.update(result.value["passed_by"])
     job.stats |= {
         "files": len(sources.files),
         "bytes_in": sum(file.size for file in sources.files),
         "encodings": dict(sorted(encodings.items())),
-        "ids_renamed": sum(result.value["ids_renamed"] for result in results),
+        "ids_renamed": sum(result.value for result in results),
+        "records_passed_by": dict(sorted(passed_by.items())),
         "skipped": len(sources.skipped),
         "skipped_files": [
             {"source": s.source_name, "path": s.relative, "reason": s.reason}
@@ -91,59 +91,75 @@ def run(job: Job) -> None:
     }
 
 
-def _tasks(files: tuple[SourceFile, ...], skipped: tuple[SkippedFile, ...]) -> list[ReadTask]:
-    groups: list[list[SourceFile]] = []
-    room = 0
-    for file in files:
-        if file.size > room:
-            groups.append([])
-            room = TASK_BYTES
-        groups[-1].append(file)
-        room -= file.size
-    return [
-        ReadTask(index, tuple(group), skipped if index == 0 else ())
-        for index, group in enumerate(groups)
-    ]
+def _numbered(job: Job, tasks: list[ReadTask]) -> list[ReadTask]:
+    """Count the lines of files read in ranges, so that positions are those of the whole file."""
+    ranges = [task for task in tasks if task.lines is not None]
+    counted = job.map(count_lines, ranges, phase="lines") if ranges else []
+    counts = {task.index: result.value for task, result in zip(ranges, counted, strict=True)}
+    return with_line_numbers(tasks, counts)
 
 
-def collect_ids(config: IngestConfig, folder: Path, task: ReadTask, sink: Sink) -> None:
-    """Store the id hashes of a task's documents; a file that is one document is not opened."""
-    hashes = []
-    for file in task.files:
-        if READERS[suffix_of(file.path.name)].one_document:
-            hashes.append(id_hash(file_document_id(file)))
-            continue
-        for entry in _documents(file, _input(file, config), config):
-            if isinstance(entry, Document):
-                hashes.append(id_hash(entry.wanted_id))
-    save_hashes(folder, task.index, hashes)
+def count_lines(task: ReadTask, sink: Sink) -> list[int]:
+    """Return what `count_newlines` finds in a task's range."""
+    assert task.lines is not None
+    return count_newlines(task.files[0].path, task.lines)
 
 
 def read_documents(
     config: IngestConfig, folder: Path, task: ReadTask, sink: Sink
 ) -> dict[str, Any]:
-    """Write a task's documents and quarantine; return {'encodings': ..., 'ids_renamed': ...}."""
-    ids = UniqueIds(Repeats.load(folder), task.index)
+    """Write a task's documents under the ids they want, and its quarantine.
+
+    Returns {'encodings': ..., 'passed_by': ...}, counts by name.
+    """
+    notes = IdNotes()
     rows = _Rows(sink)
     encodings: Counter[str] = Counter()
+    passed_by: Counter[str] = Counter()
     for left in task.skipped:
         broken = Broken(WHOLE_FILE, left.reason, left.detail)
         rows.set_aside(left.source_name, left.relative, broken)
     for file in task.files:
-        source = _input(file, config)
+        source = _input(file, config, task.lines)
         for entry in _documents(file, source, config):
             if isinstance(entry, Document):
-                rows.keep(entry, ids.unique(entry.wanted_id, entry.derived_id), file.relative)
+                notes.add(entry.wanted_id, entry.derived_id)
+                rows.keep(entry, entry.wanted_id, file.relative)
             else:
                 rows.set_aside(file.source_name, file.relative, entry)
-        if source.encoding:
+        if source.encoding and (task.lines is None or task.lines.begin == 0):
             encodings[source.encoding] += 1
+        passed_by.update(source.passed_by)
     rows.flush()
-    return {"encodings": dict(sorted(encodings.items())), "ids_renamed": ids.renamed}
+    notes.save(folder, task.index)
+    return {"encodings": dict(encodings), "passed_by": dict(passed_by)}
 
 
-def _input(file: SourceFile, config: IngestConfig) -> Input:
-    return Input(file.path, config.text_field, config.record_bytes_max, config.expansion_max)
+def settle_ids(folder: Path, staged_folder: Path, staged_json: dict[str, Any], sink: Sink) -> int:
+    """Take over what a task has written, later copies of an id renamed; return how many."""
+    staged = PartResult.from_json(staged_json)
+    endings = later_copies(folder, sink.index, Repeats.load(folder))
+    if not endings:
+        sink.adopt(staged, staged_folder)
+        return 0
+    number = 0
+    for table_name, entries in staged.files.items():
+        for entry in entries:
+            file = pq.ParquetFile(storage.inside(staged_folder, entry["path"]))
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group)
+                if table_name == MAIN:
+                    ids = table["id"].to_pylist()
+                    unique = [i + endings.get(number + at, "") for at, i in enumerate(ids)]
+                    table = table.set_column(0, table.schema.field("id"), pa.array(unique))
+                    number += len(ids)
+                sink.write(table_name, table)
+    sink.saw(staged.ledger.seen)
+    return len(endings)
+
+
+def _input(file: SourceFile, config: IngestConfig, lines: LineRange | None) -> Input:
+    return Input(file.path, config.text_field, config.record_bytes_max, config.expansion_max, lines)
 
 
 def _documents(
@@ -239,5 +255,5 @@ STAGE = Stage(
     run=run,
     module="pipeline.ingest",
     # What turns bytes into other text; pyarrow, gzip and zstandard give back what was packed.
-    libraries=("orjson", "charset-normalizer", "resiliparse"),
+    libraries=("orjson", "charset-normalizer", "resiliparse", "brotli"),
 )

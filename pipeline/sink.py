@@ -59,7 +59,7 @@ class Sink:
         counts_rows: bool = True,
     ):
         self._folder = folder
-        self._index = index
+        self.index = index
         self._contracts = contracts
         self._counts_rows = counts_rows
         self._open: dict[str, _OpenFile] = {}
@@ -69,7 +69,7 @@ class Sink:
         """Append rows as one row group, checked against the table's contract."""
         if table.num_rows == 0:
             return
-        where = f"{self._folder.name}/{table_name} part {self._index}"
+        where = f"{self._folder.name}/{table_name} part {self.index}"
         table = conform(table, self._contracts[table_name], where)
         current = self._open.get(table_name) or self._start_file(table_name, table.schema)
         current.writer.write_table(table)
@@ -91,6 +91,23 @@ class Sink:
         """Count rows dropped under `rule` that have no row in the rejects table."""
         if rows:
             self.result.ledger.dropped[rule] += rows
+
+    def adopt(self, staged: PartResult, folder: Path) -> None:
+        """Take over the files that this part's function wrote below `folder` in an earlier phase.
+
+        Byte for byte, with their counts: links, or copies on another disk.
+        """
+        for table_name, entries in staged.files.items():
+            for entry in entries:
+                storage.link_or_copy(
+                    storage.inside(folder, entry["path"]),
+                    storage.inside(self._folder, entry["path"]),
+                )
+            self.result.files.setdefault(table_name, []).extend(entries)
+        self.saw(staged.ledger.seen)
+        self.kept(sum(entry["rows"] for entry in staged.files.get(MAIN, [])))
+        self.result.ledger.quarantined.update(staged.ledger.quarantined)
+        self.result.text_bytes += staged.text_bytes
 
     def close(self) -> None:
         """Finish all files."""
@@ -119,7 +136,7 @@ class Sink:
 
     def _start_file(self, table_name: str, schema: pa.Schema) -> "_OpenFile":
         chunk = len(self.result.files.get(table_name, []))
-        name = f"part-{self._index:05d}-{chunk:03d}.parquet"
+        name = f"part-{self.index:05d}-{chunk:03d}.parquet"
         relative = name if table_name == MAIN else f"{table_name}/{name}"
         path = self._folder / relative
         path.parent.mkdir(parents=True, exist_ok=True)

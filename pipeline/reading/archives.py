@@ -127,7 +127,8 @@ def _record(source: "_Source", line: bytes, position: int, keep_max: int) -> Arc
 
 
 def _header_lines(source: "_Source") -> list[str]:
-    lines, size = [], 0
+    lines: list[str] = []
+    size = 0
     while line := source.line():
         size += len(line)
         if size > HEADER_BYTES_MAX:

@@ -1,11 +1,12 @@
 """Document ids: derived ones that stay when other files come or go, given ones made unique.
 
-Given ids repeat in real data. A first pass stores 64 bits per id and task; ids seen more than once
-are found partition by partition, so that memory holds 8 bytes per document of one partition.
+Given ids repeat in real data. Reading stores 64 bits of each document's id and 64 of its derived id
+per task; ids seen more than once are found partition by partition, so that memory holds 8 bytes per
+document of one partition. Only the tasks that hold a later one of them are written again.
 """
 
 import hashlib
-from collections.abc import Sequence
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,15 +30,32 @@ def id_hash(identifier: str) -> int:
     return int.from_bytes(hashlib.blake2b(identifier.encode(), digest_size=8).digest(), "little")
 
 
-def save_hashes(folder: Path, task: int, hashes: Sequence[int]) -> None:
-    """Store the id hashes of one task, in the order in which its documents are read."""
-    with storage.whole_file(folder / f"{task:05d}.npy") as path, path.open("wb") as file:
-        np.save(file, np.array(hashes, np.uint64))
+class IdNotes:
+    """Notes the ids of one task's documents, in the order in which they are written."""
+
+    def __init__(self) -> None:
+        self._ids = array("Q")
+        self._derived = array("Q")
+
+    def add(self, identifier: str, derived: str) -> None:
+        """Note one document."""
+        self._ids.append(id_hash(identifier))
+        self._derived.append(int(derived[:REPEAT_DIGITS], 16))
+
+    def save(self, folder: Path, task: int) -> None:
+        """Store them for `find_repeats` and `later_copies`."""
+        notes = np.stack([np.frombuffer(a, np.uint64) for a in (self._ids, self._derived)])
+        with storage.whole_file(_notes(folder, task)) as path, path.open("wb") as file:
+            np.save(file, notes)
+
+
+def _notes(folder: Path, task: int) -> Path:
+    return folder / f"{task:05d}.npy"
 
 
 def find_repeats(folder: Path, tasks: int) -> "Repeats":
-    """Return the hashes that occur more than once in the files that `save_hashes` wrote."""
-    arrays = [np.load(folder / f"{task:05d}.npy", mmap_mode="r") for task in range(tasks)]
+    """Return the hashes that occur more than once in what `IdNotes` stored."""
+    arrays = [np.load(_notes(folder, task), mmap_mode="r")[0] for task in range(tasks)]
     partitions = 1 + sum(map(len, arrays)) // IDS_PER_PARTITION
     hashes, firsts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for partition in range(partitions):
@@ -72,27 +90,18 @@ class Repeats:
         return cls(hashes, first_task.astype(np.int64))
 
 
-class UniqueIds:
-    """Gives every document of one task an id that no other document has.
+def later_copies(folder: Path, task: int, repeats: Repeats) -> dict[int, str]:
+    """Return what to append to the ids of a task's documents that another one had before.
 
-    The first document of a given id keeps it; later ones get '#' and 16 digits of their derived id.
+    By the document's number in the task: '#' and 16 digits of its derived id. The first document
+    of a given id keeps it.
     """
-
-    def __init__(self, repeats: Repeats, task: int):
-        self._hashes = repeats.hashes
-        self._taken = repeats.first_task < task
-        self.renamed = 0
-
-    def unique(self, identifier: str, derived: str) -> str:
-        """Return `identifier`, or its renamed form if a document before this one has it."""
-        if not len(self._hashes):
-            return identifier
-        value = np.uint64(id_hash(identifier))
-        at = int(np.searchsorted(self._hashes, value))
-        if at == len(self._hashes) or self._hashes[at] != value:
-            return identifier
-        if self._taken[at]:
-            self.renamed += 1
-            return f"{identifier}#{derived[:REPEAT_DIGITS]}"
-        self._taken[at] = True
-        return identifier
+    ids, derived = np.load(_notes(folder, task), mmap_mode="r")
+    taken = repeats.first_task < task
+    endings: dict[int, str] = {}
+    for number in np.flatnonzero(np.isin(ids, repeats.hashes)):
+        at = np.searchsorted(repeats.hashes, ids[number])
+        if taken[at]:
+            endings[int(number)] = f"#{int(derived[number]):0{REPEAT_DIGITS}x}"
+        taken[at] = True
+    return endings

@@ -88,7 +88,8 @@ def payload(response: Response, bytes_max: int) -> bytes:
 
 def _without_chunks(body: bytes) -> bytes:
     """Join the chunks; what does not begin as a chunk ends them, and the rest is dropped."""
-    pieces, at = [], 0
+    pieces: list[bytes] = []
+    at = 0
     while True:
         end = body.find(b"\n", at, at + CHUNK_LINE_MAX)
         size = _chunk_size(body[at:end]) if end >= 0 else None
@@ -134,7 +135,8 @@ def _inflated(body: bytes, window_bits: int, bytes_max: int) -> bytes:
 def _unbrotlied(body: bytes, bytes_max: int) -> bytes:
     """Brotli has no mark to know it by: a body that is none is taken to be decoded already."""
     unpack = brotli.Decompressor()
-    pieces, size, feed = [], 0, body
+    pieces: list[bytes] = []
+    size, feed = 0, body
     try:
         while not unpack.is_finished():
             piece = unpack.process(feed, output_buffer_limit=UNPACK_STEP_BYTES)

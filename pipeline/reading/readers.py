@@ -69,7 +69,8 @@ def _json_lines(source: Input, stream: ByteStream) -> Iterator[Entry]:
     if stream.head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
         source.encoding = detect_stream(stream)
         chunks = (text.encode() for text in decoded(stream, source.encoding))
-    for line in split_lines(chunks, source.record_bytes_max):
+    first = source.lines.first_line if source.lines else 0
+    for line in split_lines(chunks, source.record_bytes_max, first):
         if not line.whole:
             found = f"line {line.number + 1} has {line.size} bytes"
             yield source.too_large(line.number, line.data, found)
@@ -152,8 +153,8 @@ READERS: dict[str, Reader] = {
     ".md": Reader(read_text, one_document=True),
     ".html": Reader(read_html, one_document=True),
     ".htm": Reader(read_html, one_document=True),
-    ".jsonl": Reader(read_json_lines),
-    ".ndjson": Reader(read_json_lines),
+    ".jsonl": Reader(read_json_lines, by_line=True),
+    ".ndjson": Reader(read_json_lines, by_line=True),
     ".json": Reader(read_json),
     ".csv": Reader(read_csv),
     ".tsv": Reader(read_tsv),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.reading.streams import SAMPLE_BYTES, ByteStream, DamagedInput, open_bytes
+from pipeline.reading.streams import SAMPLE_BYTES, ByteStream, DamagedInput, line_range, open_bytes
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,15 @@ class Broken:
 Entry = Record | Broken
 
 
+@dataclass(frozen=True)
+class LineRange:
+    """The lines of a file that begin at the bytes from `begin` up to, not including, `end`."""
+
+    begin: int
+    end: int
+    first_line: int  # number of its first line in the file, from 0
+
+
 @dataclass
 class Input:
     """A file to read: where, under which limits.
@@ -42,11 +51,14 @@ class Input:
     text_field: str
     record_bytes_max: int
     expansion_max: float
+    lines: "LineRange | None" = None  # of a file of lines, only these
     encoding: str | None = field(default=None, init=False)
     passed_by: Counter[str] = field(default_factory=Counter, init=False)
 
     def open(self) -> ByteStream:
-        """Unpacked bytes of the file."""
+        """Unpacked bytes of the file, or of its range of lines."""
+        if self.lines is not None:
+            return ByteStream(line_range(self.path, self.lines.begin, self.lines.end))
         return open_bytes(self.path, self.expansion_max)
 
     def want_text_column(self, columns: list[str]) -> None:
@@ -72,3 +84,4 @@ class Reader:
 
     read: Callable[[Input], Iterator[Entry]]
     one_document: bool = False  # the file is the document
+    by_line: bool = False  # ranges of lines can be read apart from each other

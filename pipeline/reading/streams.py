@@ -87,6 +87,24 @@ def _plain_chunks(file: IO[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
+def line_range(path: Path, begin: int, end: int) -> Iterator[bytes]:
+    """Yield the bytes of the lines of a plain file that begin at `begin` or later, before `end`."""
+    with path.open("rb") as file:
+        at = begin
+        if begin:  # a line that began before belongs to the range before
+            file.seek(begin - 1)
+            while piece := file.readline(CHUNK_BYTES):
+                if piece.endswith(b"\n"):
+                    break
+            at = file.tell()
+        chunk = b"\n"
+        while at < end and (chunk := file.read(min(CHUNK_BYTES, end - at))):
+            at += len(chunk)
+            yield chunk
+        while not chunk.endswith(b"\n") and (chunk := file.readline(CHUNK_BYTES)):
+            yield chunk
+
+
 def _gzip_chunks(file: IO[bytes]) -> Iterator[bytes]:
     with file, gzip.GzipFile(fileobj=file) as unpacked:
         try:
@@ -143,13 +161,13 @@ class Line:
         return len(self.data) == self.size
 
 
-def split_lines(chunks: Iterable[bytes], line_bytes_max: int) -> Iterator[Line]:
-    r"""Split at b"\n" and nowhere else; longer lines are read past, not held.
+def split_lines(chunks: Iterable[bytes], line_bytes_max: int, first: int = 0) -> Iterator[Line]:
+    r"""Split at b"\n" and nowhere else, counted from `first`; too long ones are not held.
 
     When the chunks end in DamagedInput the unfinished last line travels in its `leftover`.
     """
     held: list[bytes] = []
-    size = number = 0
+    size, number = 0, first
 
     def take(piece: bytes) -> None:
         nonlocal size

@@ -2,11 +2,8 @@ import gzip
 import importlib.resources
 import json
 import random
-import shutil
 import subprocess
 import sys
-import tarfile
-from collections import Counter
 from pathlib import Path
 
 import polars as pl
@@ -242,57 +239,3 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert too_large == 1
     assert text_bytes > 40_000_000
     assert grown_kb < 100_000
-
-
-def test_dirty_lines_all_end_somewhere(shared_data, tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    shutil.copy(shared_data / "dirty.jsonl.gz", folder)
-    shutil.copy(shared_data / "dirty.invalid_utf8.jsonl.bin", folder / "invalid.jsonl")
-    made = ingested(folder, tmp_path / "out")
-    with gzip.open(folder / "dirty.jsonl.gz") as file:
-        lines = {i: line for i, line in enumerate(file.read().split(b"\n")) if line.strip()}
-    kept = documents(made).filter(pl.col("path") == "dirty.jsonl.gz")
-    aside = quarantine(made).filter(pl.col("path") == "dirty.jsonl.gz")
-    assert sorted([*kept["position"], *aside["position"]]) == sorted(lines)
-    with gzip.open(shared_data / "dirty.truth.jsonl.gz") as file:
-        truth = [json.loads(line) for line in file][1:]
-    wanted = {row["line"] - 1: row for row in truth}
-    set_aside = set(aside["position"])
-    assert not [i for i in set_aside if wanted[i]["expect"] in ("keep", "dedup", "neardup", "mask")]
-    missed = Counter(
-        row["kind"]
-        for i, row in wanted.items()
-        if row["expect"] == "skip" and i in lines and i not in set_aside
-    )
-    assert not missed
-    assert documents(made)["id"].n_unique() == made.rows
-
-
-def test_odd_files_are_read_or_reported(shared_data, tmp_path):
-    with tarfile.open(shared_data / "dirty.containers.tar.gz") as tar:
-        tar.extractall(tmp_path / "in", filter="data")
-    folder = tmp_path / "in" / "containers"
-    made = ingested(folder, tmp_path / "out")
-    truth = json.loads((shared_data / "dirty.containers.truth.json").read_text("utf-8"))
-    per_file = dict(documents(made).group_by("path").len().iter_rows())
-    for name, what in truth["files"].items():
-        if "20 records" in what and not name.startswith("."):
-            assert per_file[name] == 20, name
-    assert (per_file["table.csv"], per_file["table.tsv"]) == (3, 2)
-    chinese = documents(made).filter(pl.col("path").is_in(["gbk.txt", "utf16be_nobom.txt"]))
-    wanted = truth["zh_text_utf8"][:60]
-    assert [text[:60] for text in chinese["text"]] == [wanted, wanted]
-    aside = dict(quarantine(made).select("path", "reason").iter_rows())
-    assert aside == {
-        "bad_crc.jsonl.gz": "damaged_gzip",
-        "binary.bin": "unknown_type",
-        "dangling_link.jsonl": "dangling_link",
-        "empty.gz": "unknown_type",
-        "empty.txt": "empty_text",
-        "fake.parquet": "damaged_parquet",
-        "loop": "link_loop",
-        "only_newlines.txt": "empty_text",
-        "trailing_garbage.jsonl.gz": "damaged_gzip",
-        "truncated.jsonl.gz": "damaged_gzip",
-    }

@@ -46,6 +46,28 @@ def _tsv(rows: list[dict]) -> bytes:
     return ("id\ttext\n" + "".join(lines)).encode()
 
 
+PLAIN_RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"
+
+
+def _warc(rows: list[dict]) -> bytes:
+    blocks = [PLAIN_RESPONSE + row["text"].encode() for row in rows]
+    head = "WARC/1.1\r\nWARC-Type: response\r\nContent-Length: {}\r\n\r\n"
+    return b"".join(head.format(len(b)).encode() + b + b"\r\n\r\n" for b in blocks)
+
+
+def _wet(rows: list[dict]) -> bytes:
+    kind = "WARC-Type: conversion\r\nContent-Type: text/plain"
+    head = f"WARC/1.0\r\n{kind}\r\nContent-Length: {{}}\r\n\r\n"
+    blocks = [row["text"].encode() for row in rows]
+    return b"".join(head.format(len(b)).encode() + b + b"\r\n\r\n" for b in blocks)
+
+
+def _arc(rows: list[dict]) -> bytes:
+    blocks = [PLAIN_RESPONSE + row["text"].encode() for row in rows]
+    head = "http://mill.example/ 10.0.0.1 20240501000000 text/plain {}\n"
+    return b"".join(head.format(len(b)).encode() + b + b"\n" for b in blocks)
+
+
 # One sample per line of READERS: content and the texts it must give.
 SAMPLES = {
     ".txt": (TEXTS[0].encode(), TEXTS[:1]),
@@ -58,6 +80,9 @@ SAMPLES = {
     ".csv": (_csv(ROWS), [row["text"] for row in ROWS]),
     ".tsv": (_tsv(ROWS), [" ".join(row["text"].split()) for row in ROWS]),
     ".parquet": (_parquet(ROWS), [row["text"] for row in ROWS]),
+    ".warc": (_warc(ROWS), [row["text"] for row in ROWS]),
+    ".wet": (_wet(ROWS), [row["text"] for row in ROWS]),
+    ".arc": (_arc(ROWS), [row["text"] for row in ROWS]),
 }
 
 

@@ -1,0 +1,119 @@
+"""Ingest as tasks: ranges of large files, one parse per file, ids settled at the end."""
+
+import dataclasses
+import gzip
+import importlib.resources
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipeline import ingest
+from pipeline.artifact import Artifact
+from pipeline.engine.local import LocalEngine
+from pipeline.ingest import STAGE, IngestConfig
+from pipeline.sources import Source, SourceSet
+from pipeline.stage import run_stage
+
+SAMPLES = [
+    json.loads(line)
+    for line in importlib.resources.files("pipeline")
+    .joinpath("sample", "zh.jsonl")
+    .read_text(encoding="utf-8")
+    .splitlines()
+]
+TEXTS = [sample["text"] for sample in SAMPLES]
+
+
+def write_jsonl(path: Path, rows: list[dict]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def ingested(folder: Path, destination: Path, workers: int = 1, **config) -> Artifact:
+    sources = SourceSet.open([Source(str(folder))], folder)
+    engine = LocalEngine(workers)
+    return run_stage(STAGE, IngestConfig(**config), [sources], destination, engine=engine).artifact
+
+
+def documents(artifact: Artifact) -> pl.DataFrame:
+    return artifact.scan().collect()
+
+
+def quarantine(artifact: Artifact) -> pl.DataFrame:
+    return artifact.scan("quarantine").collect()
+
+
+def odd_lines() -> bytes:
+    rows = [
+        json.dumps({"id": f"d{i % 37}", "text": text}, ensure_ascii=False)
+        for i, text in enumerate(TEXTS)
+    ]
+    rows[5:5] = ["", "{broken", "   ", json.dumps({"text": "长" * 3000}), '{"text": ""}']
+    return "\n".join(rows).encode()
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\n\n", b"\r\n"])
+@pytest.mark.parametrize("size", [100, 257, 4096, 5000])
+def test_a_file_of_lines_read_in_ranges_gives_the_same_rows(tmp_path, monkeypatch, size, ending):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_bytes(odd_lines() + ending)
+    whole = ingested(tmp_path / "in", tmp_path / "whole")
+    monkeypatch.setattr(ingest, "TASK_BYTES", size)
+    ranges = ingested(tmp_path / "in", tmp_path / "ranges")
+    assert documents(ranges).equals(documents(whole))
+    assert quarantine(ranges).equals(quarantine(whole))
+    assert ranges.ledger == whole.ledger
+    same = ("files", "bytes_in", "encodings", "ids_renamed")
+    assert [ranges.stats[name] for name in same] == [whole.stats[name] for name in same]
+    assert len(ranges.parts()) > 1
+
+
+def test_ranges_read_by_two_workers_give_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest, "TASK_BYTES", 9000)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_bytes(odd_lines())
+    one = ingested(tmp_path / "in", tmp_path / "one")
+    two = ingested(tmp_path / "in", tmp_path / "two", workers=2)
+    assert (one.path / "manifest.json").read_bytes() == (two.path / "manifest.json").read_bytes()
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "gzip"])
+def test_what_is_not_plain_lines_is_read_as_one(tmp_path, monkeypatch, codec):
+    monkeypatch.setattr(ingest, "TASK_BYTES", 500)
+    (tmp_path / "in").mkdir()
+    lines = odd_lines()
+    data = gzip.compress(lines) if codec == "gzip" else lines.decode().encode(codec)
+    (tmp_path / "in" / "a.jsonl").write_bytes(data)
+    made = ingested(tmp_path / "in", tmp_path / "out")
+    assert made.ledger.seen == len([line for line in lines.split(b"\n") if line.strip()])
+    assert len(made.parts()) == 1
+
+
+def test_every_file_is_parsed_once(tmp_path, monkeypatch):
+    write_jsonl(tmp_path / "in" / "a.jsonl", [{"id": "x", "text": t} for t in TEXTS[:4]])
+    read = []
+    real = ingest.READERS[".jsonl"]
+
+    def counted(source):
+        read.append(source.path.name)
+        return real.read(source)
+
+    monkeypatch.setitem(ingest.READERS, ".jsonl", dataclasses.replace(real, read=counted))
+    made = ingested(tmp_path / "in", tmp_path / "out")
+    assert read == ["a.jsonl"]
+    assert made.stats["ids_renamed"] == 3
+    assert documents(made)["id"].n_unique() == made.rows == made.ledger.kept == 4
+
+
+def test_records_that_are_no_documents_are_counted(tmp_path):
+    block = b"GET / HTTP/1.1\r\n\r\n"
+    head = "WARC/1.0\r\nWARC-Type: {}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n"
+    records = [("request", block), ("conversion", TEXTS[0].encode()), ("request", block)]
+    data = [head.format(kind, len(b)).encode() + b + b"\r\n\r\n" for kind, b in records]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.warc.gz").write_bytes(gzip.compress(b"".join(data)))
+    made = ingested(tmp_path / "in", tmp_path / "out")
+    assert (made.rows, made.stats["records_passed_by"]) == (1, {"request": 2})
