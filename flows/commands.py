@@ -1,4 +1,4 @@
-"""The commands about whole runs: run, explain, rules."""
+"""The commands about whole runs: run, explain."""
 
 import os
 import shutil
@@ -117,27 +117,3 @@ def explain(options: Namespace) -> dict[str, Any] | None:
         table.add_row(row["stage"], row["decision"], row["because"])
     stdout().print(table)
     return None
-
-
-def rules(options: Namespace) -> dict[str, Any] | None:
-    """Print every cleaning rule with what it measures and its thresholds."""
-    from pipeline.cleaning.profiles import describe_rules
-
-    rows = describe_rules()
-    if options.json:
-        return {"rules": rows}
-    profiles = [name for name in rows[0]["thresholds"] if any(r["thresholds"][name] for r in rows)]
-    table = Table("rule", "what is measured", "kept if", *profiles, header_style="dim", box=None)
-    for row in rows:
-        cells = (_threshold_words(row["thresholds"][name]) for name in profiles)
-        table.add_row(row["rule"], row["meaning"], row["bound"], *cells)
-    stdout().print(table)
-    return None
-
-
-def _threshold_words(by_group: dict[str, float]) -> str:
-    """Write the default threshold and, after it, the languages that have another."""
-    default = by_group.get("default")
-    others = [f"{group} {value:g}" for group, value in by_group.items() if value != default]
-    first = "off" if default is None else f"{default:g}"
-    return ", ".join([first, *others])

@@ -85,6 +85,7 @@ def without_words(
 
 
 def _c4_lines(texts: pl.Series, langs: pl.Series, config: EditConfig) -> pl.Series:
+    """Keep only lines that read like sentences (C4, Raffel et al. 2020)."""
     return c4_lines(texts)
 
 

@@ -90,6 +90,7 @@ def _garbled(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
 
 
 def _unicode_form(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    """Compose characters (Unicode NFC, or the form the config names)."""
     if config.unicode_form is None:
         return texts
     if config.unicode_form != "NFC":
@@ -102,6 +103,7 @@ def _unicode_form(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
 
 
 def _line_ends(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    """End every line with LF, whatever ended it."""
     if not config.unify_line_ends:
         return texts
     texts = texts.str.replace_all(STRAY_C1, "")
@@ -109,6 +111,7 @@ def _line_ends(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
 
 
 def _controls(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    """Take out control, zero-width, bidirectional and tag characters and stray joiners."""
     if not config.strip_controls:
         return texts
     return texts.str.replace_all(INVISIBLE, "").str.replace_all(STRAY_JOINER, "$1")
@@ -126,18 +129,21 @@ def _width(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
 
 
 def _spaces(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    """Write the many spaces of Unicode as U+0020; the ideographic one stays."""
     if not config.unify_spaces:
         return texts
     return texts.str.replace_all("[\u00a0\u2000-\u200a\u202f\u205f]", " ")
 
 
 def _outer_space(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    """Take out white space at the ends of lines and around the text."""
     if not config.strip_line_ends:
         return texts
     return texts.str.replace_all(r"[ \t\u{3000}]+\n", "\n").str.strip_chars()
 
 
 def _blank_lines(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    """Keep at most two blank lines in a row, or as many as the config allows."""
     allowed = config.max_blank_lines
     if allowed is None:
         return texts

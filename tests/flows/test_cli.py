@@ -9,7 +9,7 @@ SURFACE = {
     "run": {"--set", "--dry-run", "--store", "--source", "--json", "--workers"},
     "explain": {"--set", "--source", "--json"},
     "up": {"--prefect-port", "--mlflow-port"},
-    "rules": {"--json"},
+    "rules": {"--json", "--profile"},
     "ingest": {"--out", "--json", "--workers", "--set"},
     "clean": {"--out", "--profile", "--set"},
     "dedup": {"--out", "--threshold"},
