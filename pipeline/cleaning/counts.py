@@ -19,7 +19,7 @@ from pipeline.characters import (
 )
 from pipeline.cleaning import segmentation
 from pipeline.cleaning.line_pass import LINE_COUNTS, count_lines, count_repeated_lines
-from pipeline.cleaning.ngram_pass import SIZES, TOP_SIZES, mask_for, ngram_shares
+from pipeline.cleaning.ngram_pass import SIZES, SLOTS, TOP_SIZES, is_new, mask_for, ngram_shares
 from pipeline.cleaning.segmentation import ACTIVE
 from pipeline.cleaning.stop_words import STOP_SLOTS, stop_index, stop_table
 from pipeline.cleaning.word_marks import character_marks, listed_chunks, listed_units
@@ -43,13 +43,14 @@ CHARACTER_COUNTS = (
 )  # fmt: skip
 WORD_COUNTS = (
     "words", "word_characters", "tokens", "alpha_tokens", "longest_word", "spaced_words",
-    "spaced_word_characters", "stop_words", "sentences",
+    "spaced_word_characters", "stop_words", "sentences", "first_words", "different_words",
 )  # fmt: skip
 COUNTS = CHARACTER_COUNTS + LINE_COUNTS + WORD_COUNTS
 REPETITIONS = tuple(
     f"{'top' if size in TOP_SIZES else 'duplicate'}_{size}_gram_share" for size in SIZES
 )
 MAX_WORDS = 1 << 20
+VARIETY_WORDS = 1000  # a longer text repeats more of its words, whatever it says
 _CLASSES = 8
 _LINES_FROM = len(CHARACTER_COUNTS)
 _WORDS_FROM = _LINES_FROM + len(LINE_COUNTS)
@@ -137,6 +138,18 @@ def _count_words(hashes, lengths, flags, held, count, salt, stops, found):  # ty
         found[7] += 1
 
 
+@numba.njit(numba.void(*_WORD_ARRAYS, _I, SLOTS, _COUNTS), cache=True)
+def _count_variety(hashes, lengths, flags, held, slots, found):  # type: ignore[no-untyped-def]
+    """Count words among the first VARIETY_WORDS words and marks, and how many of them differ."""
+    held = min(held, VARIETY_WORDS)
+    mask = mask_for(held)
+    slots[: mask + 1] = 0
+    for i in range(held):
+        if flags[i] & IS_WORD:
+            found[9] += 1
+            found[10] += is_new(slots, mask, hashes[i] | np.uint64(1))
+
+
 @numba.njit(
     _FOUND(
         BYTES, OFFSETS, BYTES, ACTIVE, numba.types.Array(numba.uint64, 1, "C", readonly=True),
@@ -174,6 +187,7 @@ def _counts(data, rows, joined, chinese, salts, stops, classes, marks, listed, u
         held = min(count, room)
         words = found[row][_WORDS_FROM:]
         _count_words(hashes, lengths, flags, held, count, salts[row], stops, words)
+        _count_variety(hashes, lengths, flags, held, slots, words)
         characters = found[row][:_CLASSES].sum()
         ngram_shares(
             hashes, lengths, min(held, MAX_WORDS), characters, slots, prefixes, sums, at, numbers,

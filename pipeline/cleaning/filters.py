@@ -96,6 +96,7 @@ FILTERS: dict[str, Filter] = {
     "mostly_bullets": Filter("bullet_line_share", AT_MOST),
     "lines_trail_off": Filter("ellipsis_line_share", AT_MOST),
     "few_words_with_letters": Filter("alpha_word_share", AT_LEAST),
+    "few_different_words": Filter("word_variety", AT_LEAST),
     "few_frequent_words": Filter("frequent_words", AT_LEAST),
     "few_letters": Filter("alpha_share", AT_LEAST),
     "few_alphanumerics": Filter("alphanumeric_share", AT_LEAST),

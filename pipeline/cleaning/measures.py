@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.cleaning.counts import REPETITIONS, counts
+from pipeline.cleaning.counts import REPETITIONS, VARIETY_WORDS, counts
 from pipeline.cleaning.line_pass import SHORT_LINE_WIDTH
 
 CHINESE = ("zh", "yue", "wuu")
@@ -121,6 +121,10 @@ MEASURES: dict[str, Measure] = {
     ),
     "frequent_words": Measure(
         _count("stop_words"), "different ones of the language's most frequent words, 'the' or 的"
+    ),
+    "word_variety": Measure(
+        share(_count("different_words"), _count("first_words")),
+        f"different words among the first {VARIETY_WORDS}",
     ),
     "duplicate_paragraph_share": Measure(
         share(_count("duplicate_paragraphs"), _count("paragraphs")),

@@ -163,7 +163,6 @@ _UNSPACED_WORDS = {
 }
 
 
-
 def _stricter(base: Thresholds, groups: tuple[str, ...], bounds: dict[str, float]) -> Thresholds:
     """`base` with other bounds for some language groups."""
     changed = {rule: base.get(rule, {}) | dict.fromkeys(groups, b) for rule, b in bounds.items()}
@@ -182,7 +181,7 @@ _LENIENT: Thresholds = {
 _WEB: Thresholds = {
     **_NONE,
     "too_few_words": _prose(10, ja=15, code=10),
-    "too_many_words": _every(200_000),
+    "too_many_words": _every(1_000_000),
     "repeated_paragraphs": _prose(0.5, code=0.7),
     "repeated_lines": _prose(0.65, code=0.7),
     "repeated_line_characters": _every(0.5),
@@ -204,6 +203,7 @@ _WEB: Thresholds = {
     "many_ellipses": _every(0.3),
     "mostly_bullets": _every(0.9),
     "mostly_short_lines": _prose(0.97),
+    "few_different_words": _every(0.16),  # keyword lists lie below 0.13, real text above 0.17
     "few_frequent_words": {"en": 1},
 }
 _BOOKS: Thresholds = {
@@ -248,7 +248,9 @@ _KOR = (0.374, ".282 .228 .185", ".201 .184 .168 .154 .140 .127", 0.062, 0.196, 
 
 PROFILES: dict[str, Profile] = {
     "web": Profile("pages, manuals and posts, in any language; the default", _WEB),
-    "en-web": Profile("English by Gopher, C4 and FineWeb; others as web", _EN_WEB, edits=("c4_lines",)),
+    "en-web": Profile(
+        "English by Gopher, C4 and FineWeb; others as web", _EN_WEB, edits=("c4_lines",)
+    ),
     "zh-web": Profile("Chinese pages and articles only; others as web", _ZH_WEB),
     "books": Profile("books, verse and classical text", _BOOKS),
     "code": Profile("source code", {**_NONE, **_CODE}),
