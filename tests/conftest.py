@@ -1,5 +1,6 @@
 """Fixtures shared by all tests; no Prefect or torch in here, so that unit tests start fast."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,9 @@ def shared_data() -> Path:
 def corpus_file():
     """Path of a small file of real or written-for-us text in tests/data, by name."""
     return lambda name: Path(__file__).parent / "data" / name
+
+
+@pytest.fixture
+def shared_lines(shared_data):
+    """Read a packed file of the shared data as a list of lines (bytes)."""
+    return lambda name: gzip.decompress((shared_data / name).read_bytes()).split(b"\n")

@@ -247,7 +247,11 @@ _JPN = (0.328, ".239 .196 .172", ".243 .225 .207 .190 .175 .159", 0.096, 0.130, 
 _KOR = (0.374, ".282 .228 .185", ".201 .184 .168 .154 .140 .127", 0.062, 0.196, 6, 0.791)
 
 PROFILES: dict[str, Profile] = {
-    "web": Profile("pages, manuals and posts, in any language; the default", _WEB),
+    "web": Profile(
+        "pages, manuals and posts, in any language; the default",
+        _WEB,
+        edits=("markup", "boilerplate"),
+    ),
     "en-web": Profile(
         "English by Gopher, C4 and FineWeb; others as web", _EN_WEB, edits=("c4_lines",)
     ),

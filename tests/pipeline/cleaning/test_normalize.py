@@ -21,6 +21,8 @@ def normalized(text: str, **options: object) -> str:
     return normalize(pl.Series([text]), NormalizeConfig(**options))[0][0]  # type: ignore[arg-type]
 
 
+WHOLE_ZH = "我们的目的是让所有的人都能在这里学到有用的东西，而不是为了别的什么原因。"
+GARBLED_ZH = WHOLE_ZH.encode("gb18030").decode("latin-1")
 CASES = {
     "mojibake": [
         (mojibake("naïve café – “quoted”", "latin-1"), "naïve café – “quoted”"),
@@ -30,6 +32,8 @@ CASES = {
             "first line is fine: 水坝\nvoilà l’été",
         ),
     ],
+    "garbled": [(GARBLED_ZH, WHOLE_ZH), (f"The mill.\n{GARBLED_ZH}", f"The mill.\n{WHOLE_ZH}")],
+    "width": [("Ｑ １２ ﬁne", "Q 12 fine"), ("第３回", "第3回")],
     "line_ends": [("a\r\nb\rc\u2028d\x0be", "a\nb\nc\nd\ne"), ("水\r\n坝", "水\n坝")],
     "controls": [
         ("a\x00b\u200bc\ufeffd\u202ee\u00adf", "abcdef"),
@@ -55,7 +59,7 @@ def test_repair_makes_broken_text_whole_and_is_counted(kind, broken, whole):
     texts, repaired = normalize(pl.Series([broken, "plain"]), NormalizeConfig())
 
     assert texts.to_list() == [whole, "plain"]
-    assert repaired[kind] == 1
+    assert repaired[kind].tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +67,7 @@ def test_repair_makes_broken_text_whole_and_is_counted(kind, broken, whole):
     [
         "Déjà vu — “naïve” façade, £5, ½, ©, Ångström, coöperate…",
         "Привет, как дела? Её зовут Юля.",
-        "“你好”——他说……《红楼梦》第３回　Ｑ＆Ａ",
+        "“你好”——他说……《红楼梦》第3回　Q＆A",
         "می‌خواهم کتاب بخوانم",
         "👩\u200d👩\u200d👧 and 🏴 and ❤️",
         "if x > 0:\n    return {\n\t'a': 1,\n    }",
@@ -73,7 +77,7 @@ def test_sound_text_is_left_alone(text):
     texts, repaired = normalize(pl.Series([text]), NormalizeConfig())
 
     assert texts[0] == text
-    assert not any(repaired.values())
+    assert not any(changed.any() for changed in repaired.values())
 
 
 def test_repairs_switched_off_leave_the_text_as_it_is():
@@ -86,11 +90,27 @@ def test_repairs_switched_off_leave_the_text_as_it_is():
         strip_controls=False,
         unify_line_ends=False,
         unify_spaces=False,
+        unify_width=False,
         strip_line_ends=False,
         max_blank_lines=None,
     )
 
     assert kept == dirty
+
+
+def test_full_width_letters_digits_and_ligatures_become_plain_and_marks_stay():
+    assert normalized("第３回，Ｑ＆Ａ！ﬁne") == "第3回，Q＆A！fine"
+    assert normalized("第３回", unify_width=False) == "第３回"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_chinese_read_in_a_western_encoding_is_read_again_line_by_line(encoding):
+    text = "我们的目的是让所有的人都能在这里学到有用的东西，而不是为了别的什么原因。"
+    line = text.encode("gb18030").decode("latin-1")
+    if encoding == "cp1252":
+        line = "".join(bytes([ord(c)]).decode("cp1252", "ignore") or c for c in line)
+
+    assert normalized(f"好的开头。\n{line}\nThe end.") == f"好的开头。\n{text}\nThe end."
 
 
 def test_compatibility_form_folds_full_width():
@@ -115,7 +135,7 @@ def test_normalising_twice_changes_nothing(pieces):
     twice, repaired = normalize(once, NormalizeConfig())
 
     assert twice.to_list() == once.to_list()
-    assert not any(repaired.values())
+    assert not any(changed.any() for changed in repaired.values())
 
 
 def test_shortcut_to_nfc_misses_no_character():
