@@ -96,7 +96,8 @@ def ngram_shares(  # type: ignore[no-untyped-def]
 ):
     """Fill `shares` (one per SIZES) for `count` words of a text of `characters`.
 
-    `slots` (`mask_for(count)` + 1), `prefixes`, `sums` and the four after are scratch for count + 1.
+    `slots` (`mask_for(count)` + 1), `prefixes`, `sums` and the four after are scratch, count + 1
+    of each.
     """
     prefixes[0], sums[0] = 0, 0
     for i in range(count):

@@ -20,30 +20,8 @@ from datatrove.pipeline.filters import (
 )
 
 # FineWeb2's settings for Mandarin; C4 has none of its own there.
-_CMN_STOP_WORDS = [
-    "的",
-    "年",
-    "在",
-    "月",
-    "是",
-    "和",
-    "日",
-    "了",
-    "於",
-    "·",
-    "為",
-    "有",
-    "被",
-    "人",
-    "中",
-    "为",
-    "他",
-    "與",
-    "後",
-    "也",
-    "而",
-    "由",
-]
+_CMN_FREQUENT = "的 年 在 月 是 和 日 了 於 · 為 有 被 人 中 为 他 與 後 也 而 由"
+_CMN_STOP_WORDS = _CMN_FREQUENT.split()
 _CMN_TOP = ((2, 0.256), (3, 0.201), (4, 0.171))
 _CMN_DUPLICATE = ((5, 0.198), (6, 0.182), (7, 0.167), (8, 0.154), (9, 0.140), (10, 0.127))
 

@@ -1,6 +1,5 @@
 """Personal data: found in both languages, decoys left, replaced once and for all."""
 
-import gzip
 import json
 from collections import Counter
 
@@ -22,8 +21,10 @@ SAMPLES = {
     "email": (["li.ming@example.com", "a+b@mail.example.co.uk"], "foo@bar is no address"),
     "email_spelt": (["jkougz [at] example [dot] com"], "look (at) the dot com boom"),
     "id_card": (["11010519491231002X"], "110105194912310021"),
-    "iban": (["GB82 WEST 1234 5698 7654 32", "DE89370400440532013000"], "GB82 WEST 1234 5698 7654 33"),
-    "bank_card": (["4111 1111 1111 1111", "6222020200112233441"[:16] + ""], "4111 1111 1111 1112"),
+    "iban": (
+        ["GB82 WEST 1234 5698 7654 32", "DE89370400440532013000"], "GB82 WEST 1234 5698 7654 33"
+    ),
+    "bank_card": (["4111 1111 1111 1111", "5500005555555559"], "4111 1111 1111 1112"),
     "social_security": (["514-69-0360"], "514-69-03601"),
     "passport": (["E12345678", "passport number 123456789"], "E1234567"),
     "ipv4": (["203.0.113.95"], "version 10.4.21"),
@@ -33,7 +34,6 @@ SAMPLES = {
     "wechat": (["微信号：wx_zdotnsye"], "微信：好"),
     "number_plate": (["京A·12345"], "京津冀地区"),
 }  # fmt: skip
-SAMPLES["bank_card"] = (["4111 1111 1111 1111", "5500005555555559"], "4111 1111 1111 1112")
 
 
 def kinds_in(text: str) -> list[tuple[str, str]]:
@@ -104,13 +104,13 @@ def test_long_lines_cost_no_more_than_short_ones():
 
 @pytest.mark.parametrize("options", [{"action": "hide"}, {"kinds": ("mail",)}])
 def test_config_that_cannot_be_used_is_refused(options):
-    with pytest.raises(ConfigError, match="clean.pii"):
+    with pytest.raises(ConfigError, match=r"clean\.pii"):
         PiiConfig(**options)
 
 
-def test_injected_data_are_found_and_decoys_left(shared_data):
-    truth = [json.loads(line) for line in gzip.open(shared_data / "dirty.truth.jsonl.gz")][1:]
-    lines = gzip.open(shared_data / "dirty.jsonl.gz").read().split(b"\n")
+def test_injected_data_are_found_and_decoys_left(shared_lines):
+    truth = [json.loads(line) for line in shared_lines("dirty.truth.jsonl.gz")[1:] if line]
+    lines = shared_lines("dirty.jsonl.gz")
     rows = [row for row in truth if row["kind"] in ("pii", "pii_decoy")]
     texts = pl.Series([json.loads(lines[row["line"] - 1])["text"] for row in rows])
     found = find_pii(texts, PII).rows()
@@ -123,8 +123,8 @@ def test_injected_data_are_found_and_decoys_left(shared_data):
     assert not [rows[n] for n, *_ in found if rows[n]["kind"] == "pii_decoy"]
 
 
-def test_recall_on_synthetic_english(shared_data):
-    rows = [json.loads(line) for line in gzip.open(shared_data / "pii_presidio.jsonl.gz")]
+def test_recall_on_synthetic_english(shared_lines):
+    rows = [json.loads(line) for line in shared_lines("pii_presidio.jsonl.gz") if line]
     found = find_pii(pl.Series([row["text"] for row in rows]), PII).rows()
     least = {"EMAIL_ADDRESS": 0.98, "CREDIT_CARD": 0.95, "IBAN_CODE": 0.95, "US_SSN": 0.95,
              "IP_ADDRESS": 0.9, "PHONE_NUMBER": 0.4}  # fmt: skip
@@ -135,6 +135,4 @@ def test_recall_on_synthetic_english(shared_data):
             hits[span["type"]] += any(
                 m == number and a < span["end"] and b > span["start"] for m, _, a, b in found
             )
-    assert {
-        kind: hits[kind] >= share * all_[kind] for kind, share in least.items()
-    } == dict.fromkeys(least, True)
+    assert {kind for kind, share in least.items() if hits[kind] < share * all_[kind]} == set()
