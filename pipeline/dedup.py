@@ -12,20 +12,22 @@ Held in memory for the whole corpus: one byte per document.
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.duplicates import candidates
-from pipeline.duplicates.candidates import Part
-from pipeline.duplicates.decisions import KINDS, Decider, write_part
+from pipeline.duplicates import candidates, passage_phases
+from pipeline.duplicates.candidates import Chunk, Part, parquet_rows
+from pipeline.duplicates.decisions import KINDS, Decider, Found, write_part
 from pipeline.duplicates.layout import chunk_starts, corpus_parts
+from pipeline.duplicates.passage_phases import PassageConfig
 from pipeline.duplicates.signatures import Shingling
 from pipeline.duplicates.tables import INDEX, PAIRS, SCRATCH
 from pipeline.errors import ConfigError
 from pipeline.schema import DEDUPED
+from pipeline.sink import CHANGES
 from pipeline.stage import Job, PartFunction, Stage
 
 # Rows of a hash partition (24 bytes each): a few partitions fit into a laptop's memory.
@@ -51,6 +53,7 @@ class DedupConfig:
     rows_per_band: int = 6
     neighbours: int = 32  # pairs tried per document within one bucket of equal band keys
     seed: int = 1
+    passages: PassageConfig = field(default_factory=PassageConfig)
     keep_index: bool = True  # store hashes and signatures, so that text can be added later
 
     def __post_init__(self) -> None:
@@ -90,8 +93,11 @@ def run(job: Job) -> None:
     decider = Decider(job.scratch("decisions"), total, removed)
     chunks = list(zip(starts, [*starts[1:], total][: len(starts)], strict=True))
     decisions = decider.decide(copies, verified, chunks)
-    index = {name: job.scratch("signatures") for name in ("index_exact", "index_bands")}
-    work = functools.partial(write_part, config.threshold, config.keep_index, decisions, index)
+    found = _find_passages(job, decisions, parts)
+    if config.keep_index and not config.passages.kinds:
+        signatures = job.scratch("signatures")
+        found = replace(found, index=dict.fromkeys(("index_exact", "index_bands"), signatures))
+    work = functools.partial(write_part, config.threshold, found)
     job.map(work, list(enumerate(parts)), start=len(old_parts))
     ledger = job.output.ledger
     job.stats.update(
@@ -127,15 +133,41 @@ def _find_near(
     gather = functools.partial(candidates.gather_sets, _shingling(config), found["needs"])
     sets = _scratch(job, "sets", gather, [*old_parts, *parts]).get("sets", [])
     ends = [*starts[1:], parts[-1].first + parts[-1].rows]
-    check = functools.partial(candidates.verify, sets, found["candidates"], config.threshold)
-    tasks = [(chunk, *span) for chunk, span in enumerate(zip(starts, ends, strict=True))]
+    check = functools.partial(candidates.verify, found["candidates"], config.threshold)
+    groups = candidates.groups_by_chunk(sets)
+    spans = enumerate(zip(starts, ends, strict=True))
+    tasks = [Chunk(number, *span, tuple(groups.get(number, ()))) for number, span in spans]
     return _scratch(job, "verified", check, tasks).get("verified", [])
+
+
+def _find_passages(job: Job, decisions: list[Path], parts: list[Part]) -> Found:
+    """Find passages that earlier documents have, among the documents that stay."""
+    config = job.config.passages
+    found = Found(decisions, config)
+    if not config.kinds or not parts:
+        return found
+    mark = functools.partial(passage_phases.write_marks, config, decisions)
+    marked = _scratch(job, "marks", mark, parts)
+    if not marked:
+        return found
+    rows = sum(parquet_rows(path) for path in marked["marks"])
+    bits = partition_bits(rows)
+    find = functools.partial(passage_phases.find_repeats, bits, marked["marks"])
+    repeats = _scratch(job, "repeats", find, range(1 << bits)).get("repeats", [])
+    contexts: list[Path] = []
+    if repeats and config.substrings:
+        least = config.least_substring_bytes
+        around = functools.partial(passage_phases.write_contexts, least, repeats)
+        contexts = _scratch(job, "contexts", around, parts).get("contexts", [])
+    return replace(found, repeats=repeats, contexts=contexts)
 
 
 def _scratch(job: Job, phase: str, work: PartFunction, tasks: Sequence[Any]) -> Files:
     """Run a phase and return the files it left, by table, in task order."""
     files: Files = {}
-    for result in job.map(work, list(tasks), phase=phase, contracts=SCRATCH):
+    for result in job.map(
+        work, list(tasks), phase=phase, contracts={**SCRATCH, **passage_phases.SCRATCH}
+    ):
         for table, entries in result.files.items():
             files.setdefault(table, []).extend(job.scratch(phase) / e["path"] for e in entries)
     return files
@@ -157,5 +189,5 @@ STAGE = Stage(
     run=run,
     module="pipeline.dedup",
     libraries=("numba", "numpy", "polars", "pyarrow"),
-    tables={**INDEX, "pairs": PAIRS},
+    tables={**INDEX, "pairs": PAIRS, CHANGES: passage_phases.CUT},
 )

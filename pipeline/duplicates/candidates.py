@@ -25,7 +25,8 @@ from pipeline.sink import Sink
 HASH_BITS = 63
 INDEX_BITS = 4
 EXCERPT_CHARACTERS = 200
-SET_ROWS = 512  # a row group, so that a reader of one chunk skips most of the others
+SET_ROWS = 64  # a row group, so that a reader of one chunk skips most of the others
+SETS_HELD_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def write_signatures(
         if address_field is not None:
             exact_rows.append(_by_address(table, documents, address_field))
         if exact_rows:
-            _write_ranges(sink, "index_exact", pa.concat_tables(exact_rows))
+            write_ranges(sink, "index_exact", pa.concat_tables(exact_rows))
         if near:
             some = np.flatnonzero(signed.shingles)
             repeat = np.repeat(some, shingling.bands)
@@ -90,7 +91,7 @@ def write_signatures(
                 "content": signed.content[repeat, 0] if exact else documents[repeat],
                 "document": documents[repeat],
             }
-            _write_ranges(sink, "index_bands", pa.table(columns))
+            write_ranges(sink, "index_bands", pa.table(columns))
 
 
 def _by_address(table: pa.Table, documents: np.ndarray, field: str) -> pa.Table:
@@ -116,7 +117,7 @@ def _exact(content: np.ndarray, kind: int, documents: np.ndarray, ids: pa.Chunke
 
 def find_copies(bits: int, files: list[Path], first_new: int, partition: int, sink: Sink) -> None:
     """Write the new copies within one hash range, each with the earliest document it repeats."""
-    frame = _read_range(files, partition, bits).sort("kind", "key", "check", "document")
+    frame = read_range(files, partition, bits).sort("kind", "key", "check", "document")
     earliest = pl.col("document", "id").first().over("kind", "key", "check")
     copies = (
         frame.with_columns(earliest.name.prefix("first_"))
@@ -139,7 +140,7 @@ def find_candidates(
     sink: Sink,
 ) -> None:
     """Write the distinct pairs with a new document that share a band key within one hash range."""
-    frame = _read_range(files, partition, bits).sort("key", "content", "document")
+    frame = read_range(files, partition, bits).sort("key", "content", "document")
     # Exact copies share every key: the earliest stands for all of them.
     frame = frame.unique(["key", "content"], keep="first", maintain_order=True)
     pairs = clusters.bucket_pairs(frame["key"].to_numpy(), frame["document"].to_numpy(), neighbours)
@@ -158,51 +159,66 @@ def gather_sets(shingling: Shingling, needs: list[Path], part: Part, sink: Sink)
     if wanted.is_empty():
         return
     documents, chunks = wanted["document"].to_numpy(), wanted["chunk"].to_numpy()
-    distinct = np.unique(documents)
-    for present, table in row_groups(part, ["id", "text", "lang"], distinct):
+    held, held_bytes = [], 0
+    for present, table in row_groups(part, ["id", "text", "lang"], np.unique(documents)):
         hashes, ends = signatures.shingle_sets(table["text"], table["lang"], shingling)
         sets = pa.LargeListArray.from_arrays(ends, hashes)
         excerpts = pc.utf8_slice_codeunits(table["text"], 0, EXCERPT_CHARACTERS)
         here = slice(*np.searchsorted(documents, [present[0], present[-1] + 1]))
-        order = np.lexsort((documents[here], chunks[here]))
-        at = np.searchsorted(present, documents[here][order])
+        at = np.searchsorted(present, documents[here])
         columns = {
-            "chunk": chunks[here][order],
+            "chunk": chunks[here],
             "document": present[at],
             "id": table["id"].take(at),
             "text": excerpts.take(at),
             "shingles": sets.take(pa.array(at)),
         }
-        rows = pa.table(columns, schema=SETS.schema.remove_metadata())
-        for start in range(0, len(at), SET_ROWS):
-            sink.write("sets", rows.slice(start, SET_ROWS))
+        held.append(pa.table(columns, schema=SETS.schema.remove_metadata()))
+        held_bytes += held[-1].nbytes
+        if held_bytes > SETS_HELD_BYTES:
+            _write_sets(held, sink)
+            held, held_bytes = [], 0
+    _write_sets(held, sink)
 
 
-def verify(
-    sets: list[Path],
-    candidates: list[Path],
-    threshold: float,
-    task: tuple[int, int, int],
-    sink: Sink,
-) -> None:
+def _write_sets(held: list[pa.Table], sink: Sink) -> None:
+    """Write sets sorted by chunk, so that a reader of one chunk reads little of the others."""
+    if not held:
+        return
+    rows = pa.concat_tables(held)
+    order = np.argsort(rows["chunk"].to_numpy(), kind="stable")
+    for start in range(0, len(order), SET_ROWS):
+        sink.write("sets", rows.take(order[start : start + SET_ROWS]))
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Pairs whose later document is in a range, and where the sets of their documents are."""
+
+    number: int
+    first: int
+    end: int
+    groups: tuple[tuple[Path, int], ...]
+
+
+def verify(candidates: list[Path], threshold: float, chunk: Chunk, sink: Sink) -> None:
     """Write the pairs of one chunk whose exact Jaccard similarity is at least `threshold`.
 
-    The task is (chunk, first, end): pairs whose later document is in that range. Pairs with a
-    document that is gone already have no set and are left out.
+    Pairs with a document that is gone already have no set and are left out.
     """
-    chunk, first, end = task
-    pairs = read_between(candidates, "later", first, end).unique().sort("later", "earlier")
+    pairs = read_between(candidates, "later", chunk.first, chunk.end)
+    pairs = pairs.unique().sort("later", "earlier")
     if pairs.is_empty():
         return
-    frame = read_between(sets, "chunk", chunk, chunk + 1).sort("document")
-    documents = frame["document"].to_numpy()
-    known = pairs.filter(
-        pl.col("earlier").is_in(frame["document"].implode())
-        & pl.col("later").is_in(frame["document"].implode())
-    )
-    later, earlier = known["later"].to_numpy(), known["earlier"].to_numpy()
-    shingles = frame["shingles"].to_arrow().cast(pa.large_list(pa.uint64()))
-    left, right = np.searchsorted(documents, earlier), np.searchsorted(documents, later)
+    known = _sets_of(chunk.groups, chunk.number)
+    numbers = known["document"].to_numpy()
+    order = np.argsort(numbers)
+    numbers = numbers[order]
+    later, earlier = (pairs[name].to_numpy() for name in ("later", "earlier"))
+    there = np.isin(later, numbers) & np.isin(earlier, numbers)
+    later, earlier = later[there], earlier[there]
+    left, right = (order[np.searchsorted(numbers, ends)] for ends in (earlier, later))
+    shingles = known["shingles"].combine_chunks()
     similarity = clusters.jaccard(
         shingles.values.to_numpy(), shingles.offsets.to_numpy(), left, right
     )
@@ -211,10 +227,37 @@ def verify(
         "later": later[enough],
         "earlier": earlier[enough],
         "similarity": similarity[enough],
-        "earlier_id": frame["id"].gather(left[enough]).to_arrow(),
-        "earlier_text": frame["text"].gather(left[enough]).to_arrow(),
+        "earlier_id": known["id"].take(left[enough]),
+        "earlier_text": known["text"].take(left[enough]),
     }
     sink.write("verified", pa.table(columns))
+
+
+def groups_by_chunk(files: Sequence[Path]) -> dict[int, list[tuple[Path, int]]]:
+    """Row groups of SETS files in which each chunk's documents are, told by their statistics."""
+    found: dict[int, list[tuple[Path, int]]] = {}
+    for path in files:
+        metadata = pq.read_metadata(path)
+        for group in range(metadata.num_row_groups):
+            bounds = metadata.row_group(group).column(0).statistics
+            for chunk in range(bounds.min, bounds.max + 1):
+                found.setdefault(chunk, []).append((path, group))
+    return found
+
+
+def _sets_of(groups: Sequence[tuple[Path, int]], chunk: int) -> pa.Table:
+    """Rows of SETS that a chunk needs."""
+    found = [SETS.schema.empty_table()]
+    for path, group in groups:
+        with pq.ParquetFile(path) as file:
+            rows = file.read_row_group(group)
+        found.append(rows.filter(pc.equal(rows["chunk"], chunk)).cast(SETS.schema))
+    return pa.concat_tables(found)
+
+
+def parquet_rows(path: Path) -> int:
+    """Number of rows of a Parquet file, from its footer."""
+    return int(pq.read_metadata(path).num_rows)
 
 
 def read_between(files: Sequence[Path], column: str, first: int, end: int) -> pl.DataFrame:
@@ -224,7 +267,7 @@ def read_between(files: Sequence[Path], column: str, first: int, end: int) -> pl
     return pl.scan_parquet(list(files)).filter(pl.col(column).is_between(first, end - 1)).collect()
 
 
-def _write_ranges(sink: Sink, name: str, table: pa.Table) -> None:
+def write_ranges(sink: Sink, name: str, table: pa.Table) -> None:
     """Write rows in order of their key, one row group per range of its upper bits."""
     keys = table["key"].to_numpy()
     order = np.argsort(keys, kind="stable")
@@ -235,6 +278,7 @@ def _write_ranges(sink: Sink, name: str, table: pa.Table) -> None:
         sink.write(name, table.slice(start, end - start))
 
 
-def _read_range(files: list[Path], partition: int, bits: int) -> pl.DataFrame:
+def read_range(files: list[Path], partition: int, bits: int) -> pl.DataFrame:
+    """Rows whose key is in one of 2**bits equal ranges."""
     lowest = partition << (HASH_BITS - bits)
     return read_between(files, "key", lowest, lowest + (1 << (HASH_BITS - bits)))

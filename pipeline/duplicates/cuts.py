@@ -26,7 +26,7 @@ def extended(
     around: list[np.ndarray] = []
     for name in ("before", "after"):
         column = spans[name].cast(pl.Binary).to_arrow().cast(pa.large_binary())
-        around += text_buffers(column.view(pa.large_binary()))
+        around += text_buffers(column.view(pa.large_string()))  # bytes, whatever they are
     numbers = [spans[name].to_numpy() for name in ("row", "start", "end")]
     return _extended(data, rows, *numbers, *around)
 

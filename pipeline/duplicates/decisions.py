@@ -1,6 +1,7 @@
 """Who is removed, decided in corpus order, and the rows written accordingly."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from pipeline.duplicates.candidates import (
     read_between,
     row_groups,
 )
+from pipeline.duplicates.passage_phases import PassageConfig, take_out
 from pipeline.duplicates.tables import ADDRESS, CONTENT, DECISIONS, NEAR
 from pipeline.schema import CLEAN
 from pipeline.sink import REJECTS, Sink
@@ -26,6 +28,7 @@ KINDS = {
     ADDRESS: ("same_address", "same_addresses"),
     NEAR: ("near_duplicate", "near_duplicates"),
 }
+ALL_REPEATED = "all_repeated"
 PAIRS_PER_PART = 20
 _COLUMNS = DECISIONS.schema.names
 _EMPTY = pl.DataFrame(DECISIONS.schema.remove_metadata().empty_table())
@@ -112,17 +115,21 @@ def _read(files: Sequence[Path], documents: np.ndarray) -> pl.DataFrame:
     return found.select(_COLUMNS)
 
 
-def write_part(
-    threshold: float,
-    keep_index: bool,
-    decisions: Sequence[Path],
-    index: dict[str, Path],
-    task: tuple[int, Part],
-    sink: Sink,
-) -> None:
+@dataclass(frozen=True)
+class Found:
+    """What was found about the corpus: files of decisions, of repeated passages, of the index."""
+
+    decisions: Sequence[Path]
+    passages: PassageConfig
+    repeats: Sequence[Path] = ()
+    contexts: Sequence[Path] = ()
+    index: Mapping[str, Path] = field(default_factory=dict)  # folders by table; none is kept
+
+
+def write_part(threshold: float, found: Found, task: tuple[int, Part], sink: Sink) -> None:
     """Write one part's kept rows, its rejects, a sample of its pairs and its share of the index."""
     number, part = task
-    removed = read_between(decisions, "document", part.first, part.first + part.rows)
+    removed = read_between(found.decisions, "document", part.first, part.first + part.rows)
     removed = removed.select(_COLUMNS) if len(removed.columns) > 1 else _EMPTY
     sampled: list[pa.Table] = []
     for numbers, table in row_groups(part, CLEAN.schema.names):
@@ -131,7 +138,8 @@ def write_part(
         gone = removed.filter(here).with_columns(row=pl.col("document") - int(numbers[0]))
         keep = np.ones(table.num_rows, bool)
         keep[gone["row"].to_numpy()] = False
-        sink.write(MAIN, table.filter(pa.array(keep)))
+        kept = pa.array(keep)
+        _write_kept(numbers[keep], table.filter(kept), found, sink)
         dropped = pl.DataFrame(table.select(["id", "source", "text"]).take(gone["row"].to_arrow()))
         rows = pl.concat([dropped, gone], how="horizontal")
         sink.write(REJECTS, _rejects(rows, threshold))
@@ -139,13 +147,30 @@ def write_part(
     pairs = pl.concat(sampled) if sampled else pl.DataFrame()
     if len(pairs):
         sink.write("pairs", _spread(pairs).to_arrow())
-    if keep_index:
+    if found.index:
         sink.write("index_removed", removed.to_arrow())
-        for name, folder in index.items():
+        for name, folder in found.index.items():
             for path in sorted((folder / name).glob(f"part-{number:05d}-*.parquet")):
                 with pq.ParquetFile(path) as file:
                     for group in range(file.num_row_groups):
                         sink.write(name, file.read_row_group(group))
+
+
+def _write_kept(numbers: np.ndarray, table: pa.Table, found: Found, sink: Sink) -> None:
+    """Write documents without the passages that earlier ones have; what is left empty goes."""
+    if len(numbers) == 0 or not found.repeats:
+        sink.write(MAIN, table)
+        return
+    table, empty, partners = take_out(
+        found.passages, found.repeats, found.contexts, numbers, table, sink
+    )
+    left = np.ones(len(numbers), bool)
+    left[empty] = False
+    sink.write(MAIN, table.filter(pa.array(left)))
+    gone = table.select(["id", "source"]).take(pa.array(empty))
+    for name, value in (("rule", ALL_REPEATED), ("value", 0.0), ("threshold", 1.0)):
+        gone = gone.append_column(name, pa.array([value] * len(empty)))
+    sink.write(REJECTS, gone.append_column("partner", pa.array(partners, pa.string())))
 
 
 def _rejects(rows: pl.DataFrame, threshold: float) -> pa.Table:

@@ -47,10 +47,10 @@ def _old_parts(old: Artifact, parents: Sequence[Artifact]) -> list[Part]:
             f"{old.path}: not made of the first {len(made_of)} of these parents; give the parents "
             f"in the order in which they were added"
         )
-    if not old.manifest["inputs"]["config"]["keep_index"]:
+    if old.ledger.kept and not old.parts("index_exact") + old.parts("index_bands"):
         raise ConfigError(
-            f"{old.path}: made with dedup.keep_index = false, so nothing can be added to it; "
-            f"deduplicate old and new text together"
+            f"{old.path}: carries no index (dedup.keep_index = false, or passages taken out), so "
+            f"nothing can be added to it; deduplicate old and new text together"
         )
     files: dict[int, list[Path]] = defaultdict(list)
     removed: dict[int, list[Path]] = defaultdict(list)

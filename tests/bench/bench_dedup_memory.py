@@ -2,7 +2,7 @@
 
     python tests/bench/bench_dedup_memory.py FOLDER [--megabytes 500] [--workers 2]
 
-The corpora are real text of ../shared/data with every tenth word or character moved, so that all
+The corpora are real text of ../shared/data with every third word or character moved, so that all
 documents differ, and one in fifty repeated once in another part: exactly, or with one word in a
 hundred moved. Also told: how many of the repeated ones were found. Needs about twice the larger
 corpus on disk; everything written is removed again.
@@ -76,7 +76,7 @@ def hash_of(text: str) -> int:
 
 
 def _varied(pieces: Pieces, part: int, number: int) -> str:
-    return _moved(pieces, 10, np.random.default_rng((part, number)))
+    return _moved(pieces, 3, np.random.default_rng((part, number)))
 
 
 def _repeated(pieces: Pieces, part: int, number: int) -> tuple[str, str]:

@@ -1,0 +1,212 @@
+"""Passages that stand in an earlier document, found over files and taken out of what is kept.
+
+Three steps, as for whole documents: marks by part, repeats by partition of the hash, and, for byte
+runs, the bytes around the first occurrence by part, so that a match can grow to its full length.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from pipeline.duplicates.candidates import Part, read_between, read_range, row_groups, write_ranges
+from pipeline.duplicates.cuts import cut, extended, joined
+from pipeline.duplicates.passages import KINDS, LINE, PARAGRAPH, SUBSTRING, mark
+from pipeline.errors import ConfigError
+from pipeline.schema import Contract, column
+from pipeline.sink import Sink
+
+MARKS = Contract(
+    "passage_marks",
+    1,
+    pa.schema(
+        [
+            column("key", pa.int64(), "upper half of the passage's hash, 63 bits"),
+            column("check", pa.int64(), "lower half"),
+            column("kind", pa.int8(), "place in passages.KINDS"),
+            column("document", pa.int64(), "number in corpus order"),
+            column("start", pa.int64(), "first byte in its text"),
+            column("end", pa.int64(), "byte after the last"),
+            column("id", pa.string(), "the document's id"),
+        ]
+    ),
+)
+REPEATS = Contract(
+    "passage_repeats",
+    1,
+    pa.schema(
+        [
+            *(field for field in MARKS.schema if field.name not in ("key", "check", "id")),
+            column("keeper", pa.int64(), "document of the first occurrence"),
+            column("keeper_start", pa.int64(), "first byte there"),
+            column("keeper_end", pa.int64(), "byte after the last there"),
+            column("keeper_id", pa.string(), "id of that document"),
+        ]
+    ),
+)
+CONTEXTS = Contract(
+    "passage_contexts",
+    1,
+    pa.schema(
+        [
+            column("document", pa.int64(), "document of the repeat"),
+            column("start", pa.int64(), "first byte of the repeat"),
+            column("before", pa.large_binary(), "bytes before the first occurrence"),
+            column("after", pa.large_binary(), "bytes after it"),
+        ]
+    ),
+)
+CUT = Contract(
+    "passage_cut",
+    1,
+    pa.schema(
+        [
+            column("id", pa.string(), "the document"),
+            column("change", pa.string(), "line, paragraph or substring"),
+            column("start", pa.int64(), "first byte taken out of its text"),
+            column("end", pa.int64(), "byte after the last"),
+            column("partner", pa.string(), "the document where it stands first"),
+        ]
+    ),
+)
+SCRATCH = {"marks": MARKS, "repeats": REPEATS, "contexts": CONTEXTS}
+
+
+@dataclass(frozen=True)
+class PassageConfig:
+    """Which passages go where an earlier document has them; lengths in UTF-8 bytes, folded."""
+
+    lines: bool = False
+    paragraphs: bool = False
+    substrings: bool = False
+    least_line_bytes: int = 60
+    least_paragraph_bytes: int = 200
+    least_substring_bytes: int = 200
+
+    def __post_init__(self) -> None:
+        for kind in KINDS:
+            if not 1 <= self.least(kind) <= 1 << 20:
+                raise ConfigError(
+                    f"dedup.passages.least_{kind}_bytes is {self.least(kind)}; give 1 to {1 << 20}"
+                )
+        if self.least_substring_bytes < 64:
+            raise ConfigError(
+                f"dedup.passages.least_substring_bytes is {self.least_substring_bytes}; "
+                f"give at least 64: shorter runs are phrases that any two texts share"
+            )
+
+    def least(self, kind: str) -> int:
+        """Length from which a passage of this kind counts."""
+        return int(getattr(self, f"least_{kind}_bytes"))
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds that are taken out."""
+        chosen = {LINE: self.lines, PARAGRAPH: self.paragraphs, SUBSTRING: self.substrings}
+        return [kind for kind in KINDS if chosen[kind]]
+
+
+def write_marks(config: PassageConfig, decisions: Sequence[Path], part: Part, sink: Sink) -> None:
+    """Write the marks of the documents of one part that are kept."""
+    gone = _removed(decisions, part)
+    for numbers, table in row_groups(part, ["id", "text"]):
+        keep = ~np.isin(numbers, gone)
+        kept, texts = numbers[keep], table.filter(pa.array(keep))
+        for kind in config.kinds:
+            found = mark(texts["text"], kind, config.least(kind))
+            rows = found["row"].to_numpy()
+            columns = {
+                "key": found["key"].to_arrow(),
+                "check": found["check"].to_arrow(),
+                "kind": np.full(len(rows), KINDS.index(kind), np.int8),
+                "document": kept[rows],
+                "start": found["start"].to_arrow(),
+                "end": found["end"].to_arrow(),
+                "id": texts["id"].take(pa.array(rows)).combine_chunks(),
+            }
+            write_ranges(sink, "marks", pa.table(columns))
+
+
+def find_repeats(bits: int, files: list[Path], partition: int, sink: Sink) -> None:
+    """Write the passages of one hash range that an earlier document has, with where it has them."""
+    frame = read_range(files, partition, bits).sort("kind", "key", "check", "document", "start")
+    first = pl.col("document", "start", "end", "id").first().over("kind", "key", "check")
+    repeats = (
+        frame.with_columns(first.name.prefix("keeper_"))
+        .rename({"keeper_document": "keeper"})
+        .filter(pl.col("document") != pl.col("keeper"))
+        .select(REPEATS.schema.names)
+        .sort("document", "start", "kind")
+    )
+    sink.write("repeats", repeats.to_arrow())
+
+
+def write_contexts(least: int, repeats: list[Path], part: Part, sink: Sink) -> None:
+    """Write the bytes around each first occurrence in this part that a byte run repeats."""
+    wanted = read_between(repeats, "keeper", part.first, part.first + part.rows)
+    wanted = wanted.filter(pl.col("kind") == KINDS.index(SUBSTRING)).sort("keeper", "keeper_start")
+    if wanted.is_empty():
+        return
+    for numbers, table in row_groups(part, ["text"], np.unique(wanted["keeper"].to_numpy())):
+        texts = dict(zip(numbers.tolist(), table["text"].to_pylist(), strict=True))
+        here = wanted.filter(pl.col("keeper").is_in(numbers))
+        before, after = [], []
+        for keeper, start, end in here.select("keeper", "keeper_start", "keeper_end").iter_rows():
+            data = texts[keeper].encode()
+            before.append(data[max(0, start - least) : start])
+            after.append(data[end : end + least])
+        columns = {"document": here["document"].to_arrow(), "start": here["start"].to_arrow()}
+        around = {name: pa.array(values, pa.large_binary())
+                  for name, values in (("before", before), ("after", after))}  # fmt: skip
+        sink.write("contexts", pa.table({**columns, **around}))
+
+
+def take_out(
+    config: PassageConfig,
+    repeats: Sequence[Path],
+    contexts: Sequence[Path],
+    numbers: np.ndarray,
+    table: pa.Table,
+    sink: Sink,
+) -> tuple[pa.Table, np.ndarray, list[str]]:
+    """Cut what earlier documents have; return the table, rows left empty, their partners.
+
+    What was cut is written to the sink's table 'changes'.
+    """
+    first, end = int(numbers[0]), int(numbers[-1]) + 1
+    found = read_between(repeats, "document", first, end)
+    if found.is_empty():
+        return table, np.zeros(0, np.int64), []
+    places = pl.DataFrame({"document": numbers, "row": np.arange(len(numbers))})
+    found = found.join(places, on="document", how="inner").sort("row", "start", "kind")
+    spans = []
+    for index, kind in enumerate(KINDS):
+        these = found.filter(pl.col("kind") == index)
+        if these.is_empty():
+            continue
+        if kind == SUBSTRING:
+            around = read_between(contexts, "document", first, end).unique(["document", "start"])
+            these = these.join(around, on=["document", "start"], how="inner")
+            starts, ends = extended(table["text"], these)
+            these = these.with_columns(start=pl.Series(starts), end=pl.Series(ends))
+        whole = joined(these.select("row", "start", "end", partner="keeper_id"), config.least(kind))
+        spans.append(whole.with_columns(change=pl.lit(kind)))
+    cuts = pl.concat(spans).sort("row", "start", "end")
+    ids = pl.Series(table["id"])
+    named = cuts.with_columns(id=ids.gather(cuts["row"]))
+    sink.write("changes", named.select(CUT.schema.names).to_arrow())
+    texts = cut(table["text"], joined(cuts.drop("change"), 1))
+    at = table.column_names.index("text")
+    table = table.set_column(at, table.schema.field("text"), pa.chunked_array([texts]))
+    empty = np.flatnonzero(pl.Series(texts).str.len_bytes().to_numpy() == 0)
+    empty = empty[np.isin(empty, cuts["row"].to_numpy())]
+    partners = dict(zip(cuts["row"].to_list(), cuts["partner"].to_list(), strict=True))
+    return table, empty, [partners[row] for row in empty.tolist()]
+
+
+def _removed(decisions: Sequence[Path], part: Part) -> np.ndarray:
+    gone = read_between(decisions, "document", part.first, part.first + part.rows)
+    return gone["document"].to_numpy()
