@@ -31,7 +31,9 @@ UNSPACED_RANGES = (
     (0xF900, 0xFAFF),  # compatibility ideographs
     (0x1B000, 0x1B16F),  # kana supplement
 )
-UNSPACED_LANGUAGES = ("zh", "ja", "yue", "wuu", "th", "lo", "km", "my", "bo")
+UNSPACED_LANGUAGES = (
+    "zh", "ja", "yue", "wuu", "th", "lo", "km", "my", "mnw", "shn", "bo", "dz",
+)  # fmt: skip
 TABLE_SIZE = 0x20000
 LAST_IDEOGRAPHIC_PLANE_END = 0x40000
 SPACE_CODE = 32

@@ -119,17 +119,17 @@ def _find_near(
     old_parts: list[Part],
     parts: list[Part],
     starts: list[int],
-) -> list[Path]:
-    """Files of the verified pairs, one or none per chunk."""
+) -> list[list[Path]]:
+    """Files of the verified pairs by chunk."""
     if not bands or not parts:
-        return []
+        return [[] for _ in starts]
     config = job.config
     find = functools.partial(
         candidates.find_candidates, bits, config.neighbours, bands, parts[0].first, np.array(starts)
     )
     found = _scratch(job, "candidates", find, range(1 << bits))
     if not found.get("candidates"):
-        return []
+        return [[] for _ in starts]
     gather = functools.partial(candidates.gather_sets, _shingling(config), found["needs"])
     sets = _scratch(job, "sets", gather, [*old_parts, *parts]).get("sets", [])
     ends = [*starts[1:], parts[-1].first + parts[-1].rows]
@@ -137,7 +137,7 @@ def _find_near(
     groups = candidates.groups_by_chunk(sets)
     spans = enumerate(zip(starts, ends, strict=True))
     tasks = [Chunk(number, *span, tuple(groups.get(number, ()))) for number, span in spans]
-    return _scratch(job, "verified", check, tasks).get("verified", [])
+    return [left.get("verified", []) for left in _scratch_by_task(job, "verified", check, tasks)]
 
 
 def _find_passages(job: Job, decisions: list[Path], parts: list[Part]) -> Found:
@@ -165,12 +165,20 @@ def _find_passages(job: Job, decisions: list[Path], parts: list[Part]) -> Found:
 def _scratch(job: Job, phase: str, work: PartFunction, tasks: Sequence[Any]) -> Files:
     """Run a phase and return the files it left, by table, in task order."""
     files: Files = {}
-    for result in job.map(
-        work, list(tasks), phase=phase, contracts={**SCRATCH, **passage_phases.SCRATCH}
-    ):
-        for table, entries in result.files.items():
-            files.setdefault(table, []).extend(job.scratch(phase) / e["path"] for e in entries)
+    for left in _scratch_by_task(job, phase, work, tasks):
+        for table, paths in left.items():
+            files.setdefault(table, []).extend(paths)
     return files
+
+
+def _scratch_by_task(job: Job, phase: str, work: PartFunction, tasks: Sequence[Any]) -> list[Files]:
+    """Run a phase and return the files that each task left, by table."""
+    contracts = {**SCRATCH, **passage_phases.SCRATCH}
+    folder = job.scratch(phase)
+    return [
+        {table: [folder / entry["path"] for entry in entries] for table, entries in r.files.items()}
+        for r in job.map(work, list(tasks), phase=phase, contracts=contracts)
+    ]
 
 
 def _shingling(config: DedupConfig) -> Shingling:

@@ -112,19 +112,23 @@ def _repeated_lines(texts: pl.Series, langs: pl.Series, config: EditConfig) -> p
 
 
 def _boilerplate(texts: pl.Series, langs: pl.Series, config: EditConfig) -> pl.Series:
+    """Take out lines that are no part of the text: menus, share buttons, notices."""
     cleaned = without_boilerplate(texts)
     return pl.select(pl.when(langs == "code").then(texts).otherwise(cleaned)).to_series()
 
 
 def _markup(texts: pl.Series, langs: pl.Series, config: EditConfig) -> pl.Series:
+    """Take out residue of HTML and other markup between the words of prose."""
     return without_markup(texts, langs)
 
 
 def _simplified(texts: pl.Series, langs: pl.Series, config: EditConfig) -> pl.Series:
+    """Write traditional characters in their simplified forms (OpenCC, phrase by phrase)."""
     return _converted(texts, "t2s")
 
 
 def _traditional(texts: pl.Series, langs: pl.Series, config: EditConfig) -> pl.Series:
+    """Write simplified characters in their traditional forms (OpenCC, phrase by phrase)."""
     return _converted(texts, "s2t")
 
 

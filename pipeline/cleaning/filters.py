@@ -13,8 +13,9 @@ from pipeline.characters import UNSPACED_LANGUAGES
 
 AT_LEAST, AT_MOST = "at least", "at most"
 GROUPS = ("default", "en", "zh", "yue", "wuu", "ja", "ko", "code")
-# Other languages written without spaces share the thresholds of Chinese; so does any text of which
-# this share of letters is such script, whatever its tag says.
+# Other languages written without spaces share the thresholds of Japanese, where every character
+# counts as a word too; those of Chinese hold for any other text of which this share of letters is
+# such script, whatever its tag says.
 UNSPACED_SHARE = 0.3
 
 Thresholds = dict[str, dict[str, float]]  # rule -> language group -> bound; absent means off
@@ -54,7 +55,9 @@ def language_group() -> pl.Expr:
     return (
         pl.when(lang.is_in(["code", "zh", "yue", "wuu", "ja", "ko"]))
         .then(lang)
-        .when(lang.is_in(UNSPACED_LANGUAGES) | (pl.col("cjk_share") >= UNSPACED_SHARE))
+        .when(lang.is_in(UNSPACED_LANGUAGES))
+        .then(pl.lit("ja"))
+        .when(pl.col("cjk_share") >= UNSPACED_SHARE)
         .then(pl.lit("zh"))
         .when(lang == "en")
         .then(pl.lit("en"))

@@ -58,9 +58,9 @@ def blocked_terms(texts: pl.Series, files: tuple[InputFile, ...]) -> pl.DataFram
     if spaced:
         suspects = texts.str.contains_any(spaced, ascii_case_insensitive=True).arg_true()
         hits = texts.gather(suspects).str.extract_all(_word_pattern(files))
-        words = pl.Series("word", [None] * len(texts), pl.List(pl.String))
-        if len(suspects):
-            words = words.scatter(suspects, hits)
+        rows = pl.DataFrame({"row": suspects, "word": hits})
+        every = pl.DataFrame({"row": pl.Series(range(len(texts)), dtype=rows["row"].dtype)})
+        words = every.join(rows, on="row", how="left", maintain_order="left")["word"]
         found = found.with_columns(words)
     both = pl.concat_list(pl.col("part").fill_null([]), pl.col("word").fill_null([]))
     return found.select(value=both.list.len().cast(pl.Float64), detail=both.list.first())

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from pipeline.characters import UNSPACED_LANGUAGES
 from pipeline.cleaning.counts import REPETITIONS, VARIETY_WORDS, counts
 from pipeline.cleaning.line_pass import SHORT_LINE_WIDTH
 
 CHINESE = ("zh", "yue", "wuu")
-MOSTLY_HAN = 0.5  # share of ideographs that makes a text of unknown language Chinese
+SAMPLE_CHARACTERS = 1000
+MOSTLY_HAN = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,15 @@ def measure(texts: pl.Series, langs: pl.Series) -> pl.DataFrame:
 
 
 def is_chinese(texts: pl.Series, langs: pl.Series) -> pl.Series:
-    """Tell which texts are cut into Chinese words: by tag, or mostly ideographs and no tag."""
-    untagged = langs == "und"
-    shares = (
-        texts.filter(untagged).str.count_matches(r"\p{Han}")
-        / texts.filter(untagged).str.len_chars()
-    ).fill_nan(0.0)
-    return langs.is_in(CHINESE).scatter(untagged.arg_true(), shares > MOSTLY_HAN)
+    """Tell which texts are cut into Chinese words: by tag, or begun mostly in ideographs.
+
+    The second goes for tags that say little or are wrong, not for languages that write ideographs
+    or no spaces themselves.
+    """
+    asked = ~langs.is_in((*UNSPACED_LANGUAGES, "ko", "code"))
+    begun = texts.filter(asked).str.slice(0, SAMPLE_CHARACTERS)
+    shares = (begun.str.count_matches(r"\p{Han}") / begun.str.len_chars()).fill_nan(0.0)
+    return langs.is_in(CHINESE).scatter(asked.arg_true(), shares > MOSTLY_HAN)
 
 
 def share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:

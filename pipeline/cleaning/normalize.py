@@ -86,6 +86,7 @@ def _fixed(text: str) -> str:
 
 
 def _garbled(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    """Decode lines of Chinese again that were read in a Western encoding (GB 18030, Big5)."""
     return garbled.repaired(texts) if config.fix_mojibake else texts
 
 

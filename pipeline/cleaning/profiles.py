@@ -139,6 +139,12 @@ GOPHER_REPETITION: dict[str, float] = {
     "repeated_10_grams": 0.10,
 }
 C4: dict[str, float] = {"lorem_ipsum": 0, "curly_bracket": 0, "too_few_sentences": 5}
+# Chen et al. 2023, the rules on length, lines and script; more than 200 characters.
+CHINESE_WEB_TEXT: dict[str, float] = {
+    "too_few_characters": 201,
+    "short_lines_on_average": 10,
+    "little_chinese": 0.3,
+}
 FINEWEB: dict[str, float] = {
     "few_sentence_ends": 0.12,
     "mostly_short_lines": 0.67,
@@ -173,7 +179,8 @@ _NONE: Thresholds = _all({"empty": 1})
 _LENIENT: Thresholds = {
     **_NONE,
     **_all({"too_few_words": 5, "unreadable_characters": 0.1, "few_letters": 0.2,
-            "many_digits": 0.6, "repeated_lines": 0.7, "repeated_10_grams": 0.8}),
+            "few_alphanumerics": 0.1, "many_digits": 0.6, "short_lines_on_average": 2,
+            "repeated_lines": 0.7, "repeated_10_grams": 0.8}),
     "repeated_2_grams": _prose(0.5),
 }  # fmt: skip
 # Gopher and FineWeb, loosened until manuals with tables and code, posts with rulers of marks and
@@ -193,8 +200,9 @@ _WEB: Thresholds = {
     "repeated_10_grams": _every(0.6) | {"zh": 0.75},
     "unreadable_characters": _every(0.01),
     "endless_word": _every(1000),
-    "words_too_short": {"default": 2.2, "en": 2.2},
-    "words_too_long": {"default": 14, "en": 14, "code": 15, "zh": 12},
+    # Chinese words have 1.3 characters or more, random ideographs 1.03.
+    "words_too_short": {"default": 1.8, "en": 2.2, "zh": 1.1, "yue": 1.1, "wuu": 1.1},
+    "words_too_long": {"default": 16, "en": 14, "code": 15, "zh": 12},
     "few_letters": _prose(0.45, code=0.3),
     "few_words_with_letters": _prose(0.25),
     "many_digits": _prose(0.35, code=0.4),
@@ -202,8 +210,10 @@ _WEB: Thresholds = {
     "many_hashes": _prose(0.3),
     "many_ellipses": _every(0.3),
     "mostly_bullets": _every(0.9),
-    "mostly_short_lines": _prose(0.97),
-    "few_different_words": _every(0.16),  # keyword lists lie below 0.13, real text above 0.17
+    # Chinese verse has nothing but short lines.
+    "mostly_short_lines": {"default": 0.97, "en": 0.97, "ko": 0.97},
+    # Keyword lists lie below 0.13, real text above 0.17; Japanese words are single characters here.
+    "few_different_words": {group: 0.16 for group in GROUPS if group != "ja"},
     "few_frequent_words": {"en": 1},
 }
 _BOOKS: Thresholds = {
@@ -227,8 +237,10 @@ _ZH_WEB = _stricter(
         "repeated_10_grams": 0.35,
         "few_words_with_letters": 0.42,
         "few_frequent_words": 2,
+        "mostly_short_lines": 0.97,
         "lines_trail_off": 0.4,
         "many_ellipses": 0.1,
+        "words_too_short": 1.3,
         "few_alphanumerics": 0.25,
         "little_chinese": 0.1,
         "short_lines_on_average": 8,
@@ -266,6 +278,9 @@ PROFILES: dict[str, Profile] = {
     "gopher-repetition": Profile("the same, repetition", _all(GOPHER_REPETITION), repairs=False),
     "c4": Profile("Raffel et al. 2020", _all(C4), edits=("c4_lines",), repairs=False),
     "fineweb": Profile("Penedo et al. 2024", _all(FINEWEB), repairs=False),
+    "chinesewebtext": Profile(
+        "Chen et al. 2023: length, lines, script", _all(CHINESE_WEB_TEXT), repairs=False
+    ),
     "fineweb2-cmn": Profile("Penedo et al. 2025, Mandarin", _fineweb2(*_CMN), repairs=False),
     "fineweb2-yue": Profile("the same, Cantonese", _fineweb2(*_YUE), repairs=False),
     "fineweb2-wuu": Profile("the same, Wu", _fineweb2(*_WUU), repairs=False),

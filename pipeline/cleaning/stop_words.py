@@ -15,7 +15,7 @@ from pipeline.compiled import numba
 # What published quality filters look for, compared as written: words that any prose holds.
 FREQUENT = {
     "en": "the be to of and that have with",
-    "zh": "的 年 在 月 是 和 日 了 於 · 為 有 被 人 中 为 他 與 後 也 而 由 不 一 我 这 這 之 其",
+    "zh": "的 年 在 月 是 和 日 了 於 · 為 有 被 人 中 为 他 與 後 也 而 由",
     "yue": "嘅 係 喺 唔 咗 有 同 佢 我 你 的 在 人 年 是 和 為 呢 都 冇",
     "wuu": "个 勒 是 勿 搭 伊 有 拉 人 侬 我 年 月 日 的 在",
     "ja": "の に は を た が で と し れ さ ある いる も する から な こと として い",

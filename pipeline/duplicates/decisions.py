@@ -46,11 +46,17 @@ class Decider:
         self._old = len(removed)
 
     def decide(
-        self, copies: Sequence[Path], verified: Sequence[Path], chunks: Sequence[tuple[int, int]]
+        self,
+        copies: Sequence[Path],
+        verified: Sequence[Sequence[Path]],
+        chunks: Sequence[tuple[int, int]],
     ) -> list[Path]:
-        """Return files with the decisions about each chunk (first, end) of documents, in order."""
+        """Return files with the decisions about each chunk (first, end) of documents, in order.
+
+        `verified` holds the files about each chunk, `copies` those about all.
+        """
         for number, (first, end) in enumerate(chunks):
-            pairs = _pairs(copies, verified, first, end)
+            pairs = _pairs(copies, verified[number], first, end)
             columns = (pairs[name].to_numpy() for name in ("document", "kind", "keeper"))
             document, kind, keeper = columns
             chosen = clusters.decide(

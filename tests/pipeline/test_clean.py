@@ -113,7 +113,7 @@ def test_rejects_name_rule_value_and_threshold(raw, mixed, tmp_path):
         1,
     )
     assert (rejects["d7"]["rule"], rejects["d7"]["value"], rejects["d7"]["threshold"]) == (
-        "too_few_words", 2, 30,
+        "too_few_words", 2, 10,
     )  # fmt: skip
     assert rejects["d9"]["source"] == "tests"
     assert rejects["d10"]["rule"] == "too_few_words" or rejects["d10"]["value"] > 0

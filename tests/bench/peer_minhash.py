@@ -1,0 +1,96 @@
+"""datatrove's MinHash deduplication and rensa's signatures, timed; run by bench_dedup.py."""
+
+import json
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def datatrove_seconds(texts: list[str], language: str) -> float:
+    """CPU seconds of signatures, buckets, clusters and filter, all in this process."""
+    from datatrove.data import Document
+    from datatrove.pipeline.dedup import (
+        MinhashConfig,
+        MinhashDedupBuckets,
+        MinhashDedupCluster,
+        MinhashDedupFilter,
+        MinhashDedupSignature,
+    )
+
+    documents = [Document(text=text, id=str(n)) for n, text in enumerate(texts)]
+    config = MinhashConfig(n_grams=5, num_buckets=14, hashes_per_bucket=8)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        started = time.process_time()
+        signatures, buckets, gone = (str(root / name) for name in ("sig", "buckets", "gone"))
+        MinhashDedupSignature(signatures, config=config, language=language).run(
+            iter(documents), 0, 1
+        )
+        step = MinhashDedupBuckets(signatures, buckets, config=config)
+        for bucket in range(config.num_buckets):
+            step.run(None, bucket, config.num_buckets)
+        MinhashDedupCluster(buckets, gone, config=config).run(None, 0, 1)
+        kept = sum(1 for _ in MinhashDedupFilter(gone).run(iter(documents), 0, 1))
+        assert kept <= len(documents)
+        return time.process_time() - started
+
+
+def rensa_seconds(texts: list[str], chinese: bool) -> float:
+    """CPU seconds of 112-permutation signatures of word or character 5-grams."""
+    from rensa import RMinHash
+
+    started = time.process_time()
+    for text in texts:
+        text = text.lower()
+        tokens = list(re.sub(r"\W", "", text)) if chinese else re.findall(r"\w+", text)
+        joint = "" if chinese else " "
+        grams = [joint.join(tokens[i : i + 5]) for i in range(max(1, len(tokens) - 4))]
+        signature = RMinHash(num_perm=112, seed=1)
+        signature.update(grams)
+        signature.digest()
+    return time.process_time() - started
+
+
+def rensa_update_seconds(texts: list[str], chinese: bool) -> float:
+    """The same without cutting text into shingles: what rensa itself takes."""
+    from rensa import RMinHash
+
+    shingled = []
+    for text in texts:
+        tokens = list(re.sub(r"\W", "", text.lower())) if chinese else text.lower().split()
+        joint = "" if chinese else " "
+        shingled.append([joint.join(tokens[i : i + 5]) for i in range(max(1, len(tokens) - 4))])
+    started = time.process_time()
+    for grams in shingled:
+        signature = RMinHash(num_perm=112, seed=1)
+        signature.update(grams)
+        signature.digest()
+    return time.process_time() - started
+
+
+def main() -> None:
+    """Print the seconds that each takes for the texts of a file as JSON."""
+    path, language, megabytes = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+    texts = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    few, size = [], 0
+    for text in texts:
+        few.append(text)
+        size += len(text.encode())
+        if size > megabytes * 1e6:
+            break
+    chinese = language == "zho"
+    datatrove_seconds(few[:3], language)
+    found = {
+        "datatrove_bytes": size,
+        "datatrove": datatrove_seconds(few, language),
+        "rensa_bytes": sum(len(text.encode()) for text in texts),
+        "rensa": rensa_seconds(texts, chinese),
+        "rensa_update": rensa_update_seconds(texts, chinese),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
