@@ -17,6 +17,7 @@ class Contract:
     name: str
     version: int
     schema: pa.Schema
+    random: tuple[str, ...] = ()  # columns of hashes: no compression makes them smaller
 
     @property
     def label(self) -> str:

@@ -20,6 +20,7 @@ CHANGES = "changes"
 # Arrow bytes after which a file is closed and the next begins: small enough for a laptop to hold
 # several, large enough that a terabyte is thousands of files rather than millions.
 PART_BYTES = 64 << 20
+ALL_DIFFERENT = ("id", "text", "meta", "detail")  # columns that a dictionary does not shorten
 
 
 @dataclass
@@ -141,7 +142,7 @@ class Sink:
         path = self._folder / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
-        writer = pq.ParquetWriter(temporary, schema, compression="zstd", compression_level=3)
+        writer = _writer(temporary, schema, self._contracts[table_name].random)
         self._open[table_name] = _OpenFile(relative, path, temporary, writer)
         return self._open[table_name]
 
@@ -167,6 +168,17 @@ class _OpenFile:
     writer: pq.ParquetWriter
     rows: int = 0
     arrow_bytes: int = 0
+
+
+def _writer(path: Path, schema: pa.Schema, random: tuple[str, ...]) -> pq.ParquetWriter:
+    """Open a file; packing text is the dearest step of most stages, so it is packed lightly."""
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression={name: "NONE" if name in random else "ZSTD" for name in schema.names},
+        compression_level={name: 1 for name in schema.names if name not in random},
+        use_dictionary=[n for n in schema.names if n not in random and n not in ALL_DIFFERENT],
+    )
 
 
 def _tally(names: pa.ChunkedArray) -> dict[str, int]:

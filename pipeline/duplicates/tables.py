@@ -20,6 +20,7 @@ INDEX_EXACT = Contract(
             column("id", pa.string(), "its id"),
         ]
     ),
+    random=("key", "check", "document"),
 )
 INDEX_BANDS = Contract(
     "index_bands",
@@ -31,6 +32,7 @@ INDEX_BANDS = Contract(
             column("document", pa.int64(), "number in corpus order"),
         ]
     ),
+    random=("key", "content", "document"),
 )
 DECISIONS = Contract(
     "index_removed",
@@ -80,6 +82,7 @@ CANDIDATES = Contract(
             column("earlier", pa.int64(), "first"),
         ]
     ),
+    random=("later", "earlier"),
 )
 NEEDS = Contract(
     "dedup_needs",
@@ -90,6 +93,7 @@ NEEDS = Contract(
             column("chunk", pa.int64(), "chunk of pairs that needs its shingles"),
         ]
     ),
+    random=("document", "chunk"),
 )
 SETS = Contract(
     "dedup_sets",
