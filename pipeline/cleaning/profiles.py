@@ -267,7 +267,9 @@ PROFILES: dict[str, Profile] = {
     "en-web": Profile(
         "English by Gopher, C4 and FineWeb; others as web", _EN_WEB, edits=("c4_lines",)
     ),
-    "zh-web": Profile("Chinese pages and articles only; others as web", _ZH_WEB),
+    "zh-web": Profile(
+        "Chinese pages and articles only; others as web", _ZH_WEB, edits=("markup", "boilerplate")
+    ),
     "books": Profile("books, verse and classical text", _BOOKS),
     "code": Profile("source code", {**_NONE, **_CODE}),
     "lenient": Profile("only what is certainly not text goes", _LENIENT),
