@@ -114,6 +114,7 @@ FILTERS: dict[str, Filter] = {
     "mostly_short_lines": Filter("short_line_share", AT_MOST),
     "repeated_filled_lines": Filter("duplicate_filled_line_share", AT_MOST),
     "mostly_lists": Filter("newlines_per_word", AT_MOST),
+    "unlikely_letters": Filter("letter_surprise", AT_MOST),
 }
 # Rules about what a check found; they hold in every profile and bite where a list is given.
 WITH_DETAIL = (

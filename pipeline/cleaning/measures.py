@@ -11,6 +11,7 @@ import polars as pl
 
 from pipeline.characters import UNSPACED_LANGUAGES
 from pipeline.cleaning.counts import REPETITIONS, VARIETY_WORDS, counts
+from pipeline.cleaning.letter_pairs import surprise
 from pipeline.cleaning.line_pass import SHORT_LINE_WIDTH
 
 CHINESE = ("zh", "yue", "wuu")
@@ -33,7 +34,8 @@ def measure(texts: pl.Series, langs: pl.Series) -> pl.DataFrame:
     """
     column = texts.alias("text").to_arrow()
     chinese = is_chinese(texts, langs).to_numpy()
-    frame = pl.DataFrame({"text": texts}).hstack(counts(column, langs, chinese))
+    frame = pl.DataFrame({"text": texts, "letter_surprise": surprise(texts)})
+    frame = frame.hstack(counts(column, langs, chinese))
     return frame.select(
         (entry.expression.cast(pl.Float64).fill_nan(0.0).fill_null(0.0)).alias(name)
         for name, entry in MEASURES.items()
@@ -129,6 +131,10 @@ MEASURES: dict[str, Measure] = {
     "word_variety": Measure(
         share(_count("different_words"), _count("first_words")),
         f"different words among the first {VARIETY_WORDS}",
+    ),
+    "letter_surprise": Measure(
+        _count("letter_surprise"),
+        "bits per pair of Latin letters, by English; 0 where there are few",
     ),
     "duplicate_paragraph_share": Measure(
         share(_count("duplicate_paragraphs"), _count("paragraphs")),

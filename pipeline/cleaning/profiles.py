@@ -215,6 +215,8 @@ _WEB: Thresholds = {
     # Keyword lists lie below 0.13, real text above 0.17; Japanese words are single characters here.
     "few_different_words": {group: 0.16 for group in GROUPS if group != "ja"},
     "few_frequent_words": {"en": 1},
+    # English reaches 5.4, other languages 7.2, keyboard mash 7.3 and more, random letters 8.
+    "unlikely_letters": _prose(7.25, en=5.8),
 }
 _BOOKS: Thresholds = {
     **{rule: groups for rule, groups in _WEB.items() if rule != "too_many_words"},

@@ -210,6 +210,10 @@ SAMPLES = {
         "fineweb",
         lambda lang: lines(lang, 20, 10, between="\n" * 6, end=END[lang]),
     ),
+    "unlikely_letters": (
+        "web", lambda lang: prose(lang, " ".join(f"qwxz{a}jkl{b}vfq" for a in "asdfgh"
+                                                 for b in "zxcvbnm")),
+    ),
 }  # fmt: skip
 LISTED = {
     "blocked_address": {"blocked_hosts": "example.org"},
