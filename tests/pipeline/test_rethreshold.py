@@ -64,8 +64,8 @@ def digests(artifact):
         {"thresholds": {"too_few_words": 5.0}},
         {"thresholds": {"too_few_words.zh": 120.0, "too_few_words.en": 2.0}},
         {"switched_off": ("too_few_words", "few_frequent_words")},
-        {"profile": "none"},
-        {"profile": "books"},
+        {"profile": "zh-web"},
+        {"profile": "zh-web", "thresholds": {"too_few_words.zh": 3.0}},
     ],
 )
 def test_judging_again_gives_the_bytes_of_cleaning_under_those_thresholds(raw, tmp_path, changes):
@@ -110,7 +110,7 @@ def test_the_sweep_tells_what_cleaning_would_keep(raw, tmp_path):
     swept = sweep(made(STAGE, CleanConfig(), raw, tmp_path / "c"), table)
     zh = swept.filter((pl.col("rule") == "too_few_words") & (pl.col("group") == "zh"))
 
-    assert zh.filter("current")["threshold"].to_list() == [30.0]
+    assert zh.filter("current")["threshold"].to_list() == [table["too_few_words"]["zh"]]
     for row in zh.filter(pl.col("threshold") <= 240).gather_every(6).iter_rows(named=True):
         config = CleanConfig(thresholds={"too_few_words.zh": row["threshold"]})
         result = made(STAGE, config, raw, tmp_path / f"t{row['threshold']}")
