@@ -1,7 +1,8 @@
 """Markup that was left in text: tags, entities, forum codes, bare link lists.
 
 A text loses its tags only if they are those of pages (block tags, scripts, a document type) and
-make up enough of it; manuals that show HTML in code blocks, mathematics and generics keep theirs.
+make up enough of it; manuals with HTML in code blocks or as tables, mathematics and generics keep
+theirs.
 """
 
 import html
@@ -27,6 +28,9 @@ _NAVIGATION = re.compile(
     r"(?:(?!</?\1\b).)*?</\1\s*>",
     re.I | re.S,
 )
+# Manuals in Markdown write their tables in HTML; without tags their cells would run together.
+_TABLE, _PAGE = re.compile(r"<table\b", re.I), re.compile(r"<(?:html|body|!doctype)\b", re.I)
+_CELLS = re.compile(r"</t[dh]\s*>", re.I)
 _BREAKS = re.compile(
     r"</?(?:p|div|br|tr|li|h[1-6]|ul|ol|table|article|section|blockquote)\b[^<>]*>", re.I
 )
@@ -55,12 +59,12 @@ def without_markup(texts: pl.Series, langs: pl.Series) -> pl.Series:
 
 
 def _cleaned(text: str) -> str:
-    if _CODE_BLOCK.search(text):
+    if _CODE_BLOCK.search(text) or (_TABLE.search(text) and not _PAGE.search(text)):
         return text
     if len(_TAGS.findall(text)) >= _FEW_TAGS or _SCRIPTS.search(text):
         text = _SCRIPTS.sub("\n", text)
         text = _NAVIGATION.sub("\n", text)
-        text = _TAGS.sub("", _BREAKS.sub("\n", text))
+        text = _TAGS.sub("", _BREAKS.sub("\n", _CELLS.sub(" ", text)))
         text = _BLANK.sub("\n", text).strip()
     if len(_CODES.findall(text)) >= 2:
         text = _CODES.sub("", _CODE_IMAGES.sub("", text))

@@ -29,30 +29,22 @@ SOURCES = {
     "en": {"en_20news": None, "en_ewt": None, "enzh_paddlex": "en"},
     "zh": {"zh_lctt": None, "zh_laws": None, "zh_dureader_web": None},
 }
-FAMILIES = {
-    "en": ("gopher-repetition", "gopher-quality", "c4", "fineweb"),
-    "zh": ("fineweb2-cmn", "c4"),
-}
+PROFILE = {"en": "en-web", "zh": "zh-web"}
 
 
-def chain(texts: pl.Series, langs: pl.Series, families: tuple[str, ...]) -> list[pl.DataFrame]:
-    """Verdicts of every family on every text, from the column of texts; C4 rewrites them first."""
-    original, rewritten = measure(texts, langs), measure(c4_lines(texts), langs)
-    absent = {entry.measure for entry in FILTERS.values()} - set(original.columns)
-    verdict_frames = []
-    for family in families:
-        measures = (rewritten if family == "c4" else original).with_columns(
-            langs.alias("lang"), **{name: pl.lit(0.0) for name in absent}
-        )
-        verdict_frames.append(verdicts(measures, PROFILES[family].thresholds))
-    return verdict_frames
+def chain(texts: pl.Series, langs: pl.Series, profile: str) -> pl.DataFrame:
+    """Verdicts as cleaning gives them: line rules, one pass of measures, the families' rules."""
+    measures = measure(c4_lines(texts), langs).with_columns(langs.alias("lang"))
+    absent = {entry.measure for entry in FILTERS.values()} - set(measures.columns)
+    measures = measures.with_columns(**{name: pl.lit(0.0) for name in absent})
+    return verdicts(measures, PROFILES[profile].thresholds)
 
 
 def ours(texts: pl.Series, langs: pl.Series, language: str, repeats: int = 5) -> float:
     """CPU seconds of one pass of the chain."""
     began = time.process_time()
     for _ in range(repeats):
-        chain(texts, langs, FAMILIES[language])
+        chain(texts, langs, PROFILE[language])
     return (time.process_time() - began) / repeats
 
 
@@ -62,7 +54,7 @@ def compare(language: str) -> float:
     column = pl.Series("text", texts, pl.String)
     langs = pl.Series("lang", [language]).extend_constant(language, len(texts) - 1)
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
-    chain(column, langs, FAMILIES[language])
+    chain(column, langs, PROFILE[language])
     path = peers.text_file(texts)
     mine, theirs = [], []
     try:

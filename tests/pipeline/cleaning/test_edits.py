@@ -18,6 +18,7 @@ CASES = {
     "markup": [
         (f"<p class='a'>{PROSE_EN}</p><br/><p>It&#x27;s old.</p>", f"{PROSE_EN}\nIt's old."),
         (f"<div id='nav'><a>首页</a></div><p>{PROSE_ZH}</p>", PROSE_ZH),
+        ("<body><table><tr><td>one</td><td>two</td></tr></table></body>", "one two"),
         (f"[b][color=red]{PROSE_EN}[/color][/b]", PROSE_EN),
         (f"{PROSE_ZH}\n- [链接](https://example.com/0)\n{PROSE_ZH}", f"{PROSE_ZH}\n{PROSE_ZH}"),
         (f"<script>var a=1;</script>{PROSE_ZH}&#12290;", f"{PROSE_ZH}。"),
@@ -90,6 +91,7 @@ def test_an_edit_takes_out_what_it_should_and_says_so(name, before, after):
         "他在首页上看到了新闻，编辑把相关的文章放在下面，阅读之后他写了一段评论。",
         "```html\n<p>an example</p><br/><div>x</div>\n```",
         "See [1] and array[0], matrix[1, 2].",
+        "<table>\n<tr><td>模型</td><td>精度</td></tr>\n</table>\nThe table above, 上表。",
         PROSE_EN,
         PROSE_ZH,
     ],
