@@ -23,6 +23,7 @@ from pipeline.dedup import DedupConfig
 from pipeline.errors import ConfigError
 from pipeline.ingest import IngestConfig
 from pipeline.inputs import InputFile
+from pipeline.reading.remote import is_remote
 from pipeline.shard import ShardConfig
 from pipeline.sources import Source
 from pipeline.tokenizer_training import TokenizerConfig
@@ -123,8 +124,8 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], Path]:
 
 
 def _absolute(path: str, base: Path) -> str:
-    scheme = path.endswith(":")  # 'quickstart:' and 'builtin:' are not places on this disk
-    return path if scheme else str(base / Path(path).expanduser())
+    elsewhere = path.endswith(":") or is_remote(path)  # 'quickstart:', 'https://...'
+    return path if elsewhere else str(base / Path(path).expanduser())
 
 
 def build(table: dict[str, Any], where: str = "recipe") -> Recipe:

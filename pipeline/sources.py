@@ -1,23 +1,26 @@
 """Sources: which files a run reads, and their identity, down to the content of every file.
 
-A source is a file, a folder, a glob pattern, or one of the corpora that come along (`quickstart:`,
-`builtin:`). Names that begin with a dot are left out of folders without a word, as shells do; all
-else that is not read (other suffixes, links, devices) is listed in `skipped` with its reason.
+A source is a file, a folder, a glob pattern, an address (of a file, or of a list of paths), or one
+of the corpora that come along (`quickstart:`, `builtin:`). Names that begin with a dot are left out
+of folders without a word, as shells do; all else that is not read (other suffixes, links, devices)
+is listed in `skipped` with its reason.
 """
 
 import glob
-import os
-import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pipeline import storage
-from pipeline.errors import SourceError
+from pipeline.errors import ConfigError, SourceError
 from pipeline.quickstart import builtin_folder, fetch_quickstart
+from pipeline.reading.entries import not_read, relative_name, walk, why_not
 from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
+from pipeline.reading.remote import RemoteFile, byte_size, is_remote
+from pipeline.reading.remote_lists import remote_files
 
 SCHEMES = {"quickstart:": fetch_quickstart, "builtin:": builtin_folder}
 
@@ -26,10 +29,15 @@ SCHEMES = {"quickstart:": fetch_quickstart, "builtin:": builtin_folder}
 class Source:
     """Where text is and what is known of all of it; records that say otherwise win."""
 
-    path: str  # a file, a folder, a glob, 'quickstart:' or 'builtin:'
+    path: str  # a file, a folder, a glob, an address, 'quickstart:' or 'builtin:'
     name: str | None = None  # default: name of the folder or file without its suffixes
     lang: str | None = None
     license: str | None = None
+    first: int | None = None  # of a list of paths behind an address, only so many files
+
+    def __post_init__(self) -> None:
+        if self.first is not None and self.first < 1:
+            raise ConfigError(f"sources.first: {self.first}, wanted at least 1")
 
 
 @dataclass(frozen=True)
@@ -39,10 +47,10 @@ class SourceFile:
     source_name: str
     lang: str | None
     license: str | None
-    path: Path  # absolute
+    path: Path | RemoteFile  # absolute
     relative: str  # inside the source, '/' between names
     size: int  # bytes
-    sha256: str
+    sha256: str  # of the content; of a remote file, of address, size and version
 
 
 @dataclass(frozen=True)
@@ -117,13 +125,16 @@ class _Place:
 class _Candidate:
     source: Source
     name: str
-    path: Path
+    path: Path | RemoteFile
     relative: str
 
 
 def _place(source: Source, base: Path) -> _Place:
     if source.path in SCHEMES:
         return _Place(SCHEMES[source.path]().resolve(), None)
+    if is_remote(source.path):
+        path = Path(urlsplit(source.path).path)  # only its name is used
+        return _Place(path.parent, (path,), is_file=True)
     path = base / Path(source.path).expanduser()
     if path.is_dir():
         return _Place(path.resolve(), None)
@@ -174,9 +185,11 @@ def _sort_out(
     source: Source, place: _Place, name: str
 ) -> tuple[list[_Candidate], list[SkippedFile]]:
     found, skipped = [], []
+    if is_remote(source.path):
+        return _sort_out_remote(source, name)
     for path in _entries(place):
-        relative = _relative(path, place.root)
-        reason, detail = _why_not(path, place.root, follow_links=place.is_file)
+        relative = relative_name(path, place.root)
+        reason, detail = why_not(path, place.root, follow_links=place.is_file)
         if reason:
             skipped.append(SkippedFile(name, relative, reason, detail))
         else:
@@ -184,62 +197,28 @@ def _sort_out(
     return found, skipped
 
 
+def _sort_out_remote(source: Source, name: str) -> tuple[list[_Candidate], list[SkippedFile]]:
+    found, skipped = [], []
+    for relative, file in remote_files(source.path, source.first):
+        if (suffix := suffix_of(file.name)) in READERS:
+            found.append(_Candidate(source, name, file, relative))
+        else:
+            skipped.append(SkippedFile(name, relative, "unknown_type", not_read(suffix)))
+    return found, skipped
+
+
 def _entries(place: _Place) -> Iterator[Path]:
     """Paths to look at, each once: a pattern may match a folder and a file in it."""
     if place.entries is None:
-        yield from _walk(place.root)
+        yield from walk(place.root)
         return
     seen: set[Path] = set()
     for entry in place.entries:
         walks = entry.is_dir() and not entry.is_symlink()
-        for path in _walk(entry) if walks else (entry,):
+        for path in walk(entry) if walks else (entry,):
             if path not in seen:
                 yield path
                 seen.add(path)
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        here = Path(folder)
-        yield from (here / name for name in folders if (here / name).is_symlink())
-        yield from (here / name for name in sorted(files) if not name.startswith("."))
-
-
-def _relative(path: Path, root: Path) -> str:
-    relative = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-    # A name may hold bytes that are no UTF-8; they are written as escapes.
-    return os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
-
-
-def _why_not(path: Path, root: Path, *, follow_links: bool) -> tuple[str, str]:
-    """Return (reason, detail) for what is not read, ('', '') for a readable file."""
-    try:
-        if path.is_symlink() and not follow_links:
-            return _why_not_link(path, root)
-        mode = path.stat().st_mode
-    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
-        return "unreadable", f"{type(error).__name__}; check the file and its permissions"
-    if not stat.S_ISREG(mode):
-        return "special_file", "a pipe, socket or device; wanted a regular file"
-    suffix = suffix_of(path.name)
-    if suffix not in READERS:
-        return "unknown_type", f"suffix {suffix!r}; read are {' '.join(READERS)}"
-    if not os.access(path, os.R_OK):
-        return "unreadable", "no permission to read it"
-    return "", ""
-
-
-def _why_not_link(path: Path, root: Path) -> tuple[str, str]:
-    try:
-        target = path.resolve(strict=True)
-    except FileNotFoundError:
-        return "dangling_link", "the link leads to nothing"
-    if not target.is_relative_to(root):
-        return "link_leaves_folder", "the link leads out of the source; name its target as a source"
-    if path.is_relative_to(target):
-        return "link_loop", "the link leads to a folder that holds it"
-    return "link_inside", "the link leads to something that is read in its own place"
 
 
 def _nothing_usable(source: Source, place: _Place, skipped: list[SkippedFile]) -> str:
@@ -259,9 +238,12 @@ def _counts(counter: Counter[str]) -> str:
 
 
 def _hashed(candidate: _Candidate) -> SourceFile:
-    source = candidate.source
-    size = candidate.path.stat().st_size
-    sha256 = storage.sha256_of(candidate.path)
+    source, path = candidate.source, candidate.path
+    size = byte_size(path)
+    if isinstance(path, RemoteFile):
+        sha256 = storage.sha256_text(storage.canonical_json([path.url, size, path.version]))
+    else:
+        sha256 = storage.sha256_of(path)
     return SourceFile(
         candidate.name,
         source.lang,
@@ -274,7 +256,7 @@ def _hashed(candidate: _Candidate) -> SourceFile:
 
 
 def _refuse_same_names(files: list[SourceFile]) -> None:
-    seen: dict[tuple[str, str], Path] = {}
+    seen: dict[tuple[str, str], Path | RemoteFile] = {}
     for file in files:
         key = (file.source_name, file.relative)
         if key in seen:

@@ -19,6 +19,7 @@ from pipeline.reading.html import decode_page
 from pipeline.reading.http_message import BadPayload, Response, parse_response, payload
 from pipeline.reading.main_text import main_text
 from pipeline.reading.records import Broken, Entry, Input, Record
+from pipeline.reading.remote import byte_size
 from pipeline.reading.streams import GZIP_MAGIC, SAMPLE_BYTES, DamagedInput
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")
@@ -48,7 +49,7 @@ def _pieces(source: Input) -> Iterator[Piece]:
     with source.path.open("rb") as file:
         packed = file.read(2) == GZIP_MAGIC
     if packed:
-        size = source.path.stat().st_size
+        size = byte_size(source.path)
         yield from gzip_members(source.path.open("rb"), size, source.expansion_max)
         return
     try:

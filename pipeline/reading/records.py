@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.reading.remote import RemoteFile
 from pipeline.reading.streams import SAMPLE_BYTES, ByteStream, DamagedInput, line_range, open_bytes
 
 
@@ -47,7 +48,7 @@ class Input:
     broken: a web archive's requests, pictures, redirects.
     """
 
-    path: Path
+    path: Path | RemoteFile
     text_field: str
     record_bytes_max: int
     expansion_max: float

@@ -14,6 +14,8 @@ from typing import IO
 
 import zstandard
 
+from pipeline.reading.remote import RemoteFile, byte_size
+
 CHUNK_BYTES = 256 << 10
 HEAD_BYTES = 64 << 10
 SAMPLE_BYTES = 120
@@ -64,7 +66,7 @@ class ByteStream:
         yield from self._chunks
 
 
-def open_bytes(path: Path, expansion_max: float) -> ByteStream:
+def open_bytes(path: Path | RemoteFile, expansion_max: float) -> ByteStream:
     """Open a file and unpack it if its first bytes say so, whatever its name says.
 
     A file that grows beyond 64 MiB and beyond `expansion_max` times its size ends in DamagedInput.
@@ -73,7 +75,7 @@ def open_bytes(path: Path, expansion_max: float) -> ByteStream:
     file = path.open("rb")
     magic = file.read(4)
     file.seek(0)
-    size = path.stat().st_size
+    size = byte_size(path)
     if magic.startswith(GZIP_MAGIC):
         return ByteStream(_bounded(_gzip_chunks(file), size, expansion_max))
     if magic == ZSTD_MAGIC or magic[1:] == ZSTD_SKIPPABLE_MAGIC:
@@ -87,7 +89,7 @@ def _plain_chunks(file: IO[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
-def line_range(path: Path, begin: int, end: int) -> Iterator[bytes]:
+def line_range(path: Path | RemoteFile, begin: int, end: int) -> Iterator[bytes]:
     """Yield the bytes of the lines of a plain file that begin at `begin` or later, before `end`."""
     with path.open("rb") as file:
         at = begin

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import LineRange
+from pipeline.reading.remote import RemoteFile
 from pipeline.reading.streams import (
     CHUNK_BYTES,
     GZIP_MAGIC,
@@ -58,15 +59,15 @@ def tasks_of(
 
 
 def _can_be_split(file: SourceFile) -> bool:
-    if not READERS[suffix_of(file.path.name)].by_line:
-        return False
+    if isinstance(file.path, RemoteFile) or not READERS[suffix_of(file.path.name)].by_line:
+        return False  # lines of a remote file could be counted only by fetching it twice
     with file.path.open("rb") as opened:
         head = opened.read(4)
     packed = head.startswith(GZIP_MAGIC) or head == ZSTD_MAGIC or head[1:] == ZSTD_SKIPPABLE_MAGIC
     return not packed and not head.startswith(WIDE_MARKS)
 
 
-def count_newlines(path: Path, lines: LineRange) -> list[int]:
+def count_newlines(path: Path | RemoteFile, lines: LineRange) -> list[int]:
     """Return [newlines in the range's bytes, 1 if its last byte is one else 0]."""
     found, left, last = 0, lines.end - lines.begin, b""
     with path.open("rb") as file:

@@ -1,0 +1,59 @@
+"""What is in a folder of a source, and why some of it is not read."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.reading.readers import READERS, suffix_of
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """Yield files and links to folders below `root`, in order, hidden ones left out."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        here = Path(folder)
+        yield from (here / name for name in folders if (here / name).is_symlink())
+        yield from (here / name for name in sorted(files) if not name.startswith("."))
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """Return where a file is below `root`, '/' between names."""
+    relative = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+    # A name may hold bytes that are no UTF-8; they are written as escapes.
+    return os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
+
+
+def why_not(path: Path, root: Path, *, follow_links: bool) -> tuple[str, str]:
+    """Return (reason, detail) for what is not read, ('', '') for a readable file."""
+    try:
+        if path.is_symlink() and not follow_links:
+            return _why_not_link(path, root)
+        mode = path.stat().st_mode
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+        return "unreadable", f"{type(error).__name__}; check the file and its permissions"
+    if not stat.S_ISREG(mode):
+        return "special_file", "a pipe, socket or device; wanted a regular file"
+    suffix = suffix_of(path.name)
+    if suffix not in READERS:
+        return "unknown_type", not_read(suffix)
+    if not os.access(path, os.R_OK):
+        return "unreadable", "no permission to read it"
+    return "", ""
+
+
+def _why_not_link(path: Path, root: Path) -> tuple[str, str]:
+    try:
+        target = path.resolve(strict=True)
+    except FileNotFoundError:
+        return "dangling_link", "the link leads to nothing"
+    if not target.is_relative_to(root):
+        return "link_leaves_folder", "the link leads out of the source; name its target as a source"
+    if path.is_relative_to(target):
+        return "link_loop", "the link leads to a folder that holds it"
+    return "link_inside", "the link leads to something that is read in its own place"
+
+
+def not_read(suffix: str) -> str:
+    """Return what to say of a file of an unknown kind."""
+    return f"suffix {suffix!r}; read are {' '.join(READERS)}"

@@ -1,0 +1,227 @@
+"""Files behind http and https, read as they arrive: nothing is stored, memory holds one chunk.
+
+A broken connection goes on with a Range request where it ended (RFC 9110, section 14). Every answer
+is compared with what the file was when it was listed, by size and by its ETag or date, so that a
+file replaced half-way stops the run and never becomes a mixture of two.
+"""
+
+import email.message
+import http.client
+import io
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+from urllib.parse import unquote, urlsplit
+
+from pipeline.errors import SourceError
+
+SCHEMES = ("http://", "https://")
+TIMEOUT_SECONDS = 60.0
+TRIES = 6  # without a byte gained between them
+FIRST_WAIT_SECONDS = 0.5  # doubled after each try
+BUFFER_BYTES = 256 << 10
+AGENT = "textmill (reads archives in order, one connection per worker)"
+CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)$")
+# Answers that say "not now"; any other refusal is final.
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+
+
+# Without handlers of other schemes a redirect cannot lead to a local file.
+_opener = urllib.request.OpenerDirector()
+for _handler in (
+    urllib.request.ProxyHandler(),
+    urllib.request.HTTPHandler(),
+    urllib.request.HTTPSHandler(),
+    urllib.request.HTTPDefaultErrorHandler(),
+    urllib.request.HTTPErrorProcessor(),
+    urllib.request.HTTPRedirectHandler(),
+):
+    _opener.add_handler(_handler)
+
+
+def is_remote(path: str) -> bool:
+    """Tell whether a source's path is an address."""
+    return path.lower().startswith(SCHEMES)
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file at an address, as it was when it was listed; opened like a path."""
+
+    url: str
+    size: int  # bytes
+    version: str  # its ETag, else its date, else ''
+
+    @property
+    def name(self) -> str:
+        """Last part of the address' path."""
+        return unquote(PurePosixPath(urlsplit(self.url).path).name)
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the name."""
+        return PurePosixPath(self.name).suffix
+
+    def open(self, mode: str = "rb") -> IO[bytes]:
+        """Return its bytes; seeking costs a request. Raises SourceError where it cannot be had."""
+        if mode != "rb":
+            raise ValueError(f"{self.url} is opened with {mode!r}; addresses are read as 'rb'")
+        return io.BufferedReader(_Reader(self), BUFFER_BYTES)
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def byte_size(place: Path | RemoteFile) -> int:
+    """Return the size of a file here or elsewhere."""
+    return place.size if isinstance(place, RemoteFile) else place.stat().st_size
+
+
+def look_up(url: str) -> RemoteFile:
+    """Ask for a file's size and version. Raises SourceError if it is not there or says no size."""
+    headers = _answer_headers(url)
+    length = headers.get("Content-Length", "")
+    if not length.isascii() or not length.isdigit():
+        raise SourceError(
+            f"{url}: the server does not say how many bytes it has (Content-Length {length!r}); "
+            f"download the file and name it as a source"
+        )
+    return RemoteFile(url, int(length), _version(headers))
+
+
+def _answer_headers(url: str) -> email.message.Message:
+    """Return the headers for the whole file, by HEAD or, where that is refused, by GET."""
+    for wait in _waits():
+        for method in ("HEAD", "GET"):
+            request = urllib.request.Request(url, method=method, headers=_headers())
+            try:
+                with _opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+                    return answer.headers
+            except urllib.error.HTTPError as error:
+                error.close()
+                problem = f"{error.code} {error.reason}"
+                if error.code not in (403, 405, 501):
+                    break
+            except (OSError, http.client.HTTPException) as error:
+                problem = _said(error)
+                break
+        if problem[:3].isdigit() and int(problem[:3]) not in PASSING:
+            raise SourceError(f"{url}: the server answers {problem}; check the address")
+        time.sleep(wait)
+    raise SourceError(f"{url}: {problem}, {TRIES} times; check the network and run again")
+
+
+def _headers() -> dict[str, str]:
+    # Unpacking is ours: a transfer encoding would change sizes and offsets.
+    return {"User-Agent": AGENT, "Accept-Encoding": "identity"}
+
+
+def _version(headers: email.message.Message) -> str:
+    return headers.get("ETag") or headers.get("Last-Modified") or ""
+
+
+def _waits() -> Iterator[float]:
+    return (FIRST_WAIT_SECONDS * 2**number for number in range(TRIES))
+
+
+def _said(error: BaseException) -> str:
+    reason = getattr(error, "reason", error)
+    return f"{type(reason).__name__}: {reason}"
+
+
+class _Reader(io.RawIOBase):
+    """Bytes of a remote file from where `seek` put it; requests again where a connection ends."""
+
+    def __init__(self, file: RemoteFile):
+        self._file = file
+        self._at = 0
+        self._answer: http.client.HTTPResponse | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to another byte; the next read asks for it."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size}[whence]
+        if start + offset != self._at:
+            self._hang_up()
+            self._at = start + offset
+        return self._at
+
+    def close(self) -> None:
+        """Hang up."""
+        self._hang_up()
+        super().close()
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+        """Fill the buffer with what comes next; 0 at the end of the file."""
+        wanted = min(len(buffer), self._file.size - self._at)
+        if wanted <= 0:
+            return 0
+        problem = ""
+        for wait in _waits():
+            try:
+                self._answer = self._answer or self._ask()
+                if got := self._answer.readinto(memoryview(buffer)[:wanted]):
+                    self._at += got
+                    return got
+                problem = "the connection ended early"
+            except urllib.error.HTTPError as error:
+                error.close()
+                problem = f"the server answers {error.code} {error.reason}"
+                if error.code not in PASSING:
+                    raise SourceError(self._stopped(problem)) from error
+            except (OSError, http.client.HTTPException) as error:
+                problem = _said(error)
+            self._hang_up()
+            time.sleep(wait)
+        raise SourceError(self._stopped(f"{problem}, {TRIES} times"))
+
+    def _ask(self) -> http.client.HTTPResponse:
+        headers = _headers()
+        if self._at:
+            headers["Range"] = f"bytes={self._at}-"
+        request = urllib.request.Request(self._file.url, headers=headers)
+        answer = _opener.open(request, timeout=TIMEOUT_SECONDS)
+        whole = CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
+        starts = int(whole[1]) if whole and answer.status == http.HTTPStatus.PARTIAL_CONTENT else 0
+        size = int(whole[3]) if whole else int(answer.headers.get("Content-Length", -1))
+        if (size, _version(answer.headers)) != (self._file.size, self._file.version):
+            answer.close()
+            raise SourceError(
+                f"{self._file.url}: changed while it was read ({self._file.size} bytes, version "
+                f"{self._file.version!r} when listed, now {size}, {_version(answer.headers)!r}); "
+                f"run again"
+            )
+        if starts != self._at and not _skip(answer, self._at - starts):
+            raise OSError("the connection ended before the place to go on from")
+        return answer
+
+    def _stopped(self, problem: str) -> str:
+        return (
+            f"{self._file.url}: stopped at byte {self._at} of {self._file.size}: {problem}; "
+            f"run the same command again, what is finished stays"
+        )
+
+    def _hang_up(self) -> None:
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+
+
+def _skip(answer: http.client.HTTPResponse, count: int) -> bool:
+    """Read past `count` bytes, for a server that answers a Range request with the whole file."""
+    while count > 0 and (chunk := answer.read(min(count, BUFFER_BYTES))):
+        count -= len(chunk)
+    return count == 0
