@@ -7,6 +7,7 @@ of the table and a document is dropped by the first it breaks; a value equal to 
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from pipeline.characters import UNSPACED_LANGUAGES
@@ -34,19 +35,27 @@ def verdicts(measures: pl.DataFrame, table: Thresholds) -> pl.DataFrame:
 
     `measures` has the columns that FILTERS name and `lang`; the result has rule, value, threshold.
     """
-    frame = measures.with_columns(group=language_group())
-    failures = []
-    for rule, entry in FILTERS.items():
-        bounds = {group: float(value) for group, value in table.get(rule, {}).items()}
-        if not bounds:
-            continue
-        bound = pl.col("group").replace_strict(bounds, default=None, return_dtype=pl.Float64)
-        value = pl.col(entry.measure)
+    numbers = {group: number for number, group in enumerate(GROUPS)}
+    group = language_group().replace_strict(numbers, return_dtype=pl.Int64)
+    groups = measures.select(group.alias("group"))["group"].to_numpy()
+    rules = [rule for rule in FILTERS if table.get(rule)]
+    broken_rule = np.full(len(groups), len(rules))  # behind the last: none
+    values, thresholds = np.full((2, len(groups)), np.nan)
+    for number in reversed(range(len(rules))):  # the first of several comes last and stays
+        entry, bounds = FILTERS[rules[number]], table[rules[number]]
+        bound = np.array([bounds.get(group, np.nan) for group in GROUPS])[groups]
+        value = measures[entry.measure].cast(pl.Float64).to_numpy()
         broken = value < bound if entry.bound == AT_LEAST else value > bound
-        found = pl.struct(rule=pl.lit(rule), value=value, threshold=bound)
-        failures.append(pl.when(broken).then(found))
-    first = pl.coalesce(failures) if failures else pl.lit(None, NO_VERDICT)
-    return frame.select(first.alias("verdict")).unnest("verdict")
+        broken_rule[broken] = number
+        values[broken], thresholds[broken] = value[broken], bound[broken]
+    names = pl.Series([*rules, None], dtype=pl.String)
+    return pl.DataFrame(
+        {
+            "rule": names.gather(broken_rule),
+            "value": pl.Series(values).fill_nan(None),
+            "threshold": pl.Series(thresholds).fill_nan(None),
+        }
+    )
 
 
 def language_group() -> pl.Expr:
@@ -64,8 +73,6 @@ def language_group() -> pl.Expr:
         .otherwise(pl.lit("default"))
     )
 
-
-NO_VERDICT = pl.Struct({"rule": pl.String, "value": pl.Float64, "threshold": pl.Float64})
 
 FILTERS: dict[str, Filter] = {
     "empty": Filter("characters", AT_LEAST),

@@ -11,7 +11,16 @@ their simplified forms.
 import numpy as np
 
 from pipeline.characters import BYTES, OFFSETS, decode
-from pipeline.cleaning.word_list import FIRST, LAST, NODES, slot_of, word_list
+from pipeline.cleaning.word_list import (
+    FIRST,
+    LAST,
+    NODES,
+    PAIRS,
+    longer_slot,
+    pair_slot,
+    parent_of_pair,
+    word_list,
+)
 from pipeline.compiled import numba
 
 LONGEST_RUN = 4096  # ideographs; a longer run is cut here
@@ -21,7 +30,7 @@ TRADITIONAL_SHARE = 0.1
 _I = numba.int64
 _FLAGS = numba.types.Array(numba.uint8, 1, "C")
 ACTIVE = numba.types.Array(numba.boolean, 1, "C", readonly=True)
-_ROOTS = numba.types.Array(numba.int32, 1, "C", readonly=True)
+_SINGLES = numba.types.Array(numba.float32, 1, "C", readonly=True)
 _FORMS = numba.types.Array(numba.int64, 1, "C", readonly=True)
 _EMISSIONS = numba.types.Array(numba.float32, 2, "C", readonly=True)
 _CODES = numba.types.Array(numba.int64, 1, "C")
@@ -48,39 +57,52 @@ def joined(
     return _joined(data, rows, active, *word_list(), unlisted)
 
 
-@numba.njit(numba.void(_CODES, _I, NODES, _ROOTS, numba.float64, _SCORES, _CODES), cache=True)
-def _best_path(codes, size, nodes, roots, rare, scores, ends):  # type: ignore[no-untyped-def]
+@numba.njit(
+    numba.void(_CODES, _I, PAIRS, NODES, _SINGLES, numba.float64, _SCORES, _CODES, _CODES),
+    cache=True,
+)
+def _best_path(codes, size, pairs, longer, singles, rare, scores, ends, slots):  # type: ignore[no-untyped-def]
     """Set `ends[i]` to the end of the word at `i` on the most probable path from there on."""
+    # Looking a pair up waits for memory; apart from the rest, many wait at the same time.
+    for start in range(size - 1):
+        slot, _, there = pair_slot(pairs, codes[start], codes[start + 1])
+        slots[start] = slot if there else -1
+    slots[size - 1] = -1
     scores[size] = 0.0
     for start in range(size - 1, -1, -1):
-        best, end = -np.inf, start + 1
-        node = np.int64(roots[codes[start] - FIRST])
-        at = start + 1
-        while node >= 0:
-            score = nodes[node].weight + scores[at]
+        best, end = singles[codes[start] - FIRST] + scores[start + 1], start + 1
+        if slots[start] >= 0:
+            pair = pairs[slots[start]]
+            score = pair.weight + scores[start + 2]
             if score > -np.inf and score >= best:
-                best, end = score, at
-            if at == size or not nodes[node].has_longer:
-                break
-            node, _, there = slot_of(nodes, node, codes[at])
-            if not there:
-                break
-            at += 1
+                best, end = score, start + 2
+            node, more, at = parent_of_pair(slots[start]), pair.has_longer != 0, start + 2
+            while more and at < size:
+                node, _, there = longer_slot(longer, node, codes[at])
+                if not there:
+                    break
+                at += 1
+                score = longer[node].weight + scores[at]
+                if score > -np.inf and score >= best:
+                    best, end = score, at
+                more = longer[node].has_longer != 0
         if best == -np.inf:
             best = rare + scores[start + 1]
         scores[start], ends[start] = best, end
 
 
-@numba.njit(numba.boolean(_CODES, _I, _I, NODES, _ROOTS), cache=True)
-def _is_word(codes, start, end, nodes, roots):  # type: ignore[no-untyped-def]
-    node = np.int64(roots[codes[start] - FIRST])
-    for at in range(start + 1, end):
-        if node < 0 or not nodes[node].has_longer:
-            return False
-        node, _, there = slot_of(nodes, node, codes[at])
+@numba.njit(numba.boolean(_CODES, _I, _I, PAIRS, NODES), cache=True)
+def _is_word(codes, start, end, pairs, longer):  # type: ignore[no-untyped-def]
+    """Tell whether the characters `start` to `end`, two or more, are in the list."""
+    slot, _, there = pair_slot(pairs, codes[start], codes[start + 1])
+    if not there or end == start + 2:
+        return there and pairs[slot].weight > -np.inf
+    node = parent_of_pair(slot)
+    for at in range(start + 2, end):
+        node, _, there = longer_slot(longer, node, codes[at])
         if not there:
             return False
-    return node >= 0 and nodes[node].weight > -np.inf
+    return longer[node].weight > -np.inf
 
 
 @numba.njit(inline="always")
@@ -117,15 +139,15 @@ def _join_singles(codes, start, end, emissions, back, ends):  # type: ignore[no-
                 state = _MIDDLE if second else _BEGIN
 
 
-@numba.njit(numba.void(_CODES, _I, NODES, _ROOTS, _EMISSIONS, _BACK, _CODES), cache=True)
-def _join_unlisted(codes, size, nodes, roots, emissions, back, ends):  # type: ignore[no-untyped-def]
+@numba.njit(numba.void(_CODES, _I, PAIRS, NODES, _EMISSIONS, _BACK, _CODES), cache=True)
+def _join_unlisted(codes, size, pairs, longer, emissions, back, ends):  # type: ignore[no-untyped-def]
     """Join single characters in a row into words that the list lacks."""
     at = 0
     while at < size:
         start = at
         while at < size and ends[at] == at + 1:
             at += 1
-        if at - start > 1 and not _is_word(codes, start, at, nodes, roots):
+        if at - start > 1 and not _is_word(codes, start, at, pairs, longer):
             _join_singles(codes, start, at, emissions, back, ends)
         if at < size:
             at = ends[at]
@@ -154,14 +176,18 @@ def _is_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
 
 @numba.njit(
     _FLAGS(
-        BYTES, OFFSETS, ACTIVE, NODES, _ROOTS, numba.float64, _EMISSIONS, _FORMS, numba.boolean
+        BYTES, OFFSETS, ACTIVE, PAIRS, NODES, _SINGLES, numba.float64, _EMISSIONS, _FORMS,
+        numba.boolean,
     ),
     cache=True,
 )  # fmt: skip
-def _joined(data, rows, active, nodes, roots, rare, emissions, simplified, unlisted):  # type: ignore[no-untyped-def]
+def _joined(  # type: ignore[no-untyped-def]
+    data, rows, active, pairs, longer, singles, rare, emissions, simplified, unlisted
+):
     marks = np.zeros(len(data), np.uint8)
     codes, ends = np.empty(LONGEST_RUN, np.int64), np.empty(LONGEST_RUN + 1, np.int64)
     scores, back = np.empty(LONGEST_RUN + 1), np.empty((LONGEST_RUN, 4), np.uint8)
+    slots = np.empty(LONGEST_RUN, np.int64)
     for row in range(len(rows) - 1):
         if not active[row]:
             continue
@@ -178,9 +204,9 @@ def _joined(data, rows, active, nodes, roots, rare, emissions, simplified, unlis
             if size == 0:
                 at += 1
             elif size > 1:
-                _best_path(codes, size, nodes, roots, rare, scores, ends)
+                _best_path(codes, size, pairs, longer, singles, rare, scores, ends, slots)
                 if unlisted:
-                    _join_unlisted(codes, size, nodes, roots, emissions, back, ends)
+                    _join_unlisted(codes, size, pairs, longer, emissions, back, ends)
                 word_end = 0
                 for i in range(size):
                     if i == word_end:

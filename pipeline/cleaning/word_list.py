@@ -1,7 +1,7 @@
 """jieba's word list and its model of unlisted words, as flat arrays for compiled loops.
 
-Only the data files of the installed package are read; none of its code runs. The list becomes a
-prefix tree in one open-addressing table: a node is the slot it lies in, found from its parent's
+Only the data files of the installed package are read; none of its code runs. The list becomes
+a prefix tree in two open-addressing tables: a node is the slot it lies in, found from its parent's
 slot and its character, so that a step down the tree touches one cache line.
 """
 
@@ -20,21 +20,25 @@ from pipeline.compiled import numba
 FIRST, LAST = 0x4E00, 0x9FD5  # the ideographs jieba looks up
 STATES = "BMES"  # a character begins a word, is inside, ends one, is one
 UNKNOWN = -3e38  # log probability of a character the model has not seen in a state
-_BITS = 20  # half a million prefixes: a table half full
+_PAIR_BITS, _BITS = 19, 20  # 180 thousand pairs, 310 thousand longer prefixes: a third full
+# Every place of a text asks for its pair, and most of the time goes into waiting for that memory:
+# pairs have small records of their own.
+_PAIR = np.dtype([("key", np.uint32), ("has_longer", np.uint32), ("weight", np.float32)])
 _RECORD = np.dtype(
     [("key", np.uint64), ("weight", np.float32), ("has_longer", np.int32)], align=True
 )
-NODE = numba.from_dtype(_RECORD)
+PAIR, NODE = numba.from_dtype(_PAIR), numba.from_dtype(_RECORD)
+PAIRS = numba.types.Array(PAIR, 1, "C", readonly=True)
 NODES = numba.types.Array(NODE, 1, "C", readonly=True)
-_WRITABLE_NODES = numba.types.Array(NODE, 1, "C")
 _EMISSION = re.compile(r"'\\u([0-9a-f]{4})': (-[\d.e+]+)")
 
 
 class WordList(NamedTuple):
     """Arrays that `segmentation` walks."""
 
-    nodes: np.ndarray  # NODE records; weight is a word's log probability, -inf for a mere prefix
-    roots: np.ndarray  # int32 [LAST - FIRST + 1]: slot of each character, -1 if no word begins so
+    pairs: np.ndarray  # PAIR records: the first two characters of words
+    longer: np.ndarray  # NODE records: prefixes of three and more
+    singles: np.ndarray  # float32 [LAST - FIRST + 1]: log probability of each character as a word
     rare: float  # log probability of a character that is no word of the list
     emissions: np.ndarray  # float32 [characters, 4]: log probability per state
     simplified: np.ndarray  # int64 [characters]: code of the simplified form, its own if none
@@ -48,13 +52,14 @@ def word_list() -> WordList:
     assert found.origin is not None
     folder = Path(found.origin).parent
     data = np.frombuffer((folder / "dict.txt").read_bytes(), np.uint8)
-    nodes = np.zeros(1 << _BITS, _RECORD)
-    nodes["weight"] = -np.inf
-    roots = np.full(LAST - FIRST + 1, -1, np.int32)
-    total = np.log(_fill(data, nodes, roots))
-    nodes["weight"] -= total
+    pairs, longer = np.zeros(1 << _PAIR_BITS, _PAIR), np.zeros(1 << _BITS, _RECORD)
+    pairs["weight"] = longer["weight"] = -np.inf  # of a mere prefix
+    singles = np.full(LAST - FIRST + 1, -np.inf, np.float32)
+    total = np.log(_fill(data, pairs, longer, singles))
+    for weights in (pairs["weight"], longer["weight"], singles):
+        weights -= total
     emissions = _emissions(folder / "finalseg" / "prob_emit.py")
-    return WordList(nodes, roots, -float(total), emissions, _simplified())
+    return WordList(pairs, longer, singles, -float(total), emissions, _simplified())
 
 
 def _simplified() -> np.ndarray:
@@ -80,22 +85,46 @@ def _emissions(file: Path) -> np.ndarray:
 
 
 @numba.njit(inline="always")
-def slot_of(nodes, parent, code):  # type: ignore[no-untyped-def]
-    """Slot where the child of `parent` by `code` lies or would lie, and whether it lies there."""
-    key = np.uint64(parent) << np.uint64(16) | np.uint64(code)
+def pair_slot(pairs, first, second):  # type: ignore[no-untyped-def]
+    """Slot where the pair of characters lies or would lie, its key, and whether it lies there."""
+    key = np.uint32((first - FIRST) << 15 | (second - FIRST)) + np.uint32(1)
+    slot = np.int64(np.uint32(key * np.uint32(0x9E3779B1)) >> np.uint32(32 - _PAIR_BITS))
+    while pairs[slot].key != key:
+        if pairs[slot].key == 0:
+            return slot, key, False
+        slot = (slot + 1) & ((1 << _PAIR_BITS) - 1)
+    return slot, key, True
+
+
+@numba.njit(inline="always")
+def longer_slot(longer, parent, code):  # type: ignore[no-untyped-def]
+    """The same for the prefix `parent` (of `parent_of_pair` or a slot here) and one character."""
+    key = np.uint64(parent + 1) << np.uint64(16) | np.uint64(code)
     slot = np.int64(key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - _BITS))
-    while nodes[slot].key != key:
-        if nodes[slot].key == 0:
+    while longer[slot].key != key:
+        if longer[slot].key == 0:
             return slot, key, False
         slot = (slot + 1) & ((1 << _BITS) - 1)
     return slot, key, True
 
 
+@numba.njit(inline="always")
+def parent_of_pair(slot):  # type: ignore[no-untyped-def]
+    """What stands for a pair as the parent of a longer prefix."""
+    return (1 << _BITS) + slot
+
+
 @numba.njit(
-    numba.float64(BYTES, _WRITABLE_NODES, numba.types.Array(numba.int32, 1, "C")), cache=True
+    numba.float64(
+        BYTES,
+        numba.types.Array(PAIR, 1, "C"),
+        numba.types.Array(NODE, 1, "C"),
+        numba.types.Array(numba.float32, 1, "C"),
+    ),
+    cache=True,
 )
-def _fill(data, nodes, roots):  # type: ignore[no-untyped-def]
-    """Put every line 'word count tag' of `data` into the tree; return the sum of all counts."""
+def _fill(data, pairs, longer, singles):  # type: ignore[no-untyped-def]
+    """Put every line 'word count tag' of `data` into the tables; return the sum of all counts."""
     total = 0.0
     at = 0
     codes = np.empty(64, np.int64)
@@ -119,15 +148,21 @@ def _fill(data, nodes, roots):  # type: ignore[no-untyped-def]
         total += count
         if not listed:
             continue
-        node = np.int64(1 << _BITS)  # the root is in no slot
-        for i in range(size):
-            if i > 0:
-                nodes[node].has_longer = 1
-            node, key, there = slot_of(nodes, node, codes[i])
-            if not there:
-                nodes[node].key = key
-            if i == 0:
-                roots[codes[0] - FIRST] = node
-        if count > 0:
-            nodes[node].weight = np.log(count)
+        weight = np.float32(np.log(count)) if count > 0 else np.float32(-np.inf)
+        if size == 1:
+            singles[codes[0] - FIRST] = weight
+            continue
+        slot, pair_key, _ = pair_slot(pairs, codes[0], codes[1])
+        pairs[slot].key = pair_key
+        if size == 2:
+            pairs[slot].weight = weight
+            continue
+        pairs[slot].has_longer = 1
+        node = parent_of_pair(slot)
+        for i in range(2, size):
+            if i > 2:
+                longer[node].has_longer = 1
+            node, key, _ = longer_slot(longer, node, codes[i])
+            longer[node].key = key
+        longer[node].weight = weight
     return total
