@@ -99,8 +99,18 @@ def _by_language(langs: pa.Array | pa.ChunkedArray) -> np.ndarray:
 def _lowest(hashes, count, multipliers, addends, lowest):  # type: ignore[no-untyped-def]
     """Fill `lowest` with the minimum of each permutation over the upper halves of `hashes`."""
     lowest[:] = 0xFFFFFFFF
-    for i in range(count):
-        value = np.uint32(hashes[i] >> np.uint64(32))
+    upper = np.uint64(32)
+    whole = count - count % 4
+    for i in range(0, whole, 4):  # four at a time: a third of the loads and stores
+        one, two = np.uint32(hashes[i] >> upper), np.uint32(hashes[i + 1] >> upper)
+        three, four = np.uint32(hashes[i + 2] >> upper), np.uint32(hashes[i + 3] >> upper)
+        for k in range(len(lowest)):
+            factor, addend = multipliers[k], addends[k]
+            left = min(np.uint32(one * factor + addend), np.uint32(two * factor + addend))
+            right = min(np.uint32(three * factor + addend), np.uint32(four * factor + addend))
+            lowest[k] = min(lowest[k], min(left, right))
+    for i in range(whole, count):
+        value = np.uint32(hashes[i] >> upper)
         for k in range(len(lowest)):
             lowest[k] = min(lowest[k], np.uint32(value * multipliers[k] + addends[k]))
 
