@@ -16,6 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pydantic
 
 from expectations.suites import suite
+from model.architecture import expanded, preset
 from model.evaluate import EvaluateConfig
 from model.train import TrainConfig
 from pipeline.clean import CleanConfig
@@ -130,6 +131,7 @@ def _absolute(path: str, base: Path) -> str:
 
 def build(table: dict[str, Any], where: str = "recipe") -> Recipe:
     """Make a Recipe of a table of differences; refuse unknown keys and wrong types by name."""
+    table = _with_preset(table)
     refuse_unknown(Recipe, table, where)
     try:
         return pydantic.TypeAdapter(Recipe).validate_python(table)
@@ -140,6 +142,14 @@ def build(table: dict[str, Any], where: str = "recipe") -> Recipe:
             f"{where}: {place}: {first['msg']}, found {first['input']!r}; "
             f"see `textmill run RECIPE --dry-run` for every key with its value"
         ) from error
+
+
+def _with_preset(table: dict[str, Any]) -> dict[str, Any]:
+    """Replace train.model.preset, the name of a published design, by the options it stands for."""
+    train = table.get("train")
+    if not isinstance(train, dict) or not isinstance(train.get("model"), dict):
+        return table
+    return {**table, "train": {**train, "model": expanded(train["model"])}}
 
 
 def refuse_unknown(kind: Any, table: Any, where: str) -> None:
@@ -185,6 +195,9 @@ def _put(table: dict[str, Any], key: str, value: Any, assignment: str) -> None:
     if first == "gates" and rest:  # metric names hold dots: gates.dedup.duplicate_share.at_most
         metric, _, bound = rest.rpartition(".")
         table["gates"].setdefault(metric, {})[bound] = value
+        return
+    if key == PRESET:
+        table["train"]["model"].update(preset(value))
         return
     place = table
     names = key.split(".")
@@ -255,4 +268,5 @@ def sections(recipe: Recipe) -> dict[str, Any]:
     return flat
 
 
+PRESET = "train.model.preset"
 SECTIONS = tuple(f.name for f in fields(Recipe))

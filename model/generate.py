@@ -8,6 +8,7 @@ from torch import Tensor
 
 from model.attention import KeyValueCache
 from model.gpt import GPT
+from model.networks import AnyNetwork
 from pipeline.errors import ConfigError
 
 
@@ -35,15 +36,17 @@ class SamplingConfig:
             raise ConfigError("stop: an empty string would stop at once; leave it out")
 
 
-def generate(network: GPT, prompt: Sequence[int], sampling: SamplingConfig) -> Iterator[int]:
+def generate(network: AnyNetwork, prompt: Sequence[int], sampling: SamplingConfig) -> Iterator[int]:
     """Yield token ids after `prompt` (at least one id) until `max_new_tokens`.
 
     Past the context length the oldest half is forgotten and the rest read again.
     """
     if not prompt:
         raise ConfigError("generate needs at least one prompt token, such as the bos token")
+    if not isinstance(network, GPT):
+        raise ConfigError(f"a model of the family {network.config.family!r} continues no text")
     context = network.config.context
-    device = network.embed_tokens.weight.device
+    device = network.device
     # seeds may be any size; torch takes 64 bits
     generator = torch.Generator().manual_seed(sampling.seed % (1 << 63))
     ids = list(prompt)[-context:]

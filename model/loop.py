@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from model import checkpoint, precision
-from model.gpt import GPT, ModelConfig
+from model import checkpoint, objectives, precision
+from model.architecture import ModelConfig
 from model.loader import Loader
+from model.networks import AnyNetwork
 from model.optim import set_learning_rate
 from model.schedule import DECAYS, learning_rate
 from pipeline.errors import ConfigError, Interrupted, TrainingError
@@ -39,6 +39,7 @@ class TrainConfig:
     beta1: float = 0.9
     beta2: float = 0.95
     gradient_clip: float | None = 1.0
+    label_smoothing: float = 0.0  # 0.1 in Vaswani et al. 2017; validation loss is without
     precision: str = precision.AUTO
     seed: int = 1
     checkpoint_every: int = 100
@@ -54,6 +55,10 @@ class TrainConfig:
                 raise ConfigError(f"train.{name}: {getattr(self, name)}, wanted at least 1")
         if self.learning_rate <= 0:
             raise ConfigError(f"train.learning_rate: {self.learning_rate}, wanted above 0")
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(
+                f"train.label_smoothing: {self.label_smoothing}, wanted from 0 to below 1"
+            )
         for name, table in (("decay", tuple(DECAYS)), ("precision", precision.PRECISIONS)):
             if getattr(self, name) not in table:
                 found = getattr(self, name)
@@ -64,7 +69,7 @@ class TrainConfig:
 class Training:
     """Everything a step touches; `curve` holds a row per log interval, as CURVE says."""
 
-    network: GPT
+    network: AnyNetwork
     optimizer: torch.optim.Optimizer
     loader: Loader
     validation_BT: np.ndarray
@@ -85,7 +90,7 @@ class Training:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.network.embed_tokens.weight.device
+        return self.network.device
 
 
 def fit(training: Training, config: TrainConfig) -> None:
@@ -132,7 +137,9 @@ def _step(training: Training, config: TrainConfig) -> tuple[float, float]:
     )
     set_learning_rate(training.optimizer, rate)
     ids_BT = torch.from_numpy(training.loader.batch(training.step)).to(training.device)
-    loss = mean_loss(training.network, ids_BT, training.precision)
+    seed = objectives.step_seed(config.seed, training.step)
+    smoothing = config.label_smoothing
+    loss = mean_loss(training.network, ids_BT, training.precision, seed, smoothing)
     loss.backward()
     limit = math.inf if config.gradient_clip is None else config.gradient_clip
     norm = torch.nn.utils.clip_grad_norm_(training.network.parameters(), limit).item()
@@ -150,11 +157,17 @@ def _step(training: Training, config: TrainConfig) -> tuple[float, float]:
     return rate, norm
 
 
-def mean_loss(network: GPT, ids_BT: torch.Tensor, kind: str) -> torch.Tensor:
-    """Return the mean cross-entropy in nats of predicting each token from those before it."""
+def mean_loss(
+    network: AnyNetwork,
+    ids_BT: torch.Tensor,
+    kind: str,
+    seed: int = 0,
+    label_smoothing: float = 0.0,
+) -> torch.Tensor:
+    """Return the mean cross-entropy in nats of what the network's family predicts in windows."""
+    batch = objectives.Batch(ids_BT)
     with precision.arithmetic(kind, ids_BT.device):
-        logits_BTV = network(ids_BT[:, :-1])
-    return F.cross_entropy(logits_BTV.float().flatten(0, 1), ids_BT[:, 1:].flatten())
+        return objectives.loss(network, batch, seed=seed, label_smoothing=label_smoothing)
 
 
 def _log(training: Training, config: TrainConfig, rate: float, norm: float) -> None:
@@ -179,11 +192,14 @@ def validation_loss(training: Training) -> float | None:
     if len(windows) == 0:
         return None
     total = 0.0
+    training.network.eval()
     with torch.no_grad():
         for start in range(0, len(windows), training.loader.batch_size):
             batch = windows[start : start + training.loader.batch_size]
             ids_BT = torch.from_numpy(batch).to(training.device)
-            total += mean_loss(training.network, ids_BT, training.precision).item() * len(batch)
+            found = mean_loss(training.network, ids_BT, training.precision, seed=start)
+            total += found.item() * len(batch)
+    training.network.train()
     return total / len(windows)
 
 

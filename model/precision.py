@@ -4,7 +4,9 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import nn
+
+from model import objectives
+from model.networks import AnyNetwork
 
 FP32, BF16, AUTO = "fp32", "bf16", "auto"
 PRECISIONS = (AUTO, FP32, BF16)
@@ -19,8 +21,8 @@ def arithmetic(precision: str, device: torch.device) -> AbstractContextManager[o
     return nullcontext()
 
 
-def measure(network: nn.Module, ids_BT: torch.Tensor) -> str:
-    """Time forward and backward passes on `ids_BT` in both and return the faster one's name.
+def measure(network: AnyNetwork, ids_BT: torch.Tensor) -> str:
+    """Time forward and backward passes on windows in both and return the faster one's name.
 
     Takes about `2 * PROBE_SECONDS`; leaves the network's weights and gradients as they were.
     """
@@ -30,11 +32,11 @@ def measure(network: nn.Module, ids_BT: torch.Tensor) -> str:
     return BF16 if rates[BF16] > ADVANTAGE * rates[FP32] else FP32
 
 
-def _passes_per_second(network: nn.Module, ids_BT: torch.Tensor, precision: str) -> float:
+def _passes_per_second(network: AnyNetwork, ids_BT: torch.Tensor, precision: str) -> float:
     passes, began = -1, time.perf_counter()  # the first pass warms up and does not count
     while True:
         with arithmetic(precision, ids_BT.device):
-            loss = network(ids_BT).float().mean()
+            loss = objectives.loss(network, objectives.Batch(ids_BT))
         loss.backward()
         network.zero_grad(set_to_none=True)
         passes += 1

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from model.gpt import GPT
+from model import objectives
+from model.networks import AnyNetwork
 from pipeline.tokenizer import Tokenizer
 
 WINDOWS_SORTED = 1024  # windows gathered and sorted by length, so that little padding is computed
@@ -48,7 +49,7 @@ Window = tuple[Group, np.ndarray]  # group, at least two ids: context and what t
 
 
 def score(
-    network: GPT,
+    network: AnyNetwork,
     tokenizer: Tokenizer,
     documents: Iterable[Document],
     *,
@@ -88,7 +89,11 @@ def windows(ids: np.ndarray, tokenizer: Tokenizer, context: int) -> Iterator[np.
 
 
 def _score_windows(
-    network: GPT, waiting: list[Window], pad_id: int, batch_size: int, sums: dict[Group, Sums]
+    network: AnyNetwork,
+    waiting: list[Window],
+    pad_id: int,
+    batch_size: int,
+    sums: dict[Group, Sums],
 ) -> None:
     waiting = sorted(waiting, key=lambda window: len(window[1]))
     for start in range(0, len(waiting), batch_size):
@@ -104,12 +109,11 @@ def _score_windows(
             sums[group].correct += int(correct_BT[row, :scored].sum())
 
 
-def _token_scores(network: GPT, ids_BT: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _token_scores(network: AnyNetwork, ids_BT: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return for each predicted token its nats and whether it was the likeliest."""
-    device = network.embed_tokens.weight.device
-    ids_BT = ids_BT.to(device)
+    ids_BT = ids_BT.to(network.device)
     with torch.no_grad():
-        logits_BTV = network(ids_BT[:, :-1]).float()
+        logits_BTV = objectives.text_logits(network, ids_BT).float()
     targets_BT = ids_BT[:, 1:]
     nats = F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), reduction="none")
     correct_BT = logits_BTV.argmax(-1) == targets_BT

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model import export
 from model.generate import SamplingConfig, generate
-from model.gpt import GPT
+from model.networks import AnyNetwork
 from pipeline.tokenizer import Tokenizer, load_tokenizer
 
 STOP, LENGTH = "stop", "length"
@@ -18,7 +18,7 @@ PENDING_TOKENS = 4  # a character has at most four bytes, one token each at wors
 class LoadedModel:
     """A network and its tokenizer, ready to continue text."""
 
-    network: GPT
+    network: AnyNetwork
     tokenizer: Tokenizer
 
 

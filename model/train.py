@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from model import export, loader, precision
-from model.gpt import GPT
+from model import export, loader, networks, precision
 from model.loop import TrainConfig, Training, fit
+from model.networks import AnyNetwork
 from model.optim import build_optimizer
 from pipeline import storage
 from pipeline.artifact import Artifact
@@ -54,7 +54,7 @@ def _prepare(job: Job, config: TrainConfig, shards: Artifact, tokenizer: Tokeniz
     validation = loader.token_file(shards, "validation", tokenizer, tokens)
     batches = loader.Loader(train, config.model.context, config.batch_size, config.seed)
     torch.manual_seed(config.seed)
-    network = GPT(config.model, tokenizer.vocab_size).to(device())
+    network = networks.build(config.model, tokenizer.vocab_size).to(device())
     return Training(
         network=network,
         optimizer=build_optimizer(
@@ -76,14 +76,14 @@ def device() -> torch.device:
 
 
 def _settle_precision(
-    config: TrainConfig, network: GPT, batches: loader.Loader, folder: Path
+    config: TrainConfig, network: AnyNetwork, batches: loader.Loader, folder: Path
 ) -> str:
     """Return the configured arithmetic, or measure once and keep the answer for every resume."""
     if config.precision != precision.AUTO:
         return config.precision
     note = folder / "precision.json"
     if not note.exists():
-        ids_BT = torch.from_numpy(batches.batch(0)[:, :-1]).to(device())
+        ids_BT = torch.from_numpy(batches.batch(0)).to(device())
         storage.write_json(note, precision.measure(network, ids_BT))
     return storage.read_json(note)
 

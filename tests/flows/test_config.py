@@ -1,7 +1,7 @@
 """Recipes: strict, layered, printable, the same as the deployments' parameters."""
 
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import resources
 from pathlib import Path
 
@@ -93,3 +93,17 @@ def test_sections_flatten_to_dotted_keys():
     flat = config.sections(load("smoke"))
     assert flat["train.model.layers"] == 2
     assert all(not isinstance(value, dict) or not value for value in flat.values())
+
+
+def test_a_preset_stands_for_the_options_of_a_design(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('[train.model]\npreset = "gpt2"\nwidth = 64\nactivation = "relu"\n')
+    made = load(str(file)).train.model
+    assert (made.positions, made.norm, made.activation, made.width) == (
+        "learned", "layernorm", "relu", 64,
+    )  # fmt: skip
+    changed = override(load("smoke"), ["train.model.preset=qwen", "train.model.norm_epsilon=1e-4"])
+    smoke = load("smoke").train.model
+    assert changed.train.model == replace(smoke, qk_norm=True, rope_theta=1e6, norm_epsilon=1e-4)
+    with pytest.raises(ConfigError, match="did you mean 'gpt2'"):
+        override(load("smoke"), ["train.model.preset=gtp2"])

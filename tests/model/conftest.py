@@ -206,7 +206,8 @@ def tiny_model(tmp_path_factory) -> Path:
     import torch
 
     from model import export
-    from model.gpt import GPT, ModelConfig
+    from model.architecture import ModelConfig
+    from model.gpt import GPT
 
     folder = tmp_path_factory.mktemp("tiny-model")
     learned = io.BytesIO()

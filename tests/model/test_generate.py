@@ -5,8 +5,9 @@ from collections import Counter
 import pytest
 import torch
 
+from model.architecture import ModelConfig
 from model.generate import SamplingConfig, draw, generate
-from model.gpt import GPT, ModelConfig
+from model.gpt import GPT
 from pipeline.errors import ConfigError
 
 

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from model.architecture import ModelConfig
 from model.attention import KeyValueCache, attend, rotary_tables, rotate
-from model.gpt import GPT, ModelConfig
+from model.gpt import GPT
 from pipeline.errors import ConfigError
 
 TINY = ModelConfig(layers=2, width=32, heads=4, kv_heads=2, hidden=48, context=24)
@@ -50,8 +51,9 @@ def test_rotated_dot_products_depend_on_distance_alone():
     q, k = torch.randn(1, 1, 1, 16), torch.randn(1, 1, 1, 16)
 
     def product(query_at, key_at):
-        turned_q = rotate(q, *rotary_tables(query_at, query_at + 1, 16, 10_000.0))
-        turned_k = rotate(k, *rotary_tables(key_at, key_at + 1, 16, 10_000.0))
+        cos, sin = rotary_tables(200, 16, 10_000.0)
+        turned_q = rotate(q, cos[query_at], sin[query_at])
+        turned_k = rotate(k, cos[key_at], sin[key_at])
         return (turned_q * turned_k).sum().item()
 
     assert product(9, 4) == pytest.approx(product(105, 100), abs=1e-4)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from model import export, text
+from model.architecture import ModelConfig
 from model.generate import SamplingConfig
-from model.gpt import GPT, ModelConfig
+from model.gpt import GPT
 from model.text import complete, load_model, stream
 from pipeline.errors import ArtifactError
 from pipeline.tokenizer import load_tokenizer

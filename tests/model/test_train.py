@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from model import export, loop
-from model.gpt import ModelConfig
+from model.architecture import ModelConfig
 from model.loader import Loader, TokenFile, framed, spread_windows, token_file
 from model.train import SPEED, STAGE, TrainConfig
 from pipeline import storage

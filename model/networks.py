@@ -1,0 +1,100 @@
+"""The three families built of the same blocks: decoder, encoder, encoder-decoder.
+
+Shapes: B batch, T time, S positions of the source, D width, V vocabulary.
+"""
+
+from torch import Tensor, nn
+
+from model.architecture import DECODER, ENCODER, ENCODER_DECODER, ModelConfig
+from model.attention import KeyValueCache
+from model.blocks import ACTIVATIONS, View, build_norm
+from model.gpt import GPT
+from model.stack import Network, Stack, initialise
+
+
+class Encoder(Stack):
+    """Each position sees all; trained to restore masked tokens (Devlin et al. 2019)."""
+
+    def __init__(self, config: ModelConfig, vocab_size: int):
+        super().__init__(config, vocab_size, causal=False)
+        if config.head_transform:
+            self.head_dense = nn.Linear(config.width, config.width)
+            self.head_norm = build_norm(config)
+        self.lm_head = nn.Linear(config.width, vocab_size, bias=config.head_transform)
+        initialise(self, config)
+        if config.tied_embeddings:
+            self.lm_head.weight = self.embed_tokens.weight
+
+    def logits(self, hidden_BTD: Tensor) -> Tensor:
+        """Return logits (B, T, V) of what `hidden` gave."""
+        if self.config.head_transform:
+            activation = ACTIVATIONS.get(self.config.activation, ACTIVATIONS["gelu"])
+            hidden_BTD = self.head_norm(activation(self.head_dense(hidden_BTD)))
+        return self.lm_head(hidden_BTD)
+
+    def forward(self, ids_BT: Tensor, real_BT: Tensor | None = None) -> Tensor:
+        """Return logits (B, T, V) over the token at each position; `real_BT` False is padding."""
+        return self.logits(self.hidden(ids_BT, allowed_BTS=visible(real_BT)))
+
+
+class EncoderDecoder(Network):
+    """A source is read as a whole, a target written token by token (Vaswani et al. 2017).
+
+    Source, target and, if tied, the head share one embedding matrix (section 3.4).
+    """
+
+    def __init__(self, config: ModelConfig, vocab_size: int):
+        super().__init__()
+        self.config, self.vocab_size = config, vocab_size
+        self.encoder = Stack(config, vocab_size, causal=False)
+        self.decoder = Stack(config, vocab_size, causal=True, across=True)
+        self.decoder.embed_tokens = self.encoder.embed_tokens
+        self.lm_head = nn.Linear(config.width, vocab_size, bias=False)
+        initialise(self, config)
+        if config.tied_embeddings:
+            self.lm_head.weight = self.encoder.embed_tokens.weight
+
+    @property
+    def embed_tokens(self) -> nn.Embedding:
+        """The shared embedding."""
+        return self.encoder.embed_tokens
+
+    def encode(self, source_BS: Tensor, real_BS: Tensor | None = None) -> View:
+        """Read a source; `real_BS` False is padding, which is never looked at."""
+        allowed_BTS = visible(real_BS)
+        hidden_BSD = self.encoder.hidden(source_BS, allowed_BTS=allowed_BTS)
+        return View(causal=False, source_BSD=hidden_BSD, source_allowed_BTS=allowed_BTS)
+
+    def hidden(
+        self, target_BT: Tensor, cache: KeyValueCache | None = None, *, source: View
+    ) -> Tensor:
+        """Return the decoder's residual stream (B, T, D), with what `encode` gave as `source`."""
+        return self.decoder.hidden(target_BT, cache, source=source)
+
+    def logits(self, hidden_BTD: Tensor) -> Tensor:
+        """Return logits (B, T, V) of what `hidden` gave."""
+        return self.lm_head(hidden_BTD)
+
+    def forward(
+        self, source_BS: Tensor, target_BT: Tensor, real_BS: Tensor | None = None
+    ) -> Tensor:
+        """Return logits (B, T, V) over the token after each of the target."""
+        return self.logits(self.hidden(target_BT, source=self.encode(source_BS, real_BS)))
+
+
+def visible(real_BS: Tensor | None) -> Tensor | None:
+    """Return the mask (B, 1, S) by which every query sees the real positions of its row."""
+    return None if real_BS is None else real_BS[:, None, :]
+
+
+AnyNetwork = GPT | Encoder | EncoderDecoder
+FAMILIES: dict[str, type[GPT] | type[Encoder] | type[EncoderDecoder]] = {
+    DECODER: GPT,
+    ENCODER: Encoder,
+    ENCODER_DECODER: EncoderDecoder,
+}
+
+
+def build(config: ModelConfig, vocab_size: int) -> AnyNetwork:
+    """Return an untrained network; its weights come from torch's random generator."""
+    return FAMILIES[config.family](config, vocab_size)

@@ -1,0 +1,147 @@
+"""A stack of blocks: token ids to vectors. Shapes: B batch, T time, S positions, D width."""
+
+import functools
+import math
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.architecture import ENCODER_DECODER, LEARNED, POST, PRE, ROTARY, SINUSOIDAL, ModelConfig
+from model.attention import (
+    KeyValueCache,
+    document_mask,
+    left_padding_mask,
+    rotary_tables,
+    sinusoidal_table,
+)
+from model.blocks import Block, View, build_norm
+from pipeline.errors import ConfigError
+
+
+class Network(nn.Module):
+    """What every family has."""
+
+    config: ModelConfig
+    vocab_size: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def parameter_count(self) -> int:
+        """Count the trained numbers, tied ones once."""
+        return sum(weight.numel() for weight in self.parameters())
+
+
+class Stack(Network):
+    """Token ids to vectors: embeddings with positions, blocks, and with pre-norm a last norm."""
+
+    cos_SE: Tensor
+    sin_SE: Tensor
+    positions_SD: Tensor
+
+    def __init__(self, config: ModelConfig, vocab_size: int, *, causal: bool, across: bool = False):
+        super().__init__()
+        self.config, self.causal, self.vocab_size = config, causal, vocab_size
+        self.embed_tokens = nn.Embedding(vocab_size, config.width)
+        self.layers = nn.ModuleList(Block(config, across) for _ in range(config.layers))
+        if config.norm_place == PRE:
+            self.norm = build_norm(config)
+        if config.embedding_norm:
+            self.embedding_norm = build_norm(config)
+        if config.positions == LEARNED:
+            self.embed_positions = nn.Embedding(config.context, config.width)
+        if config.positions == ROTARY:
+            cos_SE, sin_SE = rotary_tables(config.context, config.head_width, config.rope_theta)
+            self.register_buffer("cos_SE", cos_SE, persistent=False)
+            self.register_buffer("sin_SE", sin_SE, persistent=False)
+        if config.positions == SINUSOIDAL:
+            table_SD = sinusoidal_table(config.context, config.width)
+            self.register_buffer("positions_SD", table_SD, persistent=False)
+
+    def hidden(
+        self,
+        ids_BT: Tensor,
+        cache: KeyValueCache | None = None,
+        *,
+        documents_BT: Tensor | None = None,
+        allowed_BTS: Tensor | None = None,
+        source: View | None = None,
+    ) -> Tensor:
+        """Return the residual stream (B, T, D) after the last norm; appends to `cache` if given.
+
+        `documents_BT` numbers documents that do not see each other; `allowed_BTS` is any other
+        mask; `source` holds an encoder's output and which of it may be seen.
+        """
+        view, positions = self._view(ids_BT, cache, documents_BT, allowed_BTS)
+        if source is not None:
+            view = replace(
+                view, source_BSD=source.source_BSD, source_allowed_BTS=source.source_allowed_BTS
+            )
+        x_BTD = self.embed(ids_BT, positions)
+        for index, block in enumerate(self.layers):
+            x_BTD = block(x_BTD, view, index)
+        if cache is not None:
+            cache.length += ids_BT.shape[1]
+        return x_BTD if self.config.norm_place == POST else self.norm(x_BTD)
+
+    def embed(self, ids_BT: Tensor, positions: slice | Tensor) -> Tensor:
+        """Return embeddings (B, T, D) with what `positions`, a slice or (B, T), adds to them."""
+        x_BTD = self.embed_tokens(ids_BT)
+        if self.config.scaled_embeddings:
+            x_BTD = x_BTD * math.sqrt(self.config.width)
+        if self.config.positions == LEARNED:
+            x_BTD = x_BTD + self.embed_positions.weight[positions]
+        if self.config.positions == SINUSOIDAL:
+            x_BTD = x_BTD + self.positions_SD[positions]
+        if self.config.embedding_norm:
+            x_BTD = self.embedding_norm(x_BTD)
+        return F.dropout(x_BTD, self.config.dropout, self.training)
+
+    def _view(
+        self,
+        ids_BT: Tensor,
+        cache: KeyValueCache | None,
+        documents_BT: Tensor | None,
+        allowed_BTS: Tensor | None,
+    ) -> tuple[View, slice | Tensor]:
+        start = 0 if cache is None else cache.length
+        stop = start + ids_BT.shape[1]
+        if stop > self.config.context:
+            raise ConfigError(
+                f"{stop} tokens, the model's context is {self.config.context}; give fewer"
+            )
+        positions: slice | Tensor = slice(start, stop)
+        masks = [allowed_BTS] if allowed_BTS is not None else []
+        if documents_BT is not None:
+            masks.append(document_mask(documents_BT))
+        if cache is not None and cache.pads_B is not None:
+            masks.append(left_padding_mask(cache.pads_B, ids_BT.shape[1], stop))
+            steps_T = torch.arange(start, stop, device=ids_BT.device)
+            positions = (steps_T - cache.pads_B[:, None]).clamp(min=0)
+        allowed = functools.reduce(torch.logical_and, masks) if masks else None
+        return View(self.causal, self._angles(positions), allowed, cache), positions
+
+    def _angles(self, positions: slice | Tensor) -> tuple[Tensor, Tensor] | None:
+        if self.config.positions != ROTARY:
+            return None
+        cos, sin = self.cos_SE[positions], self.sin_SE[positions]
+        return (cos, sin) if isinstance(positions, slice) else (cos[:, None], sin[:, None])
+
+
+def initialise(network: nn.Module, config: ModelConfig) -> None:
+    """Draw matrices from Normal(0, 0.02), those into the residual stream smaller with depth (GPT-2).
+
+    Biases are zero, norms one.
+    """
+    stacks = 2 if config.family == ENCODER_DECODER else 1
+    depth = (2 * config.layers * stacks) ** -0.5
+    for name, weight in network.named_parameters():
+        if weight.dim() > 1:
+            std = 0.02 * (depth if name.endswith(("o_proj.weight", "down_proj.weight")) else 1.0)
+            nn.init.normal_(weight, std=std)
+        elif name.endswith("bias"):
+            nn.init.zeros_(weight)
