@@ -133,7 +133,7 @@ class Stack(Network):
 
 
 def initialise(network: nn.Module, config: ModelConfig) -> None:
-    """Draw matrices from Normal(0, 0.02), those into the residual stream smaller with depth (GPT-2).
+    """Draw matrices from Normal(0, 0.02), those into the residual stream smaller by depth (GPT-2).
 
     Biases are zero, norms one.
     """

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.architecture import ModelConfig
-from model.attention import KeyValueCache, attend, rotary_tables, rotate
+from model.attention import KeyValueCache, rotary_tables, rotate
 from model.gpt import GPT
 from pipeline.errors import ConfigError
 
@@ -17,33 +17,6 @@ TINY = ModelConfig(layers=2, width=32, heads=4, kv_heads=2, hidden=48, context=2
 def network():
     torch.manual_seed(7)
     return GPT(TINY, 50).eval()
-
-
-def reference_attention(q, k, v):
-    """softmax(Q K^T / sqrt(E)) V, a causal mask, one head at a time, in float64."""
-    time, positions = q.shape[2], k.shape[2]
-    groups = q.shape[1] // k.shape[1]
-    out = torch.zeros_like(q)
-    for b in range(q.shape[0]):
-        for h in range(q.shape[1]):
-            scores = q[b, h] @ k[b, h // groups].T / math.sqrt(q.shape[3])
-            for t in range(time):
-                scores[t, positions - time + t + 1 :] = -math.inf
-            out[b, h] = scores.softmax(-1) @ v[b, h // groups]
-    return out
-
-
-@pytest.mark.parametrize(("time", "positions"), [(5, 5), (1, 9), (4, 9)])
-@pytest.mark.parametrize("kv_heads", [4, 2, 1])
-def test_attention_is_its_formula_with_and_without_earlier_positions(time, positions, kv_heads):
-    torch.manual_seed(0)
-    q = torch.randn(2, 4, time, 8, dtype=torch.float64, requires_grad=True)
-    k, v = (torch.randn(2, kv_heads, positions, 8, dtype=torch.float64) for _ in range(2))
-    found, wanted = attend(q, k, v), reference_attention(q, k, v)
-    torch.testing.assert_close(found, wanted)
-    (gradient,) = torch.autograd.grad(found.pow(2).sum(), q)
-    (expected,) = torch.autograd.grad(wanted.pow(2).sum(), q)
-    torch.testing.assert_close(gradient, expected)
 
 
 def test_rotated_dot_products_depend_on_distance_alone():
