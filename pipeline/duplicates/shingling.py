@@ -76,6 +76,17 @@ def _power(size):  # type: ignore[no-untyped-def]
     return power
 
 
+@numba.njit(inline="always")
+def _add(first, second, value, after_space):  # type: ignore[no-untyped-def]
+    """Both halves of the content hash with one more word or mark."""
+    if after_space:
+        first = (first ^ np.uint64(SPACE_CODE)) * _PRIME
+        second = (second + np.uint64(SPACE_CODE)) * _OTHER_PRIME
+    first = (first ^ value) * _PRIME
+    second = (second + value) * _OTHER_PRIME
+    return first ^ first >> np.uint64(32), second ^ second >> np.uint64(29)
+
+
 @numba.njit(_I(BYTES, _I, _I, CODES, numba.boolean, _I, HASH_OUT, HASH_OUT, HASH_OUT), cache=True)
 def shingles_of(data, at, end, table, by_character, size, ring, content, out):  # type: ignore[no-untyped-def]
     """Write the shingle hashes of one text to `out`, in order; return how many there are.
@@ -89,43 +100,36 @@ def shingles_of(data, at, end, table, by_character, size, ring, content, out):  
     count = place = filled = 0
     pending = started = False
     while at <= end:
-        code, folded = np.int64(SPACE_CODE), np.int32(SPACE_CODE)
-        if at < end:
-            code = np.int64(data[at])
-            if code < 0x80:
+        if not by_character:  # what most text is made of, in a loop of its own
+            while at < end and data[at] < 0x80 and table[data[at]] >= _IN_WORD:
+                word = word * _PRIME + np.uint64(table[data[at]] & mask)
                 at += 1
-            else:
-                code, at = decode(data, at)
+        folded = np.int32(SPACE_CODE)
+        if at < end:
+            code, at = decode(data, at)
             folded = table[code] if code < TABLE_SIZE else np.int32(code | _IN_WORD)
         else:
             at += 1
         if folded == 0:
             continue
-        letter = folded >= _IN_WORD
-        value = np.uint64(folded & mask)
-        if folded == SPACE_CODE:
-            pending = started
-        else:
-            if pending:
-                first = (first ^ np.uint64(SPACE_CODE)) * _PRIME
-                second = (second + np.uint64(SPACE_CODE)) * _OTHER_PRIME
-                pending = False
-            first = (first ^ value) * _PRIME
-            first ^= first >> np.uint64(32)
-            second = (second + value) * _OTHER_PRIME
-            second ^= second >> np.uint64(29)
-            started = True
-        token = np.uint64(0)
-        if letter and not by_character:
-            word = (word ^ value) * _PRIME + np.uint64(1)
-            word ^= word >> np.uint64(32)
-            continue
-        if letter:
+        value, token = np.uint64(folded & mask), np.uint64(0)
+        if folded >= _IN_WORD:
+            word = word * _PRIME + value
+            if not by_character:
+                continue
             token = (value + np.uint64(1)) * _PRIME
-        elif word != 0:
-            token, word = word, np.uint64(0)
         else:
-            continue
+            if word != 0:
+                token, word = mix(word), np.uint64(0)
+                first, second = _add(first, second, token, pending)
+                started, pending = True, False
+            if folded == SPACE_CODE:
+                pending = started
+            else:
+                first, second = _add(first, second, value, pending)
+                started, pending = True, False
+            if by_character or token == 0:
+                continue
         rolling = rolling * GOLDEN + token
         if count >= size:
             rolling -= ring[place] * power

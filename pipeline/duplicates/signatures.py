@@ -20,6 +20,7 @@ from pipeline.characters import (
     text_buffers,
 )
 from pipeline.compiled import numba
+from pipeline.duplicates.hash_sort import sorted_hashes
 from pipeline.duplicates.shingling import (
     GOLDEN,
     LONGEST_SHINGLE,
@@ -163,7 +164,7 @@ def _sets(data, rows, table, classes, unspaced, words, characters):  # type: ign
         cut = unspaced[row] or is_unspaced(data, at, end, classes)
         size = characters if cut else words
         found = shingles_of(data, at, end, table, cut, size, ring, halves, hashes[filled:])
-        ordered = np.sort(hashes[filled : filled + found])
+        ordered = sorted_hashes(hashes[filled : filled + found])
         for i in range(found):
             if i == 0 or ordered[i] != ordered[i - 1]:
                 hashes[filled] = ordered[i]

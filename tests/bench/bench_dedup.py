@@ -34,6 +34,7 @@ PACKAGES = (
     "tokenizers==0.23.3",
     "regex==2026.11.15",
     "xxhash==3.5.0",
+    "pyarrow==25.0.1",
 )
 LANGUAGES = {
     "eng": {"en_20news": None, "en_ewt": None, "en_sotu": None},
