@@ -5,19 +5,19 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from model import checkpoint, objectives, precision
 from model.architecture import ModelConfig
-from model.loader import Loader
 from model.networks import AnyNetwork
+from model.objectives import Batch
 from model.optim import set_learning_rate
 from model.schedule import DECAYS, learning_rate
 from pipeline.errors import ConfigError, Interrupted, TrainingError
@@ -65,14 +65,25 @@ class TrainConfig:
                 raise ConfigError(f"train.{name}: {found!r}, wanted one of {', '.join(table)}")
 
 
+class Batches(Protocol):
+    """Where the steps' batches come from: windows of plain text, or examples of a task."""
+
+    batch_size: int
+    context: int  # tokens predicted per row; on average where rows differ
+
+    def batch(self, step: int) -> np.ndarray | Batch:
+        """Return the batch of 0-based `step`, a pure function of it."""
+        ...
+
+
 @dataclass
 class Training:
     """Everything a step touches; `curve` holds a row per log interval, as CURVE says."""
 
     network: AnyNetwork
     optimizer: torch.optim.Optimizer
-    loader: Loader
-    validation_BT: np.ndarray
+    loader: Batches
+    validation: Sequence[np.ndarray | Batch]
     precision: str
     checkpoints: Path
     progress: Callable[[str, int, int], None]
@@ -136,10 +147,10 @@ def _step(training: Training, config: TrainConfig) -> tuple[float, float]:
         final_share=config.final_learning_rate_share,
     )
     set_learning_rate(training.optimizer, rate)
-    ids_BT = torch.from_numpy(training.loader.batch(training.step)).to(training.device)
+    batch = objectives.batch_of(training.loader.batch(training.step), training.device)
     seed = objectives.step_seed(config.seed, training.step)
     smoothing = config.label_smoothing
-    loss = mean_loss(training.network, ids_BT, training.precision, seed, smoothing)
+    loss = mean_loss(training.network, batch, training.precision, seed, smoothing)
     loss.backward()
     limit = math.inf if config.gradient_clip is None else config.gradient_clip
     norm = torch.nn.utils.clip_grad_norm_(training.network.parameters(), limit).item()
@@ -159,14 +170,13 @@ def _step(training: Training, config: TrainConfig) -> tuple[float, float]:
 
 def mean_loss(
     network: AnyNetwork,
-    ids_BT: torch.Tensor,
+    batch: Batch,
     kind: str,
     seed: int = 0,
     label_smoothing: float = 0.0,
 ) -> torch.Tensor:
-    """Return the mean cross-entropy in nats of what the network's family predicts in windows."""
-    batch = objectives.Batch(ids_BT)
-    with precision.arithmetic(kind, ids_BT.device):
+    """Return the mean cross-entropy in nats of what the network's family predicts in a batch."""
+    with precision.arithmetic(kind, batch.ids_BT.device):
         return objectives.loss(network, batch, seed=seed, label_smoothing=label_smoothing)
 
 
@@ -187,20 +197,18 @@ def _log(training: Training, config: TrainConfig, rate: float, norm: float) -> N
 
 
 def validation_loss(training: Training) -> float | None:
-    """Return the mean loss over the validation windows, None if there are none."""
-    windows = training.validation_BT
-    if len(windows) == 0:
-        return None
-    total = 0.0
+    """Return the mean loss per predicted token over the validation batches, None without any."""
+    total, predicted = 0.0, 0.0
     training.network.eval()
     with torch.no_grad():
-        for start in range(0, len(windows), training.loader.batch_size):
-            batch = windows[start : start + training.loader.batch_size]
-            ids_BT = torch.from_numpy(batch).to(training.device)
-            found = mean_loss(training.network, ids_BT, training.precision, seed=start)
-            total += found.item() * len(batch)
+        for number, rows in enumerate(training.validation):
+            batch = objectives.batch_of(rows, training.device)
+            tokens = objectives.predicted_tokens(batch)
+            found = mean_loss(training.network, batch, training.precision, seed=number)
+            total += found.item() * tokens
+            predicted += tokens
     training.network.train()
-    return total / len(windows)
+    return total / predicted if predicted else None
 
 
 def _save(training: Training) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -39,6 +40,23 @@ class Batch:
     documents_BT: Tensor | None = None
     source_BS: Tensor | None = None
     source_real_BS: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the same batch with all its tensors on `device`."""
+        there = {name: value for name, value in vars(self).items() if value is not None}
+        return Batch(**{name: value.to(device) for name, value in there.items()})
+
+
+def batch_of(rows: np.ndarray | Batch, device: torch.device) -> Batch:
+    """Return what a loader gives, windows of ids (B, T + 1) or a whole batch, on `device`."""
+    return (Batch(torch.from_numpy(rows)) if isinstance(rows, np.ndarray) else rows).to(device)
+
+
+def predicted_tokens(batch: Batch) -> float:
+    """Count the tokens a batch asks for; those with a weight count by their weight."""
+    if batch.counted_BT is None:
+        return float(batch.ids_BT[:, 1:].numel())
+    return float(batch.counted_BT[:, 1:].sum())
 
 
 @dataclass(frozen=True)

@@ -30,17 +30,21 @@ def run(job: Job) -> None:
     shards: Artifact = job.parents[0]
     tokenizer_file = shards.file("tokenizer.model")
     tokenizer = load_tokenizer(tokenizer_file)
-    training = _prepare(job, config, shards, tokenizer)
+    tokens = job.scratch("tokens")
+    train = loader.token_file(shards, "train", tokenizer, tokens)
+    batches = loader.Loader(train, config.model.context, config.batch_size, config.seed)
+    validation = loader.token_file(shards, "validation", tokenizer, tokens)
+    training = _prepare(job, config, batches, validation, tokenizer)
     fit(training, config)
     export.write(training.network, tokenizer_file, job.file)
     storage.write_json(job.folder / SPEED, training.speed)
-    write = functools.partial(_write_curve, training.loader.tokens, training.loader.leftover)
+    write = functools.partial(_write_curve, batches.tokens, batches.leftover)
     job.map(write, [training.curve])
     last = training.curve[-1]
     job.stats.update(
         parameters=training.network.parameter_count(),
         tokens_seen=last["tokens"],
-        epochs=round(last["tokens"] / (training.loader.windows * config.model.context), 4),
+        epochs=round(last["tokens"] / (batches.windows * config.model.context), 4),
         loss=last["loss"],
         validation_loss=last["validation_loss"],
         precision=training.precision,
@@ -48,11 +52,14 @@ def run(job: Job) -> None:
     )
 
 
-def _prepare(job: Job, config: TrainConfig, shards: Artifact, tokenizer: Tokenizer) -> Training:
-    tokens = job.scratch("tokens")
-    train = loader.token_file(shards, "train", tokenizer, tokens)
-    validation = loader.token_file(shards, "validation", tokenizer, tokens)
-    batches = loader.Loader(train, config.model.context, config.batch_size, config.seed)
+def _prepare(
+    job: Job,
+    config: TrainConfig,
+    batches: loader.Loader,
+    validation: loader.TokenFile,
+    tokenizer: Tokenizer,
+) -> Training:
+    held_out_BT = loader.spread_windows(validation, config.model.context, config.validation_windows)
     torch.manual_seed(config.seed)
     network = networks.build(config.model, tokenizer.vocab_size).to(device())
     return Training(
@@ -61,9 +68,10 @@ def _prepare(job: Job, config: TrainConfig, shards: Artifact, tokenizer: Tokeniz
             network, weight_decay=config.weight_decay, beta1=config.beta1, beta2=config.beta2
         ),
         loader=batches,
-        validation_BT=loader.spread_windows(
-            validation, config.model.context, config.validation_windows
-        ),
+        validation=[
+            held_out_BT[start : start + config.batch_size]
+            for start in range(0, len(held_out_BT), config.batch_size)
+        ],
         precision=_settle_precision(config, network, batches, job.scratch("precision")),
         checkpoints=job.scratch("checkpoints"),
         progress=job.progress,

@@ -17,6 +17,7 @@ import torch
 from model import export, loop
 from model.architecture import ModelConfig
 from model.loader import Loader, TokenFile, framed, spread_windows, token_file
+from model.objectives import Batch
 from model.train import SPEED, STAGE, TrainConfig
 from pipeline import storage
 from pipeline.errors import ConfigError, Interrupted, TrainingError
@@ -125,9 +126,9 @@ def test_the_folder_holds_the_trained_network(trained, shards):
     assert config["vocab_size"] == shards.stats["vocab_size"]
     tokenizer = load_tokenizer(shards.path)
     tokens = token_file(shards, "train", tokenizer, trained.path.parent)
-    ids = torch.from_numpy(spread_windows(tokens, 32, 8))
+    batch = Batch(torch.from_numpy(spread_windows(tokens, 32, 8)))
     with torch.no_grad():
-        assert loop.mean_loss(network, ids, "fp32").item() < trained.scan().collect()["loss"][0]
+        assert loop.mean_loss(network, batch, "fp32").item() < trained.scan().collect()["loss"][0]
 
 
 class Killed(BaseException):
