@@ -18,13 +18,12 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.artifact import MAIN
-from pipeline.errors import ConfigError, SourceError
+from pipeline.errors import ConfigError
 from pipeline.reading.document_ids import IdNotes, Repeats, find_repeats, later_copies
 from pipeline.reading.documents import Document, Fields, document_of
+from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import Broken, Input, LineRange, Record
-from pipeline.reading.remote import RemoteFile
-from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
 from pipeline.reading.tasks import ReadTask, count_newlines, tasks_of, with_line_numbers
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import RAW, Contract
@@ -35,8 +34,6 @@ from pipeline.stage import Job, Stage
 TASK_BYTES = 64 << 20
 ROW_GROUP_BYTES = 8 << 20
 QUARANTINE_ROWS = 1024
-WHOLE_FILE = -1
-DETAIL_CHARACTERS_MAX = 600
 SKIPPED_LISTED_MAX = 100
 
 
@@ -169,29 +166,11 @@ def _documents(
     """Yield each record of a file as a document or as broken; damage to the file is the last."""
     reader = READERS[suffix_of(file.path.name)]
     wanted = Fields(config.text_field, config.id_field, config.record_bytes_max)
-    _refuse_changed(file)
-    try:
-        for entry in reader.read(source):
-            if isinstance(entry, Record):
-                yield document_of(entry, file, wanted, one_document=reader.one_document)
-            else:
-                yield entry
-    except DamagedInput as damage:
-        yield Broken(WHOLE_FILE, damage.reason, damage.detail, damage.leftover)
-    except OSError as error:
-        yield Broken(WHOLE_FILE, "unreadable", f"{type(error).__name__}: {error.strerror}")
-    _refuse_changed(file)
-
-
-def _refuse_changed(file: SourceFile) -> None:
-    if isinstance(file.path, RemoteFile):
-        return  # every answer of the server is compared when it comes
-    found = file.path.stat().st_size if file.path.exists() else None
-    if found != file.size:
-        raise SourceError(
-            f"{file.path}: changed while it was read ({file.size} bytes when listed, now {found}); "
-            f"run again when nothing writes to it"
-        )
+    for entry in entries_of(file, source):
+        if isinstance(entry, Record):
+            yield document_of(entry, file, wanted, one_document=reader.one_document)
+        else:
+            yield entry
 
 
 class _Rows:
@@ -223,9 +202,7 @@ class _Rows:
 
     def set_aside(self, source: str, relative: str, broken: Broken) -> None:
         """Add a quarantine row."""
-        detail = _escaped(broken.detail[:DETAIL_CHARACTERS_MAX])
-        sample = _escaped(broken.sample[:SAMPLE_BYTES])
-        self._aside.append((source, relative, broken.position, broken.reason, detail, sample))
+        self._aside.append(quarantine_row(source, relative, broken))
         if len(self._aside) >= QUARANTINE_ROWS:
             self.flush()
 
@@ -244,12 +221,6 @@ class _Rows:
             ]
             self._sink.write(name, pa.Table.from_arrays(arrays, schema=contract.schema))
             rows.clear()
-
-
-def _escaped(sample: bytes | str) -> str:
-    """Return readable text of one line: broken bytes and control characters as escapes."""
-    text = sample.decode("utf-8", "backslashreplace") if isinstance(sample, bytes) else sample
-    return repr(text)[1:-1]
 
 
 STAGE = Stage(

@@ -1,0 +1,169 @@
+"""Stage `examples`: files of prompts with answers -> EXAMPLES, turns that a model can be taught.
+
+Text alone, so that one artifact serves models of any tokenizer, baselines and evaluations. A record
+that is no example is quarantined with the reason. Whether an example trains or validates depends on
+its input alone: the same question never stands on both sides.
+"""
+
+import functools
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.artifact import MAIN
+from pipeline.errors import ConfigError
+from pipeline.reading.documents import Fields, document_of
+from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
+from pipeline.reading.records import Broken, Input, Record
+from pipeline.reading.tasks import ReadTask, tasks_of
+from pipeline.schema import EXAMPLES, QUARANTINE
+from pipeline.shard import splits
+from pipeline.sink import QUARANTINE as ASIDE
+from pipeline.sink import Sink
+from pipeline.sources import SourceFile
+from pipeline.stage import Job, Stage
+from pipeline.task_templates import TASKS, Example, Unusable, check_task, language_of, read_example
+
+TASK_BYTES = 64 << 20
+ROWS = 4096  # held before they are written
+EXPANSION_MAX = 200.0  # unpacked bytes per packed byte, as in `ingest`
+
+
+@dataclass(frozen=True)
+class ExamplesConfig:
+    """What the records are examples of, and how many are held out."""
+
+    task: str = "chat"
+    input_field: str | None = None  # default: the task's usual names, see `pipeline.task_templates`
+    output_field: str | None = None
+    validation_share: float = 0.1
+    salt: str = "examples"  # another word gives another split
+    record_bytes_max: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        check_task(self.task)
+        if not 0 <= self.validation_share < 1:
+            raise ConfigError(
+                f"examples.validation_share: {self.validation_share}, wanted from 0 to below 1"
+            )
+        if not 1 << 10 <= self.record_bytes_max <= 1 << 30:
+            raise ConfigError(
+                f"examples.record_bytes_max: {self.record_bytes_max}, wanted 1024 to {1 << 30}"
+            )
+        for name in ("input_field", "output_field"):
+            if getattr(self, name) == "":
+                raise ConfigError(f"examples.{name}: empty; name a field or leave it out")
+            if getattr(self, name) and TASKS[self.task] is None:
+                raise ConfigError(
+                    f"examples.{name}: the task {self.task!r} reads turns, no single fields; "
+                    f"leave it out or choose another task"
+                )
+
+
+def run(job: Job) -> None:
+    """Read all files of the one parent, a SourceSet, into examples under contract `examples`."""
+    (sources,) = job.parents
+    tasks = tasks_of(sources.files, sources.skipped, TASK_BYTES)
+    results = job.map(functools.partial(read_part, job.config), tasks)
+    splits_found: Counter[str] = Counter()
+    for result in results:
+        splits_found.update(result.value)
+    job.stats |= {"task": job.config.task, "examples": dict(sorted(splits_found.items()))}
+
+
+def read_part(config: ExamplesConfig, task: ReadTask, sink: Sink) -> dict[str, int]:
+    """Write a task's examples and its quarantine; return examples by split."""
+    found: Counter[str] = Counter()
+    rows: list[dict[str, Any]] = []
+    aside = [
+        quarantine_row(
+            left.source_name, left.relative, Broken(WHOLE_FILE, left.reason, left.detail)
+        )
+        for left in task.skipped
+    ]
+    for file in task.files:
+        for row in _rows(file, config, task):
+            if isinstance(row, Broken):
+                aside.append(quarantine_row(file.source_name, file.relative, row))
+            else:
+                rows.append(row)
+            if len(rows) + len(aside) >= ROWS:
+                _flush(rows, aside, config, sink, found)
+    _flush(rows, aside, config, sink, found)
+    return dict(found)
+
+
+def _rows(file: SourceFile, config: ExamplesConfig, task: ReadTask) -> Any:
+    source = Input(file.path, "text", config.record_bytes_max, EXPANSION_MAX, task.lines)
+    for entry in entries_of(file, source):
+        yield entry if isinstance(entry, Broken) else row_of(entry, file, config)
+
+
+def row_of(record: Record, file: SourceFile, config: ExamplesConfig) -> dict[str, Any] | Broken:
+    """Return a record as a row of EXAMPLES without its split, or the reason why it is none."""
+    given = config.input_field, config.output_field
+    try:
+        example = read_example(record.fields, config.task, given)
+    except Unusable as reason:
+        sample = repr(record.fields)[:200]
+        return Broken(record.position, reason.reason, reason.detail, sample)
+    # id, source and language are found as they are for plain text
+    stated = {name: record.fields.get(name) for name in ("id", "lang", "source", "license")}
+    whole = Record(record.position, {**stated, "text": _joined(example)})
+    document = document_of(
+        whole, file, Fields("text", "id", config.record_bytes_max), one_document=False
+    )
+    if isinstance(document, Broken):
+        return document
+    begin, end = example.soft or (None, None)
+    return {
+        "id": document.wanted_id,
+        "source": document.source,
+        "lang": document.lang or language_of(example.about),
+        "task": config.task,
+        "turns": [vars(turn) for turn in example.turns],
+        "soft_begin": begin,
+        "soft_end": end,
+        "references": list(example.references),
+        "about": example.about,
+    }
+
+
+def _joined(example: Example) -> str:
+    return "\n".join(turn.text for turn in example.turns)
+
+
+def _flush(
+    rows: list[dict[str, Any]],
+    aside: list[Any],
+    config: ExamplesConfig,
+    sink: Sink,
+    found: Counter[str],
+) -> None:
+    sink.saw(len(rows) + len(aside))
+    if rows:
+        bound = int(config.validation_share * 2**64)
+        chosen = splits(pa.array([row.pop("about") for row in rows]), config.salt, bound)
+        found.update(chosen.to_pylist())
+        whole = [
+            {**row, "split": split} for row, split in zip(rows, chosen.to_pylist(), strict=True)
+        ]
+        sink.write(MAIN, pa.Table.from_pylist(whole, schema=EXAMPLES.schema))
+    if aside:
+        columns = [np.array(column, object) for column in zip(*aside, strict=True)]
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, QUARANTINE.schema, strict=True)]
+        sink.write(ASIDE, pa.Table.from_arrays(arrays, schema=QUARANTINE.schema))
+    rows.clear()
+    aside.clear()
+
+
+STAGE = Stage(
+    name="examples",
+    contract=EXAMPLES,
+    run=run,
+    module="pipeline.examples",
+    libraries=("orjson",),
+)

@@ -1,0 +1,54 @@
+"""The records of one file, whatever is wrong with it, and quarantine rows for what is broken."""
+
+from collections.abc import Iterator
+
+from pipeline.errors import SourceError
+from pipeline.reading.readers import READERS, suffix_of
+from pipeline.reading.records import Broken, Entry, Input
+from pipeline.reading.remote import RemoteFile
+from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
+from pipeline.sources import SourceFile
+
+WHOLE_FILE = -1
+DETAIL_CHARACTERS_MAX = 600
+
+
+def entries_of(file: SourceFile, source: Input) -> Iterator[Entry]:
+    """Yield each record of a file, broken ones with a reason; damage to the file is the last.
+
+    Raises SourceError if the file changes while it is read.
+    """
+    _refuse_changed(file)
+    try:
+        yield from READERS[suffix_of(file.path.name)].read(source)
+    except DamagedInput as damage:
+        yield Broken(WHOLE_FILE, damage.reason, damage.detail, damage.leftover)
+    except OSError as error:
+        yield Broken(WHOLE_FILE, "unreadable", f"{type(error).__name__}: {error.strerror}")
+    _refuse_changed(file)
+
+
+def _refuse_changed(file: SourceFile) -> None:
+    if isinstance(file.path, RemoteFile):
+        return  # every answer of the server is compared when it comes
+    found = file.path.stat().st_size if file.path.exists() else None
+    if found != file.size:
+        raise SourceError(
+            f"{file.path}: changed while it was read ({file.size} bytes when listed, now {found}); "
+            f"run again when nothing writes to it"
+        )
+
+
+def quarantine_row(
+    source: str, relative: str, broken: Broken
+) -> tuple[str, str, int, str, str, str]:
+    """Return the columns of the contract QUARANTINE for a record that cannot be used."""
+    detail = _escaped(broken.detail[:DETAIL_CHARACTERS_MAX])
+    sample = _escaped(broken.sample[:SAMPLE_BYTES])
+    return source, relative, broken.position, broken.reason, detail, sample
+
+
+def _escaped(sample: bytes | str) -> str:
+    """Return readable text of one line: broken bytes and control characters as escapes."""
+    text = sample.decode("utf-8", "backslashreplace") if isinstance(sample, bytes) else sample
+    return repr(text)[1:-1]

@@ -1,0 +1,202 @@
+"""How a record of a task becomes turns: what the model is shown, and what it is to answer.
+
+`TASKS` at the foot is the table. A record of any task may state its turns itself: `messages` (role,
+content), `conversations` (from, value), `instruction`, `input`, `output`, all written in the
+tokenizer's chat form; or `prompt` and `response`, which outside the task `chat` stand one after the
+other as they are. To add a task: a line in TASKS, with a template in both languages.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from pipeline.errors import ConfigError
+from pipeline.reading.documents import BLANK
+
+SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
+PROMPT, RESPONSE = "prompt", "response"  # the turns of a task that is no conversation
+ROLES = {
+    "system": SYSTEM, "developer": SYSTEM, "user": USER, "human": USER, "prompter": USER,
+    "assistant": ASSISTANT, "gpt": ASSISTANT, "bot": ASSISTANT, "model": ASSISTANT,
+}  # fmt: skip
+ANSWERED = (ASSISTANT, RESPONSE)  # turns that are learned
+# One ideograph in ten characters is Chinese prose with names and code in it; English has none.
+IDEOGRAPH_SHARE = 0.1
+Fields = Mapping[str, Any]
+
+
+class Unusable(Exception):
+    """A record that is no example: a short name of what is wrong; found and wanted."""
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one side says."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """Turns that end with an answer, and all answers that count as right.
+
+    `soft` are the characters of the first turn that may be shortened, from their end, where a
+    model's context is too small; `about` is the input by which an example is known.
+    """
+
+    turns: tuple[Turn, ...]
+    references: tuple[str, ...]
+    about: str
+    soft: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Template:
+    """Words before and after the input, by language; `{question}` stands for that field."""
+
+    input: tuple[str, ...]  # fields to look in, the first one present counts
+    output: tuple[str, ...]
+    words: Mapping[str, tuple[str, str]]
+    output_decides: bool = False  # the language of the words is that of the answer
+
+
+def read_example(fields: Fields, task: str, given: tuple[str | None, str | None]) -> Example:
+    """Return the example in a record; `given` names its input and output fields, else the usual.
+
+    Raises Unusable with the reason.
+    """
+    turns = _stated_turns(fields)
+    if turns is not None:
+        return _conversation(turns, chat=task == "chat")
+    template = TASKS[task]
+    if template is None:
+        wanted = "messages, or prompt and response, or instruction and output"
+        raise Unusable("no_turns", f"fields {_names(fields)}, wanted {wanted}")
+    return _fill(template, fields, given)
+
+
+def _fill(template: Template, fields: Fields, given: tuple[str | None, str | None]) -> Example:
+    text = _text(fields, (given[0],) if given[0] else template.input)
+    answers = _answers(fields, (given[1],) if given[1] else template.output)
+    language = language_of(answers[0] if template.output_decides else text)
+    before, after = template.words[language]
+    if "{question}" in after:
+        after = after.replace("{question}", _text(fields, ("question",)))
+    turns = (Turn(PROMPT, before + text + after), Turn(RESPONSE, answers[0]))
+    return Example(turns, answers, text, (len(before), len(before) + len(text)))
+
+
+def language_of(text: str) -> str:
+    """Return 'zh' for text with ideographs to speak of, else 'en': enough to choose a template."""
+    ideographs = sum("\u4e00" <= character <= "\u9fff" for character in text[:1000])
+    return "zh" if ideographs > IDEOGRAPH_SHARE * min(len(text), 1000) else "en"
+
+
+def _stated_turns(fields: Fields) -> list[tuple[str, Any]] | None:
+    if isinstance(listed := fields.get("messages"), list):
+        return [_speaker(item, "role", "content") for item in listed]
+    if isinstance(listed := fields.get("conversations"), list):
+        return [_speaker(item, "from", "value") for item in listed]
+    if "prompt" in fields and "response" in fields:
+        return [(PROMPT, fields["prompt"]), (RESPONSE, fields["response"])]
+    if "instruction" in fields and "output" in fields:
+        parts = [fields["instruction"], fields.get("input") or ""]
+        asked = "\n\n".join(parts).strip() if all(isinstance(p, str) for p in parts) else parts
+        return [(USER, asked), (ASSISTANT, fields["output"])]
+    return None
+
+
+def _speaker(item: Any, role: str, text: str) -> tuple[str, Any]:
+    if not isinstance(item, dict) or role not in item or text not in item:
+        raise Unusable("bad_turn", f"found {item!r:.80}, wanted {{{role!r}: ..., {text!r}: ...}}")
+    known = ROLES.get(str(item[role]).lower())
+    if known is None:
+        raise Unusable("unknown_role", f"{item[role]!r:.80}, wanted one of {', '.join(ROLES)}")
+    return known, item[text]
+
+
+def _conversation(stated: list[tuple[str, Any]], chat: bool) -> Example:
+    roles = {PROMPT: USER, RESPONSE: ASSISTANT} if chat else {}
+    turns = [Turn(roles.get(role, role), _string(text, role)) for role, text in stated]
+    while turns and turns[-1].role not in ANSWERED:
+        turns.pop()  # what nobody answers teaches nothing
+    if not turns:
+        raise Unusable("no_answer", f"{len(stated)} turns, wanted one of the assistant's")
+    speakers = [turn.role for turn in turns if turn.role != SYSTEM]
+    if speakers[0] in ANSWERED or any(a == b for a, b in pairwise(speakers)):
+        raise Unusable("turns_out_of_order", f"{speakers}, wanted user and assistant in turn"[:200])
+    if any(turn.role == SYSTEM for turn in turns[1:]):
+        raise Unusable("turns_out_of_order", "a system turn in the middle, wanted it first")
+    about = next(turn.text for turn in turns if turn.role != SYSTEM)
+    return Example(tuple(turns), (turns[-1].text,), about)
+
+
+def _text(fields: Fields, names: tuple[str, ...]) -> str:
+    for name in names:
+        if name in fields:
+            return _string(fields[name], name)
+    wanted = " or ".join(map(repr, names))
+    raise Unusable("no_field", f"fields {_names(fields)}, wanted {wanted}")
+
+
+def _answers(fields: Fields, names: tuple[str, ...]) -> tuple[str, ...]:
+    name = next((name for name in names if name in fields), names[0])
+    value = fields.get(name)
+    if isinstance(value, bool | int):
+        return (str(value),)  # class numbers
+    if isinstance(value, list) and value:
+        return tuple(dict.fromkeys(_string(item, name) for item in value))
+    return (_text(fields, names),)
+
+
+def _string(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise Unusable("not_a_string", f"{name!r} is {type(value).__name__}, wanted a string")
+    if not value.strip(BLANK):
+        raise Unusable("empty", f"{name!r} has {len(value)} characters, none that can be seen")
+    return value
+
+
+def _names(fields: Fields) -> list[str]:
+    return sorted(map(str, fields))[:20]
+
+
+def check_task(task: str) -> None:
+    """Raise ConfigError for a task that is not in the table."""
+    if task not in TASKS:
+        raise ConfigError(f"examples.task: {task!r}, wanted one of {', '.join(TASKS)}")
+
+
+_LABELLED = {"zh": ("文本：", "\n类别："), "en": ("Text: ", "\nCategory: ")}
+TASKS: dict[str, Template | None] = {
+    "chat": None,
+    "classification": Template(("text",), ("label",), _LABELLED),
+    "sentiment": Template(
+        ("text",), ("label",), {"zh": ("评论：", "\n情感："), "en": ("Review: ", "\nSentiment: ")}
+    ),
+    "summarisation": Template(
+        ("text", "document"), ("summary",), {"zh": ("", "\n摘要："), "en": ("", "\nSummary: ")}
+    ),
+    "translation": Template(
+        ("source", "en"),
+        ("target", "zh"),
+        {"zh": ("", "\n中文："), "en": ("", "\nEnglish: ")},
+        output_decides=True,
+    ),
+    "qa": Template(
+        ("context", "text"),
+        ("answers", "answer"),
+        {"zh": ("", "\n问题：{question}\n答案："), "en": ("", "\nQuestion: {question}\nAnswer: ")},
+    ),
+    "code": Template(
+        ("prompt",),
+        ("canonical_solution", "completion", "code"),
+        {"zh": ("", ""), "en": ("", "")},
+    ),
+}

@@ -1,0 +1,124 @@
+"""Examples: every record becomes turns or a quarantine row; the split follows the input."""
+
+import gzip
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.examples import STAGE, ExamplesConfig
+from pipeline.sources import Source, SourceSet
+from pipeline.stage import run_stage
+from pipeline.task_templates import TASKS, language_of
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+# One record per task, and the prompt it becomes.
+SAMPLES = {
+    "chat": ({"messages": [{"role": "user", "content": "你好"},
+                           {"role": "assistant", "content": "您好！"}]}, "你好"),
+    "classification": ({"text": "Oil prices fell.", "label": "Business"},
+                       "Text: Oil prices fell.\nCategory: "),
+    "sentiment": ({"text": "这本书很好看", "label": "pos"}, "评论：这本书很好看\n情感："),
+    "summarisation": ({"text": "It rained. It stopped.", "summary": "Rain."},
+                      "It rained. It stopped.\nSummary: "),
+    "translation": ({"en": "Hi.", "zh": "嗨。"}, "Hi.\n中文："),
+    "qa": ({"text": "李白是诗人。", "question": "李白是谁？", "answers": ["诗人", "诗人"]},
+           "李白是诗人。\n问题：李白是谁？\n答案："),
+    "code": ({"prompt": "def one():\n", "canonical_solution": "    return 1\n"}, "def one():\n"),
+}  # fmt: skip
+BROKEN = {
+    "no_turns": {"text": "no answer at all"},
+    "bad_turn": {"messages": ["hello"]},
+    "unknown_role": {"messages": [{"role": "tool", "content": "1"}]},
+    "no_answer": {"messages": [{"role": "user", "content": "anyone?"}]},
+    "not_a_string": {"prompt": "a", "response": 7},
+    "empty": {"prompt": "a", "response": " \u200b "},
+    "turns_out_of_order": {"messages": [{"role": "assistant", "content": "first"},
+                                        {"role": "user", "content": "then"},
+                                        {"role": "assistant", "content": "last"}]},
+}  # fmt: skip
+
+
+def examples(folder: Path, rows: list, **config):
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
+    (folder / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    sources = SourceSet.open([Source(path=str(folder / "rows.jsonl"))], folder)
+    return run_stage(STAGE, ExamplesConfig(**config), [sources], folder / "made").artifact
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_reads_its_sample(task, tmp_path):
+    record, prompt = SAMPLES[task]
+    [row] = examples(tmp_path, [record], task=task).scan().collect().to_dicts()
+    assert row["turns"][0]["text"] == prompt
+    assert row["turns"][-1]["text"] == row["references"][0]
+    if row["soft_begin"] is not None:
+        assert prompt[row["soft_begin"] : row["soft_end"]] in record.values()
+
+
+@pytest.mark.parametrize("reason", BROKEN)
+def test_a_record_that_is_no_example_is_quarantined_with_its_reason(reason, tmp_path):
+    good = SAMPLES["chat"][0]
+    made = examples(tmp_path, [good, BROKEN[reason], "{not json"])
+    assert made.rows == 1
+    assert made.ledger.quarantined == {reason: 1, "bad_json": 1}
+    rows = made.scan("quarantine").collect()
+    assert rows.filter(reason=reason)["position"].to_list() == [1]
+
+
+def test_forms_of_other_tools_are_the_same_conversation(tmp_path):
+    forms = [
+        {"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]},
+        {"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]},
+        {"instruction": "Q", "input": "", "output": "A"},
+        {"prompt": "Q", "response": "A"},
+    ]
+    turns = examples(tmp_path, forms).scan().collect()["turns"].to_list()
+    assert all(one == turns[0] for one in turns)
+    assert [turn["role"] for turn in turns[0]] == ["user", "assistant"]
+
+
+def test_one_input_never_stands_in_both_splits(tmp_path):
+    rows = [{"en": f"Sentence {i // 3}.", "zh": f"句子{i}。"} for i in range(300)]
+    made = examples(tmp_path, rows, task="translation", validation_share=0.3).scan().collect()
+    asked = made.select("split", asked=pl.col("turns").list.first().struct.field("text"))
+    assert asked.group_by("asked").agg(pl.col("split").n_unique())["split"].max() == 1
+    assert 0.15 < (made["split"] == "validation").mean() < 0.45
+
+
+def test_class_numbers_and_own_field_names_are_read(tmp_path):
+    rows = [{"review": "Nice.", "stars": 5}]
+    config = {"task": "sentiment", "input_field": "review", "output_field": "stars"}
+    [row] = examples(tmp_path, rows, **config).scan().collect().to_dicts()
+    assert row["references"] == ["5"]
+
+
+def test_settings_that_cannot_be_are_refused_by_name():
+    with pytest.raises(ConfigError, match=r"examples\.task"):
+        ExamplesConfig(task="sentimental")
+    with pytest.raises(ConfigError, match=r"examples\.input_field"):
+        ExamplesConfig(task="chat", input_field="text")
+
+
+def test_the_words_of_a_template_follow_the_language():
+    assert language_of("用 Python 写一个函数") == "zh"
+    assert language_of("The word 中 is Chinese for middle, as everyone knows.") == "en"
+    assert language_of("") == "en"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared texts are not here")
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [("chat_kdconv_zh", "chat"), ("sft_llamafactory", "chat"), ("qa_cmrc2018_zh", "qa"),
+     ("sum_dialogsum_en", "summarisation"), ("sent_vader_tweets_en", "sentiment")],
+)  # fmt: skip
+def test_real_sets_are_read_to_the_last_record(name, task, tmp_path):
+    file = SHARED / f"{name}.jsonl.gz"
+    sources = SourceSet.open([Source(path=str(file))], tmp_path)
+    made = run_stage(STAGE, ExamplesConfig(task=task), [sources], tmp_path / "made").artifact
+    with gzip.open(file) as lines:
+        assert made.ledger.seen == sum(1 for _ in lines)
+    assert made.ledger.kept >= 0.99 * made.ledger.seen
