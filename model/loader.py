@@ -1,91 +1,90 @@
-"""Shards to batches: the batch of a step is a pure function of seed, shards and step.
+"""Shards to batches: the batch of a step is a pure function of seed, shards, mixture and step.
 
-The tokens of a split are laid end to end, `<|bos|>` document `<|eos|>`, in one mapped file; a
-window of context + 1 tokens starts at every multiple of the context, so every token is predicted
-once per epoch; each epoch visits the windows in its own seeded order.
+The tokens of a split are laid end to end, `<|bos|>` document `<|eos|>`, in one mapped file; a block
+begins at every multiple of its length, each epoch visits the blocks in its own seeded order, and a
+row is a window of context + 1 tokens, so that every token is predicted once per epoch.
+
+Position is counted in tokens. A context that divides the block cuts each block into windows taken
+one after the other, so a run may change its context, batch size or number of processes at any step
+and goes on with the very next token. Shapes: B rows of one process, T = context + 1 tokens.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from pipeline import storage
-from pipeline.artifact import Artifact
-from pipeline.errors import TrainingError
-from pipeline.shard import iter_documents
+from pipeline.batching.mixture import Order, Share
+from pipeline.batching.token_file import Stratum, TokenFile
+from pipeline.batching.windows import Stream, copy_windows, tokens_by_stratum
+from pipeline.errors import ConfigError, TrainingError
 from pipeline.tokenizer import Tokenizer
+
+VISITED_AT_ONCE = 1 << 20  # blocks looked at together when a mixture is accounted for
 
 
 @dataclass(frozen=True)
-class TokenFile:
-    """A split's tokens on disk, one smallest unsigned integer each."""
+class Rows:
+    """The rows of one process in one step, int64 ids (B, T).
 
-    path: Path
-    dtype: np.dtype
-
-    def __len__(self) -> int:
-        """Count the tokens."""
-        return self.path.stat().st_size // self.dtype.itemsize
-
-    def tokens(self) -> np.ndarray:
-        """Map the tokens into memory (N,)."""
-        if len(self) == 0:
-            return np.zeros(0, self.dtype)
-        return np.memmap(self.path, dtype=self.dtype, mode="r")
-
-
-def token_file(shards: Artifact, split: str, tokenizer: Tokenizer, folder: Path) -> TokenFile:
-    """Write a split's tokens to `folder` unless they are there; memory is bounded by a row group.
-
-    Raises TrainingError if the shards were made with another tokenizer.
+    `documents_BT` numbers the documents of a row where they are not to see each other.
     """
-    if shards.stats["tokenizer_sha256"] != tokenizer.fingerprint:
-        raise TrainingError(
-            f"{shards.path}: tokenised with {shards.stats['tokenizer_sha256'][:16]}, the tokenizer "
-            f"given is {tokenizer.fingerprint[:16]}; run `shard` again with this tokenizer"
-        )
-    dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
-    path = folder / f"{split}.tokens"
-    if not path.exists():
-        with storage.whole_file(path) as temporary, temporary.open("wb") as file:
-            for batch in iter_documents(shards, split, ["tokens"]):
-                file.write(framed(batch.column("tokens"), tokenizer, dtype).tobytes())
-    return TokenFile(path, dtype)
 
-
-def framed(tokens: pa.ListArray, tokenizer: Tokenizer, dtype: np.dtype) -> np.ndarray:
-    """Return the lists end to end, each between `<|bos|>` and `<|eos|>`."""
-    lengths = tokens.value_lengths().to_numpy()
-    ends = np.cumsum(lengths + 2)
-    starts = ends - lengths - 2
-    result = np.empty(int(ends[-1]) if len(ends) else 0, dtype)
-    inner = np.ones(len(result), bool)
-    inner[starts] = inner[ends - 1] = False
-    result[starts], result[ends - 1] = tokenizer.bos_id, tokenizer.eos_id
-    result[inner] = tokens.flatten().to_numpy()
-    return result
+    ids_BT: np.ndarray
+    documents_BT: np.ndarray | None = None
 
 
 @dataclass
 class Loader:
-    """Batches of windows over a token file."""
+    """Batches of windows over a token file.
+
+    `batch_size` counts the rows of all processes together: rank r of `world_size` gets an equal,
+    contiguous slice of them, so the global batch is the same for any number of processes. `block`
+    (default: `context`) fixes the order for good; contexts must divide it. `ahead` steps are
+    prepared by `threads` background threads, which changes no batch.
+    Raises ConfigError for sizes that do not divide, TrainingError for too little text.
+    """
 
     source: TokenFile
     context: int
     batch_size: int
     seed: int
+    block: int | None = None
+    shares: tuple[Share, ...] = ()
+    rank: int = 0
+    world_size: int = 1
+    number_documents: bool = False
+    ahead: int = 0
+    threads: int = 1
+    start_step: int = 0
+    start_tokens: int = 0  # position at `start_step`
 
     def __post_init__(self) -> None:
-        self._tokens = self.source.tokens()
-        self.windows = max(0, len(self._tokens) - 1) // self.context
-        if self.windows == 0:
-            raise TrainingError(
-                f"{len(self._tokens)} training tokens are less than one window of "
-                f"{self.context + 1}; give more text or lower train.model.context"
+        self.block = self.block or self.context
+        if self.block % self.context:
+            raise ConfigError(
+                f"context {self.context} does not divide the block of {self.block} tokens that the "
+                f"order of the data is made of; give a divisor, or begin with a larger train.block"
             )
-        self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
+        if not 0 <= self.rank < self.world_size or self.batch_size % self.world_size:
+            raise ConfigError(
+                f"a batch of {self.batch_size} rows for rank {self.rank} of {self.world_size} "
+                f"processes; give train.batch_size a multiple of the number of processes"
+            )
+        self._tokens = self.source.tokens()
+        self._stream = Stream(self.source, self.block)
+        for blocks, strata in zip(self._stream.blocks, self.source.groups(), strict=True):
+            if blocks.count == 0:
+                raise TrainingError(
+                    f"{sum(stratum.tokens for stratum in strata)} training tokens are less than "
+                    f"one window of {self.block + 1}; give more text or lower train.model.context"
+                )
+        self._order = Order(self._stream.blocks, self.shares, self.seed)
+        self._prepared: dict[int, Future[Rows]] = {}
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(self.threads) if self.ahead else None
 
     @property
     def tokens(self) -> int:
@@ -93,23 +92,113 @@ class Loader:
         return len(self._tokens)
 
     @property
+    def windows(self) -> int:
+        """Windows of `context` tokens in an epoch."""
+        return sum(blocks.count for blocks in self._stream.blocks) * self._windows_per_block
+
+    @property
     def leftover(self) -> int:
-        """Tokens at the end that fill no window."""
-        return len(self._tokens) - (self.windows * self.context + 1)
+        """Tokens that fill no block."""
+        return len(self._tokens) - self._stream.counted
 
-    def batch(self, step: int) -> np.ndarray:
-        """Return the token ids (batch_size, context + 1), int64, of 0-based `step`."""
-        first = step * self.batch_size
-        rows = [self._window(first + i) for i in range(self.batch_size)]
-        return np.stack(rows).astype(np.int64)
+    @property
+    def _windows_per_block(self) -> int:
+        assert self.block is not None
+        return self.block // self.context
 
-    def _window(self, ordinal: int) -> np.ndarray:
-        epoch, index = divmod(ordinal, self.windows)
-        if self._order[0] != epoch:
-            generator = np.random.Generator(np.random.PCG64([self.seed, epoch]))
-            self._order = (epoch, generator.permutation(self.windows))
-        start = int(self._order[1][index]) * self.context
-        return self._tokens[start : start + self.context + 1]
+    def position(self, step: int) -> int:
+        """Return the tokens trained on before 0-based `step`, by all processes."""
+        return self.start_tokens + (step - self.start_step) * self.batch_size * self.context
+
+    def state(self, step: int) -> dict[str, int]:
+        """Return what a checkpoint before `step` keeps, for `resumed`."""
+        assert self.block is not None
+        return {
+            "step": step, "tokens": self.position(step), "block": self.block, "seed": self.seed,
+        }  # fmt: skip
+
+    def resumed(self, state: dict[str, int]) -> "Loader":
+        """Return this loader at the position of `state`, whatever context or batch led there.
+
+        The position is rounded up to a whole window. Raises ConfigError if the order is another.
+        """
+        for name in ("block", "seed"):
+            if state[name] != getattr(self, name):
+                raise ConfigError(
+                    f"the checkpoint's data is in the order of {name} {state[name]}, this run's "
+                    f"of {name} {getattr(self, name)}; set train.{name} = {state[name]} to go on"
+                )
+        windows = -(-state["tokens"] // self.context)
+        return replace(self, start_step=state["step"], start_tokens=windows * self.context)
+
+    def batch(self, step: int) -> Rows:
+        """Return this process's rows of 0-based `step`."""
+        if self._pool is None:
+            return self._make(step)
+        with self._lock:
+            for number in [n for n in self._prepared if not step <= n <= step + self.ahead]:
+                self._prepared.pop(number).cancel()
+            for number in range(step, step + self.ahead + 1):
+                if number not in self._prepared:
+                    self._prepared[number] = self._pool.submit(self._make, number)
+            found = self._prepared[step]
+        return found.result()
+
+    def _make(self, step: int) -> Rows:
+        if step < self.start_step:
+            raise ConfigError(f"step {step}: this loader begins at step {self.start_step}")
+        own = self.batch_size // self.world_size
+        first = self.position(step) // self.context + self.rank * own
+        place_B, window_B = np.divmod(np.arange(first, first + own), self._windows_per_block)
+        start_B = self._stream.starts(*self._order.locate(place_B)) + window_B * self.context
+        ids_BT = np.empty((own, self.context + 1), np.int64)
+        copy_windows(self._tokens, start_B, ids_BT)
+        return Rows(ids_BT, document_numbers(ids_BT) if self.number_documents else None)
+
+    def account(self, step: int) -> list[dict[str, Any]]:
+        """Return the mixture realised before `step`: tokens, share and epochs by source, language.
+
+        Tokens are positions in a window's context; epochs count a stratum's tokens.
+        """
+        strata = [stratum for group in self.source.groups() for stratum in group]
+        total_S = self._visits(strata, step)
+        share = 1 / max(1, int(total_S.sum()))
+        return [
+            {"source": stratum.source, "lang": stratum.lang, "level": stratum.level,
+             "tokens": int(tokens), "share": tokens * share,
+             "epochs": tokens / max(1, stratum.tokens)}
+            for stratum, tokens in zip(strata, total_S, strict=True)
+        ]  # fmt: skip
+
+    def _visits(self, strata: list[Stratum], step: int) -> np.ndarray:
+        assert self.block is not None
+        places, rest = divmod(self.position(step), self.block)
+        total_S = np.zeros(len(strata), np.int64)
+        for group, drawn in enumerate(self._order.drawn(places)):
+            count = self._stream.blocks[group].count
+            epochs, partial = divmod(drawn, count)
+            for first in range(0, count if epochs else 0, VISITED_AT_ONCE):
+                block_N = np.arange(first, min(first + VISITED_AT_ONCE, count))
+                total_S += epochs * self._tokens_of(strata, group, block_N, self.block)
+            for first in range(0, partial, VISITED_AT_ONCE):
+                last = min(first + VISITED_AT_ONCE, partial)
+                block_N = self._order.visited(group, epochs, first, last)
+                total_S += self._tokens_of(strata, group, block_N, self.block)
+        if rest:
+            group_N, block_N = self._order.locate(np.array([places]))
+            total_S += self._tokens_of(strata, int(group_N[0]), block_N, rest)
+        return total_S
+
+    def _tokens_of(
+        self, strata: list[Stratum], group: int, block_N: np.ndarray, length: int
+    ) -> np.ndarray:
+        start_N = self._stream.starts(np.full(len(block_N), group), block_N)
+        return tokens_by_stratum(strata, start_N, length)
+
+
+def document_numbers(ids_BT: np.ndarray) -> np.ndarray:
+    """Number the documents of each row (B, T): `<|bos|>` begins one."""
+    return (ids_BT == Tokenizer.bos_id).cumsum(axis=1, dtype=np.int64)
 
 
 def spread_windows(source: TokenFile, context: int, windows: int) -> np.ndarray:
@@ -117,6 +206,7 @@ def spread_windows(source: TokenFile, context: int, windows: int) -> np.ndarray:
     tokens = source.tokens()
     available = max(0, len(tokens) - 1) // context
     count = min(windows, available)
-    starts = [i * available // count * context for i in range(count)]
-    rows = [tokens[start : start + context + 1] for start in starts]
-    return np.stack(rows).astype(np.int64) if rows else np.zeros((0, context + 1), np.int64)
+    start_N = np.array([i * available // count * context for i in range(count)], np.int64)
+    ids_NT = np.empty((count, context + 1), np.int64)
+    copy_windows(tokens, start_N, ids_NT)
+    return ids_NT

@@ -1,0 +1,61 @@
+"""Levels of a curriculum: documents from easy to hard by a measure, in parts of equal count.
+
+Bengio et al. 2009. In the first epoch all blocks of a level come before those of the next; later
+epochs are shuffled as a whole.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The measure, lowest first, and the number of levels."""
+
+    measure: str
+    count: int = 8
+    descending: bool = False
+
+    def __post_init__(self) -> None:
+        if self.measure not in MEASURES:
+            raise ConfigError(
+                f"curriculum.measure: {self.measure!r}, wanted one of {', '.join(MEASURES)}"
+            )
+        if not 2 <= self.count <= 1000:
+            raise ConfigError(f"curriculum.count: {self.count}, wanted 2 to 1000 levels")
+
+    def measured(self, rows: pa.Table) -> np.ndarray:
+        """Return the measure of each SHARD row (N,), float64, ascending from easy to hard."""
+        values_N = MEASURES[self.measure](rows)
+        return -values_N if self.descending else values_N
+
+    def bounds(self, values_N: np.ndarray) -> np.ndarray:
+        """Return the values (count - 1) that part documents into levels of about equal number."""
+        if not len(values_N):
+            return np.zeros(self.count - 1)
+        return np.quantile(values_N, np.arange(1, self.count) / self.count)
+
+
+def levels_of(levels: Levels | None, rows: pa.Table, bounds: np.ndarray) -> np.ndarray:
+    """Return the level of each row (N,), 0 for all without a curriculum."""
+    if levels is None:
+        return np.zeros(rows.num_rows, np.int64)
+    return np.searchsorted(bounds, levels.measured(rows), side="right").astype(np.int64)
+
+
+def token_count(rows: pa.Table) -> np.ndarray:
+    """Tokens of a document: short ones first."""
+    return pc.list_value_length(rows["tokens"]).to_numpy().astype(np.float64)
+
+
+def tokens_per_byte(rows: pa.Table) -> np.ndarray:
+    """Tokens per byte of text: what the tokenizer knows well first."""
+    return token_count(rows) / np.maximum(rows["bytes"].to_numpy(), 1)
+
+
+MEASURES = {"token_count": token_count, "tokens_per_byte": tokens_per_byte}

@@ -1,0 +1,71 @@
+"""Damaged parts of a shard artifact: all of them found and named before any is read."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pipeline import storage
+from pipeline.artifact import MAIN, Artifact
+from pipeline.errors import ArtifactError, ConfigError
+
+FILES_AT_ONCE = 4  # hashing leaves Python's lock
+
+
+def sound_parts(
+    shards: Artifact, skip_parts: Sequence[str] = ()
+) -> tuple[list[Path], list[dict[str, Any]]]:
+    """Return the paths of the main table's parts, and an entry for each that is left out.
+
+    An entry holds `path`, `rows`, `tokens` and `reason`: what is wrong with it, if anything. Raises
+    ArtifactError naming every other part that is missing, truncated or altered, ConfigError for a
+    name in `skip_parts` that the manifest does not list.
+    """
+    entries = shards.manifest["tables"].get(MAIN, [])
+    _refuse_unknown(shards, skip_parts, [entry["path"] for entry in entries])
+    with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
+        damages = list(threads.map(lambda entry: damage(shards.path, entry), entries))
+    found = list(zip(entries, damages, strict=True))
+    broken = [(e["path"], what) for e, what in found if what and e["path"] not in skip_parts]
+    if broken:
+        raise ArtifactError(_message(shards, broken, skip_parts))
+    tokens = shards.stats.get("tokens_by_part", {})
+    skipped = [
+        {"path": entry["path"], "rows": entry["rows"],
+         "tokens": tokens.get(entry["path"]), "reason": what or "sound, left out all the same"}
+        for entry, what in found if entry["path"] in skip_parts
+    ]  # fmt: skip
+    kept = [shards.path / entry["path"] for entry in entries if entry["path"] not in skip_parts]
+    return kept, skipped
+
+
+def damage(folder: Path, entry: dict[str, Any]) -> str | None:
+    """Say what is wrong with a file of a manifest; None if it is as it was written."""
+    file = storage.inside(folder, entry["path"])
+    if not file.is_file():
+        return "missing"
+    size = file.stat().st_size
+    if size != entry["bytes"]:
+        return f"{size} bytes, the manifest says {entry['bytes']}"
+    if storage.sha256_of(file) != entry["sha256"]:
+        return "content differs from its SHA-256 in the manifest"
+    return None
+
+
+def _refuse_unknown(shards: Artifact, skip_parts: Sequence[str], known: Sequence[str]) -> None:
+    for name in skip_parts:
+        if name not in known:
+            raise ConfigError(
+                f"train.skip_parts: {shards.path} has no part {name!r}; it has {', '.join(known)}"
+            )
+
+
+def _message(
+    shards: Artifact, broken: Sequence[tuple[str, str]], skip_parts: Sequence[str]
+) -> str:
+    listed = "; ".join(f"{name}: {what}" for name, what in broken)
+    names = ", ".join(f'"{name}"' for name in [*skip_parts, *(name for name, _ in broken)])
+    return (
+        f"{shards.path}: damaged shards: {listed}. Remove the folder and run `shard` again, or "
+        f"train without them: --set 'train.skip_parts=[{names}]'"
+    )
