@@ -15,12 +15,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
+from model.objectives import Batch
 from pipeline.batching.mixture import Order, Share
-from pipeline.batching.token_file import Stratum, TokenFile
+from pipeline.batching.token_file import Stratum, TokenFile, token_file
 from pipeline.batching.windows import Stream, copy_windows, tokens_by_stratum
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.tokenizer import Tokenizer
+
+__all__ = ["Loader", "Rows", "TokenFile", "document_numbers", "spread_windows", "token_file"]
 
 VISITED_AT_ONCE = 1 << 20  # blocks looked at together when a mixture is accounted for
 
@@ -131,7 +135,16 @@ class Loader:
         windows = -(-state["tokens"] // self.context)
         return replace(self, start_step=state["step"], start_tokens=windows * self.context)
 
-    def batch(self, step: int) -> Rows:
+    def batch(self, step: int) -> np.ndarray | Batch:
+        """Return `rows` as the training loop takes them: bare ids, a Batch where there is more."""
+        rows = self.rows(step)
+        if rows.documents_BT is None:
+            return rows.ids_BT
+        return Batch(
+            torch.from_numpy(rows.ids_BT), documents_BT=torch.from_numpy(rows.documents_BT)
+        )
+
+    def rows(self, step: int) -> Rows:
         """Return this process's rows of 0-based `step`."""
         if self._pool is None:
             return self._make(step)

@@ -60,9 +60,7 @@ def _refuse_unknown(shards: Artifact, skip_parts: Sequence[str], known: Sequence
             )
 
 
-def _message(
-    shards: Artifact, broken: Sequence[tuple[str, str]], skip_parts: Sequence[str]
-) -> str:
+def _message(shards: Artifact, broken: Sequence[tuple[str, str]], skip_parts: Sequence[str]) -> str:
     listed = "; ".join(f"{name}: {what}" for name, what in broken)
     names = ", ".join(f'"{name}"' for name in [*skip_parts, *(name for name, _ in broken)])
     return (

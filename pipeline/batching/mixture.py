@@ -1,7 +1,7 @@
 """In which order blocks of text are visited: mixtures of sources and languages, epochs, levels.
 
-Everything is computed from a block's place in the run: nothing is stored per block, so any place can
-be asked for at once and any number of processes agree.
+Everything is computed from the place of a block in the run; nothing is stored per block. Any place
+can be asked for at once, and any number of processes agree.
 """
 
 from collections.abc import Sequence
@@ -139,9 +139,7 @@ class Order:
             found_N = phase.slot_group_C[slot_N]
             group_N[here_N] = found_N
             turn_N[here_N] = (
-                phase.seen_G[found_N]
-                + cycle_N * phase.quota_G[found_N]
-                + phase.slot_rank_C[slot_N]
+                phase.seen_G[found_N] + cycle_N * phase.quota_G[found_N] + phase.slot_rank_C[slot_N]
             )
         return group_N, turn_N
 
@@ -184,14 +182,16 @@ def _phases(groups: Sequence[Blocks], shares: Sequence[Share]) -> tuple[list[_Ph
         [n * share.epochs_max if share.epochs_max else np.inf
          for share, n in zip(given, count_G, strict=True)]
     ).round()  # fmt: skip
-    seen_G, first, phases = np.zeros(len(groups), np.int64), 0, []
+    seen_G, first = np.zeros(len(groups), np.int64), 0
+    phases: list[_Phase] = []
     while True:
         open_G = seen_G < limit_G
         if not open_G.any():
             return phases, first
         phase = _phase(first, seen_G, np.where(open_G, mass_G, 0.0))
         phases.append(phase)
-        ends = [_end(phase, g, int(limit_G[g])) for g in np.flatnonzero(open_G & (limit_G < np.inf))]
+        bounded = np.flatnonzero(open_G & (limit_G < np.inf)).tolist()
+        ends = [_end(phase, group, int(limit_G[group])) for group in bounded]
         if not ends:
             return phases, None
         first += min(ends)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.compiled import numba
 
-# The pairs in the first two places of 10 elements, over 20,000 keys: chi-squared p 4e-9 with 6, 0.7.
+# First two places of 10 elements over 20,000 keys: chi-squared p is 4e-9 with 6 rounds, 0.7 with 8.
 ROUNDS = 8
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)  # the finaliser of SplitMix64 (Steele et al. 2014)
@@ -38,7 +38,7 @@ def _shuffled(places_N: np.ndarray, size: int, key: np.uint64) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True)
-def _one(place: int, size: int, key: np.uint64) -> int:
+def _one(place: np.int64, size: int, key: np.uint64) -> np.int64:
     bits = 2
     while (1 << bits) < size:
         bits += 1
@@ -50,9 +50,10 @@ def _one(place: int, size: int, key: np.uint64) -> int:
         for turn in range(0, ROUNDS, 2):
             left ^= _mixed(right, key, np.uint64(turn)) & high_mask
             right ^= _mixed(left, key, np.uint64(turn + 1)) & low_mask
-        place = np.int64((left << low) | right)
-        if place < size:
-            return place
+        found = np.int64((left << low) | right)
+        if found < size:
+            return found
+        place = found
 
 
 @numba.njit(cache=True, nogil=True)

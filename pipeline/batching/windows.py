@@ -51,9 +51,7 @@ def copy_windows(tokens_N: np.ndarray, start_B: np.ndarray, ids_BT: np.ndarray) 
             ids_BT[row, place] = tokens_N[start + place]
 
 
-def tokens_by_stratum(
-    strata: Sequence[Stratum], start_N: np.ndarray, length: int
-) -> np.ndarray:
+def tokens_by_stratum(strata: Sequence[Stratum], start_N: np.ndarray, length: int) -> np.ndarray:
     """Return how many tokens of windows of `length` lie in each stratum (strata,)."""
     begin_S = np.array([stratum.start for stratum in strata], np.int64)
     end_S = begin_S + np.array([stratum.tokens for stratum in strata], np.int64)

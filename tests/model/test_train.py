@@ -10,18 +10,16 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from model import export, loop
 from model.architecture import ModelConfig
-from model.loader import Loader, TokenFile, framed, spread_windows, token_file
+from model.loader import spread_windows, token_file
 from model.objectives import Batch
 from model.train import SPEED, STAGE, TrainConfig
 from pipeline import storage
 from pipeline.errors import ConfigError, Interrupted, TrainingError
-from pipeline.shard import iter_documents
 from pipeline.stage import run_stage
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards
@@ -48,65 +46,6 @@ def digest(folder: Path) -> dict[str, str]:
     return {f.name: storage.sha256_of(f) for f in folder.iterdir() if f.suffix != ".json"} | {
         "manifest": (folder / "manifest.json").read_text()
     }
-
-
-def numbers(tmp_path, count, context=8, batch_size=3, seed=0):
-    path = tmp_path / "n.tokens"
-    np.arange(count, dtype=np.uint16).tofile(path)
-    return Loader(TokenFile(path, np.dtype(np.uint16)), context, batch_size, seed)
-
-
-def test_an_epoch_predicts_every_token_once(tmp_path):
-    loader = numbers(tmp_path, 8 * 12 + 1)
-    targets = np.concatenate([loader.batch(step)[:, 1:].ravel() for step in range(4)])
-    assert sorted(targets) == list(range(1, 97))
-    second = np.concatenate([loader.batch(step)[:, 1:].ravel() for step in range(4, 8)])
-    assert sorted(second) == sorted(targets)
-    assert list(second) != list(targets)
-
-
-def test_a_batch_depends_on_seed_and_step_alone(tmp_path):
-    loader = numbers(tmp_path, 500)
-    forwards = [loader.batch(step) for step in range(30)]
-    backwards = [loader.batch(step) for step in reversed(range(30))]
-    assert all((a == b).all() for a, b in zip(forwards, reversed(backwards), strict=True))
-    assert not (numbers(tmp_path, 500, seed=1).batch(0) == forwards[0]).all()
-
-
-def test_tokens_lie_end_to_end_between_their_controls(shards, tmp_path):
-    tokenizer = load_tokenizer(shards.path)
-    tokens = token_file(shards, "train", tokenizer, tmp_path).tokens()
-    documents = [ids for b in iter_documents(shards, "train", ["tokens"])
-                 for ids in b.column("tokens").to_pylist()]  # fmt: skip
-    wanted = [t for ids in documents for t in (tokenizer.bos_id, *ids, tokenizer.eos_id)]
-    assert tokens.tolist() == wanted
-    assert len(tokens) == shards.stats["tokens"]["train"] + 2 * len(documents)
-
-
-def test_framing_no_documents_gives_no_tokens(shards):
-    batch = next(iter_documents(shards, "train", ["tokens"]))
-    empty = batch.column("tokens").slice(0, 0)
-    assert len(framed(empty, load_tokenizer(shards.path), np.dtype(np.uint16))) == 0
-
-
-def test_too_little_text_says_what_to_do(tmp_path):
-    with pytest.raises(TrainingError, match=r"train\.model\.context"):
-        numbers(tmp_path, 8)
-    (tmp_path / "e.tokens").touch()
-    empty = TokenFile(tmp_path / "e.tokens", np.dtype(np.uint16))
-    assert spread_windows(empty, 8, 4).shape == (0, 9)
-
-
-def test_validation_windows_are_spread_over_the_split(tmp_path):
-    source = numbers(tmp_path, 8 * 100 + 1).source
-    assert spread_windows(source, 8, 4)[:, 0].tolist() == [0, 200, 400, 600]
-    assert spread_windows(source, 8, 1000)[:, 0].tolist() == list(range(0, 800, 8))
-
-
-def test_shards_of_another_tokenizer_are_refused(shards, tmp_path):
-    other = make_shards(tmp_path, vocab_size=680)
-    with pytest.raises(TrainingError, match="run `shard` again"):
-        token_file(shards, "train", load_tokenizer(other.path), tmp_path)
 
 
 def test_training_learns_and_accounts_for_its_tokens(trained, shards):
