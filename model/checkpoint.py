@@ -48,6 +48,8 @@ def restore(
     for name, parameter in network.named_parameters():
         with torch.no_grad():
             parameter.copy_(weights[name])
+        if f"step/{name}" not in moments:  # a weight that is not trained
+            continue
         optimizer.state[parameter] = {
             kind: moments[f"{kind}/{name}"].to(parameter.device)
             for kind in ("step", "exp_avg", "exp_avg_sq")

@@ -80,7 +80,15 @@ def predictions(network: AnyNetwork, batch: Batch, seed: int = 0) -> Predictions
     """Run the network up to its head; `seed` decides all that is random."""
     if network.training and network.config.dropout > 0:
         torch.manual_seed(seed)
-    return OBJECTIVES[network.config.family](network, batch, seed)
+    return _asked_for(OBJECTIVES[network.config.family](network, batch, seed))
+
+
+def _asked_for(found: Predictions) -> Predictions:
+    """Leave out what has no weight: the head is the dearest layer, and answers are short."""
+    if found.weights is None:
+        return found
+    asked = found.weights > 0
+    return Predictions(found.hidden[asked], found.targets[asked], found.weights[asked])
 
 
 def cross_entropy(logits: Tensor, found: Predictions, label_smoothing: float = 0.0) -> Tensor:
@@ -111,10 +119,17 @@ def autoregressive(network: Any, batch: Batch, seed: int) -> Predictions:
 
 
 def masked(network: Encoder, batch: Batch, seed: int) -> Predictions:
-    """15 % of the tokens from both sides (Devlin et al. 2019); the row's last id is left out."""
+    """15 % of the tokens from both sides (Devlin et al. 2019); the row's last id is left out.
+
+    Where a batch says what counts, all of that is masked and predicted, and nothing else.
+    """
     ids_BT = batch.ids_BT[:, :-1]
     real_BT = None if batch.real_BT is None else batch.real_BT[:, :-1]
-    shown_BT, chosen_BT = corrupt(ids_BT, real_BT, network.vocab_size, seed)
+    if batch.counted_BT is None:
+        shown_BT, chosen_BT = corrupt(ids_BT, real_BT, network.vocab_size, seed)
+    else:
+        chosen_BT = batch.counted_BT[:, :-1].bool()
+        shown_BT = ids_BT.masked_fill(chosen_BT, MASK_ID)
     documents_BT = None if batch.documents_BT is None else batch.documents_BT[:, :-1]
     hidden_BTD = network.hidden(shown_BT, allowed_BTS=visible(real_BT), documents_BT=documents_BT)
     return Predictions(hidden_BTD[chosen_BT], ids_BT[chosen_BT])

@@ -8,8 +8,9 @@ import pyarrow as pa
 import torch
 
 from model import export, loader, networks, precision
-from model.loop import TrainConfig, Training, fit
+from model.loop import Batches, TrainConfig, Training, fit
 from model.networks import AnyNetwork
+from model.objectives import batch_of
 from model.optim import build_optimizer
 from pipeline import storage
 from pipeline.artifact import Artifact
@@ -72,7 +73,7 @@ def _prepare(
             held_out_BT[start : start + config.batch_size]
             for start in range(0, len(held_out_BT), config.batch_size)
         ],
-        precision=_settle_precision(config, network, batches, job.scratch("precision")),
+        precision=settle_precision(config, network, batches, job.scratch("precision")),
         checkpoints=job.scratch("checkpoints"),
         progress=job.progress,
     )
@@ -83,15 +84,15 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _settle_precision(
-    config: TrainConfig, network: AnyNetwork, batches: loader.Loader, folder: Path
+def settle_precision(
+    config: TrainConfig, network: AnyNetwork, batches: Batches, folder: Path
 ) -> str:
     """Return the configured arithmetic, or measure once and keep the answer for every resume."""
     if config.precision != precision.AUTO:
         return config.precision
     note = folder / "precision.json"
     if not note.exists():
-        ids_BT = torch.from_numpy(batches.batch(0)).to(device())
+        ids_BT = batch_of(batches.batch(0), device()).ids_BT
         storage.write_json(note, precision.measure(network, ids_BT))
     return storage.read_json(note)
 

@@ -63,6 +63,11 @@ class Tokenizer:
         """Return an id's name in the vocabulary, where U+2581 stands for a space."""
         return self._model.id_to_piece(token_id)
 
+    def symbol_id(self, name: str) -> int | None:
+        """Return the id of a piece of this very name, None if the vocabulary has none."""
+        token_id = self._model.piece_to_id(name)
+        return token_id if self._model.id_to_piece(token_id) == name else None
+
     def _encode_one(self, text: str) -> np.ndarray:
         if SPACE_MARK not in text or not len(self._mark_ids):
             return self._model.encode_as_numpy(text)

@@ -1,0 +1,139 @@
+"""Turns to token ids: which are shown, which are to be answered.
+
+With the symbols of `ROLE_SYMBOLS` in the vocabulary a conversation is `<|bos|>`, then each turn
+after its role's symbol, an answer closed by `<|eos|>`. Without them roles are spelled out
+(`ROLE_WORDS`), and a text that spells one itself is refused. A prompt and its response outside a
+conversation are `<|bos|>` prompt response `<|eos|>`, so that plain completion asks the same way.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.task_templates import ANSWERED, ASSISTANT, PROMPT, RESPONSE, SYSTEM, USER, Turn
+from pipeline.tokenizer import Tokenizer
+
+ROLE_SYMBOLS = {SYSTEM: "<|system|>", USER: "<|user|>", ASSISTANT: "<|assistant|>"}
+ROLE_WORDS = {SYSTEM: "System: ", USER: "User: ", ASSISTANT: "Assistant: "}
+BETWEEN = "\n\n"  # after a turn that is not answered by the model, where roles are words
+TOO_LONG, FORGED = "too_long", "spells_a_role"
+CUTS = 12  # tries to shorten a prompt: each takes off at least what is over, so a few suffice
+
+
+@dataclass(frozen=True)
+class Coded:
+    """An example as ids (T,), True where they are to be predicted; `answer` begins the last run.
+
+    `cut` tells that the prompt was shortened to fit.
+    """
+
+    ids: np.ndarray
+    counted: np.ndarray
+    answer: int
+    cut: bool = False
+
+
+Fits = Callable[[int, int], bool]  # (tokens, tokens before the last answer) -> they fit
+
+
+def code_example(
+    turns: Sequence[Turn], soft: tuple[int, int] | None, tokenizer: Tokenizer, fits: Fits
+) -> Coded | str:
+    """Return the example's ids, shortened if it must be, or the name of why it cannot be used.
+
+    A prompt is cut at the end of its `soft` characters; of a conversation the oldest questions go
+    with their answers.
+    """
+    if spells_a_role(turns, tokenizer):
+        return FORGED
+    coded = code_turns(turns, tokenizer)
+    if fits(len(coded.ids), coded.answer):
+        return coded
+    shorter = _without_oldest if soft is None else _with_shorter_prompt
+    found = shorter(turns, soft or (0, 0), tokenizer, fits)
+    return TOO_LONG if found is None else replace(found, cut=True)
+
+
+def code_turns(turns: Sequence[Turn], tokenizer: Tokenizer) -> Coded:
+    """Return the ids of turns, however many; the last one is an answer."""
+    ids, counted, answer = [tokenizer.bos_id], [False], 1
+    shown: list[Turn] = []
+    for turn in turns:
+        if turn.role not in ANSWERED:
+            shown.append(turn)
+            continue
+        ids += _shown_ids(shown, turn.role, tokenizer)
+        answer, shown = len(ids), []
+        counted += [False] * (answer - len(counted))
+        ids += [*tokenizer.encode(turn.text), tokenizer.eos_id]
+        counted += [True] * (len(ids) - answer)
+    return Coded(np.array(ids, np.int64), np.array(counted, bool), answer)
+
+
+def code_prompt(turns: Sequence[Turn], tokenizer: Tokenizer) -> list[int]:
+    """Return the ids after which the next answer of a conversation, or a response, is written."""
+    role = RESPONSE if turns[-1].role == PROMPT else ASSISTANT
+    coded = code_turns([*turns, Turn(role, "")], tokenizer)
+    return coded.ids[: coded.answer].tolist()
+
+
+def role_ids(tokenizer: Tokenizer) -> dict[str, int] | None:
+    """Return the ids of the role symbols, None unless the vocabulary has all of them."""
+    found = {role: tokenizer.symbol_id(name) for role, name in ROLE_SYMBOLS.items()}
+    known = {role: token_id for role, token_id in found.items() if token_id is not None}
+    return known if len(known) == len(found) else None
+
+
+def spells_a_role(turns: Sequence[Turn], tokenizer: Tokenizer) -> bool:
+    """Tell whether a turn's text would be read as the beginning of another turn."""
+    texts = [turn.text for turn in turns if turn.role not in (PROMPT, RESPONSE)]
+    symbols = role_ids(tokenizer)
+    if symbols is None:
+        return any(BETWEEN + word in text for text in texts for word in ROLE_WORDS.values())
+    suspects = [text for text in texts if any(name in text for name in ROLE_SYMBOLS.values())]
+    return any(not set(symbols.values()).isdisjoint(tokenizer.encode(t)) for t in suspects)
+
+
+def _shown_ids(shown: Sequence[Turn], role: str, tokenizer: Tokenizer) -> list[int]:
+    """Return the ids of turns that are shown, and of what announces an answer of `role`."""
+    symbols = role_ids(tokenizer)
+    if role == RESPONSE:
+        return tokenizer.encode("".join(turn.text for turn in shown))
+    if symbols is None:
+        said = "".join(ROLE_WORDS[turn.role] + turn.text + BETWEEN for turn in shown)
+        return tokenizer.encode(said + ROLE_WORDS[role])
+    spoken = [[symbols[turn.role], *tokenizer.encode(turn.text)] for turn in shown]
+    return [*(one for ids in spoken for one in ids), symbols[role]]
+
+
+def _without_oldest(
+    turns: Sequence[Turn], _: tuple[int, int], tokenizer: Tokenizer, fits: Fits
+) -> Coded | None:
+    first = [turn for turn in turns[:1] if turn.role == SYSTEM]
+    rest = list(turns[len(first) :])
+    while len(rest) > 2:
+        rest = rest[2:]
+        coded = code_turns([*first, *rest], tokenizer)
+        if fits(len(coded.ids), coded.answer):
+            return coded
+    return None
+
+
+def _with_shorter_prompt(
+    turns: Sequence[Turn], soft: tuple[int, int], tokenizer: Tokenizer, fits: Fits
+) -> Coded | None:
+    """Keep as much of the soft characters as fits, by halving what is uncertain."""
+    prompt, (begin, end) = turns[0], soft
+    best, least, most = None, 0, end - begin
+    for _ in range(CUTS):
+        kept = (least + most) // 2
+        text = prompt.text[: begin + kept] + prompt.text[end:]
+        coded = code_turns([Turn(prompt.role, text), *turns[1:]], tokenizer)
+        if fits(len(coded.ids), coded.answer):
+            best, least = coded, kept
+        else:
+            most = kept
+        if most - least <= 1:
+            break
+    return best

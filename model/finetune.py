@@ -1,0 +1,274 @@
+"""The stage `finetune`: a model and examples to a model that answers; loss on the answers alone.
+
+The result is a model folder as `train` writes it, so that it is evaluated, registered, served and
+exported like any other. With `lora` only adapters are learned; they are merged into the weights and
+also kept by themselves, in `adapter/`.
+"""
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from model import export, lora, networks, packing, precision
+from model.architecture import ModelConfig
+from model.chat import Coded, code_example
+from model.loop import TrainConfig, Training, fit
+from model.lora import LoraConfig
+from model.networks import AnyNetwork
+from model.optim import build_optimizer
+from model.packing import ExampleBatches
+from model.schedule import DECAYS
+from model.train import SPEED, device, settle_precision
+from pipeline import storage
+from pipeline.artifact import Artifact
+from pipeline.errors import ConfigError
+from pipeline.schema import CURVE
+from pipeline.shard import TRAIN, VALIDATION
+from pipeline.sink import Sink
+from pipeline.stage import Job, Stage
+from pipeline.task_templates import Turn
+from pipeline.tokenizer import Tokenizer, load_tokenizer
+
+STARTS = (WEIGHTS, RANDOM) = ("weights", "random")
+FULL_RATE, LORA_RATE = 5e-4, 5e-3  # adapters begin at zero and want larger steps
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """How a model is fine-tuned; a row holds up to a context's length of whole examples."""
+
+    epochs: float = 3.0
+    batch_size: int = 8  # rows
+    learning_rate: float | None = None  # default 5e-4, with lora 5e-3
+    warmup_share: float = 0.06  # of the steps
+    decay: str = "linear"
+    weight_decay: float = 0.01
+    gradient_clip: float | None = 1.0
+    start: str = WEIGHTS  # 'random': the same network untrained, what a transfer is compared with
+    lora: LoraConfig | None = None  # default: every weight is trained
+    examples_max: int | None = None  # the first so many of the training split
+    validation_examples: int = 512
+    precision: str = precision.AUTO
+    seed: int = 1
+    checkpoint_every: int = 100
+    validate_every: int = 100
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        if self.epochs <= 0:
+            raise ConfigError(f"finetune.epochs: {self.epochs}, wanted above 0")
+        if self.learning_rate is not None and self.learning_rate <= 0:
+            raise ConfigError(f"finetune.learning_rate: {self.learning_rate}, wanted above 0")
+        if not 0 <= self.warmup_share < 1:
+            raise ConfigError(
+                f"finetune.warmup_share: {self.warmup_share}, wanted from 0 to below 1"
+            )
+        for name in ("batch_size", "checkpoint_every", "validate_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"finetune.{name}: {getattr(self, name)}, wanted at least 1")
+        tables = {"decay": tuple(DECAYS), "precision": precision.PRECISIONS, "start": STARTS}
+        for name, table in tables.items():
+            if getattr(self, name) not in table:
+                found = getattr(self, name)
+                raise ConfigError(f"finetune.{name}: {found!r}, wanted one of {', '.join(table)}")
+        if self.lora is not None and self.start == RANDOM:
+            raise ConfigError("finetune.start 'random' with finetune.lora: adapters need weights")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """The model folder that fine-tuning starts from; its content is its identity."""
+
+    path: Path
+
+    @property
+    def stage(self) -> str:
+        """The name under which it is a parent."""
+        return "model"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of configuration, weights and tokenizer."""
+        files = (export.CONFIG, export.WEIGHTS, export.TOKENIZER)
+        for name in files:
+            if not (self.path / name).is_file():
+                raise ConfigError(
+                    f"{self.path}: not a model folder, {name} is missing; give the artifact of "
+                    f"`train` or models:/NAME@champion"
+                )
+        content = {name: storage.sha256_of(self.path / name) for name in files}
+        return storage.sha256_text(storage.canonical_json(content))
+
+
+@dataclass
+class ExampleSet:
+    """Coded examples of a split with their rows; `dropped` counts others by reason."""
+
+    coded: list[Coded] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    cut: int = 0  # prompts that were shortened
+
+
+def run(job: Job) -> None:
+    """Fine-tune the first parent, a BaseModel, on the second, an artifact of `examples`.
+
+    The account is kept in examples of the training split.
+    """
+    config: FinetuneConfig = job.config
+    base, examples = job.parents
+    tokenizer_file = base.path / export.TOKENIZER
+    tokenizer = load_tokenizer(tokenizer_file)
+    network = starting_network(base, config)
+    train = code_split(examples, TRAIN, tokenizer, network.config, config.examples_max)
+    held_out = code_split(
+        examples, VALIDATION, tokenizer, network.config, config.validation_examples
+    )
+    training = tune(job, network, train.coded, held_out.coded)
+    trained = sum(w.numel() for w in network.parameters() if w.requires_grad)
+    if config.lora is not None:
+        lora.write(network, config.lora, job.file)
+        lora.merge(network)
+    export.write(network, tokenizer_file, job.file)
+    storage.write_json(job.folder / SPEED, training.speed)
+    job.map(functools.partial(_write_curve, len(train.coded), train.dropped), [training.curve])
+    last = training.curve[-1]
+    job.stats.update(
+        task=examples.stats["task"],
+        parent=base.fingerprint,
+        parameters=network.parameter_count(),
+        parameters_trained=trained,
+        examples=len(train.coded),
+        prompts_cut=train.cut,
+        rows_per_epoch=len(training.loader.rows),  # type: ignore[attr-defined]  # ExampleBatches
+        tokens_seen=last["tokens"],
+        epochs=config.epochs,
+        loss=last["loss"],
+        validation_loss=last["validation_loss"],
+        precision=training.precision,
+        tokenizer_sha256=tokenizer.fingerprint,
+    )
+
+
+def starting_network(base: BaseModel, config: FinetuneConfig) -> AnyNetwork:
+    """Return the network to train: the base's, or one of its shape with new weights."""
+    network = export.read(base.path)
+    if config.start == RANDOM:
+        torch.manual_seed(config.seed)
+        network = networks.build(network.config, network.vocab_size)
+    if config.lora is not None:
+        lora.add(network, config.lora, config.seed)
+    return network.to(device()).train()
+
+
+def tune(
+    job: Job, network: AnyNetwork, train: Sequence[Coded], held_out: Sequence[Coded]
+) -> Training:
+    """Train the network in place, from the job's newest checkpoint if there is one."""
+    config: FinetuneConfig = job.config
+    batches = ExampleBatches(train, network.config, config.batch_size, config.seed)
+    validation = (
+        ExampleBatches(held_out, network.config, config.batch_size, config.seed).in_order()
+        if held_out
+        else []
+    )
+    settings = train_config(config, batches, network.config)
+    training = Training(
+        network=network,
+        optimizer=build_optimizer(
+            network,
+            weight_decay=settings.weight_decay,
+            beta1=settings.beta1,
+            beta2=settings.beta2,
+        ),
+        loader=batches,
+        validation=validation,
+        precision=settle_precision(settings, network, batches, job.scratch("precision")),
+        checkpoints=job.scratch("checkpoints"),
+        progress=job.progress,
+    )
+    fit(training, settings)
+    return training
+
+
+def train_config(
+    config: FinetuneConfig, batches: ExampleBatches, model: ModelConfig
+) -> TrainConfig:
+    """Return the loop's settings: steps from epochs, warm-up from its share."""
+    steps = max(1, math.ceil(config.epochs * batches.batches_per_epoch))
+    rate = config.learning_rate or (FULL_RATE if config.lora is None else LORA_RATE)
+    return TrainConfig(
+        steps=steps,
+        batch_size=config.batch_size,
+        learning_rate=rate,
+        warmup_steps=round(config.warmup_share * steps),
+        decay=config.decay,
+        final_learning_rate_share=0.0,
+        weight_decay=config.weight_decay,
+        gradient_clip=config.gradient_clip,
+        precision=config.precision,
+        seed=config.seed,
+        checkpoint_every=config.checkpoint_every,
+        validate_every=config.validate_every,
+        log_every=config.log_every,
+        model=model,
+    )
+
+
+def code_split(
+    examples: Artifact,
+    split: str,
+    tokenizer: Tokenizer,
+    model: ModelConfig,
+    limit: int | None = None,
+) -> ExampleSet:
+    """Return a split's examples as ids, at most `limit`, what does not fit counted by reason."""
+    found = ExampleSet()
+    fits = functools.partial(packing.fits, model)
+    for row in rows_of(examples, split):
+        if limit is not None and len(found.coded) >= limit:
+            found.dropped["beyond_limit"] += 1
+            continue
+        turns = [Turn(turn["role"], turn["text"]) for turn in row["turns"]]
+        soft = None if row["soft_begin"] is None else (row["soft_begin"], row["soft_end"])
+        coded = code_example(turns, soft, tokenizer, fits)
+        if isinstance(coded, str):
+            found.dropped[coded] += 1
+            continue
+        found.coded.append(coded)
+        found.rows.append(row)
+        found.cut += coded.cut
+    return found
+
+
+def rows_of(examples: Artifact, split: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a split of EXAMPLES in their order."""
+    for part in examples.parts():
+        for batch in pq.ParquetFile(part).iter_batches():
+            yield from (row for row in batch.to_pylist() if row["split"] == split)
+
+
+def _write_curve(kept: int, dropped: Counter[str], curve: list[dict[str, Any]], sink: Sink) -> None:
+    sink.saw(kept + dropped.total())
+    sink.kept(kept)
+    for reason, count in sorted(dropped.items()):
+        sink.dropped(reason, count)
+    sink.write("main", pa.Table.from_pylist(curve, schema=CURVE.schema))
+
+
+STAGE = Stage(
+    name="finetune",
+    contract=CURVE,
+    run=run,
+    module="model.finetune",
+    libraries=("torch", "numpy", "safetensors", "sentencepiece"),
+    counts_rows=False,
+)

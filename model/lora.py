@@ -1,0 +1,151 @@
+"""Low-rank adapters (Hu et al. 2021, arXiv:2106.09685): y = W x + (alpha / rank) B A x.
+
+W stays as it was, A and B are learned; B begins at zero, so an untrained adapter changes nothing.
+Shapes: I inputs, O outputs, R rank.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from model import export
+from pipeline import storage
+from pipeline.errors import ArtifactError, ConfigError
+
+ADAPTER, ADAPTER_CONFIG = "adapter/adapter_model.safetensors", "adapter/adapter_config.json"
+A, B = "lora_A", "lora_B"
+PREFIX = "base_model.model."  # names as PEFT has them, so that its tools find their way
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Size of the adapters and the layers that get one, by the last part of their names."""
+
+    rank: int = 8
+    alpha: float = 16.0
+    targets: tuple[str, ...] = (
+        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ConfigError(f"finetune.lora.rank: {self.rank}, wanted at least 1")
+        if self.alpha <= 0:
+            raise ConfigError(f"finetune.lora.alpha: {self.alpha}, wanted above 0")
+        if not self.targets:
+            raise ConfigError("finetune.lora.targets: empty, wanted names such as q_proj")
+
+
+class LoraLinear(nn.Linear):
+    """A linear layer with an adapter; its weight and bias are those of the layer it replaces."""
+
+    def __init__(self, layer: nn.Linear, config: LoraConfig):
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        self.weight, self.bias = layer.weight, layer.bias
+        self.scale = config.alpha / config.rank
+        self.lora_A = nn.Parameter(layer.weight.new_empty(config.rank, layer.in_features))
+        self.lora_B = nn.Parameter(layer.weight.new_zeros(layer.out_features, config.rank))
+        nn.init.normal_(self.lora_A, std=layer.in_features**-0.5)
+
+    def forward(self, x_BTI: Tensor) -> Tensor:
+        """Return the layer's output with the adapter's added."""
+        changed = F.linear(F.linear(x_BTI, self.lora_A), self.lora_B)
+        return super().forward(x_BTI) + self.scale * changed
+
+    def merged(self) -> nn.Linear:
+        """Return a plain layer that computes the same."""
+        layer = nn.Linear(
+            self.in_features, self.out_features, bias=self.bias is not None, device="meta"
+        )
+        change_OI = self.scale * (self.lora_B.detach() @ self.lora_A.detach())
+        layer.weight = nn.Parameter(self.weight.detach() + change_OI)
+        layer.bias = self.bias
+        return layer
+
+
+def add(network: nn.Module, config: LoraConfig, seed: int) -> None:
+    """Give every target layer an adapter and freeze all that was there before.
+
+    Raises ConfigError for a target that no layer is named after.
+    """
+    layers = _layers(network, nn.Linear)
+    for target in config.targets:
+        if not any(name.rpartition(".")[2] == target for name in layers):
+            known = sorted({name.rpartition(".")[2] for name in layers})
+            raise ConfigError(f"finetune.lora.targets: no layer {target!r}; this model has {known}")
+    for weight in network.parameters():
+        weight.requires_grad_(False)
+    torch.manual_seed(seed)
+    for name, layer in layers.items():
+        if name.rpartition(".")[2] in config.targets:
+            _replace(network, name, LoraLinear(layer, config))
+
+
+def merge(network: nn.Module) -> None:
+    """Add every adapter to its layer's weight: the network is a plain one again."""
+    for name, layer in _layers(network, LoraLinear).items():
+        _replace(network, name, layer.merged())
+    for weight in network.parameters():
+        weight.requires_grad_(True)
+
+
+def write(network: nn.Module, config: LoraConfig, place: Callable[[str], Path]) -> None:
+    """Write the adapters alone, in PEFT's layout, to the paths that `place(name)` gives."""
+    weights = {
+        f"{PREFIX}{name}.{part}.weight": export.plain(getattr(layer, part))
+        for name, layer in _layers(network, LoraLinear).items()
+        for part in (A, B)
+    }
+    export.save_weights(weights, place(ADAPTER))
+    described = {
+        "peft_type": "LORA",
+        "r": config.rank,
+        "lora_alpha": config.alpha,
+        "target_modules": list(config.targets),
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+    }
+    storage.write_json(place(ADAPTER_CONFIG), described)
+
+
+def read(network: nn.Module, folder: Path) -> LoraConfig:
+    """Give a base network the adapters that `write` left below `folder`; return their config.
+
+    Raises ArtifactError if they are of another network.
+    """
+    described: dict[str, Any] = storage.read_json(folder / ADAPTER_CONFIG)
+    targets = tuple(described["target_modules"])
+    config = LoraConfig(described["r"], described["lora_alpha"], targets)
+    add(network, config, seed=0)
+    stored = load_file(folder / ADAPTER)
+    found = {
+        f"{PREFIX}{name}.{part}.weight": getattr(layer, part)
+        for name, layer in _layers(network, LoraLinear).items()
+        for part in (A, B)
+    }
+    if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in found.items()}:
+        raise ArtifactError(
+            f"{folder / ADAPTER}: its layers are not those of this network; give the base model "
+            f"that it was trained on"
+        )
+    with torch.no_grad():
+        for name, weight in found.items():
+            weight.copy_(stored[name])
+    return config
+
+
+def _layers(network: nn.Module, kind: type[nn.Module]) -> dict[str, Any]:
+    return {name: layer for name, layer in network.named_modules() if type(layer) is kind}
+
+
+def _replace(network: nn.Module, name: str, layer: nn.Module) -> None:
+    parent, _, leaf = name.rpartition(".")
+    setattr(network.get_submodule(parent), leaf, layer)

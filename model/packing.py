@@ -1,0 +1,157 @@
+"""Examples to batches: several to a row where the network can keep them apart, else one.
+
+The batch of a step is a pure function of examples, seed and step. A row of a decoder with rotary
+positions holds whole examples end to end that do not see each other (`documents_BT`); relative
+positions make one in the middle of a row equal to one at its beginning. Other networks number
+positions from the row's start, so there a row is one example, beside others of about its length.
+Shapes: B rows, T time, S positions of the source.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from model.architecture import DECODER, ENCODER_DECODER, ROTARY, ModelConfig
+from model.chat import Coded
+from model.objectives import Batch
+from pipeline.errors import TrainingError
+from pipeline.tokenizer import Tokenizer
+
+SORTED_BATCHES = 16  # rows of so many batches are sorted by length, so that little is padding
+
+
+def packs(config: ModelConfig) -> bool:
+    """Tell whether examples share rows in networks of this make."""
+    return config.family == DECODER and config.positions == ROTARY
+
+
+def fits(config: ModelConfig, tokens: int, before_answer: int) -> bool:
+    """Tell whether an example of `tokens`, controls included, fits the network's context."""
+    if config.family == ENCODER_DECODER:
+        return max(before_answer, tokens - before_answer) <= config.context
+    return tokens <= config.context + (config.family == DECODER)
+
+
+def pack(lengths: np.ndarray, room: int) -> list[np.ndarray]:
+    """Return rows as indices of examples: each goes where it leaves least room (best fit).
+
+    The longest go first (best-fit decreasing, Johnson 1973), so that rows are nearly full.
+    """
+    with_room: dict[int, list[int]] = {}  # room left -> rows
+    rows: list[list[int]] = []
+    for index in np.argsort(-lengths, kind="stable").tolist():
+        length = int(lengths[index])
+        left = next((r for r in range(length, room) if with_room.get(r)), None)
+        if left is None:
+            rows.append([])
+            row, left = len(rows) - 1, room
+        else:
+            row = with_room[left].pop()
+        rows[row].append(index)
+        with_room.setdefault(left - length, []).append(row)
+    return [np.array(row) for row in rows]
+
+
+@dataclass
+class ExampleBatches:
+    """The batches of a fine-tuning run; `context` is the mean of tokens predicted or shown per row.
+
+    Raises TrainingError if there are no examples.
+    """
+
+    examples: Sequence[Coded]
+    config: ModelConfig
+    batch_size: int
+    seed: int
+    context: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not self.examples:
+            raise TrainingError(
+                "no example to train on; look at the artifact's quarantine/ and at what was too "
+                "long, then give other files or a model of a larger context"
+            )
+        lengths = np.array([len(one.ids) for one in self.examples])
+        if packs(self.config):
+            self.rows = pack(lengths, self.config.context + 1)
+        else:
+            self.rows = [np.array([index]) for index in range(len(lengths))]
+        self._lengths = np.array([lengths[row].sum() for row in self.rows])
+        self.context = max(1, round(float(self._lengths.mean())))
+        self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Steps in which every example is seen once."""
+        return -(-len(self.rows) // self.batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of 0-based `step`; the last of an epoch may have fewer rows."""
+        epoch, index = divmod(step, self.batches_per_epoch)
+        if self._epoch[0] != epoch:
+            self._epoch = (epoch, self._order(epoch))
+        rows = [self.rows[row] for row in self._epoch[1][index]]
+        return collate([[self.examples[one] for one in row] for row in rows], self.config)
+
+    def in_order(self) -> list[Batch]:
+        """Return all rows once, in their own order, as batches: for validation."""
+        starts = range(0, len(self.rows), self.batch_size)
+        cut = [self.rows[start : start + self.batch_size] for start in starts]
+        return [collate([[self.examples[i] for i in r] for r in rows], self.config) for rows in cut]
+
+    def _order(self, epoch: int) -> list[np.ndarray]:
+        generator = np.random.Generator(np.random.PCG64([self.seed, epoch]))
+        order = generator.permutation(len(self.rows))
+        size, stretch = self.batch_size, self.batch_size * SORTED_BATCHES
+        if not packs(self.config):
+            parts = [order[start : start + stretch] for start in range(0, len(order), stretch)]
+            order = np.concatenate([p[np.argsort(self._lengths[p], kind="stable")] for p in parts])
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        return [batches[index] for index in generator.permutation(len(batches))]
+
+
+def collate(rows: Sequence[Sequence[Coded]], config: ModelConfig) -> Batch:
+    """Return rows of examples, each after the other, as a batch for a network of this make."""
+    if config.family == ENCODER_DECODER:
+        return _source_and_target([row[0] for row in rows])
+    ids_BT = _padded([np.concatenate([one.ids for one in row]) for row in rows], Tokenizer.pad_id)
+    counted_BT = _padded([np.concatenate([one.counted for one in row]) for row in rows], 0).bool()
+    numbers = [
+        np.concatenate([np.full(len(one.ids), number) for number, one in enumerate(row, 1)])
+        for row in rows
+    ]
+    documents_BT = _padded(numbers, 0)  # padding is a document of its own
+    if config.family == DECODER:
+        return Batch(ids_BT, counted_BT, documents_BT=documents_BT)
+    # an encoder's objective leaves the last column out
+    extra_B1 = torch.full_like(ids_BT[:, :1], Tokenizer.pad_id)
+    never_B1 = torch.zeros_like(extra_B1, dtype=torch.bool)
+    return Batch(
+        torch.cat((ids_BT, extra_B1), 1),
+        torch.cat((counted_BT, never_B1), 1),
+        real_BT=torch.cat((documents_BT > 0, never_B1), 1),
+    )
+
+
+def _source_and_target(examples: Sequence[Coded]) -> Batch:
+    source_BS = _padded([one.ids[: one.answer] for one in examples], Tokenizer.pad_id)
+    lengths_B = torch.tensor([one.answer for one in examples])
+    targets = [np.concatenate(([Tokenizer.bos_id], one.ids[one.answer :])) for one in examples]
+    ids_BT = _padded(targets, Tokenizer.pad_id)
+    counted_BT = _padded([np.arange(len(target)) > 0 for target in targets], 0).bool()
+    return Batch(
+        ids_BT,
+        counted_BT,
+        source_BS=source_BS,
+        source_real_BS=torch.arange(source_BS.shape[1])[None] < lengths_B[:, None],
+    )
+
+
+def _padded(rows: Sequence[np.ndarray], value: int) -> torch.Tensor:
+    """Return rows as (B, T) int64, filled up with `value` at their ends."""
+    filled = np.full((len(rows), max(len(row) for row in rows)), value, np.int64)
+    for number, row in enumerate(rows):
+        filled[number, : len(row)] = row
+    return torch.from_numpy(filled)
