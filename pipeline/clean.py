@@ -36,7 +36,7 @@ from pipeline.what_if import MEASURES_TABLE
 PII_TABLE = "pii"
 MEASURED = Contract(
     "measures",
-    2,
+    3,
     pa.schema(
         [
             column("id", pa.string(), "the document, kept or dropped"),

@@ -8,7 +8,7 @@ import pytest
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real text with ground truth; the test is skipped where it is absent."""
     if not SHARED_DATA.is_dir():

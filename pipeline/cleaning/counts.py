@@ -44,6 +44,7 @@ CHARACTER_COUNTS = (
 WORD_COUNTS = (
     "words", "word_characters", "tokens", "alpha_tokens", "longest_word", "spaced_words",
     "spaced_word_characters", "stop_words", "sentences", "first_words", "different_words",
+    "misplaced_words",
 )  # fmt: skip
 COUNTS = CHARACTER_COUNTS + LINE_COUNTS + WORD_COUNTS
 REPETITIONS = tuple(
@@ -67,20 +68,25 @@ def counts(
 ) -> pl.DataFrame:
     """Every figure of COUNTS (int64) and REPETITIONS (float64) for each text.
 
+    And of Chinese ones `ideograph_pairs` and `listed_pairs`, as `segmentation.joined` counts them.
+
     `langs` holds a tag per text; `chinese` tells which are cut into Chinese words (bool), None is
     none of them: there every character of unspaced script is a word.
     """
     data, rows = text_buffers(texts)
     if chinese is None:
         chinese = np.zeros(len(rows) - 1, bool)
-    joined = segmentation.joined(data, rows, chinese)
+    joined, pairs = segmentation.joined(data, rows, chinese)
     salts = langs.replace_strict(stop_table()[0], default=0, return_dtype=pl.UInt64).to_numpy()
     found, shares = _counts(
         data, rows, joined, chinese, salts, stop_table()[1], character_classes(), character_marks(),
         listed_chunks(), listed_units(),
     )  # fmt: skip
     numbers = pl.DataFrame(found, schema=list(COUNTS), orient="row")
-    return numbers.hstack(pl.DataFrame(shares, schema=list(REPETITIONS), orient="row"))
+    tallies = pl.DataFrame(pairs, schema=["ideograph_pairs", "listed_pairs"], orient="row")
+    return numbers.hstack(tallies).hstack(
+        pl.DataFrame(shares, schema=list(REPETITIONS), orient="row")
+    )
 
 
 @numba.njit(numba.void(BYTES, _I, _I, BYTES, _COUNTS), cache=True)
@@ -109,8 +115,8 @@ _WORD_ARRAYS = (numba.types.Array(numba.uint64, 1, "C"), numba.types.Array(numba
 
 @numba.njit(numba.void(*_WORD_ARRAYS, _I, _I, numba.uint64, STOP_SLOTS, _COUNTS), cache=True)
 def _count_words(hashes, lengths, flags, held, count, salt, stops, found):  # type: ignore[no-untyped-def]
-    stopped = np.uint64(0)
-    ended = 0
+    stopped = before = np.uint64(0)
+    ended = misplaced = 0
     words = characters = alphas = longest = spaced = spaced_characters = sentences = 0
     for i in range(held):
         flag, length = np.int64(flags[i]), np.int64(lengths[i])
@@ -127,9 +133,13 @@ def _count_words(hashes, lengths, flags, held, count, salt, stops, found):  # ty
             spaced += 1
             spaced_characters += length
         if salt:
-            stopped |= stop_index(stops, hashes[i] ^ salt)
+            bit, barred = stop_index(stops, hashes[i] ^ salt)
+            misplaced += bit & before != 0
+            stopped |= bit
+            before = barred
     found[0], found[1], found[2], found[3] = words, characters, count, alphas
     found[4], found[5], found[6], found[8] = longest, spaced, spaced_characters, sentences
+    found[11] = misplaced
     if count > held:  # the rest of a huge text counts as words
         found[0] += count - held
         found[3] += count - held

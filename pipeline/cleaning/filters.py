@@ -122,6 +122,9 @@ FILTERS: dict[str, Filter] = {
     "repeated_filled_lines": Filter("duplicate_filled_line_share", AT_MOST),
     "mostly_lists": Filter("newlines_per_word", AT_MOST),
     "unlikely_letters": Filter("letter_surprise", AT_MOST),
+    "shuffled_letters": Filter("letter_disorder", AT_MOST),
+    "unlikely_ideographs": Filter("unlisted_pair_share", AT_MOST),
+    "shuffled_words": Filter("misplaced_word_share", AT_MOST),
 }
 # Rules about what a check found; they hold in every profile and bite where a list is given.
 WITH_DETAIL = (

@@ -1,7 +1,9 @@
 """Chinese that was read in a Western encoding: decoded again, kept if it then reads as Chinese.
 
-ftfy undoes UTF-8 read as Latin-1 and its relatives, not GB 18030 or Big5, and only for whole texts.
-Here every line is tried by itself, so half a document can be repaired.
+Two replacement characters of UTF-8 that were read as GB 18030 show as 锟斤拷; they are written as
+what they were, so that rules on unreadable text count them. ftfy undoes UTF-8 read as Latin-1 and
+its relatives, not GB 18030 or Big5, and only for whole texts. Here every line is tried by itself,
+so half a document can be repaired.
 """
 
 import re
@@ -10,6 +12,7 @@ import polars as pl
 
 # Pairs of Latin letters that are the two bytes of one ideograph; prose has no such runs.
 SUSPECT = r"(?:[\u00a1-\u00ff\u0080-\u00a0\u0152-\u2122]{2}){6,}"
+_TWO_LOST = "锟斤拷"
 _LATIN_RUN = re.compile(r"[^\x00-\x7f]")
 # The commonest characters of running Chinese; they make up a fifth of it or more.
 _COMMON = frozenset(
@@ -23,6 +26,9 @@ ENCODINGS = ("gb18030", "big5hkscs")
 
 def repaired(texts: pl.Series) -> pl.Series:
     """Texts whose garbled lines could be decoded again; all others as they were."""
+    lost = texts.str.contains(_TWO_LOST, literal=True)
+    if lost.any():
+        texts = texts.str.replace_all(_TWO_LOST, "\ufffd\ufffd", literal=True)
     suspects = texts.str.contains(SUSPECT).arg_true()
     if suspects.is_empty():
         return texts

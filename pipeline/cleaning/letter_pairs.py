@@ -1,8 +1,12 @@
-"""How unlike language a text's Latin letters are: bits per pair of neighbouring letters.
+"""How unlike language a text's Latin letters are, told from pairs of neighbouring letters.
 
 PAIR_BITS says how surprising each letter is after the one before it in English technical prose
 (add-one smoothed counts over CPython's documentation), in half bits. English takes about 3.5
 bits per pair, other languages up to seven, letters drawn or typed at random more than that.
+
+In any language a letter tells something of the next: 0.7 bits or more in all of 412 languages,
+under 0.3 in shuffled, random and encoded text. That is their mutual information, less what chance
+gives tables of that size (Miller 1955).
 """
 
 import functools
@@ -14,6 +18,8 @@ from pipeline.characters import BYTES, OFFSETS, text_buffers
 from pipeline.compiled import numba
 
 LEAST_PAIRS = 150  # fewer say nothing
+LEAST_PAIRS_OF_ORDER = 400
+ORDERLY_BITS = 4.5  # a surprise below it is that of English, whose letters are in order
 LEVELS_PER_BIT = 2
 _TABLE = """
 ta9ckheratf685tcp665bdifcm 8jbg4ppp95p6km9epbbh6ppp7p 6rbl5rr79ra7kl5hoah59rrrir
@@ -30,10 +36,16 @@ PAIR_BITS = _TABLE.split()
 _BITS = numba.types.Array(numba.float64, 2, "C", readonly=True)
 
 
-def surprise(texts: pl.Series) -> pl.Series:
-    """Mean bits per pair of ASCII letters in each text (float64); 0 where there are few."""
+def letter_pairs(texts: pl.Series) -> pl.DataFrame:
+    """Surprise and disorder of each text's ASCII letters (float64).
+
+    `letter_surprise` is the mean of bits per pair; `letter_disorder` is 1 less the bits that a
+    letter tells of the next, 0 if that is negative or the surprise is that of English. Both are 0
+    where there are few pairs.
+    """
     data, rows = text_buffers(texts.to_arrow())
-    return pl.Series("letter_surprise", _surprise(data, rows, _bits()))
+    surprise, disorder = _letter_pairs(data, rows, _bits())
+    return pl.DataFrame({"letter_surprise": surprise, "letter_disorder": disorder})
 
 
 @functools.cache
@@ -45,20 +57,43 @@ def _bits() -> np.ndarray:
     return bits
 
 
-@numba.njit(numba.types.Array(numba.float64, 1, "C")(BYTES, OFFSETS, _BITS), cache=True)
-def _surprise(data, rows, bits):  # type: ignore[no-untyped-def]
-    found = np.zeros(len(rows) - 1)
+@numba.njit(numba.float64(numba.types.Array(numba.int32, 2, "C"), numba.int64), cache=True)
+def _information(tallies, pairs):  # type: ignore[no-untyped-def]
+    """Bits that a letter tells of the next, from the tallies of pairs."""
+    firsts, seconds = tallies.sum(axis=1), tallies.sum(axis=0)
+    total, filled = 0.0, 0
+    for first in range(26):
+        for second in range(26):
+            tally = tallies[first, second]
+            if tally:
+                expected = firsts[first] * seconds[second] / pairs
+                total += tally * np.log2(tally / expected)
+                filled += 1
+    parameters = filled - (firsts > 0).sum() - (seconds > 0).sum() + 1
+    return total / pairs - parameters / (2 * pairs * np.log(2.0))
+
+
+_FIGURES = numba.types.UniTuple(numba.types.Array(numba.float64, 1, "C"), 2)
+
+
+@numba.njit(_FIGURES(BYTES, OFFSETS, _BITS), cache=True)
+def _letter_pairs(data, rows, bits):  # type: ignore[no-untyped-def]
+    surprise, disorder = np.zeros(len(rows) - 1), np.zeros(len(rows) - 1)
+    tallies = np.zeros((26, 26), np.int32)
     for row in range(len(rows) - 1):
-        total, pairs, before = 0.0, 0, -1
+        pairs, before = 0, -1
+        tallies[:] = 0
         for at in range(rows[row], rows[row + 1]):
             letter = np.int64(data[at] | 32) - 97
             if 0 <= letter < 26:
                 if before >= 0:
-                    total += bits[before, letter]
+                    tallies[before, letter] += 1
                     pairs += 1
                 before = letter
             else:
                 before = -1
         if pairs >= LEAST_PAIRS:
-            found[row] = total / pairs
-    return found
+            surprise[row] = (bits * tallies).sum() / pairs
+        if pairs >= LEAST_PAIRS_OF_ORDER and surprise[row] > ORDERLY_BITS:
+            disorder[row] = max(0.0, 1.0 - _information(tallies, pairs))
+    return surprise, disorder

@@ -11,12 +11,14 @@ import polars as pl
 
 from pipeline.characters import UNSPACED_LANGUAGES
 from pipeline.cleaning.counts import REPETITIONS, VARIETY_WORDS, counts
-from pipeline.cleaning.letter_pairs import surprise
+from pipeline.cleaning.letter_pairs import letter_pairs
 from pipeline.cleaning.line_pass import SHORT_LINE_WIDTH
 
 CHINESE = ("zh", "yue", "wuu")
 SAMPLE_CHARACTERS = 1000
 MOSTLY_HAN = 0.5
+LEAST_PAIRS = 64  # of ideographs; a line of verse says little
+LEAST_WORDS = 100
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def measure(texts: pl.Series, langs: pl.Series) -> pl.DataFrame:
     """
     column = texts.alias("text").to_arrow()
     chinese = is_chinese(texts, langs).to_numpy()
-    frame = pl.DataFrame({"text": texts, "letter_surprise": surprise(texts)})
+    frame = pl.DataFrame({"text": texts}).hstack(letter_pairs(texts))
     frame = frame.hstack(counts(column, langs, chinese))
     return frame.select(
         (entry.expression.cast(pl.Float64).fill_nan(0.0).fill_null(0.0)).alias(name)
@@ -135,6 +137,20 @@ MEASURES: dict[str, Measure] = {
     "letter_surprise": Measure(
         _count("letter_surprise"),
         "bits per pair of Latin letters, by English; 0 where there are few",
+    ),
+    "letter_disorder": Measure(
+        _count("letter_disorder"),
+        "1 less the bits that a Latin letter tells of the next; 0 where there are few",
+    ),
+    "unlisted_pair_share": Measure(
+        pl.when(_count("ideograph_pairs") >= LEAST_PAIRS)
+        .then(1 - share(_count("listed_pairs"), _count("ideograph_pairs")))
+        .otherwise(0.0),
+        "pairs of ideographs that begin no Chinese word; 0 where there are few pairs",
+    ),
+    "misplaced_word_share": Measure(
+        pl.when(_words >= LEAST_WORDS).then(share(_count("misplaced_words"), _words)).otherwise(0),
+        "words like 'of' after words like 'the'; 0 in short texts",
     ),
     "duplicate_paragraph_share": Measure(
         share(_count("duplicate_paragraphs"), _count("paragraphs")),

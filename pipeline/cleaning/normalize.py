@@ -75,7 +75,8 @@ def _mojibake(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
     suspects = texts.str.contains(SUSPECT).arg_true()
     if suspects.is_empty():
         return texts
-    fixed = [_fixed(text) for text in texts.gather(suspects)]
+    suspected = texts.gather(suspects).str.replace_all(RUN_OF_C1, "$1")
+    fixed = [_fixed(text) for text in suspected]
     return texts.clone().scatter(suspects, fixed)
 
 
@@ -207,6 +208,8 @@ PLAIN_OF_WIDE = {
 }
 # Controls of C1 beside one another; NEL among them ends no line.
 STRAY_C1 = r"[\x{80}-\x{9f}]*[\x{80}-\x{84}\x{86}-\x{9f}][\x{80}-\x{9f}]*"
+# Several of them after anything but a letter that could begin a character of UTF-8 are no marks.
+RUN_OF_C1 = r"(^|[^\x{80}-\x{ff}])[\x{80}-\x{9f}]{2,}"
 # Persian, Indic scripts and emoji need the joiners U+200C and U+200D; these scripts do not.
 STRAY_JOINER = r"([\pN\p{Latin}\p{Han}\p{Cyrillic}\p{Greek}\p{P}\s])[\x{200c}\x{200d}]+"
 

@@ -214,14 +214,20 @@ _WEB: Thresholds = {
     "mostly_short_lines": {"default": 0.97, "en": 0.97, "ko": 0.97},
     # Keyword lists lie below 0.13, real text above 0.17; Japanese words are single characters here.
     "few_different_words": {group: 0.16 for group in GROUPS if group != "ja"},
-    "few_frequent_words": {"en": 1},
     # English reaches 5.4, other languages 7.2, keyboard mash 7.3 and more, random letters 8.
     "unlikely_letters": _prose(7.25, en=5.8),
+    # 412 languages stay below 0.33; shuffled and encoded letters begin at 0.7.
+    "shuffled_letters": _prose(0.6),
+    # Modern Chinese stays below 0.7, classical verse below 0.8; shuffled characters begin at 0.81.
+    "unlikely_ideographs": {"zh": 0.81, "yue": 0.9, "wuu": 0.9},
+    # English reaches 0.009, Chinese 0.019; prose with its words shuffled 0.025 and more.
+    "shuffled_words": {"en": 0.024, "zh": 0.024},
 }
 _BOOKS: Thresholds = {
     **{rule: groups for rule, groups in _WEB.items() if rule != "too_many_words"},
     "too_few_words": _prose(10, code=10),
     "mostly_short_lines": {},  # verse
+    "unlikely_ideographs": {"zh": 0.93},
 }
 _EN_WEB = _stricter(_WEB, ("en",), {**GOPHER_REPETITION, **GOPHER_QUALITY, **C4, **FINEWEB})
 # FineWeb2's Mandarin rules, loosened until technical articles and laws pass, and rules of
@@ -249,6 +255,7 @@ _ZH_WEB = _stricter(
         "few_sentence_ends": 0.03,
         "repeated_filled_lines": 0.25,
         "mostly_lists": 0.25,
+        "unlikely_ideographs": 0.75,
     },
 )
 _CODE: Thresholds = {

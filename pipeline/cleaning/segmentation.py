@@ -47,26 +47,32 @@ _SINGLE_BEGIN, _SINGLE_SINGLE = -0.7211965654669841, -0.6658631448798212
 
 def joined(
     data: np.ndarray, rows: np.ndarray, active: np.ndarray, unlisted: bool = True
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """A byte per byte of `data`: 1 where a character begins that continues the word before it.
 
     `data` is UTF-8 (uint8), `rows` the offsets of texts in it (int64, one more than texts),
     `active` says per text whether it is Chinese (bool); in others nothing is joined. Without
-    `unlisted` only words of the list are found.
+    `unlisted` only words of the list are found. The second result (int64 [texts, 2]) counts the
+    pairs of neighbouring ideographs, and those of them that begin a word of the list.
     """
     return _joined(data, rows, active, *word_list(), unlisted)
 
 
 @numba.njit(
-    numba.void(_CODES, _I, PAIRS, NODES, _SINGLES, numba.float64, _SCORES, _CODES, _CODES),
+    _I(_CODES, _I, PAIRS, NODES, _SINGLES, numba.float64, _SCORES, _CODES, _CODES),
     cache=True,
 )
 def _best_path(codes, size, pairs, longer, singles, rare, scores, ends, slots):  # type: ignore[no-untyped-def]
-    """Set `ends[i]` to the end of the word at `i` on the most probable path from there on."""
+    """Set `ends[i]` to the end of the word at `i` on the most probable path from there on.
+
+    Returns how many pairs of neighbours begin a word of the list.
+    """
     # Looking a pair up waits for memory; apart from the rest, many wait at the same time.
+    listed = 0
     for start in range(size - 1):
         slot, _, there = pair_slot(pairs, codes[start], codes[start + 1])
         slots[start] = slot if there else -1
+        listed += there
     slots[size - 1] = -1
     scores[size] = 0.0
     for start in range(size - 1, -1, -1):
@@ -89,6 +95,7 @@ def _best_path(codes, size, pairs, longer, singles, rare, scores, ends, slots): 
         if best == -np.inf:
             best = rare + scores[start + 1]
         scores[start], ends[start] = best, end
+    return listed
 
 
 @numba.njit(numba.boolean(_CODES, _I, _I, PAIRS, NODES), cache=True)
@@ -175,7 +182,7 @@ def _is_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(
-    _FLAGS(
+    numba.types.Tuple((_FLAGS, numba.types.Array(_I, 2, "C")))(
         BYTES, OFFSETS, ACTIVE, PAIRS, NODES, _SINGLES, numba.float64, _EMISSIONS, _FORMS,
         numba.boolean,
     ),
@@ -184,7 +191,7 @@ def _is_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
 def _joined(  # type: ignore[no-untyped-def]
     data, rows, active, pairs, longer, singles, rare, emissions, simplified, unlisted
 ):
-    marks = np.zeros(len(data), np.uint8)
+    marks, tallies = np.zeros(len(data), np.uint8), np.zeros((len(rows) - 1, 2), np.int64)
     codes, ends = np.empty(LONGEST_RUN, np.int64), np.empty(LONGEST_RUN + 1, np.int64)
     scores, back = np.empty(LONGEST_RUN + 1), np.empty((LONGEST_RUN, 4), np.uint8)
     slots = np.empty(LONGEST_RUN, np.int64)
@@ -204,7 +211,10 @@ def _joined(  # type: ignore[no-untyped-def]
             if size == 0:
                 at += 1
             elif size > 1:
-                _best_path(codes, size, pairs, longer, singles, rare, scores, ends, slots)
+                tallies[row, 0] += size - 1
+                tallies[row, 1] += _best_path(
+                    codes, size, pairs, longer, singles, rare, scores, ends, slots
+                )
                 if unlisted:
                     _join_unlisted(codes, size, pairs, longer, emissions, back, ends)
                 word_end = 0
@@ -213,4 +223,4 @@ def _joined(  # type: ignore[no-untyped-def]
                         word_end = ends[i]
                     else:
                         marks[begin + 3 * i] = 1
-    return marks
+    return marks, tallies

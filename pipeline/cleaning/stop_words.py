@@ -21,6 +21,26 @@ FREQUENT = {
     "ja": "の に は を た が で と し れ さ ある いる も する から な こと として い",
     "ko": "이 그 및 등 수 있는 것 한 있다 는 에 의 를 을 은 가 에서 으로 하는",
 }
+# Of those, words that do not stand next after one: "the of", "of and". Shuffled words do.
+NEVER_AFTER = {
+    "en": {
+        "the": "the be to of and that have with",
+        "to": "of to and that with",
+        "of": "be of and have with",
+        "be": "be of have",
+        "and": "and",
+        "have": "be have of with",
+        "with": "be of and with have",
+    },
+    "zh": {
+        "的": "的 了 和",
+        "和": "的 了 和 由",
+        "在": "的 了 和 由",
+        "由": "的 了 和 是",
+        "是": "和 了",
+        "為": "的 了 和",
+    },
+}
 STOP_SLOTS = numba.types.Array(numba.uint64, 2, "C", readonly=True)
 _SLOTS = 1024  # at most a quarter full
 
@@ -60,25 +80,30 @@ _MARK = r"[\p{P}--['’]]|(?:^|\B)['’]|['’](?:\B|$)"
 def stop_table() -> tuple[dict[str, int], np.ndarray]:
     """A number per language of FREQUENT and the slots in which `stop_index` finds its words."""
     salts = {lang: 0x9E3779B97F4A7C15 * (i + 1) % 2**64 for i, lang in enumerate(FREQUENT)}
-    slots = np.zeros((_SLOTS, 2), np.uint64)
-    for lang, words in FREQUENT.items():
-        for index, word in enumerate(words.split()):
+    slots = np.zeros((_SLOTS, 3), np.uint64)
+    for lang, listed in FREQUENT.items():
+        words = listed.split()
+        for index, word in enumerate(words):
             key = word_hash(word) ^ salts[lang]
             at = key % _SLOTS
             while slots[at, 1]:
                 at = (at + 1) % _SLOTS
-            slots[at] = key, 1 << index
+            barred = NEVER_AFTER.get(lang, {}).get(word, "").split()
+            slots[at] = key, 1 << index, sum(1 << words.index(word) for word in barred)
     slots.flags.writeable = False
     return salts, slots
 
 
 @numba.njit(inline="always")
 def stop_index(slots, key):  # type: ignore[no-untyped-def]
-    """One bit, that of the word behind `key` (its hash and its language's number); 0 for others."""
+    """One bit, that of the word behind `key` (its hash and its language's number); 0 for others.
+
+    And the bits of the words that do not stand next after it.
+    """
     at = key & np.uint64(_SLOTS - 1)
     while slots[at, 1] != 0 and slots[at, 0] != key:
         at = (at + np.uint64(1)) & np.uint64(_SLOTS - 1)
-    return slots[at, 1]
+    return slots[at, 1], slots[at, 2]
 
 
 def count(text: pl.Expr) -> pl.Expr:

@@ -8,14 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cleaning.letter_pairs import LEAST_PAIRS, PAIR_BITS, surprise
+from pipeline.cleaning.letter_pairs import LEAST_PAIRS, PAIR_BITS, letter_pairs
 
 ENGLISH = "The mill stands where the river bends, and it has ground grain for two hundred years. "
 FRENCH = "Le moulin se dresse au bord de la rivière et moud le grain depuis deux cents ans déjà. "
 
 
 def bits(text: str) -> float:
-    return surprise(pl.Series([text]))[0]
+    return letter_pairs(pl.Series([text]))["letter_surprise"][0]
+
+
+def disorder(text: str) -> float:
+    return letter_pairs(pl.Series([text]))["letter_disorder"][0]
 
 
 def test_the_table_has_a_row_and_a_level_for_every_letter():
@@ -35,6 +39,23 @@ def test_english_is_likeliest_other_languages_less_and_random_letters_least():
 @pytest.mark.parametrize("text", ["", "磨坊在河边", "qwxz" * 10, "1234 " * 500])
 def test_few_letters_say_nothing(text):
     assert bits(text) == 0
+
+
+def test_shuffled_and_random_letters_tell_little_of_the_next_those_of_a_language_much():
+    generator = random.Random(2)
+    finnish = (
+        "Vanha mylly seisoo joen mutkassa, ja se on jauhanut laakson viljan jo kauan. "
+        "Kun vesi on matalalla, ratas pyörii hitaasti ja mylläri ehtii jutella. "
+    ) * 6
+    shuffled = list(finnish)
+    generator.shuffle(shuffled)
+    noise = "".join(generator.choice(string.ascii_letters) for _ in range(2000))
+
+    assert bits(finnish) > 4.5
+    assert disorder(finnish) < 0.33
+    assert disorder("".join(shuffled)) > 0.7
+    assert disorder(noise) > 0.7
+    assert disorder(ENGLISH * 20) == disorder("ab cd " * 20) == 0
 
 
 @given(st.text(max_size=400))

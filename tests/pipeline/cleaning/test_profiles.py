@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import random
 import string
 
 import polars as pl
@@ -103,6 +104,13 @@ def one_long_among_short(lang, between):
     """Ten parts, of which one long one stands twice."""
     long = " ".join(unique(lang, 30))
     return between.join([long, lines(lang, 8, 6, 40, between), long])
+
+
+def shuffled_letters(text):
+    """The characters of a text in another order."""
+    characters = list(text)
+    random.Random(1).shuffle(characters)
+    return "".join(characters)
 
 
 def shuffled(items, count):
@@ -213,6 +221,16 @@ SAMPLES = {
     "unlikely_letters": (
         "web", lambda lang: prose(lang, " ".join(f"qwxz{a}jkl{b}vfq" for a in "asdfgh"
                                                  for b in "zxcvbnm")),
+    ),
+    "shuffled_letters": ("web", lambda lang: GOOD[lang][:200] + shuffled_letters(GOOD["en"])),
+    "unlikely_ideographs": (
+        "web", lambda lang: GOOD[lang][:60] + "。".join(
+            "".join(words("zh")[i : i + 300 : 30]) for i in range(30)),
+    ),
+    "shuffled_words": (
+        "web",
+        lambda lang: prose(lang, {"en": "The of river to and slowly, with of have the. ",
+                                  "zh": "河水和的了在和弯由是了，磨坊的的了是和。"}[lang] * 3),
     ),
 }  # fmt: skip
 LISTED = {

@@ -22,7 +22,7 @@ from pipeline.cleaning.word_list import FIRST, LAST
 def marks(texts, active=None, unlisted=True):
     data, rows = text_buffers(pa.array(texts, pa.large_string()))
     chosen = np.ones(len(texts), bool) if active is None else np.array(active, bool)
-    return data, rows, joined(data, rows, chosen, unlisted)
+    return data, rows, joined(data, rows, chosen, unlisted)[0]
 
 
 def cut(text, unlisted=True):
