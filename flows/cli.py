@@ -25,6 +25,7 @@ examples:
   textmill explain quickstart                what would be made again, and why
   textmill clean my-texts/ --out cleaned     one stage on its own files
   textmill generate models:/quickstart@champion "人工智能"
+  textmill finetune models:/quickstart@champion chats.jsonl --out tuned
   textmill up                                Prefect, MLflow and a worker on this machine
 """
 
@@ -140,7 +141,13 @@ _PORTS = (
 )
 _RECIPE = _argument("recipe", metavar="RECIPE", help="a recipe's name or a .toml file")
 
-STAGE_COMMANDS = ("ingest", "clean", "what-if", "dedup", "tokenizer", "shard", "train")
+STAGE_COMMANDS = (
+    "ingest", "clean", "what-if", "dedup", "tokenizer", "shard", "train", "finetune",
+)  # fmt: skip
+# written out: importing `pipeline.task_templates` for `--help` would cost a second
+TASK_NAMES = (
+    "chat", "classification", "sentiment", "summarisation", "translation", "qa", "code",
+)  # fmt: skip
 # name, module, function, help, arguments
 COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
     ("run", "flows.commands", "run", "Run the whole chain of a recipe.",
@@ -176,6 +183,18 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
     ("train", "flows.stage_commands", "train", "Train a model on shards.",
      (_argument("input", nargs=1, metavar="SHARDS", help="the artifact of `shard`"), _OUT,
       _argument("--recipe", metavar="FILE", help="take [train] from this recipe"))),
+    ("finetune", "flows.finetune_commands", "finetune",
+     "Teach a model from prompts with answers, or conversations.",
+     (_MODEL,
+      _argument("data", nargs="+", metavar="DATA",
+                help="files of records, such as JSON lines, with messages, prompt and response, or "
+                "the task's fields; or an artifact of examples"),
+      _OUT,
+      _argument("--task", metavar="NAME", help=f"what the records are: {', '.join(TASK_NAMES)} "
+                "(chat)"),
+      _argument("--lora", type=int, metavar="RANK",
+                help="train adapters of this rank only, merged into the weights at the end"),
+      _argument("--recipe", metavar="FILE", help="take [examples], [finetune] from this recipe"))),
     ("evaluate", "flows.model_commands", "evaluate", "Score a model on held-out documents.",
      (_MODEL, _argument("shards", metavar="SHARDS", help="the artifact of `shard`"))),
     ("generate", "flows.model_commands", "generate", "Continue a prompt.",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pydantic
@@ -18,10 +19,12 @@ import pydantic
 from expectations.suites import suite
 from model.architecture import expanded, preset
 from model.evaluate import EvaluateConfig
+from model.finetune import FinetuneConfig
 from model.train import TrainConfig
 from pipeline.clean import CleanConfig
 from pipeline.dedup import DedupConfig
 from pipeline.errors import ConfigError
+from pipeline.examples import ExamplesConfig
 from pipeline.ingest import IngestConfig
 from pipeline.inputs import InputFile
 from pipeline.reading.remote import is_remote
@@ -59,6 +62,8 @@ class Recipe:
     shard: ShardConfig = field(default_factory=ShardConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    examples: ExamplesConfig = field(default_factory=ExamplesConfig)
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     register: RegisterConfig = field(default_factory=RegisterConfig)
     gates: dict[str, dict[str, float | str | None]] = field(default_factory=dict)
 
@@ -161,6 +166,8 @@ def refuse_unknown(kind: Any, table: Any, where: str) -> None:
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ConfigError(f"{where}: unknown key {key!r}; {hint}known: {', '.join(hints)}")
         nested = hints[key]
+        if isinstance(nested, UnionType):  # a section that can be off
+            nested = next(filter(is_dataclass, get_args(nested)), nested)
         if get_origin(nested) is tuple and isinstance(value, list | tuple):
             item = get_args(nested)[0]
             for index, entry in enumerate(value):

@@ -19,7 +19,7 @@ def evaluate(options: Namespace) -> dict[str, Any] | None:
 
     settings = read_settings(options.store, options.workers)
     shards = artifacts.load(Path(options.shards), contract="shard")
-    model = artifacts.load(_model_folder(options.model, settings))
+    model = artifacts.load(model_folder(options.model, settings))
     with tempfile.TemporaryDirectory() as folder, progress_bars() as (progress, _):
         config = evaluation.EvaluateConfig()
         destination = Path(folder) / "evaluation"
@@ -42,7 +42,7 @@ def generate(options: Namespace) -> dict[str, Any] | None:
     from model.text import complete, load_model, stream
 
     settings = read_settings(options.store, options.workers)
-    loaded = load_model(_model_folder(options.model, settings))
+    loaded = load_model(model_folder(options.model, settings))
     sampling = SamplingConfig(
         max_new_tokens=options.max_tokens,
         temperature=options.temperature,
@@ -66,12 +66,12 @@ def serve(options: Namespace) -> None:
     from model.serve.app import serve as serve_model
 
     settings = read_settings(options.store, options.workers)
-    folder = _model_folder(options.model, settings)
+    folder = model_folder(options.model, settings)
     name = options.name or served_name(options.model)
     serve_model(folder, name, options.host, options.port, hosts=options.allow_host)
 
 
-def _model_folder(model: str, settings: Settings) -> Path:
+def model_folder(model: str, settings: Settings) -> Path:
     """Return the folder of a model given as a folder or a models:/ address."""
     if not model.startswith("models:/"):
         return Path(model)

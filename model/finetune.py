@@ -20,7 +20,7 @@ import torch
 from model import export, lora, networks, packing, precision
 from model.architecture import ModelConfig
 from model.chat import Coded, code_example
-from model.loop import TrainConfig, Training, fit
+from model.loop import TrainConfig, Training, fit, validation_loss
 from model.lora import LoraConfig
 from model.networks import AnyNetwork
 from model.optim import build_optimizer
@@ -132,7 +132,7 @@ def run(job: Job) -> None:
     held_out = code_split(
         examples, VALIDATION, tokenizer, network.config, config.validation_examples
     )
-    training = tune(job, network, train.coded, held_out.coded)
+    training, before = tune(job, network, train.coded, held_out.coded)
     trained = sum(w.numel() for w in network.parameters() if w.requires_grad)
     if config.lora is not None:
         lora.write(network, config.lora, job.file)
@@ -152,6 +152,7 @@ def run(job: Job) -> None:
         tokens_seen=last["tokens"],
         epochs=config.epochs,
         loss=last["loss"],
+        validation_loss_before=before,
         validation_loss=last["validation_loss"],
         precision=training.precision,
         tokenizer_sha256=tokenizer.fingerprint,
@@ -171,8 +172,11 @@ def starting_network(base: BaseModel, config: FinetuneConfig) -> AnyNetwork:
 
 def tune(
     job: Job, network: AnyNetwork, train: Sequence[Coded], held_out: Sequence[Coded]
-) -> Training:
-    """Train the network in place, from the job's newest checkpoint if there is one."""
+) -> tuple[Training, float | None]:
+    """Train the network in place, from the job's newest checkpoint if there is one.
+
+    Returns the training and the validation loss before it.
+    """
     config: FinetuneConfig = job.config
     batches = ExampleBatches(train, network.config, config.batch_size, config.seed)
     validation = (
@@ -195,8 +199,9 @@ def tune(
         checkpoints=job.scratch("checkpoints"),
         progress=job.progress,
     )
+    before = validation_loss(training)
     fit(training, settings)
-    return training
+    return training, before
 
 
 def train_config(

@@ -16,6 +16,7 @@ SURFACE = {
     "tokenizer": {"--out", "--vocab-size", "--type"},
     "shard": {"--out", "--tokenizer"},
     "train": {"--out", "--recipe", "--set"},
+    "finetune": {"--out", "--task", "--lora", "--recipe", "--set", "--json"},
     "evaluate": {"--json"},
     "generate": {"--max-tokens", "--temperature", "--top-k", "--top-p", "--seed", "--json"},
     "serve": {"--host", "--port", "--name"},

@@ -1,0 +1,80 @@
+"""The command `finetune`: examples of files, then a model taught by them."""
+
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flows import config
+from flows.config import Recipe
+from flows.model_commands import model_folder
+from flows.settings import Settings, read_settings
+from flows.terminal import progress_bars, stdout
+from model import finetune as finetuning
+from model.finetune import BaseModel
+from model.lora import LoraConfig
+from pipeline import artifact as artifacts
+from pipeline import examples as reading
+from pipeline.artifact import Artifact
+from pipeline.sources import Source, SourceSet
+from pipeline.stage import Progress, StageRun, run_stage
+
+
+def finetune(options: Namespace) -> dict[str, Any] | None:
+    """Fine-tune a model and write the new one as a folder like that of `train`."""
+    recipe = _recipe(options)
+    settings = read_settings(options.store, options.workers)
+    base = BaseModel(model_folder(options.model, settings))
+    destination = Path(options.out)
+    with progress_bars() as (progress, _):
+        examples = _examples(options, recipe, settings, progress)
+        run = run_stage(
+            finetuning.STAGE, recipe.finetune, [base, examples], destination,
+            engine=settings.engine(), progress=progress,
+        )  # fmt: skip
+    if options.json:
+        return {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}
+    stdout().print(_line(run, examples), soft_wrap=True)
+    return None
+
+
+def _recipe(options: Namespace) -> Recipe:
+    """Apply --set and then the command's own flags to the recipe."""
+    recipe = config.load(options.recipe) if options.recipe else Recipe()
+    recipe = config.override(recipe, options.overrides)
+    if options.task:
+        recipe = replace(recipe, examples=replace(recipe.examples, task=options.task))
+    if options.lora is not None:
+        adapters = replace(recipe.finetune.lora or LoraConfig(), rank=options.lora)
+        recipe = replace(recipe, finetune=replace(recipe.finetune, lora=adapters))
+    return recipe
+
+
+def _examples(
+    options: Namespace, recipe: Recipe, settings: Settings, progress: Progress
+) -> Artifact:
+    """Open the examples given, or make them of files, beside the model to be."""
+    if len(options.data) == 1 and artifacts.exists(Path(options.data[0])):
+        return artifacts.load(Path(options.data[0]), contract="examples")
+    sources = [Source(path=path) for path in options.data]
+    found = SourceSet.open(sources, Path.cwd(), workers=settings.workers)
+    digest = reading.STAGE.fingerprint(recipe.examples, [found]).digest[:16]
+    folder = Path(f"{options.out}.inputs") / f"examples-{digest}"
+    return run_stage(
+        reading.STAGE, recipe.examples, [found], folder,
+        engine=settings.engine(), progress=progress,
+    ).artifact  # fmt: skip
+
+
+def _line(run: StageRun, examples: Artifact) -> str:
+    stats, lost = run.artifact.stats, run.artifact.ledger.dropped.most_common()
+    aside = examples.ledger.quarantined.most_common()
+    parts = [f"{stats['task']}: taught by {stats['examples']:,} examples"]
+    parts += [f"{reason} {n:,}" for reason, n in lost]
+    parts += [f"quarantined {reason} {n:,}" for reason, n in aside]
+    if stats["prompts_cut"]:
+        parts.append(f"{stats['prompts_cut']:,} prompts shortened to fit")
+    if stats["validation_loss"] is not None:
+        before, after = stats["validation_loss_before"], stats["validation_loss"]
+        parts.append(f"loss of held-out answers {before:.3f} -> {after:.3f} nats per token")
+    return f"{', '.join(parts)}; {run.reason}, {run.seconds:.1f} s; {run.artifact.path}"

@@ -1,0 +1,96 @@
+"""The command `finetune`: from a file of records to a model folder, by flags and recipe."""
+
+import io
+import json
+
+import pytest
+import sentencepiece
+import torch
+
+from flows import cli
+from flows.cli import TASK_NAMES
+from model import export
+from model.architecture import ModelConfig
+from model.gpt import GPT
+from pipeline.task_templates import TASKS
+
+PAIRS = [("什么是晴天？", "太阳出来了。"), ("What is rain?", "Water that falls.")]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model folder as `train` writes it, untrained."""
+    folder, learned = tmp_path_factory.mktemp("model"), io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([text for pair in PAIRS for text in pair] * 20),
+        model_writer=learned, model_type="bpe", vocab_size=310, byte_fallback=True,
+        normalization_rule_name="identity", add_dummy_prefix=False,
+        remove_extra_whitespaces=False, unk_id=0, bos_id=1, eos_id=2, pad_id=3,
+        unk_piece="<|unk|>", bos_piece="<|bos|>", eos_piece="<|eos|>", pad_piece="<|pad|>",
+        minloglevel=2, num_threads=1,
+    )  # fmt: skip
+    given = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
+    given.write_bytes(learned.getvalue())
+    torch.manual_seed(5)
+    config = ModelConfig(layers=1, width=32, heads=2, kv_heads=2, hidden=48, context=96)
+    export.write(GPT(config, vocab_size=310), given, lambda name: folder / name)
+    return folder
+
+
+@pytest.fixture
+def chats(tmp_path):
+    file = tmp_path / "chats.jsonl"
+    rows = [
+        {"messages": [{"role": "user", "content": f"{i}. {asked}"},
+                      {"role": "assistant", "content": said}]}
+        for i in range(20)
+        for asked, said in PAIRS
+    ]  # fmt: skip
+    file.write_text("\n".join(map(json.dumps, [*rows, {"text": "no chat"}])))
+    return file
+
+
+SMALL = ["--set", "finetune.epochs=4", "--set", "finetune.precision=fp32", "--workers", "1"]
+
+
+def test_a_file_of_chats_becomes_a_model_folder_with_one_line_of_summary(
+    model, chats, tmp_path, capsys
+):
+    arguments = ["finetune", str(model), str(chats), "--out", str(tmp_path / "m"), *SMALL]
+    assert cli.main(arguments) == 0
+    line = capsys.readouterr().out
+    assert "quarantined no_turns 1" in line
+    assert "loss of held-out answers" in line
+    assert export.read(tmp_path / "m").config == export.read(model).config
+    assert cli.main(arguments) == 0
+    assert "reused" in capsys.readouterr().out
+    prompt = ["generate", str(tmp_path / "m"), "User: 1. What is rain?\n\nAssistant: "]
+    assert cli.main([*prompt, "--max-tokens", "3"]) == 0
+
+
+def test_lora_and_a_task_are_flags_and_recipe_fields(model, tmp_path, capsys):
+    file = tmp_path / "rows.jsonl"
+    rows = [{"text": f"{i} {asked}", "label": said[0]} for i in range(20) for asked, said in PAIRS]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('[examples]\ntask = "classification"\n[finetune.lora]\nalpha = 8.0\n')
+    out = tmp_path / "m"
+    arguments = ["finetune", str(model), str(file), "--out", str(out), "--json", *SMALL]
+    assert cli.main([*arguments, "--recipe", str(recipe), "--lora", "2"]) == 0
+    stats = json.loads(capsys.readouterr().out)["stats"]
+    assert stats["task"] == "classification"
+    assert stats["parameters_trained"] < stats["parameters"] / 4
+    described = json.loads((out / "adapter" / "adapter_config.json").read_text())
+    assert (described["r"], described["lora_alpha"]) == (2, 8.0)
+
+
+def test_misspelt_keys_are_refused_also_in_sections_that_can_be_off(model, chats, tmp_path, capsys):
+    recipe = tmp_path / "r.toml"
+    recipe.write_text("[finetune.lora]\nrnk = 4\n")
+    arguments = ["finetune", str(model), str(chats), "--out", str(tmp_path / "m")]
+    assert cli.main([*arguments, "--recipe", str(recipe)]) == 2
+    assert "did you mean 'rank'" in capsys.readouterr().err
+
+
+def test_the_help_names_every_task():
+    assert set(TASK_NAMES) == set(TASKS)
