@@ -19,25 +19,16 @@ import torch
 
 from model.objectives import Batch
 from pipeline.batching.mixture import Order, Share
-from pipeline.batching.token_file import Stratum, TokenFile, token_file
-from pipeline.batching.windows import Stream, copy_windows, tokens_by_stratum
+from pipeline.batching.packing import Packed
+from pipeline.batching.token_file import TokenFile, token_file
+from pipeline.batching.windows import Rows, Stream, copy_windows
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.tokenizer import Tokenizer
 
-__all__ = ["Loader", "Rows", "TokenFile", "document_numbers", "spread_windows", "token_file"]
+__all__ = ["Loader", "TokenFile", "spread_windows", "token_file"]
 
+STREAM, BEST_FIT = "stream", "best_fit"
 VISITED_AT_ONCE = 1 << 20  # blocks looked at together when a mixture is accounted for
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows of one process in one step, int64 ids (B, T).
-
-    `documents_BT` numbers the documents of a row where they are not to see each other.
-    """
-
-    ids_BT: np.ndarray
-    documents_BT: np.ndarray | None = None
 
 
 @dataclass
@@ -47,7 +38,8 @@ class Loader:
     `batch_size` counts the rows of all processes together: rank r of `world_size` gets an equal,
     contiguous slice of them, so the global batch is the same for any number of processes. `block`
     (default: `context`) fixes the order for good; contexts must divide it. `ahead` steps are
-    prepared by `threads` background threads, which changes no batch.
+    prepared by `threads` background threads, which changes no batch. `packing` is 'stream' (cut
+    across documents) or 'best_fit' (whole documents that do not see each other).
     Raises ConfigError for sizes that do not divide, TrainingError for too little text.
     """
 
@@ -59,6 +51,7 @@ class Loader:
     shares: tuple[Share, ...] = ()
     rank: int = 0
     world_size: int = 1
+    packing: str = STREAM
     number_documents: bool = False
     ahead: int = 0
     threads: int = 1
@@ -72,20 +65,25 @@ class Loader:
                 f"context {self.context} does not divide the block of {self.block} tokens that the "
                 f"order of the data is made of; give a divisor, or begin with a larger train.block"
             )
+        if self.packing == BEST_FIT and self.block != self.context:
+            raise ConfigError("train.block: documents are packed into whole rows; leave it out")
         if not 0 <= self.rank < self.world_size or self.batch_size % self.world_size:
             raise ConfigError(
                 f"a batch of {self.batch_size} rows for rank {self.rank} of {self.world_size} "
                 f"processes; give train.batch_size a multiple of the number of processes"
             )
-        self._tokens = self.source.tokens()
-        self._stream = Stream(self.source, self.block)
-        for blocks, strata in zip(self._stream.blocks, self.source.groups(), strict=True):
+        self._windows: Stream | Packed = (
+            Packed(self.source, self.block)
+            if self.packing == BEST_FIT
+            else Stream(self.source, self.block, self.number_documents)
+        )
+        for blocks, strata in zip(self._windows.blocks, self.source.groups(), strict=True):
             if blocks.count == 0:
                 raise TrainingError(
                     f"{sum(stratum.tokens for stratum in strata)} training tokens are less than "
                     f"one window of {self.block + 1}; give more text or lower train.model.context"
                 )
-        self._order = Order(self._stream.blocks, self.shares, self.seed)
+        self._order = Order(self._windows.blocks, self.shares, self.seed)
         self._prepared: dict[int, Future[Rows]] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(self.threads) if self.ahead else None
@@ -93,17 +91,22 @@ class Loader:
     @property
     def tokens(self) -> int:
         """Tokens of the split, controls included."""
-        return len(self._tokens)
+        return len(self.source)
 
     @property
     def windows(self) -> int:
         """Windows of `context` tokens in an epoch."""
-        return sum(blocks.count for blocks in self._stream.blocks) * self._windows_per_block
+        return sum(blocks.count for blocks in self._windows.blocks) * self._windows_per_block
 
     @property
     def leftover(self) -> int:
         """Tokens that fill no block."""
-        return len(self._tokens) - self._stream.counted
+        return self._windows.leftover
+
+    @property
+    def padding(self) -> float:
+        """Share of the rows' tokens that stands for no text."""
+        return self._windows.padding
 
     @property
     def _windows_per_block(self) -> int:
@@ -138,11 +141,13 @@ class Loader:
     def batch(self, step: int) -> np.ndarray | Batch:
         """Return `rows` as the training loop takes them: bare ids, a Batch where there is more."""
         rows = self.rows(step)
-        if rows.documents_BT is None:
+        if rows.documents_BT is None and rows.counted_BT is None:
             return rows.ids_BT
-        return Batch(
-            torch.from_numpy(rows.ids_BT), documents_BT=torch.from_numpy(rows.documents_BT)
-        )
+        extra = {"documents_BT": rows.documents_BT, "counted_BT": rows.counted_BT}
+        if rows.counted_BT is not None:
+            extra["real_BT"] = rows.ids_BT != Tokenizer.pad_id
+        there = {name: torch.from_numpy(rows) for name, rows in extra.items() if rows is not None}
+        return Batch(torch.from_numpy(rows.ids_BT), **there)
 
     def rows(self, step: int) -> Rows:
         """Return this process's rows of 0-based `step`."""
@@ -163,10 +168,9 @@ class Loader:
         own = self.batch_size // self.world_size
         first = self.position(step) // self.context + self.rank * own
         place_B, window_B = np.divmod(np.arange(first, first + own), self._windows_per_block)
-        start_B = self._stream.starts(*self._order.locate(place_B)) + window_B * self.context
-        ids_BT = np.empty((own, self.context + 1), np.int64)
-        copy_windows(self._tokens, start_B, ids_BT)
-        return Rows(ids_BT, document_numbers(ids_BT) if self.number_documents else None)
+        group_B, block_B = self._order.locate(place_B)
+        first_B = window_B * self.context
+        return self._windows.rows(group_B, block_B, first_B, self.context + 1)
 
     def account(self, step: int) -> list[dict[str, Any]]:
         """Return the mixture realised before `step`: tokens, share and epochs by source, language.
@@ -174,7 +178,7 @@ class Loader:
         Tokens are positions in a window's context; epochs count a stratum's tokens.
         """
         strata = [stratum for group in self.source.groups() for stratum in group]
-        total_S = self._visits(strata, step)
+        total_S = self._visits(len(strata), step)
         share = 1 / max(1, int(total_S.sum()))
         return [
             {"source": stratum.source, "lang": stratum.lang, "level": stratum.level,
@@ -183,35 +187,24 @@ class Loader:
             for stratum, tokens in zip(strata, total_S, strict=True)
         ]  # fmt: skip
 
-    def _visits(self, strata: list[Stratum], step: int) -> np.ndarray:
+    def _visits(self, strata: int, step: int) -> np.ndarray:
         assert self.block is not None
         places, rest = divmod(self.position(step), self.block)
-        total_S = np.zeros(len(strata), np.int64)
+        total_S = np.zeros(strata, np.int64)
         for group, drawn in enumerate(self._order.drawn(places)):
-            count = self._stream.blocks[group].count
+            count = self._windows.blocks[group].count
             epochs, partial = divmod(drawn, count)
             for first in range(0, count if epochs else 0, VISITED_AT_ONCE):
                 block_N = np.arange(first, min(first + VISITED_AT_ONCE, count))
-                total_S += epochs * self._tokens_of(strata, group, block_N, self.block)
+                total_S += epochs * self._windows.tokens_by_stratum(group, block_N, self.block)
             for first in range(0, partial, VISITED_AT_ONCE):
                 last = min(first + VISITED_AT_ONCE, partial)
                 block_N = self._order.visited(group, epochs, first, last)
-                total_S += self._tokens_of(strata, group, block_N, self.block)
+                total_S += self._windows.tokens_by_stratum(group, block_N, self.block)
         if rest:
             group_N, block_N = self._order.locate(np.array([places]))
-            total_S += self._tokens_of(strata, int(group_N[0]), block_N, rest)
+            total_S += self._windows.tokens_by_stratum(int(group_N[0]), block_N, rest)
         return total_S
-
-    def _tokens_of(
-        self, strata: list[Stratum], group: int, block_N: np.ndarray, length: int
-    ) -> np.ndarray:
-        start_N = self._stream.starts(np.full(len(block_N), group), block_N)
-        return tokens_by_stratum(strata, start_N, length)
-
-
-def document_numbers(ids_BT: np.ndarray) -> np.ndarray:
-    """Number the documents of each row (B, T): `<|bos|>` begins one."""
-    return (ids_BT == Tokenizer.bos_id).cumsum(axis=1, dtype=np.int64)
 
 
 def spread_windows(source: TokenFile, context: int, windows: int) -> np.ndarray:

@@ -1,33 +1,63 @@
-"""Blocks of a token file: where each begins, and copying windows out of the mapped file.
+"""Blocks of a token file cut across documents: where each begins, and rows copied out of the map.
 
-Shapes: B rows, T tokens of a row.
+Shapes: B rows, T = context + 1 tokens of a row, N blocks, S strata.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.batching.mixture import Blocks
 from pipeline.batching.token_file import Stratum, TokenFile
 from pipeline.compiled import numba
+from pipeline.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one process in one step, int64 ids (B, T).
+
+    `documents_BT` numbers the documents of a row where they are not to see each other. `counted_BT`
+    is False at a token that is not to be predicted, None where all but the first are.
+    """
+
+    ids_BT: np.ndarray
+    documents_BT: np.ndarray | None = None
+    counted_BT: np.ndarray | None = None
 
 
 class Stream:
     """A group's tokens cut at every `block` tokens, across documents; the rest is left over."""
 
-    def __init__(self, source: TokenFile, block: int):
-        self.block = block
+    padding = 0.0
+
+    def __init__(self, source: TokenFile, block: int, number_documents: bool):
+        self.block, self._numbered = block, number_documents
+        self._tokens = source.tokens()
         groups = source.groups()
+        self._strata = [stratum for strata in groups for stratum in strata]
         self._first_G = np.array([strata[0].start for strata in groups], np.int64)
         self.blocks = [_blocks(strata, block) for strata in groups]
 
     @property
-    def counted(self) -> int:
-        """Tokens that some block predicts or shows."""
-        return sum(blocks.count * self.block + 1 for blocks in self.blocks if blocks.count)
+    def leftover(self) -> int:
+        """Tokens that fill no block."""
+        filled = sum(blocks.count * self.block + 1 for blocks in self.blocks if blocks.count)
+        return len(self._tokens) - filled
 
-    def starts(self, group_N: np.ndarray, block_N: np.ndarray) -> np.ndarray:
-        """Return where each block begins in the file (N,)."""
+    def rows(self, group_B: np.ndarray, block_B: np.ndarray, first: np.ndarray, time: int) -> Rows:
+        """Return rows of `time` tokens, each from token `first` (B,) of its block on."""
+        ids_BT = np.empty((len(block_B), time), np.int64)
+        copy_windows(self._tokens, self._starts(group_B, block_B) + first, ids_BT)
+        return Rows(ids_BT, document_numbers(ids_BT) if self._numbered else None)
+
+    def tokens_by_stratum(self, group: int, block_N: np.ndarray, length: int) -> np.ndarray:
+        """Return how many of the first `length` tokens of blocks lie in each stratum (S,)."""
+        start_N = self._starts(np.full(len(block_N), group), block_N)
+        return _overlaps(self._strata, start_N, length)
+
+    def _starts(self, group_N: np.ndarray, block_N: np.ndarray) -> np.ndarray:
         return self._first_G[group_N] + block_N * self.block
 
 
@@ -51,8 +81,12 @@ def copy_windows(tokens_N: np.ndarray, start_B: np.ndarray, ids_BT: np.ndarray) 
             ids_BT[row, place] = tokens_N[start + place]
 
 
-def tokens_by_stratum(strata: Sequence[Stratum], start_N: np.ndarray, length: int) -> np.ndarray:
-    """Return how many tokens of windows of `length` lie in each stratum (strata,)."""
+def document_numbers(ids_BT: np.ndarray) -> np.ndarray:
+    """Number the documents of each row (B, T): `<|bos|>` begins one."""
+    return (ids_BT == Tokenizer.bos_id).cumsum(axis=1, dtype=np.int64)
+
+
+def _overlaps(strata: Sequence[Stratum], start_N: np.ndarray, length: int) -> np.ndarray:
     begin_S = np.array([stratum.start for stratum in strata], np.int64)
     end_S = begin_S + np.array([stratum.tokens for stratum in strata], np.int64)
     first_N = np.searchsorted(end_S, start_N, side="right")

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.loader import Loader, TokenFile, document_numbers, spread_windows, token_file
+from model.loader import Loader, TokenFile, spread_windows, token_file
 from model.objectives import Batch
 from pipeline.batching.mixture import Share
 from pipeline.batching.token_file import Stratum
+from pipeline.batching.windows import document_numbers
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.shard import iter_documents
 from pipeline.tokenizer import load_tokenizer
