@@ -1,10 +1,11 @@
 """The model folder: safetensors and JSON, in a layout that other tools load where one fits.
 
 A decoder with the parts of Llama or Qwen3 is stored under their names, so the folder itself loads
-in transformers; other networks keep our names (`textmill export` converts them). The key OWN of
-config.json holds the whole ModelConfig; other tools pass it by.
+in transformers, tokenizer included; other networks keep our names (`textmill export` converts
+them). The key OWN of config.json holds the whole ModelConfig; other tools pass it by.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +17,11 @@ from safetensors.torch import load_file, save_file
 
 from model.architecture import ALL_BIASES, NO_BIASES, ModelConfig
 from model.networks import AnyNetwork, build
-from pipeline import storage
+from pipeline import storage, tokenizer_json
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.tokenizer import load_tokenizer
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.model"
 GENERATION = "generation_config.json"
@@ -38,7 +41,12 @@ def write(network: AnyNetwork, tokenizer_file: Path, place: Callable[[str], Path
     storage.write_json(place(CONFIG), layout | controls | own)
     storage.write_json(place(GENERATION), controls | {"do_sample": True, "temperature": 0.8})
     save_weights(named_weights(network), place(WEIGHTS))
-    storage.write_bytes(place(TOKENIZER), tokenizer_file.read_bytes())
+    model = tokenizer_file.read_bytes()
+    storage.write_bytes(place(TOKENIZER), model)
+    try:
+        tokenizer_json.write(model, place, config.context)
+    except ConfigError as error:
+        logger.warning("transformers cannot load the tokenizer of this model: %s", error)
 
 
 def control_ids(tokenizer_file: Path) -> dict[str, int]:

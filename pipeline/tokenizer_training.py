@@ -26,6 +26,7 @@ from pipeline.schema import TOKENIZER_REPORT
 from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
 from pipeline.tokenizer import CONTROLS, MODEL_FILE, Tokenizer, load_tokenizer
+from pipeline.vocabulary import with_exact_scores
 
 SALT = "tokenizer sample"
 OUTSIDE_SAMPLE = "outside_sample"
@@ -46,7 +47,7 @@ class TokenizerConfig:
     """What is trained, and on how much."""
 
     vocab_size: int = 8192  # at most; a small corpus gives fewer pieces
-    model_type: str = "bpe"  # or 'unigram'; only BPE exports exactly to other formats
+    model_type: str = "bpe"  # or 'unigram'
     byte_fallback: bool = True  # characters outside the vocabulary become bytes, never unk
     character_coverage: float = 0.9995  # share of characters that become pieces of their own
     sample_bytes: int = 32 << 20  # text trained on
@@ -142,6 +143,8 @@ def train(lines: Iterator[str], config: TokenizerConfig) -> bytes:
         raise SourceError(
             f"no tokenizer can be trained on this text ({error}); give more text"
         ) from error
+    if config.model_type == "unigram":
+        return with_exact_scores(model.getvalue())
     return model.getvalue()
 
 

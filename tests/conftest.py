@@ -1,11 +1,26 @@
 """Fixtures shared by all tests; no Prefect or torch in here, so that unit tests start fast."""
 
 import gzip
+import json
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def shared_texts(name: str, first: int | None = None) -> Iterator[str]:
+    """Yield the texts of a file of the shared data (all, or the first ones) that UTF-8 can hold."""
+    with gzip.open(SHARED_DATA / f"{name}.jsonl.gz") as lines:
+        for line in islice(lines, first):
+            try:
+                text = json.loads(line)["text"]
+                text.encode()
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                continue  # the dirty set has lines that hold no text
+            yield text
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ SURFACE = {
     "ingest": {"--out", "--json", "--workers", "--set"},
     "clean": {"--out", "--profile", "--set"},
     "dedup": {"--out", "--threshold"},
-    "tokenizer": {"--out", "--vocab-size", "--type"},
+    "tokenizer": {"--out", "--vocab-size", "--type", "--export"},
     "shard": {"--out", "--tokenizer"},
     "train": {"--out", "--recipe", "--set"},
     "finetune": {"--out", "--task", "--lora", "--recipe", "--set", "--json"},

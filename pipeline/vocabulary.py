@@ -1,0 +1,100 @@
+"""What a SentencePiece .model file says: its pieces, their scores and kinds, how text is prepared.
+
+The file is a protocol buffer (`sentencepiece_model.proto` of SentencePiece, Kudo and Richardson
+2018, arXiv:1808.06226).
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from sentencepiece import sentencepiece_model_pb2 as proto
+
+from pipeline.errors import ArtifactError
+
+# Unigram scores are multiples of this, in nats: then SentencePiece's float32 sums are exact to 2 M
+# nats (about 600 kB of text), and equal ways to cut a run do not depend on what stands before it.
+SCORE_STEP = 0.125
+MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
+
+
+class Kind(IntEnum):
+    """What a piece is for; the numbers are the file's."""
+
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3  # never found in text
+    USER_DEFINED = 4  # found in text before all others
+    UNUSED = 5
+    BYTE = 6  # one byte of a character that is no piece
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A .model file as plain data; `scores` (float32) and `kinds` (int8) have one entry per id.
+
+    In `pieces` U+2581 stands for a space. An id of a control that the model lacks is None.
+    """
+
+    model_type: str  # one of MODEL_TYPES
+    pieces: tuple[str, ...]
+    scores: np.ndarray
+    kinds: np.ndarray
+    byte_fallback: bool
+    controls: dict[str, int | None]  # unk, bos, eos, pad
+    normalization: str
+    charsmap: bytes  # compiled rules of that normalization, empty for none
+    add_dummy_prefix: bool  # a space before every text
+    remove_extra_whitespaces: bool
+    escape_whitespaces: bool
+    whitespace_as_suffix: bool
+
+    def of_kind(self, *kinds: Kind) -> list[int]:
+        """Return the ids of pieces of these kinds, in order."""
+        return np.flatnonzero(np.isin(self.kinds, kinds)).tolist()
+
+
+def read_vocabulary(model: bytes) -> Vocabulary:
+    """Return what a .model file holds; raise ArtifactError if it is none."""
+    stored = proto.ModelProto()
+    try:
+        stored.ParseFromString(model)
+    except DecodeError as error:
+        raise ArtifactError(
+            f"{len(model)} bytes that are no SentencePiece model ({error}); give a .model file"
+        ) from error
+    trainer, normalizer = stored.trainer_spec, stored.normalizer_spec
+    ids = {name: getattr(trainer, f"{name}_id") for name in ("unk", "bos", "eos", "pad")}
+    return Vocabulary(
+        model_type=MODEL_TYPES[trainer.model_type],
+        pieces=tuple(entry.piece for entry in stored.pieces),
+        scores=np.array([entry.score for entry in stored.pieces], np.float32),
+        kinds=np.array([entry.type for entry in stored.pieces], np.int8),
+        byte_fallback=trainer.byte_fallback,
+        controls={name: number if number >= 0 else None for name, number in ids.items()},
+        normalization=normalizer.name,
+        charsmap=normalizer.precompiled_charsmap,
+        add_dummy_prefix=normalizer.add_dummy_prefix,
+        remove_extra_whitespaces=normalizer.remove_extra_whitespaces,
+        escape_whitespaces=normalizer.escape_whitespaces,
+        whitespace_as_suffix=trainer.treat_whitespace_as_suffix,
+    )
+
+
+def with_exact_scores(model: bytes) -> bytes:
+    """Return a unigram model whose scores are rounded to SCORE_STEP.
+
+    A line feed that stands for itself becomes a piece like others: user-defined ones have scores
+    that are no multiples. No text is cut differently by that: no piece has a line feed inside.
+    """
+    stored = proto.ModelProto()
+    stored.ParseFromString(model)
+    best = max(entry.score for entry in stored.pieces if entry.type == Kind.NORMAL)
+    changed_by_rules = stored.normalizer_spec.precompiled_charsmap
+    for entry in stored.pieces:
+        if entry.piece == "\n" and entry.type == Kind.USER_DEFINED and not changed_by_rules:
+            entry.type, entry.score = Kind.NORMAL, best
+        if entry.type == Kind.NORMAL:
+            entry.score = round(entry.score / SCORE_STEP) * SCORE_STEP
+    return stored.SerializeToString(deterministic=True)

@@ -1,0 +1,167 @@
+"""tokenizer.json: the library that reads it gives the ids of SentencePiece, for any text."""
+
+import functools
+import json
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sentencepiece import sentencepiece_model_pb2 as proto
+from tokenizers import Tokenizer as Reader
+
+from pipeline import tokenizer_json, vocabulary
+from pipeline.errors import ArtifactError, ConfigError
+from pipeline.tokenizer import CONTROLS, Tokenizer
+from pipeline.tokenizer_training import SEGMENT, TokenizerConfig, train
+from pipeline.vocabulary import SCORE_STEP, Kind, read_vocabulary
+from tests.conftest import shared_texts
+from tests.pipeline.test_tokenizer import model, pieces
+
+TYPES = ("bpe", "unigram")
+SAMPLED = ("code_cpython", "en_20news", "zh_lctt", "zh_laws", "langid_udhr", "dirty", "par_tldr")
+
+
+def reader_of(stored: bytes) -> Reader:
+    return Reader.from_str(json.dumps(tokenizer_json.as_json(read_vocabulary(stored))))
+
+
+@functools.cache
+def pair(model_type: str) -> tuple[Tokenizer, Reader]:
+    return Tokenizer(model(model_type)), reader_of(model(model_type))
+
+
+@functools.cache
+def trained_on_shared(model_type: str) -> tuple[Tokenizer, Reader]:
+    first = {"bpe": 60, "unigram": 12}[model_type]  # unigram learns at a tenth of the speed
+    texts = [text for name in SAMPLED for text in shared_texts(name, first) if len(text) < 30_000]
+    lines = (found.group() for text in texts for found in SEGMENT.finditer(text))
+    stored = train(lines, TokenizerConfig(vocab_size=5000, model_type=model_type))
+    return Tokenizer(stored), reader_of(stored)
+
+
+def differing(own: Tokenizer, reader: Reader, texts) -> list[str]:
+    return [
+        text
+        for text in texts
+        if (ids := own.encode(text)) != reader.encode(text).ids or reader.decode(ids) != text
+    ]
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(st.text(), pieces)).map("".join))
+def test_any_text_has_the_same_ids(model_type, text):
+    assert not differing(*pair(model_type), [text])
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_runs_and_overlapping_pieces_have_the_same_ids(model_type):
+    """What repeats itself can be cut in several ways of equal score."""
+    own, reader = pair(model_type)
+    spelled = [own.piece(i).replace("\u2581", " ") for i in range(260, own.vocab_size)]
+    repeating = [p for p in spelled if len(p) > 1 and p[1:] == p[:-1]] + ["ab", "哈", "=", "-="]
+    assert len(repeating) > 5
+    draw = random.Random(7)
+    texts = [
+        "".join(
+            draw.choice(repeating) * draw.randint(1, 9) + draw.choice(spelled)[draw.randint(0, 1) :]
+            for _ in range(draw.randint(1, 6))
+        )
+        for _ in range(3000)
+    ]
+    assert not differing(own, reader, texts)
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_shared_samples_have_the_same_ids(model_type, shared_data):
+    own, reader = trained_on_shared(model_type)
+    texts = [text for name in SAMPLED for text in shared_texts(name, 40) if len(text) < 50_000]
+    assert len(texts) > 150
+    assert not differing(own, reader, texts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", TYPES)
+def test_all_shared_documents_have_the_same_ids(model_type, shared_data):
+    own, reader = trained_on_shared(model_type)
+    for file in sorted(shared_data.glob("*.jsonl.gz")):
+        for text in shared_texts(file.name.removesuffix(".jsonl.gz")):
+            assert not differing(own, reader, [text]), (file.name, text[:200])
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+@pytest.mark.parametrize("name", [*CONTROLS, "<0x0A>"])
+def test_no_text_becomes_a_control_or_byte_by_its_name(model_type, name):
+    own, reader = pair(model_type)
+    ids = reader.encode(f"say {name}{name} twice").ids
+    assert ids == own.encode(f"say {name}{name} twice")
+    assert min(ids) >= len(CONTROLS)
+    assert not any(map(own.is_byte, ids))
+    assert reader.token_to_id(CONTROLS[1]) == own.bos_id
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_symbols_are_found_by_both(model_type):
+    stored = proto.ModelProto.FromString(model(model_type))
+    for name in ("<|user|>", "<|user|>>", "§"):
+        stored.pieces.add(piece=name, type=Kind.USER_DEFINED, score=0.0)
+    own, reader = Tokenizer(stored.SerializeToString()), reader_of(stored.SerializeToString())
+    texts = ["<|user|>hi<|user|>>", "a <|user|><|user|>\n§§ <|bos|>", "x<|use", "the<|user|>re"]
+    assert not differing(own, reader, texts)
+    assert own.encode("<|user|>") == [1024]
+
+
+def test_a_model_without_byte_fallback_has_the_same_ids():
+    lines = "the cat sat on the mat\nthe hat\n".splitlines() * 20
+    settings = TokenizerConfig(vocab_size=60, byte_fallback=False)
+    own = Tokenizer(stored := train(iter(lines), settings))
+    reader = reader_of(stored)
+    for text in ("the cat", "the 猫猫 sat", "a\u2581hat", "Ω the Ω"):
+        assert reader.encode(text).ids == own.encode(text)
+
+
+def test_unigram_scores_add_up_exactly():
+    stored = read_vocabulary(model("unigram"))
+    normal = stored.scores[stored.of_kind(Kind.NORMAL)]
+    assert (normal / SCORE_STEP == np.round(normal / SCORE_STEP)).all()
+    assert "\n" in [stored.pieces[i] for i in stored.of_kind(Kind.NORMAL)]
+    # The same line is cut alike wherever it stands.
+    own = Tokenizer(model("unigram"))
+    [line] = [own.encode("=-=-=-= banana ....... \n")]
+    assert own.encode("=-=-=-= banana ....... \n" * 500) == line * 500
+
+
+def changed(change) -> bytes:
+    stored = proto.ModelProto.FromString(model("unigram"))
+    change(stored)
+    return stored.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda m: setattr(m.normalizer_spec, "precompiled_charsmap", b"x"), "normalization"),
+        (lambda m: setattr(m.normalizer_spec, "remove_extra_whitespaces", True), "removes spaces"),
+        (lambda m: setattr(m.trainer_spec, "model_type", 3), "'word'"),
+        (lambda m: setattr(m.pieces[-1], "type", int(Kind.UNUSED)), "unused"),
+        (lambda m: setattr(m.pieces[-1], "score", -7.3), "rounded"),
+        (lambda m: setattr(m.pieces[-1], "piece", "t\u0fff"), "no piece"),
+    ],
+)
+def test_what_cannot_be_said_is_refused_with_its_reason(change, reason):
+    with pytest.raises(ConfigError, match=reason):
+        tokenizer_json.as_json(read_vocabulary(changed(change)))
+
+
+def test_equal_scores_are_refused():
+    stored = proto.ModelProto.FromString(model("bpe"))
+    stored.pieces[300].score = stored.pieces[301].score
+    with pytest.raises(ConfigError, match="same score"):
+        tokenizer_json.as_json(read_vocabulary(stored.SerializeToString()))
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(ArtifactError, match="no SentencePiece model"):
+        vocabulary.read_vocabulary(b"\xff\xff\xff not a model")
