@@ -57,7 +57,7 @@ class Vocabulary:
 
 def read_vocabulary(model: bytes) -> Vocabulary:
     """Return what a .model file holds; raise ArtifactError if it is none."""
-    stored = proto.ModelProto()
+    stored = proto.ModelProto()  # type: ignore[attr-defined] # made at import
     try:
         stored.ParseFromString(model)
     except DecodeError as error:
@@ -88,7 +88,7 @@ def with_exact_scores(model: bytes) -> bytes:
     A line feed that stands for itself becomes a piece like others: user-defined ones have scores
     that are no multiples. No text is cut differently by that: no piece has a line feed inside.
     """
-    stored = proto.ModelProto()
+    stored = proto.ModelProto()  # type: ignore[attr-defined] # made at import
     stored.ParseFromString(model)
     best = max(entry.score for entry in stored.pieces if entry.type == Kind.NORMAL)
     changed_by_rules = stored.normalizer_spec.precompiled_charsmap
