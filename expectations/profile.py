@@ -192,6 +192,9 @@ def _evaluate(artifact: Artifact) -> Figures:
             names = ("bits_per_byte", "perplexity", "accuracy", "unigram_bits_per_byte")
             figures |= {name: row[name] for name in names}
             figures |= {"gain_over_unigram": gain, "documents": row["documents"]}
+            figures["calibration_error"] = row.get("calibration_error")
+            rival = row.get("ngram_bits_per_byte")
+            figures["gain_over_ngram"] = None if rival is None else rival - row["bits_per_byte"]
         elif row["kind"] == "lang":
             figures[f"gain_over_unigram.{row['name']}"] = gain
     return figures

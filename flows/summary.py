@@ -207,7 +207,7 @@ def _curve_table(artifact: Artifact) -> Table:
 
 
 def _evaluation_table(artifact: Artifact) -> Table:
-    columns = ("perplexity", "token accuracy", "bits per byte", "unigram", "documents")
+    columns = ("perplexity", "token accuracy", "bits per byte", "unigram", "n-gram", "documents")
     table = _table("Held-out documents", "slice", *columns)
     for row in rows_of(artifact):
         table.add_row(
@@ -216,6 +216,7 @@ def _evaluation_table(artifact: Artifact) -> Table:
             f"{row['accuracy']:.1%}",
             f"{row['bits_per_byte']:.3f}",
             f"{row['unigram_bits_per_byte']:.3f}",
+            "" if row["ngram_bits_per_byte"] is None else f"{row['ngram_bits_per_byte']:.3f}",
             f"{row['documents']:,}",
         )
     return table

@@ -1,9 +1,33 @@
-"""The unigram model: each token by its share in the training text. A trained model must beat it."""
+"""What a trained model is held against: token frequencies, an n-gram model, compressors."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
+from model import compression, kneser_ney
+from model.held_out import choose, documents
+from model.scoring import Document, Scores, TokenModel
+from model.slices import ALL, NATS_PER_BYTE, NGRAM, PPMD, UNIGRAM, Key, members, with_baseline
 from pipeline.artifact import Artifact
-from pipeline.shard import iter_documents
+from pipeline.errors import ConfigError
+from pipeline.shard import TRAIN, iter_documents
+from pipeline.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """What the model is held against besides token frequencies; `off` leaves one out."""
+
+    ngram_order: int | None = 5  # interpolated Kneser-Ney over the model's own tokens
+    ngram_tokens_max: int = 4_000_000  # training tokens it counts, at 120 bytes of memory each
+    compressor_bytes_max: int | None = 4_000_000  # training text that xz and PPMd read first
+
+    def __post_init__(self) -> None:
+        for name in ("ngram_order", "ngram_tokens_max", "compressor_bytes_max"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"evaluate.baselines.{name}: {value}, wanted at least 1, or off")
 
 
 def unigram_nats(shards: Artifact, vocab_size: int) -> np.ndarray:
@@ -13,3 +37,47 @@ def unigram_nats(shards: Artifact, vocab_size: int) -> np.ndarray:
         tokens = batch.column("tokens").flatten().to_numpy()
         counts += np.bincount(tokens, minlength=vocab_size)
     return np.log(counts.sum()) - np.log(counts)
+
+
+def token_models(
+    shards: Artifact, tokenizer: Tokenizer, config: BaselineConfig
+) -> dict[str, TokenModel]:
+    """Return the baselines that score tokens, made of training text."""
+    unigram_V = unigram_nats(shards, tokenizer.vocab_size)
+    models: dict[str, TokenModel] = {UNIGRAM: lambda ids: unigram_V[ids]}
+    if config.ngram_order is not None:
+        texts = _training_text(shards, config.ngram_tokens_max)
+        made = kneser_ney.train(
+            texts, tokenizer.vocab_size, tokenizer.bos_id, tokenizer.eos_id, config.ngram_order
+        )
+        models[NGRAM] = made.nats
+    return models
+
+
+def _training_text(shards: Artifact, tokens_max: int) -> Iterator[np.ndarray]:
+    chosen, _ = choose(shards, TRAIN, tokens_max)
+    return (document.ids for document in documents(shards, TRAIN, chosen))
+
+
+def compressed(
+    scores: Scores,
+    scored: list[Document],
+    shards: Artifact,
+    tokenizer: Tokenizer,
+    config: BaselineConfig,
+) -> tuple[Scores, dict[Key, int]]:
+    """Add what PPMd needs for each document; return the bytes of xz by slice, sources aside."""
+    if config.compressor_bytes_max is None:
+        return scores, {}
+    tokens, text_bytes = (max(shards.stats[count][TRAIN], 1) for count in ("tokens", "bytes"))
+    first = _training_text(shards, config.compressor_bytes_max * tokens // text_bytes)
+    primer = b"".join(tokenizer.decode(ids).encode() for ids in first)
+    texts = [tokenizer.decode(document.ids).encode() for document in scored]
+    sizes_N = np.array(compression.ppmd_bytes([primer], texts), np.float64)
+    by_slice = {
+        key: b"".join(texts[number] for number in here)
+        for key, here in members(scores).items()
+        if key[0] in (ALL[0], "lang")
+    }
+    xz_bytes = compression.xz_bytes(primer, by_slice)
+    return with_baseline(scores, PPMD, sizes_N * NATS_PER_BYTE), xz_bytes

@@ -6,13 +6,13 @@ from typing import Any, Protocol
 import polars as pl
 import pyarrow.parquet as pq
 
-from model.markdown import flat, markdown_table, size
+from model import card_evaluation
+from model.markdown import flat, language, markdown_table, size
 from pipeline.artifact import Artifact
 
 NOT_STATED = "not stated"
 ROWS_SHOWN = 40
 DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
-LANGUAGES = {"zh": "Chinese", "en": "English", "und": "undetermined", "all": "all text"}
 
 
 class Outcome(Protocol):
@@ -62,7 +62,7 @@ def render(artifacts: Sequence[Artifact], verdicts: Sequence[Verdict], name: str
     sections = [
         _summary(made, name),
         _use(made, name),
-        _evaluation(made),
+        *card_evaluation.sections(made.get("evaluate")),
         _limits(made),
         _data(made),
         _cleaning(artifacts),
@@ -208,37 +208,6 @@ def _training(made: Mapping[str, Artifact]) -> str:
     return text + ("\n\n" + markdown_table(("setting", "value"), settings) if settings else "")
 
 
-def _evaluation(made: Mapping[str, Artifact]) -> str:
-    if "evaluate" not in made:
-        return ""
-    rows = [
-        (
-            row["kind"] if row["kind"] != "all" else "",
-            language(row["name"]) if row["kind"] != "source" else row["name"],
-            f"{row['documents']:,}",
-            f"{row['bits_per_byte']:.3f}",
-            f"{row['unigram_bits_per_byte']:.3f}",
-            f"{row['perplexity']:,.1f}",
-            f"{row['accuracy']:.1%}",
-        )
-        for row in _rows(made["evaluate"])
-    ]
-    header = (
-        "by",
-        "slice",
-        "documents",
-        "bits per byte",
-        "unigram model",
-        "perplexity",
-        "accuracy",
-    )
-    return (
-        "## Evaluation\n\nOn documents held out by hash, never trained on. Bits per byte compare "
-        "across tokenizers, perplexity does not. Slices of few documents are uncertain.\n\n"
-        + markdown_table(header, rows, numbers=5)
-    )
-
-
 def _gates(verdicts: Sequence[Verdict]) -> str:
     if not verdicts:
         return ""
@@ -274,11 +243,6 @@ def _limits(made: Mapping[str, Artifact]) -> str:
 def _identity(artifacts: Iterable[Artifact]) -> str:
     rows = [(made.stage, f"`{made.fingerprint[:16]}`", made.contract) for made in artifacts]
     return "## Made from\n\n" + markdown_table(("stage", "fingerprint", "contract"), rows)
-
-
-def language(code: str) -> str:
-    """Return a language's name and code."""
-    return f"{LANGUAGES[code]} ({code})" if code in ("zh", "en") else LANGUAGES.get(code, code)
 
 
 def _plain(value: Any) -> str:

@@ -1,28 +1,24 @@
 """The stage `evaluate`: how well a model predicts held-out documents, by language and source."""
 
 import functools
-import hashlib
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from model import export
-from model.baseline import unigram_nats
-from model.scoring import Document, Group, Sums, score
-from pipeline.artifact import Artifact
+from model.baseline import BaselineConfig, compressed, token_models
+from model.held_out import choose, documents, recode
+from model.scoring import score
+from model.slices import calibration, positions, slices
+from pipeline.artifact import MAIN, Artifact
 from pipeline.errors import ConfigError, TrainingError
-from pipeline.schema import EVALUATION
-from pipeline.shard import iter_documents
+from pipeline.schema import CALIBRATION, EVALUATION, POSITION
+from pipeline.shard import VALIDATION
 from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
 from pipeline.tokenizer import Tokenizer, load_tokenizer
-
-SPLIT = "validation"
 
 
 @dataclass(frozen=True)
@@ -32,6 +28,8 @@ class EvaluateConfig:
     documents_max: int = 2000
     tokens_max: int = 200_000
     batch_size: int = 16
+    seed: int = 0  # of what is drawn: resamples for the intervals
+    baselines: BaselineConfig = field(default_factory=BaselineConfig)
 
     def __post_init__(self) -> None:
         for name in ("documents_max", "tokens_max", "batch_size"):
@@ -46,19 +44,32 @@ def run(job: Job) -> None:
     """
     config: EvaluateConfig = job.config
     model, shards = job.parents
-    chosen, seen = choose(shards, config)
+    chosen, seen = choose(shards, VALIDATION, config.tokens_max, config.documents_max)
     if not chosen:
         raise TrainingError(
             f"{shards.path}: no validation documents to score; give more documents or raise "
             f"shard.validation_share"
         )
 
-    def report(documents: int) -> None:
-        job.progress("evaluate", documents, len(chosen))
+    def report(done: int) -> None:
+        job.progress("evaluate", done, len(chosen))
 
-    sums = _score_folder(model.path, shards, _tokenizer(shards), chosen, config, report)
-    rows = slices(sums)
-    job.map(functools.partial(_write, rows, seen, len(chosen)), [None])
+    tokenizer = load_tokenizer(shards.file(export.TOKENIZER))
+    network = export.read(model.path)
+    held_out = list(documents(shards, VALIDATION, chosen))
+    scores = score(
+        network, tokenizer, held_out,
+        baselines=token_models(shards, tokenizer, config.baselines),
+        batch_size=config.batch_size, report=report,
+    )  # fmt: skip
+    scores, xz_bytes = compressed(scores, held_out, shards, tokenizer, config.baselines)
+    rows = slices(scores, xz_bytes, config.seed)
+    tables = {
+        MAIN: rows,
+        "calibration": calibration(scores),
+        "positions": positions(scores, network.config.context, config.seed),
+    }
+    job.map(functools.partial(_write, tables, seen, len(chosen)), [None])
     job.stats.update(
         bits_per_byte=rows[0]["bits_per_byte"],
         unigram_bits_per_byte=rows[0]["unigram_bits_per_byte"],
@@ -75,114 +86,34 @@ def bits_per_byte(
     `tokenizer` is the one the shards were made with: their text is decoded and encoded anew where
     the model has another.
     """
-    chosen, _ = choose(shards, config)
-    sums = _score_folder(model_folder, shards, tokenizer, chosen, config, lambda documents: None)
-    return slices(sums)[0]["bits_per_byte"]
-
-
-def _score_folder(
-    model_folder: Path,
-    shards: Artifact,
-    tokenizer: Tokenizer,
-    chosen: set[int],
-    config: EvaluateConfig,
-    report: Callable[[int], None],
-) -> dict[Group, Sums]:
+    chosen, _ = choose(shards, VALIDATION, config.tokens_max, config.documents_max)
     own = load_tokenizer(model_folder / export.TOKENIZER)
-    same = own.fingerprint == tokenizer.fingerprint
-    documents = _documents(shards, chosen)
-    if not same:
-        documents = (_recode(document, tokenizer, own) for document in documents)
-    return score(
-        export.read(model_folder),
-        own,
-        documents,
-        unigram=unigram_nats(shards, own.vocab_size) if same else None,
-        batch_size=config.batch_size,
-        report=report,
-    )
+    held_out = documents(shards, VALIDATION, chosen)
+    if own.fingerprint != tokenizer.fingerprint:
+        held_out = (recode(document, tokenizer, own) for document in held_out)
+    network = export.read(model_folder)
+    scores = score(network, own, held_out, batch_size=config.batch_size)
+    return slices(scores)[0]["bits_per_byte"]
 
 
-def choose(shards: Artifact, config: EvaluateConfig) -> tuple[set[int], int]:
-    """Return the id hashes of the documents to score, and how many documents the split has.
-
-    The order of hashes is as good as a random one and does not change when documents are added.
-    """
-    hashes: list[int] = []
-    lengths: list[int] = []
-    for batch in iter_documents(shards, SPLIT, ["id", "tokens"]):
-        hashes += [_hash(name) for name in batch.column("id").to_pylist()]
-        lengths += batch.column("tokens").value_lengths().to_pylist()
-    order = np.argsort(np.array(hashes, np.uint64), kind="stable")
-    total = np.cumsum(np.array(lengths, np.int64)[order])
-    fits = int(np.searchsorted(total, config.tokens_max, side="right"))
-    count = min(len(order), config.documents_max, max(1, fits))
-    return {hashes[index] for index in order[:count]}, len(hashes)
-
-
-def _hash(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
-
-
-def _documents(shards: Artifact, chosen: set[int]) -> Iterator[Document]:
-    columns = ["id", "lang", "source", "tokens", "bytes"]
-    for batch in iter_documents(shards, SPLIT, columns):
-        tokens = batch.column("tokens")
-        values = [batch.column(name).to_pylist() for name in columns if name != "tokens"]
-        for index, (name, lang, source, text_bytes) in enumerate(zip(*values, strict=True)):
-            if _hash(name) in chosen:
-                ids = tokens[index].values.to_numpy().astype(np.int64)
-                yield Document(lang, source, ids, text_bytes)
-
-
-def _recode(document: Document, old: Tokenizer, new: Tokenizer) -> Document:
-    text = old.decode(document.ids.tolist())
-    ids = np.array(new.encode(text), np.int64)
-    return Document(document.lang, document.source, ids, len(text.encode()))
-
-
-def _tokenizer(shards: Artifact) -> Tokenizer:
-    return load_tokenizer(shards.file(export.TOKENIZER))
-
-
-def slices(sums: dict[Group, Sums]) -> list[dict[str, Any]]:
-    """Return the rows of the contract EVALUATION: all, each language, each source."""
-    parts: dict[tuple[str, str], Sums] = {("all", "all"): Sums()}
-    for (lang, source), group in sorted(sums.items()):
-        for key in (("all", "all"), ("lang", lang), ("source", source)):
-            parts.setdefault(key, Sums()).add(group)
-    return [_row(kind, name, part) for (kind, name), part in sorted(parts.items())]
-
-
-def _row(kind: str, name: str, part: Sums) -> dict[str, Any]:
-    loss = part.nats / max(part.tokens, 1)
-    bits = math.log(2) * max(part.text_bytes, 1)
-    return {
-        "kind": kind,
-        "name": name,
-        "documents": part.documents,
-        "tokens": part.tokens,
-        "bytes": part.text_bytes,
-        "loss": loss,
-        "perplexity": math.exp(min(loss, 700.0)),  # past 700 nats a float would overflow
-        "accuracy": part.correct / max(part.tokens, 1),
-        "bits_per_byte": part.nats / bits,
-        "unigram_bits_per_byte": part.unigram_nats / bits,
-    }
-
-
-def _write(rows: list[dict[str, Any]], seen: int, scored: int, task: None, sink: Sink) -> None:
+def _write(
+    tables: dict[str, list[dict[str, Any]]], seen: int, scored: int, task: None, sink: Sink
+) -> None:
     sink.saw(seen)
     sink.kept(scored)
     sink.dropped("beyond_limit", seen - scored)
-    sink.write("main", pa.Table.from_pylist(rows, schema=EVALUATION.schema))
+    for name, rows in tables.items():
+        contract = {MAIN: EVALUATION, **TABLES}[name]
+        sink.write(name, pa.Table.from_pylist(rows, schema=contract.schema))
 
 
+TABLES = {"calibration": CALIBRATION, "positions": POSITION}
 STAGE = Stage(
     name="evaluate",
     contract=EVALUATION,
     run=run,
     module="model.evaluate",
-    libraries=("torch", "numpy"),
+    libraries=("torch", "numpy", "pyppmd"),
+    tables=TABLES,
     counts_rows=False,
 )

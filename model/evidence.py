@@ -27,8 +27,15 @@ FIGURES = (
     "perplexity",
     "accuracy",
     "bits_per_byte",
+    "bits_per_byte_low",
+    "bits_per_byte_high",
+    "calibration_error",
     "unigram_bits_per_byte",
+    "ngram_bits_per_byte",
+    "ppmd_bits_per_byte",
+    "xz_bits_per_byte",
 )
+POSITION_FIGURES = ("tokens", "loss", "accuracy", "bits_per_byte", "low", "high")
 SPEED = "speed.json"  # written by the stage `train`, not part of the artifact's identity
 
 
@@ -103,18 +110,32 @@ def funnel_figures(data: Sequence[Artifact]) -> dict[str, float]:
 
 
 def evaluation_figures(evaluation: Artifact) -> dict[str, float]:
-    """Return the EVALUATION table as {metric name: value}, without figures that are not finite."""
+    """Return an evaluation's tables as {metric name: value}, without figures that are not finite.
+
+    `evaluate/all/...`, `evaluate/lang/NAME/...`, `evaluate/source/NAME/...` and
+    `evaluate/position/FIRST-LAST/...`.
+    """
     found: dict[str, float] = {}
-    for part in evaluation.parts():
-        for row in pq.read_table(part).to_pylist():
-            place = "all" if row["kind"] == "all" else f"{row['kind']}/{row['name']}"
-            for figure in FIGURES:
-                name = metric_name(f"evaluate/{place}/{figure}")
-                while name in found:  # two sources whose names differ in refused characters only
-                    name += "_"
-                if math.isfinite(row[figure]):
-                    found[name] = row[figure]
+    for row in _rows(evaluation, "main"):
+        place = "all" if row["kind"] == "all" else f"{row['kind']}/{row['name']}"
+        _enter(found, place, {figure: row.get(figure) for figure in FIGURES})
+    for row in _rows(evaluation, "positions"):
+        place = f"position/{row['first']}-{row['last']}"
+        _enter(found, place, {figure: row[figure] for figure in POSITION_FIGURES})
     return found
+
+
+def _enter(found: dict[str, float], place: str, figures: Mapping[str, float | None]) -> None:
+    for figure, value in figures.items():
+        name = metric_name(f"evaluate/{place}/{figure}")
+        while name in found:  # two sources whose names differ in refused characters only
+            name += "_"
+        if value is not None and math.isfinite(value):
+            found[name] = value
+
+
+def _rows(artifact: Artifact, table: str) -> list[dict[str, Any]]:
+    return [row for part in artifact.parts(table) for row in pq.read_table(part).to_pylist()]
 
 
 def throughput_of(training: Artifact) -> list[tuple[int, float]]:

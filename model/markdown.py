@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+LANGUAGES = {"zh": "Chinese", "en": "English", "und": "undetermined", "all": "all text"}
+
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> str:
     """Return a Markdown table whose last `numbers` columns are right-aligned."""
@@ -34,3 +36,8 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def size(size_bytes: int) -> str:
     """Return a size in megabytes, or kilobytes if that is more telling."""
     return f"{size_bytes / 1e6:,.2f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:,.1f} kB"
+
+
+def language(code: str) -> str:
+    """Return a language's name and code."""
+    return f"{LANGUAGES[code]} ({code})" if code in ("zh", "en") else LANGUAGES.get(code, code)

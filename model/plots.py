@@ -2,38 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import pyarrow.parquet as pq
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from model import evaluation_plots as quality
+from model.look import BARS, BLUE, GREEN, GRID, INK, ORANGE, Row, counted, readable, style
 from pipeline import storage
-from pipeline.artifact import Artifact
+from pipeline.artifact import MAIN, Artifact
 
-INK, GRID = "#22303c", "#d9dee3"
-BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9742b", "#3c8c5a", "#b9c2cb"
-# First installed one with Chinese glyphs is used behind the default font.
-CHINESE_FONTS = (
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Source Han Sans SC",
-    "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei",
-    "Microsoft YaHei",
-    "PingFang SC",
-    "SimHei",
-    "Droid Sans Fallback",
-    "Arial Unicode MS",
-)
 DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
-BARS = 24  # slices shown; the rest would not be readable
 DOTS_PER_INCH = 130
 RATIO_FOR_LOG = 30  # a narrower range has too few ticks on a log scale
-Row = dict[str, Any]
 
 
 def draw(
@@ -61,7 +44,13 @@ def draw(
     slices = _rows(evaluation) if evaluation else []
     if slices:
         height = 1.9 + 0.55 * min(len(slices), BARS)
-        jobs.append(("bits_per_byte", lambda axes: bits_per_byte(axes, slices), height))
+        jobs.append(("bits_per_byte", lambda axes: quality.bits_per_byte(axes, slices), height))
+    bins = _rows(evaluation, "calibration") if evaluation else []
+    if bins:
+        jobs.append(("calibration", lambda axes: quality.reliability(axes, bins), 4.6))
+    places = _rows(evaluation, "positions") if evaluation else []
+    if places:
+        jobs.append(("position", lambda axes: quality.by_position(axes, places), 3.6))
     with matplotlib.rc_context(style()):
         return [_save(folder, name, paint, height) for name, paint, height in jobs]
 
@@ -139,56 +128,8 @@ def funnel(axes: Axes, data: Sequence[Artifact]) -> None:
     axes.grid(visible=False)
 
 
-def bits_per_byte(axes: Axes, slices: Sequence[Row]) -> None:
-    """Draw bits per byte of each language and source beside a unigram model's."""
-    order = {"all": 0, "lang": 1, "source": 2}
-    shown = sorted(slices, key=lambda row: (order.get(row["kind"], 3), -row["documents"]))[:BARS]
-    places = range(len(shown))
-    words = {"all": "all text", "lang": "language ", "source": "source "}
-    labels = [
-        words.get(row["kind"], "") + ("" if row["kind"] == "all" else readable(row["name"]))
-        for row in shown
-    ]
-    before = [row["unigram_bits_per_byte"] for row in shown]
-    ours = [row["bits_per_byte"] for row in shown]
-    axes.barh([p - 0.19 for p in places], ours, height=0.36, color=BLUE, label="this model")
-    axes.barh([p + 0.19 for p in places], before, height=0.36, color=GREY, label="unigram model")
-    for place, row in zip(places, shown, strict=True):
-        kept = f"{row['bits_per_byte']:.3f}   {row['documents']:,} documents"
-        axes.text(row["bits_per_byte"], place - 0.19, f" {kept}", va="center", fontsize=8.5)
-    axes.set_yticks(list(places), labels)
-    axes.invert_yaxis()
-    axes.set(title="Held-out text, lower is better", xlabel="bits per byte")
-    axes.set_xlim(0, max([*before, *ours]) * 1.18)
-    axes.grid(visible=False, axis="y")
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.9 / (1 + len(shown))),
-                ncols=2)  # fmt: skip
-
-
-def readable(name: str) -> str:
-    """Return `name` cut to fit, with characters escaped that no installed font can draw."""
-    name = name if len(name) <= 40 else name[:39] + "…"
-    if chinese_font() is None:
-        return name.encode("ascii", "backslashreplace").decode()
-    return name.replace("$", r"\$")  # a pair of $ would start a formula
-
-
-def chinese_font() -> str | None:
-    """Return the name of an installed font with Chinese glyphs."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return next((name for name in CHINESE_FONTS if name in installed), None)
-
-
-def counted(value: float, _: object = None) -> str:
-    """Return a count in short form: 1.5M, 20k."""
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}"
-
-
-def _rows(artifact: Artifact) -> list[Row]:
-    return [row for part in artifact.parts() for row in pq.read_table(part).to_pylist()]
+def _rows(artifact: Artifact, table: str = MAIN) -> list[Row]:
+    return [row for part in artifact.parts(table) for row in pq.read_table(part).to_pylist()]
 
 
 def _lost(made: Artifact) -> str:
@@ -206,29 +147,6 @@ def _token_axis(axes: Axes, *, log: bool = False) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("training tokens seen")
     axes.xaxis.set_major_formatter(FuncFormatter(counted))
-
-
-def style() -> Any:  # matplotlib types every key as a literal
-    """Return the look that all plots share, for `matplotlib.rc_context`."""
-    fonts = ["DejaVu Sans", chinese_font()]
-    return {
-        "font.family": [font for font in fonts if font],
-        "font.size": 10,
-        "axes.titlesize": 13,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": GRID,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.xmargin": 0.02,
-        "grid.color": GRID,
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
-    }
 
 
 def _save(folder: Path, name: str, paint: Callable[[Axes], None], height_inches: float) -> Path:

@@ -1,20 +1,23 @@
 """Scores documents under a model: every token once, with as much context as the window allows.
 
-Sums are kept per (language, source), so that any slice can be formed without a second pass.
+Sums are kept per document, so that any slice can be formed, with its interval, without a second
+pass. Shapes: N documents, B bins of confidence, P buckets of position, T tokens, V vocabulary.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from model import objectives
 from model.networks import AnyNetwork
-from pipeline.tokenizer import Tokenizer
+from pipeline.tokenizer import CONTROLS, SPACE_MARK, Tokenizer
 
 WINDOWS_SORTED = 1024  # windows gathered and sorted by length, so that little padding is computed
+BINS = 15  # of equal width, as in Guo et al. 2017, arXiv:1706.04599
+POSITIONS = 24  # buckets that double: 1, 2-3, 4-7, ... tokens into the window
 
 
 @dataclass(frozen=True)
@@ -27,25 +30,35 @@ class Document:
     text_bytes: int
 
 
-@dataclass
-class Sums:
-    """What adds up over documents; `nats` and `unigram_nats` are summed negative log-likelihood."""
-
-    documents: int = 0
-    tokens: int = 0
-    text_bytes: int = 0
-    nats: float = 0.0
-    unigram_nats: float = 0.0
-    correct: int = 0
-
-    def add(self, other: "Sums") -> None:
-        """Add another group's sums."""
-        for item in fields(self):
-            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
-
-
 Group = tuple[str, str]  # language, source
-Window = tuple[Group, np.ndarray]  # group, at least two ids: context and what to predict
+TokenModel = Callable[[np.ndarray], np.ndarray]  # a document's ids (T,) -> nats of each (T,)
+Window = tuple[int, np.ndarray]  # document, at least two ids: context and what to predict
+
+
+@dataclass
+class Tally:
+    """What one document adds: counts, nats, calibration and figures by position."""
+
+    group: Group
+    tokens: int
+    text_bytes: int
+    baseline_nats: dict[str, float]
+    bins_B3: np.ndarray  # tokens, summed confidence, tokens that were the likeliest
+    positions_P4: np.ndarray  # tokens, bytes, nats, tokens that were the likeliest
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Tallies of N documents side by side; `baseline_nats` by the baseline's name."""
+
+    groups: list[Group]
+    tokens_N: np.ndarray
+    bytes_N: np.ndarray
+    nats_N: np.ndarray
+    correct_N: np.ndarray
+    baseline_nats: dict[str, np.ndarray]
+    bins_NB3: np.ndarray
+    positions_NP4: np.ndarray
 
 
 def score(
@@ -53,32 +66,55 @@ def score(
     tokenizer: Tokenizer,
     documents: Iterable[Document],
     *,
-    unigram: np.ndarray | None = None,
+    baselines: Mapping[str, TokenModel] | None = None,
     batch_size: int = 16,
     report: Callable[[int], None] = lambda documents: None,
-) -> dict[Group, Sums]:
-    """Return the sums per (language, source) over `documents`.
+) -> Scores:
+    """Return the sums of each document, in the order given.
 
     A document is `<|bos|>` and its ids; the first token of each further window is predicted from
-    the token before it. `unigram` holds nats per token (V,).
+    the token before it. `baselines` score the same tokens.
     """
-    sums: dict[Group, Sums] = {}
+    tallies: list[Tally] = []
     waiting: list[Window] = []
-    for number, document in enumerate(documents, 1):
-        group = (document.lang, document.source)
-        part = sums.setdefault(group, Sums())
-        part.documents += 1
-        part.tokens += len(document.ids)
-        part.text_bytes += document.text_bytes
-        if unigram is not None:
-            part.unigram_nats += float(unigram[document.ids].sum())
-        waiting.extend((group, w) for w in windows(document.ids, tokenizer, network.config.context))
+    token_bytes_V = bytes_of_tokens(tokenizer)
+    for number, document in enumerate(documents):
+        tallies.append(_tally(document, baselines or {}))
+        waiting.extend(
+            (number, w) for w in windows(document.ids, tokenizer, network.config.context)
+        )
         if len(waiting) >= WINDOWS_SORTED:
-            _score_windows(network, waiting, tokenizer.pad_id, batch_size, sums)
+            _score_windows(network, waiting, batch_size, tallies, token_bytes_V)
             waiting = []
-        report(number)
-    _score_windows(network, waiting, tokenizer.pad_id, batch_size, sums)
-    return sums
+        report(number + 1)
+    _score_windows(network, waiting, batch_size, tallies, token_bytes_V)
+    return _side_by_side(tallies)
+
+
+def _tally(document: Document, baselines: Mapping[str, TokenModel]) -> Tally:
+    return Tally(
+        (document.lang, document.source),
+        len(document.ids),
+        document.text_bytes,
+        {name: float(nats(document.ids).sum()) for name, nats in baselines.items()},
+        np.zeros((BINS, 3)),
+        np.zeros((POSITIONS, 4)),
+    )
+
+
+def _side_by_side(tallies: list[Tally]) -> Scores:
+    names = tallies[0].baseline_nats if tallies else ()
+    positions_NP4 = np.array([t.positions_P4 for t in tallies]).reshape(-1, POSITIONS, 4)
+    return Scores(
+        groups=[tally.group for tally in tallies],
+        tokens_N=np.array([tally.tokens for tally in tallies], np.int64),
+        bytes_N=np.array([tally.text_bytes for tally in tallies], np.int64),
+        nats_N=positions_NP4[:, :, 2].sum(1),
+        correct_N=positions_NP4[:, :, 3].sum(1),
+        baseline_nats={n: np.array([t.baseline_nats[n] for t in tallies]) for n in names},
+        bins_NB3=np.array([tally.bins_B3 for tally in tallies]).reshape(-1, BINS, 3),
+        positions_NP4=positions_NP4,
+    )
 
 
 def windows(ids: np.ndarray, tokenizer: Tokenizer, context: int) -> Iterator[np.ndarray]:
@@ -88,33 +124,78 @@ def windows(ids: np.ndarray, tokenizer: Tokenizer, context: int) -> Iterator[np.
         yield sequence[start : start + context + 1]
 
 
+def bytes_of_tokens(tokenizer: Tokenizer) -> np.ndarray:
+    """Return the UTF-8 bytes that each token stands for (V,); controls stand for none."""
+    pieces = [tokenizer.piece(token) for token in range(tokenizer.vocab_size)]
+    sizes_V = np.array([len(piece.replace(SPACE_MARK, " ").encode()) for piece in pieces])
+    sizes_V[[tokenizer.is_byte(token) for token in range(len(pieces))]] = 1
+    sizes_V[: len(CONTROLS)] = 0
+    return sizes_V
+
+
+def position_bucket(positions: np.ndarray) -> np.ndarray:
+    """Return the bucket of 1-based positions in the window: floor(log2)."""
+    exponent = np.frexp(positions)[1] - 1  # exact for whole numbers, unlike a logarithm
+    return np.minimum(exponent, POSITIONS - 1)
+
+
+def padded(rows: list[np.ndarray]) -> torch.Tensor:
+    """Return rows of ids as one int64 tensor (B, T), padding at the end."""
+    ids_BT = np.full((len(rows), max(map(len, rows))), Tokenizer.pad_id, np.int64)
+    for row, ids in enumerate(rows):
+        ids_BT[row, : len(ids)] = ids
+    return torch.from_numpy(ids_BT)
+
+
 def _score_windows(
     network: AnyNetwork,
     waiting: list[Window],
-    pad_id: int,
     batch_size: int,
-    sums: dict[Group, Sums],
+    tallies: list[Tally],
+    token_bytes_V: np.ndarray,
 ) -> None:
     waiting = sorted(waiting, key=lambda window: len(window[1]))
     for start in range(0, len(waiting), batch_size):
         batch = waiting[start : start + batch_size]
-        length = max(len(window) for _, window in batch)
-        ids_BT = np.full((len(batch), length), pad_id, np.int64)
-        for row, (_, window) in enumerate(batch):
-            ids_BT[row, : len(window)] = window
-        nats_BT, correct_BT = _token_scores(network, torch.from_numpy(ids_BT))
-        for row, (group, window) in enumerate(batch):
+        found = token_scores(network, padded([window for _, window in batch]))
+        for row, (number, window) in enumerate(batch):
             scored = len(window) - 1  # padding comes after, and attention looks only back
-            sums[group].nats += float(nats_BT[row, :scored].sum())
-            sums[group].correct += int(correct_BT[row, :scored].sum())
+            nats_T, confidence_T, correct_T = (part[row, :scored] for part in found)
+            _enter(tallies[number], token_bytes_V[window[1:]], nats_T, confidence_T, correct_T)
 
 
-def _token_scores(network: AnyNetwork, ids_BT: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each predicted token its nats and whether it was the likeliest."""
+def _enter(
+    tally: Tally,
+    bytes_T: np.ndarray,
+    nats_T: np.ndarray,
+    confidence_T: np.ndarray,
+    correct_T: np.ndarray,
+) -> None:
+    bin_T = np.minimum((confidence_T * BINS).astype(np.int64), BINS - 1)
+    for column, weights_T in enumerate((None, confidence_T, correct_T)):
+        tally.bins_B3[:, column] += np.bincount(bin_T, weights_T, BINS)
+    place_T = position_bucket(np.arange(1, len(nats_T) + 1))
+    for column, weights_T in enumerate((None, bytes_T, nats_T, correct_T)):
+        tally.positions_P4[:, column] += np.bincount(place_T, weights_T, POSITIONS)
+
+
+def token_scores(
+    network: AnyNetwork, ids_BT: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return of each id but the first: its nats, the highest probability, whether it had that."""
     ids_BT = ids_BT.to(network.device)
     with torch.no_grad():
         logits_BTV = objectives.text_logits(network, ids_BT).float()
-    targets_BT = ids_BT[:, 1:]
-    nats = F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), reduction="none")
-    correct_BT = logits_BTV.argmax(-1) == targets_BT
-    return nats.view(targets_BT.shape).double().cpu().numpy(), correct_BT.cpu().numpy()
+        targets_BT = ids_BT[:, 1:]
+        total_BT = logits_BTV.logsumexp(-1)
+        best_BT, likeliest_BT = logits_BTV.max(-1)
+        nats_BT = total_BT - logits_BTV.gather(-1, targets_BT[..., None])[..., 0]
+        confidence_BT = (best_BT - total_BT).exp().clamp(max=1.0)
+        found = (nats_BT, confidence_BT, likeliest_BT == targets_BT)
+    nats, confidence, correct = (part.double().cpu().numpy() for part in found)
+    return nats, confidence, correct
+
+
+def bits(nats: float, text_bytes: float) -> float:
+    """Return bits per byte; of no bytes, those of one."""
+    return nats / (math.log(2) * max(text_bytes, 1))

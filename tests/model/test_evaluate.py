@@ -2,18 +2,22 @@
 
 import itertools
 import math
+import pydoc_data.topics
 
 import numpy as np
 import pytest
 import torch
 
 from model import export
-from model.baseline import unigram_nats
-from model.evaluate import STAGE, EvaluateConfig, bits_per_byte, choose, slices
+from model.baseline import BaselineConfig, unigram_nats
+from model.compression import ppmd_bytes, xz_bytes
+from model.evaluate import STAGE, EvaluateConfig, bits_per_byte
 from model.gpt import GPT
+from model.held_out import choose, documents
 from model.scoring import Document, score, windows
+from model.slices import calibration, calibration_error, positions, slices
 from model.train import STAGE as TRAIN
-from pipeline.errors import TrainingError
+from pipeline.errors import ConfigError, TrainingError
 from pipeline.shard import iter_documents
 from pipeline.stage import run_stage
 from pipeline.tokenizer import load_tokenizer
@@ -55,10 +59,10 @@ def test_a_model_that_knows_nothing_needs_log2_of_the_vocabulary_per_token(shard
     network = GPT(TINY, tokenizer.vocab_size)
     torch.nn.init.zeros_(network.lm_head.weight)
     ids = np.array([10, 11, 12] * 30)
-    [(group, sums)] = score(network, tokenizer, [Document("en", "s", ids, 45)]).items()
-    assert group == ("en", "s")
-    assert sums.nats == pytest.approx(90 * math.log(tokenizer.vocab_size), rel=1e-5)
-    row = slices({group: sums})[0]
+    scores = score(network, tokenizer, [Document("en", "s", ids, 45)])
+    assert scores.groups == [("en", "s")]
+    assert scores.nats_N == pytest.approx(90 * math.log(tokenizer.vocab_size), rel=1e-5)
+    row = slices(scores)[0]
     assert row["perplexity"] == pytest.approx(tokenizer.vocab_size, rel=1e-4)
     assert row["bits_per_byte"] == pytest.approx(2 * math.log2(tokenizer.vocab_size), rel=1e-5)
 
@@ -109,8 +113,9 @@ def test_limits_choose_by_hash_and_the_rest_is_accounted_for(shards, model, tmp_
         "in": everything, "kept": 3, "dropped": {"beyond_limit": everything - 3},
         "quarantined": {}, "changed": {},
     }  # fmt: skip
-    assert choose(shards, few)[0] < choose(shards, EvaluateConfig(documents_max=5))[0]
-    assert len(choose(shards, EvaluateConfig(tokens_max=1))[0]) == 1
+    three, five = (choose(shards, "validation", 10**6, most)[0] for most in (3, 5))
+    assert three < five
+    assert len(choose(shards, "validation", 1)[0]) == 1
 
 
 def test_a_model_with_another_tokenizer_is_scored_on_the_same_text(shards, model, tmp_path, rows):
@@ -125,6 +130,82 @@ def test_a_model_with_another_tokenizer_is_scored_on_the_same_text(shards, model
 
 
 def test_nothing_held_out_is_an_error_with_advice(shards, model, tmp_path, monkeypatch):
-    monkeypatch.setattr("model.evaluate.iter_documents", lambda *_: iter(()))
+    monkeypatch.setattr("model.held_out.iter_documents", lambda *_: iter(()))
     with pytest.raises(TrainingError, match=r"shard\.validation_share"):
         run_stage(STAGE, EVERYTHING, [model, shards], tmp_path / "e")
+
+
+def test_calibration_and_positions_are_those_of_single_predictions(shards, model):
+    tokenizer, network = load_tokenizer(shards.path), export.read(model.path)
+    held_out = list(documents(shards, "validation", choose(shards, "validation", 10**7)[0]))
+    confidence, correct, nats, place = [], [], [], []
+    for document in held_out:
+        for window in windows(document.ids, tokenizer, TINY.context):
+            with torch.no_grad():
+                shares = network(torch.from_numpy(window[None, :-1]))[0].double().softmax(-1)
+            targets = torch.from_numpy(window[1:])
+            confidence += shares.max(-1).values.tolist()
+            correct += (shares.argmax(-1) == targets).tolist()
+            nats += (-shares[torch.arange(len(targets)), targets].log()).tolist()
+            place += range(1, len(targets) + 1)
+    confidence, correct, nats, place = map(np.array, (confidence, correct, nats, place))
+    scores = score(network, tokenizer, held_out)
+    gap = 0.0
+    for lower in np.arange(15) / 15:
+        here = (confidence >= lower) & (confidence < lower + 1 / 15)
+        gap += abs(confidence[here].sum() - correct[here].sum())
+    found = slices(scores)[0]
+    assert found["calibration_error"] == pytest.approx(gap / len(nats), rel=1e-3)
+    assert sum(row["tokens"] for row in calibration(scores) if row["lang"] == "all") == len(nats)
+    rows = positions(scores, TINY.context)
+    assert [row["first"] for row in rows] == [1, 2, 4, 8, 16, 32]
+    for row in rows:
+        here = (place >= row["first"]) & (place <= row["last"])
+        assert row["tokens"] == here.sum()
+        assert row["loss"] == pytest.approx(nats[here].mean(), rel=1e-5)
+    assert sum(row["bytes"] for row in rows) == found["bytes"]
+
+
+def test_a_calibrated_guesser_has_no_calibration_error_and_a_boaster_has_all():
+    bins = np.zeros((15, 3))
+    bins[3] = 10, 2.5, 2.5
+    bins[9] = 20, 12.5, 12.5
+    assert calibration_error(bins) == 0
+    bins[9] = 20, 12.5, 2.5
+    assert calibration_error(bins) == pytest.approx(10 / 30)
+
+
+def test_baselines_of_tokens_and_of_bytes_stand_beside_the_model(rows):
+    whole = rows["all", "all"]
+    assert whole["ngram_bits_per_byte"] < whole["unigram_bits_per_byte"]
+    assert 0 < whole["ppmd_bits_per_byte"] < 8
+    assert 0 < whole["xz_bits_per_byte"] < 8
+    assert rows["source", "en-source"]["xz_bits_per_byte"] is None
+    for row in rows.values():
+        assert row["bits_per_byte_low"] <= row["bits_per_byte"] <= row["bits_per_byte_high"]
+
+
+def test_compressors_are_charged_for_what_the_training_text_did_not_tell():
+    text = pydoc_data.topics.topics["assert"].encode()
+    [alone] = ppmd_bytes([], [text])
+    [again] = ppmd_bytes([text], [text])
+    assert again < 0.3 * alone
+    assert sum(ppmd_bytes([], [text[:900], text[900:]])) == pytest.approx(alone, abs=8)
+    key = ("all", "all")
+    assert xz_bytes(text, {key: text})[key] < 0.3 * xz_bytes(b"", {key: text})[key]
+
+
+def test_baselines_can_be_left_out(shards, model, tmp_path):
+    without = BaselineConfig(ngram_order=None, compressor_bytes_max=None)
+    few = EvaluateConfig(documents_max=3, baselines=without)
+    row = (
+        run_stage(STAGE, few, [model, shards], tmp_path / "e")
+        .artifact.scan()
+        .collect()
+        .to_dicts()[0]
+    )
+    assert (
+        row["ngram_bits_per_byte"] is row["ppmd_bits_per_byte"] is row["xz_bits_per_byte"] is None
+    )
+    with pytest.raises(ConfigError, match="ngram_order"):
+        BaselineConfig(ngram_order=0)

@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.figure import Figure
 
-from model import plots
+from model import evaluation_plots, look, plots
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_funnel_shows_share_counts_and_chief_reason(chain):
 
 def test_bars_compare_each_slice_with_the_unigram_model(chain):
     canvas = axes()
-    plots.bits_per_byte(canvas, rows_of(chain.evaluation))
+    evaluation_plots.bits_per_byte(canvas, rows_of(chain.evaluation))
     widths = [round(bar.get_width(), 3) for bar in canvas.patches]
     assert widths[:5] == [2.0, 1.8, 2.3, 1.8, 2.3]
     assert widths[5:] == [3.1, 2.9, 3.4, 2.9, 3.4]
@@ -69,14 +69,42 @@ def test_bars_compare_each_slice_with_the_unigram_model(chain):
 @pytest.mark.filterwarnings("error")  # a glyph that no font has is a warning
 def test_chinese_names_are_drawn_or_escaped(chain, tmp_path, monkeypatch):
     plots.draw(tmp_path, chain.training, chain.evaluation)
-    monkeypatch.setattr(plots, "CHINESE_FONTS", ())
-    assert plots.chinese_font() is None
-    assert plots.readable("维基") == "\\u7ef4\\u57fa"
+    monkeypatch.setattr(look, "CHINESE_FONTS", ())
+    assert look.chinese_font() is None
+    assert look.readable("维基") == "\\u7ef4\\u57fa"
     (tmp_path / "none").mkdir()
     plots.draw(tmp_path / "none", chain.training, chain.evaluation)
 
 
 def test_a_name_with_dollars_is_no_formula(tmp_path, monkeypatch):
-    monkeypatch.setattr(plots, "chinese_font", lambda: "Some Font")
-    assert plots.readable("$x$") == "\\$x\\$"
-    assert len(plots.readable("n" * 90)) == 40
+    monkeypatch.setattr(look, "chinese_font", lambda: "Some Font")
+    assert look.readable("$x$") == "\\$x\\$"
+    assert len(look.readable("n" * 90)) == 40
+
+
+def test_other_baselines_are_marked_and_intervals_drawn(chain):
+    canvas, rows = axes(), rows_of(chain.evaluation)
+    rows = [row | {"ngram_bits_per_byte": 2.6, "bits_per_byte_low": row["bits_per_byte"] - 0.1,
+                   "bits_per_byte_high": row["bits_per_byte"] + 0.2} for row in rows]  # fmt: skip
+    evaluation_plots.bits_per_byte(canvas, rows)
+    [line] = [line for line in canvas.lines if line.get_label() == "n-grams, Kneser-Ney"]
+    assert list(line.get_xdata()) == [2.6] * len(rows)
+    arms = canvas.collections[0].get_segments()
+    assert arms[0][1][0] - arms[0][0][0] == pytest.approx(0.3)
+
+
+def test_reliability_and_positions_show_the_tables(tmp_path):
+    bins = [{"lang": lang, "lower": n / 15, "upper": (n + 1) / 15, "tokens": 30 - n,
+             "confidence": (n + 0.5) / 15, "accuracy": (n + 0.2) / 16}
+            for lang in ("all", "zh") for n in range(15)]  # fmt: skip
+    canvas = axes()
+    evaluation_plots.reliability(canvas, bins)
+    diagonal, whole, chinese = canvas.lines
+    assert list(diagonal.get_xdata()) == list(diagonal.get_ydata())
+    assert list(whole.get_ydata()) == [row["accuracy"] for row in bins[:15]]
+    assert chinese.get_label().startswith("Chinese (zh), error 0.0")
+    places = [{"first": 1 << n, "last": (2 << n) - 1, "low": None, "high": None,
+               "bits_per_byte": 4 - n / 2} for n in range(6)]  # fmt: skip
+    canvas = axes()
+    evaluation_plots.by_position(canvas, places)
+    assert list(canvas.lines[0].get_ydata()) == [4, 3.5, 3, 2.5, 2, 1.5]

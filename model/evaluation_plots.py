@@ -1,0 +1,104 @@
+"""Pictures of an evaluation: bits per byte beside baselines, calibration, gain from context."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from model.look import BARS, BLUE, GREEN, GREY, INK, ORANGE, Row, readable
+from model.markdown import language
+
+MARKS = {  # figure of a baseline -> name, marker
+    "ngram_bits_per_byte": ("n-grams, Kneser-Ney", "D"),
+    "ppmd_bits_per_byte": ("PPMd", "^"),
+    "xz_bits_per_byte": ("xz", "s"),
+}
+LANGUAGE_COLOURS = {"all": INK, "zh": ORANGE, "en": BLUE}
+
+
+def bits_per_byte(axes: Axes, slices: Sequence[Row]) -> None:
+    """Draw bits per byte of each language and source with intervals, beside the baselines'."""
+    order = {"all": 0, "lang": 1, "source": 2}
+    shown = sorted(slices, key=lambda row: (order.get(row["kind"], 3), -row["documents"]))[:BARS]
+    places = range(len(shown))
+    words = {"all": "all text", "lang": "language ", "source": "source "}
+    labels = [
+        words.get(row["kind"], "") + ("" if row["kind"] == "all" else readable(row["name"]))
+        for row in shown
+    ]
+    before = [row["unigram_bits_per_byte"] for row in shown]
+    ours = [row["bits_per_byte"] for row in shown]
+    axes.barh([p - 0.19 for p in places], ours, height=0.36, color=BLUE, label="this model",
+              xerr=_arms(shown), error_kw={"ecolor": INK, "elinewidth": 1})  # fmt: skip
+    axes.barh([p + 0.19 for p in places], before, height=0.36, color=GREY, label="unigram model")
+    marked = _marks(axes, shown)
+    for place, row in zip(places, shown, strict=True):
+        kept = f"{row['bits_per_byte']:.3f}   {row['documents']:,} documents"
+        right = max(row["bits_per_byte"], row.get("bits_per_byte_high") or 0.0)
+        axes.text(right, place - 0.19, f" {kept}", va="center", fontsize=8.5)
+    axes.set_yticks(list(places), labels)
+    axes.invert_yaxis()
+    axes.set(title="Held-out text, lower is better", xlabel="bits per byte")
+    axes.set_xlim(0, max([*before, *ours, *marked]) * 1.18)
+    axes.grid(visible=False, axis="y")
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.9 / (1 + len(shown))),
+                ncols=5, fontsize=8.5, columnspacing=1.2)  # fmt: skip
+
+
+def _arms(rows: Sequence[Row]) -> list[list[float]]:
+    """Return the lengths of the interval's arms to the left and right, 0 where there is none."""
+    ends = [(r["bits_per_byte"], r.get("bits_per_byte_low"), r.get("bits_per_byte_high"))
+            for r in rows]  # fmt: skip
+    left = [0.0 if low is None else max(0.0, at - low) for at, low, _ in ends]
+    right = [0.0 if high is None else max(0.0, high - at) for at, _, high in ends]
+    return [left, right]
+
+
+def _marks(axes: Axes, rows: Sequence[Row]) -> list[float]:
+    """Mark the other baselines on the lower bar of each row; return all their values."""
+    values: list[float] = []
+    for figure, (name, marker) in MARKS.items():
+        points = [(r[figure], p + 0.19) for p, r in enumerate(rows) if r.get(figure) is not None]
+        if points:
+            across, up = zip(*points, strict=True)
+            axes.plot(across, up, marker, color=GREEN, mec="white", ms=6, ls="none", label=name)
+            values += across
+    return values
+
+
+def reliability(axes: Axes, bins: Sequence[Row]) -> None:
+    """Draw accuracy over confidence by language: on the diagonal, confidence can be believed."""
+    axes.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls="--", label="perfectly calibrated")
+    whole = [row for row in bins if row["lang"] == "all"]
+    total = sum(row["tokens"] for row in whole)
+    axes.bar([row["lower"] for row in whole], [row["tokens"] / total for row in whole],
+             width=[row["upper"] - row["lower"] for row in whole], align="edge", color=GREY,
+             alpha=0.45, label="share of tokens")  # fmt: skip
+    for lang in dict.fromkeys(row["lang"] for row in bins):
+        rows = [row for row in bins if row["lang"] == lang]
+        count = sum(row["tokens"] for row in rows)
+        gap = sum(row["tokens"] * abs(row["confidence"] - row["accuracy"]) for row in rows)
+        axes.plot([row["confidence"] for row in rows], [row["accuracy"] for row in rows],
+                  color=LANGUAGE_COLOURS.get(lang, GREEN), marker="o", ms=3.5, lw=1.5,
+                  label=f"{readable(language(lang))}, error {gap / count:.3f}")  # fmt: skip
+    axes.set(title="Calibration: can its confidence be believed?", xlim=(0, 1), ylim=(0, 1),
+             xlabel="confidence: probability of the likeliest token",
+             ylabel="share that was right")  # fmt: skip
+    axes.legend(frameon=False, fontsize=8.5, loc="upper left")
+
+
+def by_position(axes: Axes, rows: Sequence[Row]) -> None:
+    """Draw bits per byte over the position in the window: what more context is worth."""
+    middles = [(row["first"] * row["last"]) ** 0.5 for row in rows]
+    low = [row["bits_per_byte"] if row["low"] is None else row["low"] for row in rows]
+    high = [row["bits_per_byte"] if row["high"] is None else row["high"] for row in rows]
+    axes.fill_between(middles, low, high, color=BLUE, alpha=0.18, lw=0, label="95 % interval")
+    values = [row["bits_per_byte"] for row in rows]
+    axes.plot(middles, values, color=BLUE, marker="o", ms=4, lw=1.6, label="this model")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set(title="Prediction by position in the window", ylabel="bits per byte",
+             xlabel="tokens into the window")  # fmt: skip
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)

@@ -1,0 +1,53 @@
+"""Which documents of a split are looked at, and reading them: the same ones in every run."""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from model.scoring import Document
+from pipeline.artifact import Artifact
+from pipeline.shard import iter_documents
+from pipeline.tokenizer import Tokenizer
+
+
+def choose(
+    shards: Artifact, split: str, tokens_max: int, documents_max: int | None = None
+) -> tuple[set[int], int]:
+    """Return the id hashes of the documents to take, and how many documents the split has.
+
+    The order of hashes is as good as a random one and does not change when documents are added.
+    """
+    hashes: list[int] = []
+    lengths: list[int] = []
+    for batch in iter_documents(shards, split, ["id", "tokens"]):
+        hashes += [_hash(name) for name in batch.column("id").to_pylist()]
+        lengths += batch.column("tokens").value_lengths().to_pylist()
+    order = np.argsort(np.array(hashes, np.uint64), kind="stable")
+    total = np.cumsum(np.array(lengths, np.int64)[order])
+    fits = int(np.searchsorted(total, tokens_max, side="right"))
+    count = min(len(order), max(1, fits), documents_max or len(order))
+    return {hashes[index] for index in order[:count]}, len(hashes)
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+
+
+def documents(shards: Artifact, split: str, chosen: set[int]) -> Iterator[Document]:
+    """Yield the chosen documents of a split in the order of the shards."""
+    columns = ["id", "lang", "source", "tokens", "bytes"]
+    for batch in iter_documents(shards, split, columns):
+        tokens = batch.column("tokens")
+        values = [batch.column(name).to_pylist() for name in columns if name != "tokens"]
+        for index, (name, lang, source, text_bytes) in enumerate(zip(*values, strict=True)):
+            if _hash(name) in chosen:
+                ids = tokens[index].values.to_numpy().astype(np.int64)
+                yield Document(lang, source, ids, text_bytes)
+
+
+def recode(document: Document, old: Tokenizer, new: Tokenizer) -> Document:
+    """Return the same text in the tokens of another tokenizer."""
+    text = old.decode(document.ids.tolist())
+    ids = np.array(new.encode(text), np.int64)
+    return Document(document.lang, document.source, ids, len(text.encode()))
