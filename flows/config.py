@@ -20,7 +20,7 @@ from expectations.suites import suite
 from model.architecture import expanded, preset
 from model.evaluate import EvaluateConfig
 from model.finetune import FinetuneConfig
-from model.train import TrainConfig
+from model.train_config import TrainConfig
 from pipeline.clean import CleanConfig
 from pipeline.dedup import DedupConfig
 from pipeline.errors import ConfigError

@@ -1,73 +1,163 @@
-"""Checkpoints: a folder of safetensors and JSON, whole or absent, enough to go on bit for bit."""
+"""Checkpoints: a folder of safetensors and JSON, whole or absent, enough to go on bit for bit.
+
+Tensors are written whole, however they were split over processes, so any number of processes reads
+what any number wrote. `step-00000100/` holds `weights`, `optimizer`, `average` (empty without one)
+and `state.json`; `best-00000100/` is the same files under a second name.
+"""
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
+from model.averaging import Average
+from model.distributed import World, placed_like, whole
+from model.optim import Optimizer
 from pipeline import storage
+from pipeline.errors import TrainingError
 
-KEPT = 2
 STATE = "state.json"
+STEP, BEST = "step-", "best-"
 
 
 def save(
-    folder: Path, step: int, network: nn.Module, optimizer: torch.optim.Optimizer, state: Any
+    folder: Path,
+    step: int,
+    network: nn.Module,
+    optimizer: Optimizer,
+    average: Average,
+    state: Any,
+    *,
+    keep: int = 2,
+    world: World | None = None,
 ) -> None:
-    """Write the checkpoint of `step` and remove all but the last two."""
-    final = folder / f"step-{step:08d}"
-    temporary = folder / f".step-{step:08d}.{os.getpid()}"
+    """Write the checkpoint of `step` and remove all but the last `keep`; every process calls it."""
+    first = world is None or world.is_first
+    tables = {
+        "weights": _gathered(dict(network.named_parameters()), first),
+        "optimizer": _gathered(_moments(network, optimizer), first),
+        "average": _gathered(average.weights, first),
+    }
+    if first:
+        _write(folder, f"{STEP}{step:08d}", tables, state)
+        for old in steps(folder)[:-keep]:
+            shutil.rmtree(_path(folder, old))
+    if world is not None:
+        world.wait()
+
+
+def restore(
+    folder: Path, step: int, network: nn.Module, optimizer: Optimizer, average: Average
+) -> Any:
+    """Load the checkpoint of `step`; return its state.
+
+    Raises TrainingError naming the folder if it cannot be read or is of another network.
+    """
+    path = _path(folder, step)
+    try:
+        _fill(dict(network.named_parameters()), load_file(path / "weights.safetensors"))
+        if average.weights:
+            _fill(average.weights, load_file(path / "average.safetensors"))
+        _fill_moments(network, optimizer, load_file(path / "optimizer.safetensors"))
+        return storage.read_json(path / STATE)
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise TrainingError(
+            f"checkpoint {path}: cannot be read ({error}); remove this folder to go on from the "
+            f"checkpoint before it"
+        ) from error
+
+
+def rewrite_state(folder: Path, step: int, state: Any, world: World) -> None:
+    """Replace the state of the checkpoint of `step` and remove all later ones."""
+    if world.is_first:
+        for later in (found for found in steps(folder) if found > step):
+            shutil.rmtree(_path(folder, later))
+        storage.write_json(_path(folder, step) / STATE, state)
+    world.wait()
+
+
+def mark_best(folder: Path, step: int) -> None:
+    """Keep the checkpoint of `step` as the best so far, in place of the one before it."""
+    name = f"{BEST}{step:08d}"
+    temporary = folder / f".{name}.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    for file in _path(folder, step).iterdir():
+        storage.link_or_copy(file, temporary / file.name)
+    shutil.rmtree(folder / name, ignore_errors=True)
+    temporary.rename(folder / name)
+    storage.sync(folder)
+    for old in folder.glob(f"{BEST}*"):
+        if old.name != name:
+            shutil.rmtree(old)
+
+
+def load_best(folder: Path, network: nn.Module, average: Average) -> None:
+    """Give the network the weights of the best checkpoint, averaged ones if they were validated."""
+    path = max(folder.glob(f"{BEST}*"))
+    file = "average" if average.weights else "weights"
+    _fill(dict(network.named_parameters()), load_file(path / f"{file}.safetensors"))
+
+
+def steps(folder: Path) -> list[int]:
+    """Return the steps that have a checkpoint, in order."""
+    return sorted(int(path.name.removeprefix(STEP)) for path in folder.glob(f"{STEP}*"))
+
+
+def _path(folder: Path, step: int) -> Path:
+    return folder / f"{STEP}{step:08d}"
+
+
+def _write(folder: Path, name: str, tables: Mapping[str, Mapping[str, Tensor]], state: Any) -> None:
+    final, temporary = folder / name, folder / f".{name}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save_file(_weights(network), temporary / "weights.safetensors")
-    save_file(_moments(network, optimizer), temporary / "optimizer.safetensors")
-    storage.write_json(temporary / STATE, {"step": step, **state})
+    for table, tensors in tables.items():
+        save_file(dict(tensors), temporary / f"{table}.safetensors")
+    storage.write_json(temporary / STATE, state)
     for file in temporary.iterdir():
         storage.sync(file)
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
     storage.sync(folder)
-    for old in _checkpoints(folder)[:-KEPT]:
-        shutil.rmtree(old)
 
 
-def restore(
-    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, Any] | None:
-    """Load the newest checkpoint into network and optimizer; return its state, None if none."""
-    found = _checkpoints(folder)
-    if not found:
-        return None
-    newest = found[-1]
-    weights = load_file(newest / "weights.safetensors")
-    moments = load_file(newest / "optimizer.safetensors")
-    for name, parameter in network.named_parameters():
-        with torch.no_grad():
-            parameter.copy_(weights[name])
-        if f"step/{name}" not in moments:  # a weight that is not trained
-            continue
-        optimizer.state[parameter] = {
-            kind: moments[f"{kind}/{name}"].to(parameter.device)
-            for kind in ("step", "exp_avg", "exp_avg_sq")
-        }
-    return storage.read_json(newest / STATE)
+def _gathered(tensors: Mapping[str, Tensor], first: bool) -> dict[str, Tensor]:
+    """Return whole tensors on the CPU in the first process; the others only take part."""
+    made = {}
+    for name, tensor in tensors.items():
+        one = whole(tensor.detach())
+        if first:
+            made[name] = one.to("cpu").contiguous()
+    return made
 
 
-def _checkpoints(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*"))
-
-
-def _weights(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: weight.detach().contiguous() for name, weight in network.named_parameters()}
-
-
-def _moments(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def _moments(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     return {
-        f"{kind}/{name}": value.contiguous()
-        for name, parameter in network.named_parameters()
-        for kind, value in optimizer.state[parameter].items()
+        f"{kind}/{name}": value
+        for name, weight in network.named_parameters()
+        for kind, value in optimizer.state(weight).items()
     }
+
+
+@torch.no_grad()
+def _fill(weights: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:
+    if weights.keys() != stored.keys():
+        odd = sorted(weights.keys() ^ stored.keys())
+        raise ValueError(f"{len(odd)} weights are missing or not of this network, as {odd[0]!r}")
+    for name, weight in weights.items():
+        weight.copy_(placed_like(weight, stored[name]))
+
+
+def _fill_moments(network: nn.Module, optimizer: Optimizer, stored: Mapping[str, Tensor]) -> None:
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, value in stored.items():
+        kind, _, name = key.partition("/")
+        found.setdefault(name, {})[kind] = value
+    for name, weight in network.named_parameters():
+        optimizer.restore(weight, found.get(name, {}))

@@ -20,13 +20,15 @@ import torch
 from model import export, lora, networks, packing, precision
 from model.architecture import ModelConfig
 from model.chat import Coded, code_example
-from model.loop import TrainConfig, Training, fit, validation_loss
+from model.loop import fit, validation_loss
 from model.lora import LoraConfig
 from model.networks import AnyNetwork
 from model.optim import build_optimizer
 from model.packing import ExampleBatches
-from model.schedule import DECAYS
+from model.schedule import SCHEDULES
 from model.train import SPEED, device, settle_precision
+from model.train_config import TrainConfig
+from model.training import Training
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
@@ -49,7 +51,7 @@ class FinetuneConfig:
     batch_size: int = 8  # rows
     learning_rate: float | None = None  # default 5e-4, with lora 5e-3
     warmup_share: float = 0.06  # of the steps
-    decay: str = "linear"
+    schedule: str = "linear"
     weight_decay: float = 0.01
     gradient_clip: float | None = 1.0
     start: str = WEIGHTS  # 'random': the same network untrained, what a transfer is compared with
@@ -74,7 +76,7 @@ class FinetuneConfig:
         for name in ("batch_size", "checkpoint_every", "validate_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"finetune.{name}: {getattr(self, name)}, wanted at least 1")
-        tables = {"decay": tuple(DECAYS), "precision": precision.PRECISIONS, "start": STARTS}
+        tables = {"schedule": tuple(SCHEDULES), "precision": precision.PRECISIONS, "start": STARTS}
         for name, table in tables.items():
             if getattr(self, name) not in table:
                 found = getattr(self, name)
@@ -138,9 +140,11 @@ def run(job: Job) -> None:
         lora.write(network, config.lora, job.file)
         lora.merge(network)
     export.write(network, tokenizer_file, job.file)
-    storage.write_json(job.folder / SPEED, training.speed)
-    job.map(functools.partial(_write_curve, len(train.coded), train.dropped), [training.curve])
-    last = training.curve[-1]
+    storage.write_json(job.folder / SPEED, training.state.speed)
+    job.map(
+        functools.partial(_write_curve, len(train.coded), train.dropped), [training.state.curve]
+    )
+    last = training.state.curve[-1]
     job.stats.update(
         task=examples.stats["task"],
         parent=base.fingerprint,
@@ -187,20 +191,16 @@ def tune(
     settings = train_config(config, batches, network.config)
     training = Training(
         network=network,
-        optimizer=build_optimizer(
-            network,
-            weight_decay=settings.weight_decay,
-            beta1=settings.beta1,
-            beta2=settings.beta2,
-        ),
+        optimizer=build_optimizer(network, settings.optimizer, settings.hyperparameters),
         loader=batches,
         validation=validation,
         precision=settle_precision(settings, network, batches, job.scratch("precision")),
         checkpoints=job.scratch("checkpoints"),
         progress=job.progress,
+        config=settings,
     )
     before = validation_loss(training)
-    fit(training, settings)
+    fit(training)
     return training, before
 
 
@@ -215,7 +215,7 @@ def train_config(
         batch_size=config.batch_size,
         learning_rate=rate,
         warmup_steps=round(config.warmup_share * steps),
-        decay=config.decay,
+        schedule=config.schedule,
         final_learning_rate_share=0.0,
         weight_decay=config.weight_decay,
         gradient_clip=config.gradient_clip,

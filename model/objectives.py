@@ -46,6 +46,11 @@ class Batch:
         there = {name: value for name, value in vars(self).items() if value is not None}
         return Batch(**{name: value.to(device) for name, value in there.items()})
 
+    def part(self, start: int, stop: int) -> "Batch":
+        """Return the rows from `start` to before `stop`."""
+        there = {name: value for name, value in vars(self).items() if value is not None}
+        return Batch(**{name: value[start:stop] for name, value in there.items()})
+
 
 def batch_of(rows: np.ndarray | Batch, device: torch.device) -> Batch:
     """Return what a loader gives, windows of ids (B, T + 1) or a whole batch, on `device`."""
@@ -67,13 +72,25 @@ class Predictions:
     targets: Tensor
     weights: Tensor | None = None
 
+    @property
+    def weight(self) -> Tensor:
+        """The weight of all targets together, a scalar."""
+        if self.weights is None:
+            return self.hidden.new_full((), self.targets.numel(), dtype=torch.float32)
+        return self.weights.float().sum()
+
 
 def loss(
-    network: AnyNetwork, batch: Batch, *, seed: int = 0, label_smoothing: float = 0.0
+    network: AnyNetwork,
+    batch: Batch,
+    *,
+    seed: int = 0,
+    label_smoothing: float = 0.0,
+    z_loss: float | None = None,
 ) -> Tensor:
     """Return the mean cross-entropy in nats of what the network's family predicts."""
     found = predictions(network, batch, seed)
-    return cross_entropy(network.logits(found.hidden), found, label_smoothing)
+    return cross_entropy(network.logits(found.hidden), found, label_smoothing, z_loss)
 
 
 def predictions(network: AnyNetwork, batch: Batch, seed: int = 0) -> Predictions:
@@ -91,22 +108,30 @@ def _asked_for(found: Predictions) -> Predictions:
     return Predictions(found.hidden[asked], found.targets[asked], found.weights[asked])
 
 
-def cross_entropy(logits: Tensor, found: Predictions, label_smoothing: float = 0.0) -> Tensor:
+def cross_entropy(
+    logits: Tensor, found: Predictions, label_smoothing: float = 0.0, z_loss: float | None = None
+) -> Tensor:
     """Return the mean over targets; smoothing mixes in the uniform distribution.
 
-    Szegedy et al. 2016, section 7; the 2017 Transformer uses 0.1.
+    Szegedy et al. 2016, section 7; the 2017 Transformer uses 0.1. `z_loss` times the mean square
+    of log Z, the logarithm of the softmax's sum, keeps logits near the origin (Chowdhery et al.
+    2022, section 5).
     """
     flat, targets_N = logits.float().flatten(0, -2), found.targets.flatten()
-    if found.weights is None:
+    if found.weights is None and z_loss is None:
         return F.cross_entropy(flat, targets_N, label_smoothing=label_smoothing)
     nats_N = F.cross_entropy(flat, targets_N, label_smoothing=label_smoothing, reduction="none")
+    if z_loss is not None:
+        nats_N = nats_N + z_loss * flat.logsumexp(-1).square()
+    if found.weights is None:
+        return nats_N.mean()
     weights_N = found.weights.flatten().to(nats_N.dtype)
     return (nats_N * weights_N).sum() / weights_N.sum().clamp(min=1e-9)
 
 
-def step_seed(seed: int, step: int) -> int:
-    """Return 63 bits that depend on a run's seed and the step, for `loss`."""
-    digest = hashlib.blake2b(f"{seed}/{step}".encode(), digest_size=8).digest()
+def step_seed(seed: int, step: int, row: int = 0) -> int:
+    """Return 63 bits that depend on a run's seed, the step and the batch's row, for `loss`."""
+    digest = hashlib.blake2b(f"{seed}/{step}/{row}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 

@@ -1,25 +1,217 @@
-"""AdamW with weight decay on matrices only."""
+"""Optimizers by name behind one face: a learning rate, a step, the state of each weight.
+
+An entry of OPTIMIZERS says how one is made and with which settings it is usually run; a setting of
+the recipe that is left out takes the usual value, so that a comparison by name is a fair one.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from model.distributed import placed_like
+from model.lion import Lion
+from model.muon import Muon
+
+EPSILON = 1e-8
+HEAD = "lm_head."
+FUSED = ("cpu", "cuda")  # devices on which torch's fused kernels are tested here
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What an optimizer is run with; those it has no use for are ignored."""
+
+    learning_rate: float
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.95
+    momentum: float = 0.9
+
+
+Group = dict[str, Any]  # torch's: params, weight_decay
+Parts = list[torch.optim.Optimizer]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How an optimizer is made of (matrices and vectors to decay or not, matrices inside blocks).
+
+    `usual` was found on small decoders with `textmill compare` (model/README.md, Log).
+    """
+
+    make: Callable[[nn.Module, Hyperparameters], Parts]
+    usual: Hyperparameters
+    shards: bool = True  # whether its states are split as their weights are (FSDP)
+
+
+class Optimizer:
+    """One or more torch optimizers over disjoint weights, stepped as one."""
+
+    def __init__(self, parts: Parts, hyperparameters: Hyperparameters):
+        self.parts, self.hyperparameters = parts, hyperparameters
+        self._part_of = {
+            id(weight): part
+            for part in parts
+            for group in part.param_groups
+            for weight in group["params"]
+        }
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Use `rate` in the next step."""
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = rate
+
+    def step(self) -> None:
+        """Update every weight from its gradient."""
+        for part in self.parts:
+            part.step()
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+    def state(self, weight: Tensor) -> dict[str, Tensor]:
+        """Return what is remembered of a weight by name; empty where it has not been trained."""
+        part = self._part_of.get(id(weight))
+        found = part.state.get(weight, {}) if part else {}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def restore(self, weight: Tensor, state: dict[str, Tensor]) -> None:
+        """Put back what `state` returned."""
+        part = self._part_of.get(id(weight))
+        if part is None:
+            return
+        part.state.pop(weight, None)
+        if state:
+            fused = any(group.get("fused") for group in part.param_groups)
+            part.state[weight] = {
+                # counts of steps stay on the CPU, as torch has them, unless its kernels are fused
+                name: placed_like(weight, value) if value.dim() or fused else value
+                for name, value in state.items()
+            }
 
 
 def build_optimizer(
-    network: nn.Module, *, weight_decay: float, beta1: float, beta2: float
-) -> torch.optim.AdamW:
-    """Return AdamW (Loshchilov & Hutter 2019); norms and other vectors are not decayed.
+    network: nn.Module, name: str, given: Mapping[str, float | None] | None = None
+) -> Optimizer:
+    """Return the optimizer `name` of OPTIMIZERS over the network's trained weights.
 
-    The learning rate is set before every step, see `model.schedule`.
+    `given` holds settings of Hyperparameters that differ from the usual ones; None is "usual".
     """
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    settled = hyperparameters(name, given or {})
+    return Optimizer(OPTIMIZERS[name].make(network, settled), settled)
+
+
+def hyperparameters(name: str, given: Mapping[str, float | None]) -> Hyperparameters:
+    """Return the usual settings of `name` with those of `given` that are not None."""
+    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    return replace(OPTIMIZERS[name].usual, **changes)
+
+
+def trained(network: nn.Module) -> list[Tensor]:
+    """Return the weights to train, tied ones once."""
+    return [weight for weight in network.parameters() if weight.requires_grad]
+
+
+def decay_groups(weights: list[Tensor], weight_decay: float) -> list[Group]:
+    """Split weights in those that decay, matrices, and those that do not, norms and biases."""
     groups = [
         {"params": [w for w in weights if w.dim() >= 2], "weight_decay": weight_decay},
         {"params": [w for w in weights if w.dim() < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(beta1, beta2), eps=1e-8, fused=True)
+    return [group for group in groups if group["params"]]
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Use `rate` in the next step."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def inner_matrices(network: nn.Module) -> list[Tensor]:
+    """Return the matrices between embeddings and head: those that map vectors to vectors."""
+    tables = {id(table.weight) for table in network.modules() if isinstance(table, nn.Embedding)}
+    return [
+        weight
+        for name, weight in network.named_parameters()
+        if weight.requires_grad and weight.dim() == 2
+        and id(weight) not in tables and HEAD not in name
+    ]  # fmt: skip
+
+
+def _fused(network: nn.Module) -> bool:
+    return all(weight.device.type in FUSED for weight in network.parameters())
+
+
+def sgd(network: nn.Module, settled: Hyperparameters) -> Parts:
+    """Plain gradient descent (Robbins & Monro 1951)."""
+    groups = decay_groups(trained(network), settled.weight_decay)
+    return [torch.optim.SGD(groups, lr=0.0, fused=_fused(network))]
+
+
+def momentum(network: nn.Module, settled: Hyperparameters) -> Parts:
+    """Gradient descent with a heavy ball (Polyak 1964), looking ahead (Nesterov 1983)."""
+    groups = decay_groups(trained(network), settled.weight_decay)
+    return [
+        torch.optim.SGD(
+            groups, lr=0.0, momentum=settled.momentum, nesterov=True, fused=_fused(network)
+        )
+    ]
+
+
+def rmsprop(network: nn.Module, settled: Hyperparameters) -> Parts:
+    """Gradients over their root mean square (Tieleman & Hinton 2012)."""
+    groups = decay_groups(trained(network), settled.weight_decay)
+    return [torch.optim.RMSprop(groups, lr=0.0, alpha=settled.beta2, eps=EPSILON, foreach=True)]
+
+
+def _betas(settled: Hyperparameters) -> tuple[float, float]:
+    return settled.beta1, settled.beta2
+
+
+def adam(network: nn.Module, settled: Hyperparameters) -> Parts:
+    """RMSprop with momentum and bias correction (Kingma & Ba 2015); decay joins the gradient."""
+    groups, fused = decay_groups(trained(network), settled.weight_decay), _fused(network)
+    return [torch.optim.Adam(groups, lr=0.0, betas=_betas(settled), eps=EPSILON, fused=fused)]
+
+
+def adamw(network: nn.Module, settled: Hyperparameters) -> Parts:
+    """Adam whose decay stays out of the gradient (Loshchilov & Hutter 2019)."""
+    return [_adamw(trained(network), settled, _fused(network))]
+
+
+def _adamw(weights: list[Tensor], settled: Hyperparameters, fused: bool) -> torch.optim.Optimizer:
+    groups = decay_groups(weights, settled.weight_decay)
+    return torch.optim.AdamW(groups, lr=0.0, betas=_betas(settled), eps=EPSILON, fused=fused)
+
+
+def adafactor(network: nn.Module, settled: Hyperparameters) -> Parts:
+    """Second moments by rows and columns (Shazeer & Stern 2018); rates relative to the weights."""
+    groups = decay_groups(trained(network), settled.weight_decay)
+    return [torch.optim.Adafactor(groups, lr=0.0, foreach=True)]
+
+
+def lion(network: nn.Module, settled: Hyperparameters) -> Parts:
+    """The sign of the momentum (Chen et al. 2023)."""
+    groups = decay_groups(trained(network), settled.weight_decay)
+    return [Lion(groups, betas=_betas(settled))]
+
+
+def muon(network: nn.Module, settled: Hyperparameters) -> Parts:
+    """Muon for the matrices of blocks (Jordan et al. 2024), AdamW for all else, one rate."""
+    inner = inner_matrices(network)
+    chosen = {id(weight) for weight in inner}
+    rest = [weight for weight in trained(network) if id(weight) not in chosen]
+    muon_part = Muon(inner, momentum=settled.momentum, weight_decay=settled.weight_decay)
+    return [muon_part, _adamw(rest, settled, _fused(network))]
+
+
+OPTIMIZERS: dict[str, Kind] = {
+    "sgd": Kind(sgd, Hyperparameters(1.0)),
+    "momentum": Kind(momentum, Hyperparameters(0.1, momentum=0.9)),
+    "rmsprop": Kind(rmsprop, Hyperparameters(1e-3, beta2=0.99)),
+    "adam": Kind(adam, Hyperparameters(3e-3)),
+    "adamw": Kind(adamw, Hyperparameters(3e-3, weight_decay=0.1)),
+    "adafactor": Kind(adafactor, Hyperparameters(5e-2), shards=False),
+    "lion": Kind(lion, Hyperparameters(5e-4, weight_decay=0.5, beta2=0.99)),
+    "muon": Kind(muon, Hyperparameters(3e-3, weight_decay=0.1, momentum=0.95)),
+}

@@ -1,4 +1,7 @@
-"""Which arithmetic is faster here: float32, or bfloat16 where it costs no accuracy that matters."""
+"""Which arithmetic is faster here: float32, or bfloat16 where it costs no accuracy that matters.
+
+float16 is there for devices without bfloat16; it is never chosen by itself.
+"""
 
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -8,16 +11,17 @@ import torch
 from model import objectives
 from model.networks import AnyNetwork
 
-FP32, BF16, AUTO = "fp32", "bf16", "auto"
-PRECISIONS = (AUTO, FP32, BF16)
+FP32, BF16, FP16, AUTO = "fp32", "bf16", "fp16", "auto"
+PRECISIONS = (AUTO, FP32, BF16, FP16)
+TYPES = {BF16: torch.bfloat16, FP16: torch.float16}
 PROBE_SECONDS = 2.0  # per arithmetic
 ADVANTAGE = 1.1  # bfloat16 must be this much faster to be worth its rounding
 
 
 def arithmetic(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Return the context to run the forward pass in."""
-    if precision == BF16:
-        return torch.autocast(device.type, dtype=torch.bfloat16)
+    if precision in TYPES:
+        return torch.autocast(device.type, dtype=TYPES[precision])
     return nullcontext()
 
 

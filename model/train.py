@@ -1,6 +1,7 @@
 """The stage `train`: shards to a model folder with its training curve."""
 
 import functools
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import pyarrow as pa
 import torch
 
 from model import export, loader, networks, precision
-from model.loop import Batches, TrainConfig, Training, fit
+from model.loop import fit
 from model.networks import AnyNetwork
 from model.objectives import batch_of
 from model.optim import build_optimizer
+from model.train_config import TrainConfig
+from model.training import Batches, Training
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.schema import CURVE
@@ -36,19 +39,22 @@ def run(job: Job) -> None:
     batches = loader.Loader(train, config.model.context, config.batch_size, config.seed)
     validation = loader.token_file(shards, "validation", tokenizer, tokens)
     training = _prepare(job, config, batches, validation, tokenizer)
-    fit(training, config)
+    fit(training)
     export.write(training.network, tokenizer_file, job.file)
-    storage.write_json(job.folder / SPEED, training.speed)
+    storage.write_json(job.folder / SPEED, training.state.speed)
     write = functools.partial(_write_curve, batches.tokens, batches.leftover)
-    job.map(write, [training.curve])
-    last = training.curve[-1]
+    job.map(write, [training.state.curve])
+    last = training.state.curve[-1]
     job.stats.update(
         parameters=training.network.parameter_count(),
         tokens_seen=last["tokens"],
         epochs=round(last["tokens"] / (batches.windows * config.model.context), 4),
         loss=last["loss"],
         validation_loss=last["validation_loss"],
+        kept_step=training.kept_step,
         precision=training.precision,
+        optimizer={"name": config.optimizer, **asdict(training.optimizer.hyperparameters)},
+        rollbacks=[asdict(event) for event in training.state.rollbacks],
         tokenizer_sha256=tokenizer.fingerprint,
     )
 
@@ -61,27 +67,26 @@ def _prepare(
     tokenizer: Tokenizer,
 ) -> Training:
     held_out_BT = loader.spread_windows(validation, config.model.context, config.validation_windows)
+    size = config.micro_batch_size or config.batch_size
     torch.manual_seed(config.seed)
     network = networks.build(config.model, tokenizer.vocab_size).to(device())
     return Training(
         network=network,
-        optimizer=build_optimizer(
-            network, weight_decay=config.weight_decay, beta1=config.beta1, beta2=config.beta2
-        ),
+        optimizer=build_optimizer(network, config.optimizer, config.hyperparameters),
         loader=batches,
-        validation=[
-            held_out_BT[start : start + config.batch_size]
-            for start in range(0, len(held_out_BT), config.batch_size)
-        ],
+        validation=[held_out_BT[row : row + size] for row in range(0, len(held_out_BT), size)],
         precision=settle_precision(config, network, batches, job.scratch("precision")),
         checkpoints=job.scratch("checkpoints"),
         progress=job.progress,
+        config=config,
     )
 
 
 def device() -> torch.device:
-    """Return the device to train on: a CUDA GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the device to train on: a CUDA GPU, an Apple GPU, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def settle_precision(

@@ -196,7 +196,7 @@ def test_no_examples_and_settings_that_cannot_be_say_what_to_do(base, examples, 
     none = replace(CONFIG, examples_max=0)
     with pytest.raises(TrainingError, match="quarantine"):
         run_stage(STAGE, none, [base, examples], tmp_path / "m")
-    for name, value in (("epochs", 0), ("decay", "cosin"), ("start", "zero"), ("batch_size", 0)):
+    for name, value in (("epochs", 0), ("schedule", "cosin"), ("start", "zero"), ("batch_size", 0)):
         with pytest.raises(ConfigError, match=rf"finetune\.{name}"):
             FinetuneConfig(**{name: value})
     with pytest.raises(ConfigError, match="not a model folder"):

@@ -17,7 +17,8 @@ from model import export, loop
 from model.architecture import ModelConfig
 from model.loader import spread_windows, token_file
 from model.objectives import Batch
-from model.train import SPEED, STAGE, TrainConfig
+from model.train import SPEED, STAGE
+from model.train_config import TrainConfig
 from pipeline import storage
 from pipeline.errors import ConfigError, Interrupted, TrainingError
 from pipeline.stage import run_stage
@@ -67,7 +68,8 @@ def test_the_folder_holds_the_trained_network(trained, shards):
     tokens = token_file(shards, "train", tokenizer, trained.path.parent)
     batch = Batch(torch.from_numpy(spread_windows(tokens, 32, 8)))
     with torch.no_grad():
-        assert loop.mean_loss(network, batch, "fp32").item() < trained.scan().collect()["loss"][0]
+        loss, _ = loop.step.Objective(network)(batch, 0)
+    assert loss.item() < trained.scan().collect()["loss"][0]
 
 
 class Killed(BaseException):
@@ -78,14 +80,14 @@ class Killed(BaseException):
 def test_going_on_after_an_end_at_any_step_gives_the_same_bytes(
     shards, trained, tmp_path, monkeypatch, step
 ):
-    real = loop._step
+    real = loop.step.take
 
-    def dying(training, config):
-        if training.step == step - 1:
+    def dying(training, stop_requested):
+        if training.state.step == step - 1:
             raise Killed
-        return real(training, config)
+        return real(training, stop_requested)
 
-    monkeypatch.setattr(loop, "_step", dying)
+    monkeypatch.setattr(loop.step, "take", dying)
     with pytest.raises(Killed):
         run_stage(STAGE, CONFIG, [shards], tmp_path / "m")
     monkeypatch.undo()
@@ -101,8 +103,8 @@ def test_a_killed_process_goes_on_to_the_same_bytes(shards, trained, tmp_path):
         from model import loop
         from tests.model.test_train import CONFIG, STAGE
         real = loop.checkpoint.save
-        def save(folder, step, *rest):
-            real(folder, step, *rest)
+        def save(folder, step, *rest, **options):
+            real(folder, step, *rest, **options)
             print(step, flush=True)
         loop.checkpoint.save = save
         shards = artifacts.load(Path({str(shards.path)!r}))
@@ -112,7 +114,7 @@ def test_a_killed_process_goes_on_to_the_same_bytes(shards, trained, tmp_path):
         [sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
     )  # fmt: skip
-    assert [process.stdout.readline() for _ in range(2)] == [b"10\n", b"20\n"]
+    assert [process.stdout.readline() for _ in range(2)] == [b"10\n", b"16\n"]
     process.send_signal(signal.SIGKILL)
     process.wait()
     resumed = run_stage(STAGE, CONFIG, [shards], tmp_path / "m").artifact
@@ -126,7 +128,7 @@ def test_sigterm_writes_a_checkpoint_and_the_same_command_goes_on(shards, traine
         if what == "train" and done == 16:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(Interrupted, match="step 16 of 48"):
+    with pytest.raises(Interrupted, match="step 17 of 48"):
         run_stage(STAGE, CONFIG, [shards], tmp_path / "m", progress=stop_soon)
     resumed = run_stage(STAGE, CONFIG, [shards], tmp_path / "m").artifact
     assert digest(resumed.path) == digest(trained.path)
@@ -161,7 +163,7 @@ def test_the_measurement_leaves_the_network_as_it_was(shards, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"steps": 0}, {"decay": "cosin"}, {"precision": "fp8"}, {"learning_rate": 0.0}]
+    "wrong", [{"steps": 0}, {"schedule": "cosin"}, {"precision": "fp8"}, {"learning_rate": 0.0}]
 )
 def test_settings_that_cannot_be_are_refused_by_name(wrong):
     with pytest.raises(ConfigError, match=f"train.{next(iter(wrong))}"):

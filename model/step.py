@@ -1,0 +1,151 @@
+"""One optimizer step: micro-batches, the gradient of the whole batch, its norm, the update."""
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from model import objectives, precision
+from model.networks import AnyNetwork
+from model.objectives import Batch
+from model.schedule import learning_rate
+
+if TYPE_CHECKING:
+    from model.training import Training
+
+
+class Objective(nn.Module):
+    """A network and what it is to predict, as one module: what wrappers and compilers see.
+
+    Label smoothing and z-loss count in training alone.
+    """
+
+    def __init__(
+        self, network: AnyNetwork, label_smoothing: float = 0.0, z_loss: float | None = None
+    ):
+        super().__init__()
+        self.network, self.label_smoothing, self.z_loss = network, label_smoothing, z_loss
+
+    def forward(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
+        """Return the mean loss in nats over what is predicted, and the weight of all of it."""
+        found = objectives.predictions(self.network, batch, seed)
+        logits = self.network.logits(found.hidden)
+        smoothing, z_loss = (self.label_smoothing, self.z_loss) if self.training else (0.0, None)
+        return objectives.cross_entropy(logits, found, smoothing, z_loss), found.weight
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a step measured; the norm is that before clipping."""
+
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    stop: bool  # some process was asked to stop
+
+
+@dataclass
+class LossScale:
+    """The factor that keeps float16 gradients from vanishing (Micikevicius et al. 2018).
+
+    Halved, and the step left out, when a gradient overflows; doubled after `PATIENCE` good steps.
+    """
+
+    PATIENCE = 2000
+    START = 65536.0
+    LEAST = 2.0**-14
+
+    value: float = 1.0
+    good_steps: int = 0
+    left_out: list[int] = field(default_factory=list)  # steps
+
+    def after(self, finite: bool, step: int) -> None:
+        """Adapt to whether the gradients of `step` were finite."""
+        self.good_steps = self.good_steps + 1 if finite else 0
+        if not finite:
+            self.value /= 2.0
+            self.left_out.append(step)
+        elif self.good_steps == self.PATIENCE:
+            self.value, self.good_steps = 2.0 * self.value, 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Tell whether no scale helps: the network itself overflows."""
+        return self.value < self.LEAST
+
+
+def take(training: "Training", stop_requested: bool) -> Taken:
+    """Take one step. Raises divergence.Diverged, with the weights as they were before it.
+
+    The gradient is that of the mean over everything predicted in the global batch, whatever the
+    micro-batches and processes it was computed in.
+    """
+    config, state, scale = training.config, training.state, training.state.scale
+    rate = state.rate_share * learning_rate(
+        state.step,
+        steps=config.steps,
+        peak=training.optimizer.hyperparameters.learning_rate,
+        warmup_steps=config.warmup_steps,
+        schedule=config.schedule,
+        final_share=config.final_learning_rate_share,
+        decay_share=config.decay_share,
+    )
+    training.optimizer.set_learning_rate(rate)
+    nats, weight, stop = _backward(training, stop_requested)
+    norm = _finish_gradient(training, training.tokens_per_step / (weight * scale.value))
+    loss = nats / weight
+    if training.precision == precision.FP16 and math.isfinite(loss) and not math.isfinite(norm):
+        scale.after(False, state.step)
+        if not scale.exhausted:
+            training.optimizer.zero_grad()
+            return Taken(loss, 0.0, rate, stop)
+    state.watch.see(loss, norm, config.spike_nats)
+    training.optimizer.step()
+    training.optimizer.zero_grad()
+    training.average.update(state.step)
+    if training.precision == precision.FP16:
+        scale.after(True, state.step)
+    return Taken(loss, norm, rate, stop)
+
+
+def _backward(training: "Training", stop_requested: bool) -> tuple[float, float, bool]:
+    """Add up the gradients of this process's micro-batches, averaged over the processes.
+
+    Returns the nats and the weight of the global batch, and whether any process was asked to stop.
+    Gradients stand for nats * scale * processes / expected weight.
+    """
+    config, world, scale = training.config, training.world, training.state.scale.value
+    rows = objectives.batch_of(training.loader.batch(training.state.batch), training.device)
+    count = len(rows.ids_BT)
+    size = min(count, config.micro_batch_size or count)
+    sums = torch.zeros(3, dtype=torch.float64, device=sum_device(training.device))
+    for start in range(0, count, size):
+        part = rows.part(start, start + size)
+        seed = objectives.step_seed(config.seed, training.state.step, world.rank * count + start)
+        with training.sync_gradients(start + size >= count):
+            with precision.arithmetic(training.precision, training.device):
+                loss, weight = training.objective(part, seed)
+            (loss * (weight * (scale * world.size / training.tokens_per_step))).backward()
+        sums[0] += (loss.detach() * weight).to(sums)
+        sums[1] += weight.to(sums)
+    sums[2] += float(stop_requested)
+    nats, weight_sum, stops = world.total(sums).tolist()
+    return nats, weight_sum, stops > 0
+
+
+def sum_device(device: torch.device) -> torch.device:
+    """Return where sums in float64 are kept for a device."""
+    return torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
+
+
+def _finish_gradient(training: "Training", factor: float) -> float:
+    """Bring the gradients to their true size, clip them, return the norm before clipping."""
+    weights = [w for w in training.network.parameters() if w.grad is not None]
+    if factor != 1.0:
+        torch._foreach_mul_([w.grad for w in weights if w.grad is not None], factor)
+    clip = training.config.gradient_clip
+    limit = math.inf if clip is None else clip
+    norm = torch.nn.utils.clip_grad_norm_(weights, limit)
+    return (norm.full_tensor() if hasattr(norm, "full_tensor") else norm).item()

@@ -1,0 +1,93 @@
+"""How a model is trained: every setting of `[train]`, checked when it is read."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from model import precision
+from model.architecture import ModelConfig
+from model.optim import OPTIMIZERS, Hyperparameters
+from model.schedule import SCHEDULES
+from pipeline.errors import ConfigError
+
+STOP, ROLLBACK = "stop", "rollback"
+LAST, BEST = "last", "best"
+# Settings that are a word, with the words they can be.
+CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": tuple(OPTIMIZERS),
+    "schedule": tuple(SCHEDULES),
+    "precision": precision.PRECISIONS,
+    "keep": (LAST, BEST),
+    "on_divergence": (STOP, ROLLBACK),
+}
+AT_LEAST_ONE = (
+    "steps", "batch_size", "micro_batch_size", "patience", "checkpoint_every",
+    "keep_checkpoints", "validate_every", "log_every",
+)  # fmt: skip
+ABOVE_ZERO = ("learning_rate", "gradient_clip", "z_loss", "spike_nats")
+FROM_ZERO_BELOW_ONE = ("label_smoothing", "beta1", "beta2", "momentum", "ema_decay")
+ABOVE_ZERO_TO_ONE = ("decay_share",)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the model is trained; sizes count sequences of `model.context` tokens.
+
+    A setting of the optimizer that is off (none) is the usual one of that optimizer.
+    """
+
+    steps: int = 1000
+    batch_size: int = 16  # per step, over all devices
+    micro_batch_size: int | None = None  # at once on a device; less memory, the same gradient
+    optimizer: str = "adamw"
+    learning_rate: float | None = None
+    warmup_steps: int = 50
+    schedule: str = "cosine"
+    final_learning_rate_share: float = 0.1
+    decay_share: float = 0.2  # of the steps, at the end of `wsd`
+    weight_decay: float | None = None
+    beta1: float | None = None
+    beta2: float | None = None
+    momentum: float | None = None
+    gradient_clip: float | None = 1.0
+    label_smoothing: float = 0.0  # 0.1 in Vaswani et al. 2017; validation loss is without
+    z_loss: float | None = None  # 1e-4 in PaLM (Chowdhery et al. 2022); validation loss is without
+    ema_decay: float | None = None  # averaged weights are validated and kept instead of the last
+    patience: int | None = None  # validations without a lower loss before stopping; keeps the best
+    keep: str = LAST  # which weights become the model: the last or those of the best validation
+    on_divergence: str = STOP
+    spike_nats: float | None = 2.0  # mean loss of 8 steps above the lowest such mean: diverged
+    precision: str = precision.AUTO
+    activation_checkpointing: bool = False
+    seed: int = 1
+    checkpoint_every: int = 100
+    keep_checkpoints: int = 2
+    validate_every: int = 100
+    validation_windows: int = 64
+    log_every: int = 10
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+    def __post_init__(self) -> None:
+        for name, words in CHOICES.items():
+            if getattr(self, name) not in words:
+                found = getattr(self, name)
+                raise ConfigError(f"train.{name}: {found!r}, wanted one of {', '.join(words)}")
+        self._check(AT_LEAST_ONE, lambda value: value >= 1, "at least 1")
+        self._check(ABOVE_ZERO, lambda value: value > 0, "above 0")
+        self._check(FROM_ZERO_BELOW_ONE, lambda value: 0 <= value < 1, "from 0 to below 1")
+        self._check(ABOVE_ZERO_TO_ONE, lambda value: 0 < value <= 1, "above 0, up to 1")
+        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
+            raise ConfigError(
+                f"train.batch_size {self.batch_size} must be a multiple of "
+                f"train.micro_batch_size {self.micro_batch_size}"
+            )
+
+    def _check(self, names: tuple[str, ...], allowed: Any, wanted: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and not allowed(value):
+                raise ConfigError(f"train.{name}: {value}, wanted {wanted}")
+
+    @property
+    def hyperparameters(self) -> dict[str, float | None]:
+        """Settings of the optimizer as given; None is the usual one."""
+        return {item.name: getattr(self, item.name) for item in fields(Hyperparameters)}

@@ -1,0 +1,121 @@
+"""What a training run consists of: the parts that steps touch, the state that checkpoints hold."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from model import divergence, precision
+from model.averaging import Average
+from model.distributed import World
+from model.divergence import Rollback, Watch
+from model.networks import AnyNetwork
+from model.objectives import Batch
+from model.optim import Optimizer
+from model.step import LossScale, Objective
+from model.train_config import BEST, TrainConfig
+
+
+class Batches(Protocol):
+    """Where the steps' batches come from: windows of plain text, or examples of a task."""
+
+    batch_size: int  # rows of all processes
+    context: int  # tokens predicted per row; on average where rows differ
+
+    def batch(self, step: int) -> np.ndarray | Batch:
+        """Return this process's rows of the batch of 0-based `step`, a pure function of it."""
+        ...
+
+
+@dataclass
+class State:
+    """What a checkpoint holds beside tensors; all of it is JSON.
+
+    `curve` has a row per log interval, as CURVE says; `speed` pairs of (tokens seen, tokens per
+    second). A batch's number is the step plus the batches that rollbacks passed by.
+    """
+
+    step: int = 0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    speed: list[tuple[int, float]] = field(default_factory=list)
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    seconds: float = 0.0  # since the last row
+    last: dict[str, float] = field(default_factory=dict)
+    best_loss: float | None = None
+    best_step: int = 0
+    stale: int = 0  # validations since the best
+    watch: Watch = field(default_factory=Watch)
+    scale: LossScale = field(default_factory=LossScale)
+    rollbacks: list[Rollback] = field(default_factory=list)
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "State":
+        """Read what `asdict` gave."""
+        rollbacks = [Rollback(**event) for event in stored.pop("rollbacks")]
+        watch, scale = Watch(**stored.pop("watch")), LossScale(**stored.pop("scale"))
+        return cls(**stored, watch=watch, scale=scale, rollbacks=rollbacks)
+
+    @property
+    def batch(self) -> int:
+        """Number of the batch that the next step reads."""
+        return self.step + sum(event.skipped for event in self.rollbacks)
+
+    @property
+    def rate_share(self) -> float:
+        """What rollbacks have left of the learning rate."""
+        return divergence.RATE_SHARE ** len(self.rollbacks)
+
+
+@dataclass
+class Training:
+    """Everything a step touches."""
+
+    network: AnyNetwork
+    optimizer: Optimizer
+    loader: Batches
+    validation: Sequence[np.ndarray | Batch]  # the same in every process
+    precision: str
+    checkpoints: Path
+    progress: Callable[[str, int, int], None]
+    config: TrainConfig
+    world: World = field(default_factory=World)
+    state: State = field(default_factory=State)
+
+    def __post_init__(self) -> None:
+        self.average = Average(self.network, self.config.ema_decay)
+        self.objective: torch.nn.Module = Objective(
+            self.network, self.config.label_smoothing, self.config.z_loss
+        )
+        if self.precision == precision.FP16:
+            self.state.scale.value = LossScale.START
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.network.device
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens predicted in one step, over all processes."""
+        return self.loader.batch_size * self.loader.context
+
+    @property
+    def keeps_best(self) -> bool:
+        """Tell whether the weights of the lowest validation loss become the model."""
+        wanted = self.config.keep == BEST or self.config.patience is not None
+        return wanted and self.state.best_loss is not None
+
+    @property
+    def kept_step(self) -> int:
+        """The step whose weights become the model."""
+        return self.state.best_step if self.keeps_best else self.state.step
+
+    def sync_gradients(self, now: bool) -> AbstractContextManager[object]:
+        """Return the context of a backward pass that ends with an exchange of gradients, or not."""
+        no_sync = getattr(self.objective, "no_sync", None)
+        return nullcontext() if now or no_sync is None else no_sync()
