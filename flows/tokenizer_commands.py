@@ -8,33 +8,50 @@ from flows import stage_commands
 from flows.terminal import stdout
 from pipeline import storage, tokenizer_json
 from pipeline.errors import ConfigError
-from pipeline.tokenizer import MODEL_FILE, load_tokenizer
+from pipeline.tokenizer import CONTROLS, MODEL_FILE, load_tokenizer
+from pipeline.tokenizer_import import read_tokenizer_json
+from pipeline.tokenizer_json import TOKENIZER_CONFIG, TOKENIZER_JSON
+from pipeline.vocabulary import Vocabulary, read_vocabulary
 
 
 def tokenizer(options: Namespace) -> dict[str, Any] | None:
     """Train a tokenizer, or do what the flag given says."""
-    if options.export:
-        return _export(options)
+    if options.export or options.import_:
+        return _convert(options)
     return stage_commands.tokenizer(options)
 
 
-def _export(options: Namespace) -> dict[str, Any] | None:
-    """Write a tokenizer as other tools read it, with the same ids for every text."""
+def _convert(options: Namespace) -> dict[str, Any] | None:
+    """Write a tokenizer as SentencePiece and as Hugging Face's tools read it, with the same ids."""
     if len(options.input) > 1:
-        raise ConfigError(f"--export: give one tokenizer, found {len(options.input)} paths")
+        raise ConfigError(f"give one tokenizer to convert, found {len(options.input)} paths")
     given, folder = Path(options.input[0]), Path(options.out)
-    own = load_tokenizer(given)
-    file = given / MODEL_FILE if given.is_dir() else given
-    tokenizer_json.write(file.read_bytes(), folder.joinpath)
-    if given.resolve() != folder.resolve():
-        storage.write_bytes(folder / MODEL_FILE, file.read_bytes())
-    files = [MODEL_FILE, tokenizer_json.TOKENIZER_JSON, tokenizer_json.TOKENIZER_CONFIG]
+    if options.import_:
+        model = read_tokenizer_json(given / TOKENIZER_JSON if given.is_dir() else given)
+    else:
+        load_tokenizer(given)
+        model = (given / MODEL_FILE if given.is_dir() else given).read_bytes()
+    storage.write_bytes(folder / MODEL_FILE, model)
+    tokenizer_json.write(model, folder.joinpath)
+    own = read_vocabulary(model)
+    files = [MODEL_FILE, TOKENIZER_JSON, TOKENIZER_CONFIG]
     if options.json:
         paths = {name: str(folder / name) for name in files}
-        return {"vocab_size": own.vocab_size, "sha256": own.fingerprint, "files": paths}
-    stdout().print(
-        f"wrote {', '.join(files)} ({own.vocab_size:,} pieces) to {folder}; "
+        return {"vocab_size": len(own.pieces), "fits_stages": _fits(own), "files": paths}
+    console = stdout()
+    console.print(
+        f"wrote {', '.join(files)} ({len(own.pieces):,} pieces) to {folder}; "
         f"AutoTokenizer.from_pretrained({str(folder)!r}) gives the same ids",
         soft_wrap=True,
     )
+    if not _fits(own):
+        console.print(
+            f"`shard` will refuse it: ids 0 to 3 are {own.pieces[: len(CONTROLS)]}, wanted the "
+            f"tokens for unknown, beginning, end and padding in this order",
+            soft_wrap=True,
+        )
     return None
+
+
+def _fits(own: Vocabulary) -> bool:
+    return own.pieces[: len(CONTROLS)] == CONTROLS
