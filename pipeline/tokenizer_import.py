@@ -165,7 +165,7 @@ def _names(model: dict[str, Any]) -> list[str]:
 def _roles(content: dict[str, Any], config: dict[str, Any], names: list[str]) -> dict[str, int]:
     """Return the ids of unk, bos, eos and pad as far as the files name them."""
     model, ids = content["model"], {name: token_id for token_id, name in enumerate(names)}
-    roles = {}
+    roles: dict[str, int] = {}
     for role, usual in zip(ROLES, (("<unk>",), ("<s>",), ("</s>",), ("<pad>",)), strict=True):
         stated = config.get(f"{role}_token")
         stated = stated["content"] if isinstance(stated, dict) else stated
@@ -233,7 +233,8 @@ def _check_merges(model: dict[str, Any], made: bytes) -> None:
 
     spelled = [(a.replace(SPACE_MARK, " "), b.replace(SPACE_MARK, " ")) for a, b in _pairs(model)]
     given, ours = by_piece(spelled), by_piece(merges(read_vocabulary(made)))
-    for found, wanted in zip_longest(given, ours, fillvalue=set()):
+    nothing: set[tuple[str, str]] = set()
+    for found, wanted in zip_longest(given, ours, fillvalue=nothing):
         if found != wanted:
             odd = min(found ^ wanted)
             raise ConfigError(
