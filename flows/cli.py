@@ -1,6 +1,7 @@
 """The one command. Each subcommand imports what it needs when it runs.
 
-Exit codes: 0 done, 1 the work failed (a gate, bad data), 2 the command was misused.
+Exit codes: 0 done, 1 the work failed (a gate, bad data), 2 the command was misused, 75 stopped on
+request with a checkpoint written (the same command goes on from it), 130 interrupted elsewhere.
 Progress goes to stderr; with --json one JSON object goes to stdout at the end.
 """
 
@@ -16,6 +17,7 @@ from pipeline.errors import ConfigError, Interrupted, TextmillError
 
 EXIT_FAILED = 1
 EXIT_MISUSED = 2
+EXIT_RESUMABLE = 75  # EX_TEMPFAIL of sysexits.h: schedulers take it as "run it again"
 EXIT_INTERRUPTED = 130
 
 EXAMPLES = """\
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return _fail(error, EXIT_MISUSED)
     except Interrupted as error:
-        return _fail(error, EXIT_INTERRUPTED)
+        return _fail(error, EXIT_RESUMABLE)
     except TextmillError as error:
         return _fail(error, EXIT_FAILED)
     except OSError as error:
