@@ -10,6 +10,7 @@ and goes on with the very next token. Shapes: B rows of one process, T = context
 """
 
 import threading
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,10 +64,11 @@ class Loader:
         if self.block % self.context:
             raise ConfigError(
                 f"context {self.context} does not divide the block of {self.block} tokens that the "
-                f"order of the data is made of; give a divisor, or begin with a larger train.block"
+                f"order of the data is made of; give a divisor, or begin with a larger "
+                f"train.data.block"
             )
         if self.packing == BEST_FIT and self.block != self.context:
-            raise ConfigError("train.block: documents are packed into whole rows; leave it out")
+            raise ConfigError("train.data.block: packed documents fill whole rows; leave it out")
         if not 0 <= self.rank < self.world_size or self.batch_size % self.world_size:
             raise ConfigError(
                 f"a batch of {self.batch_size} rows for rank {self.rank} of {self.world_size} "
@@ -132,8 +134,8 @@ class Loader:
         for name in ("block", "seed"):
             if state[name] != getattr(self, name):
                 raise ConfigError(
-                    f"the checkpoint's data is in the order of {name} {state[name]}, this run's "
-                    f"of {name} {getattr(self, name)}; set train.{name} = {state[name]} to go on"
+                    f"the checkpoint's data is in the order of {name} {state[name]}, this run's of "
+                    f"{name} {getattr(self, name)}; give the same {name} to go on"
                 )
         windows = -(-state["tokens"] // self.context)
         return replace(self, start_step=state["step"], start_tokens=windows * self.context)
@@ -175,16 +177,19 @@ class Loader:
     def account(self, step: int) -> list[dict[str, Any]]:
         """Return the mixture realised before `step`: tokens, share and epochs by source, language.
 
-        Tokens are positions in a window's context; epochs count a stratum's tokens.
+        Tokens are those predicted or, in a stream, shown; epochs count passes over what there is.
         """
         strata = [stratum for group in self.source.groups() for stratum in group]
-        total_S = self._visits(len(strata), step)
-        share = 1 / max(1, int(total_S.sum()))
+        seen: Counter[tuple[str, str]] = Counter()
+        there: Counter[tuple[str, str]] = Counter()
+        for stratum, tokens in zip(strata, self._visits(len(strata), step).tolist(), strict=True):
+            seen[stratum.source, stratum.lang] += tokens
+            there[stratum.source, stratum.lang] += stratum.tokens
+        total = max(1, seen.total())
         return [
-            {"source": stratum.source, "lang": stratum.lang, "level": stratum.level,
-             "tokens": int(tokens), "share": tokens * share,
-             "epochs": tokens / max(1, stratum.tokens)}
-            for stratum, tokens in zip(strata, total_S, strict=True)
+            {"source": key[0], "lang": key[1], "tokens": tokens,
+             "share": tokens / total, "epochs": tokens / max(1, there[key])}
+            for key, tokens in seen.items()
         ]  # fmt: skip
 
     def _visits(self, strata: int, step: int) -> np.ndarray:

@@ -56,7 +56,7 @@ def _refuse_unknown(shards: Artifact, skip_parts: Sequence[str], known: Sequence
     for name in skip_parts:
         if name not in known:
             raise ConfigError(
-                f"train.skip_parts: {shards.path} has no part {name!r}; it has {', '.join(known)}"
+                f"train.data.skip_parts: {shards.path} has no part {name!r}; it has {', '.join(known)}"
             )
 
 
@@ -65,5 +65,5 @@ def _message(shards: Artifact, broken: Sequence[tuple[str, str]], skip_parts: Se
     names = ", ".join(f'"{name}"' for name in [*skip_parts, *(name for name, _ in broken)])
     return (
         f"{shards.path}: damaged shards: {listed}. Remove the folder and run `shard` again, or "
-        f"train without them: --set 'train.skip_parts=[{names}]'"
+        f"train without them: --set 'train.data.skip_parts=[{names}]'"
     )

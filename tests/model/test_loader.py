@@ -131,7 +131,7 @@ def test_a_longer_context_begins_with_a_whole_window(tmp_path):
 @pytest.mark.parametrize("change", [{"seed": 1}, {"block": 32}])
 def test_another_order_of_the_data_is_refused_on_resume(tmp_path, change):
     loader = numbers(tmp_path, 64 * 30 + 1, context=16, block=64)
-    with pytest.raises(ConfigError, match=f"set train.{next(iter(change))}"):
+    with pytest.raises(ConfigError, match=f"give the same {next(iter(change))}"):
         replace(loader, **change).resumed(loader.state(3))
 
 

@@ -115,7 +115,8 @@ def test_shares_and_levels_are_packed_apart_and_accounted_for(shards, tokenizer,
     source = token_file(shards, "train", tokenizer, tmp_path, layout)
     loader = packed(source, shares=shares)
     steps = 2 * loader.windows + 7
-    account = {(r["lang"], r["level"]): r["tokens"] for r in loader.account(steps)}
+    account = {row["lang"]: row["tokens"] for row in loader.account(steps)}
+    assert list(account) == ["zh", "en"]
     counted = sum(int(loader.rows(step).counted_BT.sum()) for step in range(steps))
     assert sum(account.values()) == counted
     rows = [loader.rows(step).ids_BT for step in range(4)]
@@ -125,5 +126,5 @@ def test_shares_and_levels_are_packed_apart_and_accounted_for(shards, tokenizer,
 
 def test_blocks_larger_than_a_row_are_refused(shards, tokenizer, tmp_path):
     source = token_file(shards, "train", tokenizer, tmp_path)
-    with pytest.raises(ConfigError, match=r"train\.block"):
+    with pytest.raises(ConfigError, match=r"train\.data\.block"):
         packed(source, context=32, block=64)

@@ -1,0 +1,108 @@
+"""What a run trains on: the settings of `[train.data]`, the loader they make, what came of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model.loader import BEST_FIT, STREAM, Loader
+from pipeline.artifact import Artifact
+from pipeline.batching.curriculum import MEASURES, Levels
+from pipeline.batching.mixture import Share, check_shares
+from pipeline.batching.token_file import Layout, token_file
+from pipeline.errors import ConfigError
+from pipeline.shard import TRAIN
+from pipeline.tokenizer import Tokenizer
+
+STEPS_AHEAD = 2  # prepared in the background: a slow disk is waited for once, not at every step
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which documents are trained on, how often, how they fill rows and in which order."""
+
+    mixture: tuple[Share, ...] = ()  # none: all documents, each once per epoch
+    packing: str = STREAM
+    mask_documents: bool = False  # documents in a row do not see each other
+    block: int | None = None  # tokens the order is made of; contexts must divide it
+    curriculum: str | None = None  # measure that orders the first epoch
+    curriculum_levels: int = 8
+    hardest_first: bool = False
+    skip_parts: tuple[str, ...] = ()  # shards to leave out, damaged ones for example
+
+    def __post_init__(self) -> None:
+        check_shares(self.mixture)
+        for name, words in (("packing", (STREAM, BEST_FIT)), ("curriculum", (None, *MEASURES))):
+            if getattr(self, name) not in words:
+                found, known = getattr(self, name), ", ".join(word for word in words if word)
+                raise ConfigError(f"train.data.{name}: {found!r}, wanted one of {known}")
+        if self.block is not None and self.block < 1:
+            raise ConfigError(f"train.data.block: {self.block}, wanted at least 1")
+        if self.curriculum_levels < 2:
+            raise ConfigError(
+                f"train.data.curriculum_levels: {self.curriculum_levels}, wanted at least 2"
+            )
+
+    @property
+    def layout(self) -> Layout:
+        """Where documents lie in the token file."""
+        levels = None
+        if self.curriculum is not None:
+            levels = Levels(self.curriculum, self.curriculum_levels, self.hardest_first)
+        return Layout(self.mixture, levels, self.skip_parts)
+
+
+def open_loader(
+    config: DataConfig,
+    shards: Artifact,
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    context: int,
+    batch_size: int,
+    seed: int,
+) -> Loader:
+    """Return the loader of the training split, its token file in `folder`.
+
+    Raises what `token_file` and `Loader` raise.
+    """
+    source = token_file(shards, TRAIN, tokenizer, folder, config.layout)
+    return Loader(
+        source,
+        context,
+        batch_size,
+        seed,
+        block=config.block,
+        shares=config.mixture,
+        packing=config.packing,
+        number_documents=config.mask_documents,
+        ahead=STEPS_AHEAD,
+    )
+
+
+def realised(loader: Loader, steps: int) -> dict[str, Any]:
+    """Return what `steps` steps were made of, for the manifest: JSON, shares to six digits.
+
+    `mixture` has a row per share, source and language, `skipped_parts` one per part left out.
+    """
+    rows = [
+        {**row, "share": round(row["share"], 6), "epochs": round(row["epochs"], 4)}
+        for row in loader.account(steps)
+    ]
+    return {
+        "mixture": rows,
+        "skipped_parts": list(loader.source.skipped),
+        "padding_share": round(loader.padding, 6),
+    }
+
+
+def figures(stats: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield stable metric names with the figures of `realised`, as a train artifact keeps them."""
+    for row in stats.get("mixture", []):
+        name = "/".join(str(row[part]) for part in ("source", "lang") if row[part])
+        yield f"data/share/{name}", row["share"]
+        yield f"data/epochs/{name}", row["epochs"]
+    yield "data/padding_share", stats.get("padding_share", 0.0)
+    skipped = stats.get("skipped_parts", [])
+    yield "data/skipped_parts", len(skipped)
+    yield "data/skipped_tokens", sum(entry["tokens"] or 0 for entry in skipped)
