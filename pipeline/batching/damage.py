@@ -56,7 +56,8 @@ def _refuse_unknown(shards: Artifact, skip_parts: Sequence[str], known: Sequence
     for name in skip_parts:
         if name not in known:
             raise ConfigError(
-                f"train.data.skip_parts: {shards.path} has no part {name!r}; it has {', '.join(known)}"
+                f"train.data.skip_parts: {shards.path} has no part {name!r}; "
+                f"it has {', '.join(known)}"
             )
 
 
