@@ -1,6 +1,5 @@
 """What a run trains on: the settings of `[train.data]`, the loader they make, what came of them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,13 +95,11 @@ def realised(loader: Loader, steps: int) -> dict[str, Any]:
     }
 
 
-def figures(stats: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield stable metric names with the figures of `realised`, as a train artifact keeps them."""
-    for row in stats.get("mixture", []):
-        name = "/".join(str(row[part]) for part in ("source", "lang") if row[part])
-        yield f"data/share/{name}", row["share"]
-        yield f"data/epochs/{name}", row["epochs"]
-    yield "data/padding_share", stats.get("padding_share", 0.0)
-    skipped = stats.get("skipped_parts", [])
-    yield "data/skipped_parts", len(skipped)
-    yield "data/skipped_tokens", sum(entry["tokens"] or 0 for entry in skipped)
+def unused_tokens(loader: Loader) -> dict[str, int]:
+    """Return tokens that no row of any epoch holds, by reason."""
+    skipped = sum(entry["tokens"] or 0 for entry in loader.source.skipped)
+    return {
+        "shorter_than_a_window": loader.leftover,
+        "outside_the_mixture": loader.source.outside,
+        "skipped_parts": skipped,
+    }

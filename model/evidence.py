@@ -77,6 +77,8 @@ class Evidence:
 
         run.params(self.params)
         run.metrics([(name, value, 0) for name, value in funnel_figures(self.data).items()])
+        mixture = mixture_figures(self.training.stats)
+        run.metrics([(name, value, 0) for name, value in mixture.items()])
         speed = throughput_of(self.training)
         run.curves(self.training, speed)
         for part in self.data:
@@ -106,6 +108,23 @@ def funnel_figures(data: Sequence[Artifact]) -> dict[str, float]:
         found[f"data/{made.stage}/rows_kept"] = made.ledger.kept
         if made.text_bytes:
             found[f"data/{made.stage}/text_bytes"] = made.text_bytes
+    return found
+
+
+def mixture_figures(stats: Mapping[str, Any]) -> dict[str, float]:
+    """Return what a training's data was made of as {metric name: value}.
+
+    `data/share/SOURCE/LANG`, `data/epochs/SOURCE/LANG` and what was padded or left out.
+    """
+    skipped = stats.get("skipped_parts", [])
+    found = {
+        "data/padding_share": stats.get("padding_share", 0.0),
+        "data/skipped_parts": len(skipped),
+        "data/skipped_tokens": sum(entry["tokens"] or 0 for entry in skipped),
+    }
+    for row in stats.get("mixture", []):
+        for figure in ("share", "epochs"):
+            found[metric_name(f"data/{figure}/{row['source']}/{row['lang']}")] = row[figure]
     return found
 
 

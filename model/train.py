@@ -9,6 +9,7 @@ import pyarrow as pa
 import torch
 
 from model import export, loader, networks, precision
+from model.data import open_loader, realised, unused_tokens
 from model.loop import fit
 from model.networks import AnyNetwork
 from model.objectives import batch_of
@@ -17,6 +18,7 @@ from model.train_config import TrainConfig
 from model.training import Batches, Training
 from pipeline import storage
 from pipeline.artifact import Artifact
+from pipeline.batching.token_file import Layout
 from pipeline.schema import CURVE
 from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
@@ -28,21 +30,26 @@ SPEED = "speed.json"  # tokens per second; not part of the artifact's identity
 def run(job: Job) -> None:
     """Train on the shards' train split; the shards carry their tokenizer.
 
-    The account is kept in tokens: those that fill no window at the end are dropped.
+    The account is kept in tokens: those that fill no window, that no share of the mixture takes or
+    that lie in skipped shards are dropped.
     """
     config: TrainConfig = job.config
     shards: Artifact = job.parents[0]
     tokenizer_file = shards.file("tokenizer.model")
     tokenizer = load_tokenizer(tokenizer_file)
     tokens = job.scratch("tokens")
-    train = loader.token_file(shards, "train", tokenizer, tokens)
-    batches = loader.Loader(train, config.model.context, config.batch_size, config.seed)
-    validation = loader.token_file(shards, "validation", tokenizer, tokens)
+    batches = open_loader(
+        config.data, shards, tokenizer, tokens,
+        context=config.model.context, batch_size=config.batch_size, seed=config.seed,
+    )  # fmt: skip
+    held_out = Layout(skip_parts=config.data.skip_parts)
+    validation = loader.token_file(shards, "validation", tokenizer, tokens, held_out)
     training = _prepare(job, config, batches, validation, tokenizer)
     fit(training)
     export.write(training.network, tokenizer_file, job.file)
     storage.write_json(job.folder / SPEED, training.state.speed)
-    write = functools.partial(_write_curve, batches.tokens, batches.leftover)
+    used = batches.tokens - batches.leftover
+    write = functools.partial(_write_curve, used, unused_tokens(batches))
     job.map(write, [training.state.curve])
     last = training.state.curve[-1]
     job.stats.update(
@@ -56,6 +63,7 @@ def run(job: Job) -> None:
         optimizer={"name": config.optimizer, **asdict(training.optimizer.hyperparameters)},
         rollbacks=[asdict(event) for event in training.state.rollbacks],
         tokenizer_sha256=tokenizer.fingerprint,
+        **realised(batches, training.state.batch),
     )
 
 
@@ -102,10 +110,13 @@ def settle_precision(
     return storage.read_json(note)
 
 
-def _write_curve(tokens: int, leftover: int, curve: list[dict[str, Any]], sink: Sink) -> None:
-    sink.saw(tokens)
-    sink.kept(tokens - leftover)
-    sink.dropped("shorter_than_a_window", leftover)
+def _write_curve(
+    tokens: int, unused: dict[str, int], curve: list[dict[str, Any]], sink: Sink
+) -> None:
+    sink.saw(tokens + sum(unused.values()))
+    sink.kept(tokens)
+    for reason, count in unused.items():
+        sink.dropped(reason, count)
     sink.write("main", pa.Table.from_pylist(curve, schema=CURVE.schema))
 
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from model import precision
-from model.architecture import ModelConfig
+from model.architecture import ENCODER_DECODER, ModelConfig
+from model.data import DataConfig
+from model.loader import BEST_FIT
 from model.optim import OPTIMIZERS, Hyperparameters
 from model.schedule import SCHEDULES
 from pipeline.errors import ConfigError
@@ -64,6 +66,7 @@ class TrainConfig:
     validate_every: int = 100
     validation_windows: int = 64
     log_every: int = 10
+    data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
 
     def __post_init__(self) -> None:
@@ -75,6 +78,12 @@ class TrainConfig:
         self._check(ABOVE_ZERO, lambda value: value > 0, "above 0")
         self._check(FROM_ZERO_BELOW_ONE, lambda value: 0 <= value < 1, "from 0 to below 1")
         self._check(ABOVE_ZERO_TO_ONE, lambda value: 0 < value <= 1, "above 0, up to 1")
+        apart = self.data.packing == BEST_FIT or self.data.mask_documents
+        if apart and self.model.family == ENCODER_DECODER:
+            raise ConfigError(
+                "train.data: an encoder-decoder is trained on the second half of a window, which "
+                "documents kept apart do not have; use packing 'stream' without mask_documents"
+            )
         if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
             raise ConfigError(
                 f"train.batch_size {self.batch_size} must be a multiple of "

@@ -280,6 +280,7 @@ def shard_contract(vocab_size: int) -> Contract:
         column(
             "tokens", pa.list_(pa.field("item", token, nullable=False)), "token ids, no controls"
         ),
+        column("offset", pa.int64(), "tokens before it in the files of its part, in order"),
         column("bytes", pa.int64(), "UTF-8 bytes of the text those tokens stand for"),
     ]
-    return Contract("shard", 1, pa.schema(fields))
+    return Contract("shard", 2, pa.schema(fields))

@@ -103,14 +103,18 @@ def shard_part(
     """Tokenise one Parquet part; return its COUNTED figures by split, language and source."""
     tokenizer = load_tokenizer(model)
     counted: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
-    kept = []
+    kept: list[pa.Table] = []
+    before = 0
     for chunk in _chunks(part):
         sink.saw(chunk.num_rows)
         encoded = encode(chunk, tokenizer, config.salt, bound)
         filled = pc.greater(pc.list_value_length(encoded["tokens"]), 0)
         sink.write(REJECTS, _rejects(encoded.filter(pc.invert(filled))))
-        kept.append(encoded.filter(filled))
-        _count(kept[-1], counted)
+        rows = encoded.filter(filled)
+        ends = before + np.cumsum(pc.list_value_length(rows["tokens"]).to_numpy(), dtype=np.int64)
+        kept.append(rows.append_column("offset", pa.array(np.r_[before, ends][:-1])))
+        before = int(ends[-1]) if len(ends) else before
+        _count(rows, counted)
         *whole, rest = row_groups(pa.concat_tables(kept), config.row_group_tokens)
         for group in whole:
             sink.write(MAIN, group)

@@ -76,6 +76,9 @@ class Sink:
         current.writer.write_table(table)
         current.rows += table.num_rows
         current.arrow_bytes += table.nbytes
+        if "tokens" in table.column_names and pa.types.is_list(table["tokens"].type):
+            tokens = pc.sum(pc.list_value_length(table["tokens"])).as_py()
+            current.tokens = (current.tokens or 0) + tokens
         self._count(table_name, table)
         if current.arrow_bytes >= PART_BYTES:
             self._finish_file(table_name)
@@ -156,6 +159,8 @@ class Sink:
             "bytes": current.temporary.stat().st_size,
             "sha256": storage.sha256_of(current.temporary),
         }
+        if current.tokens is not None:
+            entry["tokens"] = current.tokens
         current.temporary.replace(current.path)
         self.result.files.setdefault(table_name, []).append(entry)
 
@@ -168,6 +173,7 @@ class _OpenFile:
     writer: pq.ParquetWriter
     rows: int = 0
     arrow_bytes: int = 0
+    tokens: int | None = None  # of a table that holds lists of them
 
 
 def _writer(path: Path, schema: pa.Schema, random: tuple[str, ...]) -> pq.ParquetWriter:

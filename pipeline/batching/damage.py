@@ -29,10 +29,9 @@ def sound_parts(
     broken = [(e["path"], what) for e, what in found if what and e["path"] not in skip_parts]
     if broken:
         raise ArtifactError(_message(shards, broken, skip_parts))
-    tokens = shards.stats.get("tokens_by_part", {})
     skipped = [
         {"path": entry["path"], "rows": entry["rows"],
-         "tokens": tokens.get(entry["path"]), "reason": what or "sound, left out all the same"}
+         "tokens": entry.get("tokens"), "reason": what or "sound, left out all the same"}
         for entry, what in found if entry["path"] in skip_parts
     ]  # fmt: skip
     kept = [shards.path / entry["path"] for entry in entries if entry["path"] not in skip_parts]

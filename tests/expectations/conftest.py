@@ -64,7 +64,7 @@ def report(lang="all", **changes):
 
 def shards(splits, largest=999):
     """Rows of tokenised documents, three tokens each."""
-    row = {"source": "books", "lang": "en", "tokens": [4, 5, largest], "bytes": 12}
+    row = {"source": "books", "lang": "en", "tokens": [4, 5, largest], "bytes": 12, "offset": 0}
     return [row | {"id": f"d{n}", "split": split} for n, split in enumerate(splits)]
 
 

@@ -99,7 +99,7 @@ def document_run(stage: str, seen: int, kept: int, rules: dict[str, int]):
 
 def shard_run(job: Job) -> None:
     ids = {"id": "0000", "source": "handbook", "lang": "en", "split": "train"}
-    job.map(table_work, [[{**ids, "tokens": [5, 6, 7], "bytes": 12}]])
+    job.map(table_work, [[{**ids, "tokens": [5, 6, 7], "offset": 0, "bytes": 12}]])
 
 
 def tokenizer_run(job: Job) -> None:

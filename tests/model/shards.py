@@ -24,6 +24,7 @@ class Texts:
 
     english: int = 40
     chinese: int = 20
+    parts: int = 1
 
 
 def texts(config: Texts) -> list[dict]:
@@ -37,22 +38,22 @@ def texts(config: Texts) -> list[dict]:
     ]  # fmt: skip
 
 
-def write_texts(task: Texts, sink: Sink) -> None:
-    rows = texts(task)
+def write_texts(rows: list[dict], sink: Sink) -> None:
     sink.saw(len(rows))
     sink.write("main", pa.Table.from_pylist(rows, schema=CLEAN.schema))
 
 
 def run_texts(job: Job) -> None:
-    job.map(write_texts, [job.config])
+    rows = texts(job.config)
+    job.map(write_texts, [rows[part :: job.config.parts] for part in range(job.config.parts)])
 
 
 TEXTS = Stage("clean", CLEAN, run_texts, "pipeline.ledger", ("pyarrow",))
 
 
-def make_shards(folder: Path, vocab_size: int = 720, **config) -> Artifact:
+def make_shards(folder: Path, vocab_size: int = 720, parts: int = 1, **config) -> Artifact:
     """Tokenise a few dozen documents in two languages, a fifth of them held out."""
-    documents = run_stage(TEXTS, Texts(), [], folder / "texts").artifact
+    documents = run_stage(TEXTS, Texts(parts=parts), [], folder / "texts").artifact
     settings = TokenizerConfig(vocab_size=vocab_size, **config)
     tokenizer = run_stage(TOKENIZER, settings, [documents], folder / f"tok-{vocab_size}").artifact
     shards = folder / f"shards-{vocab_size}"

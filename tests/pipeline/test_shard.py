@@ -172,7 +172,14 @@ def test_ids_take_the_smallest_type_that_holds_the_vocabulary(vocab_size, kind):
     assert lists.type.value_type == kind
     assert lists.to_pylist() == [[5, vocab_size - 1], [], [7]]
     names = ["id", "source", "lang", "split"]
-    table = pa.table({**{name: ["x"] * 3 for name in names}, "tokens": lists, "bytes": [1, 0, 1]})
+    table = pa.table(
+        {
+            **{name: ["x"] * 3 for name in names},
+            "tokens": lists,
+            "offset": [0, 2, 2],
+            "bytes": [1, 0, 1],
+        }
+    )
     assert conform(table, shard_contract(vocab_size), "here")["tokens"].to_pylist()[0][1] > 65000
 
 
@@ -180,3 +187,20 @@ def test_ids_take_the_smallest_type_that_holds_the_vocabulary(vocab_size, kind):
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         ShardConfig(**wrong)
+
+
+def test_the_manifest_counts_tokens_per_file_and_offsets_lead_to_a_document(shards):
+    entries = shards.manifest["tables"]["main"]
+    assert sum(entry["tokens"] for entry in entries) == sum(shards.stats["tokens"].values())
+    for part, entry in zip(shards.parts(), entries, strict=True):
+        with pq.ParquetFile(part) as file:
+            table = file.read()
+            firsts = [
+                file.metadata.row_group(group).column(5).statistics.min
+                for group in range(file.num_row_groups)
+            ]
+        ends = np.cumsum([len(tokens) for tokens in table["tokens"].to_pylist()])
+        assert table["offset"].to_pylist() == [0, *ends[:-1].tolist()]
+        assert ends[-1] == entry["tokens"]
+        assert firsts == sorted(firsts)  # a row group is found by its statistics alone
+        assert len(set(firsts)) == len(firsts)
