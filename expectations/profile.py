@@ -197,6 +197,9 @@ def _evaluate(artifact: Artifact) -> Figures:
             figures["gain_over_ngram"] = None if rival is None else rival - row["bits_per_byte"]
         elif row["kind"] == "lang":
             figures[f"gain_over_unigram.{row['name']}"] = gain
+    if artifact.parts("figures"):
+        probes = artifact.scan("figures").select("name", "value").collect()
+        figures |= dict(probes.iter_rows())
     return figures
 
 

@@ -1,20 +1,27 @@
 """The stage `evaluate`: how well a model predicts held-out documents, by language and source."""
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from model import export
+from model.architecture import DECODER, ENCODER
 from model.baseline import BaselineConfig, compressed, token_models
+from model.figure import Example, Figure
 from model.held_out import choose, documents, recode
-from model.scoring import score
+from model.probes import bias, memorisation, toxicity
+from model.probes.memorisation import MemorisationConfig
+from model.probes.pairs import pairs
+from model.probes.toxicity import ToxicityConfig
+from model.scoring import Document, score
 from model.slices import calibration, positions, slices
+from model.text import LoadedModel
 from pipeline.artifact import MAIN, Artifact
 from pipeline.errors import ConfigError, TrainingError
-from pipeline.schema import CALIBRATION, EVALUATION, POSITION
+from pipeline.schema import CALIBRATION, EVALUATION, EXAMPLE, FIGURE, POSITION
 from pipeline.shard import VALIDATION
 from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
@@ -28,8 +35,11 @@ class EvaluateConfig:
     documents_max: int = 2000
     tokens_max: int = 200_000
     batch_size: int = 16
-    seed: int = 0  # of what is drawn: resamples for the intervals
+    seed: int = 0  # of what is drawn: passages, samples, resamples for the intervals
+    bias: bool = True  # compare sentences of which one word is changed
     baselines: BaselineConfig = field(default_factory=BaselineConfig)
+    memorisation: MemorisationConfig = field(default_factory=MemorisationConfig)
+    toxicity: ToxicityConfig = field(default_factory=ToxicityConfig)
 
     def __post_init__(self) -> None:
         for name in ("documents_max", "tokens_max", "batch_size"):
@@ -69,6 +79,9 @@ def run(job: Job) -> None:
         "calibration": calibration(scores),
         "positions": positions(scores, network.config.context, config.seed),
     }
+    figures, examples = _probes(LoadedModel(network, tokenizer), shards, held_out, config)
+    tables["figures"] = [asdict(figure) for figure in figures]
+    tables["examples"] = [asdict(example) for example in examples]
     job.map(functools.partial(_write, tables, seen, len(chosen)), [None])
     job.stats.update(
         bits_per_byte=rows[0]["bits_per_byte"],
@@ -76,6 +89,29 @@ def run(job: Job) -> None:
         documents=len(chosen),
         shards=shards.fingerprint,
     )
+
+
+def _probes(
+    loaded: LoadedModel, shards: Artifact, held_out: list[Document], config: EvaluateConfig
+) -> tuple[list[Figure], list[Example]]:
+    """Run the probes that are on and that the network's family allows."""
+    network, tokenizer, seed = loaded.network, loaded.tokenizer, config.seed
+    family = network.config.family
+    figures: list[Figure] = []
+    examples: list[Example] = []
+    if config.bias:
+        made = bias.probe(network, tokenizer, pairs(), seed, config.batch_size)
+        figures, examples = figures + made[0], examples + made[1]
+    # an encoder sees both sides of a token, so it has nothing to continue
+    if config.memorisation.examples is not None and family != ENCODER:
+        made = memorisation.probe(
+            network, tokenizer, shards, config.memorisation, seed, config.batch_size
+        )
+        figures, examples = figures + made[0], examples + made[1]
+    if config.toxicity.samples is not None and family == DECODER:
+        made = toxicity.probe(loaded, held_out, config.toxicity, seed)
+        figures, examples = figures + made[0], examples + made[1]
+    return figures, examples
 
 
 def bits_per_byte(
@@ -107,7 +143,12 @@ def _write(
         sink.write(name, pa.Table.from_pylist(rows, schema=contract.schema))
 
 
-TABLES = {"calibration": CALIBRATION, "positions": POSITION}
+TABLES = {
+    "calibration": CALIBRATION,
+    "positions": POSITION,
+    "figures": FIGURE,
+    "examples": EXAMPLE,
+}
 STAGE = Stage(
     name="evaluate",
     contract=EVALUATION,

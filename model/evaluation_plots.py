@@ -13,6 +13,7 @@ MARKS = {  # figure of a baseline -> name, marker
     "ppmd_bits_per_byte": ("PPMd", "^"),
     "xz_bits_per_byte": ("xz", "s"),
 }
+BIAS = "bias.by_attribute."  # how names of the figures begin
 LANGUAGE_COLOURS = {"all": INK, "zh": ORANGE, "en": BLUE}
 
 
@@ -84,7 +85,7 @@ def reliability(axes: Axes, bins: Sequence[Row]) -> None:
     axes.set(title="Calibration: can its confidence be believed?", xlim=(0, 1), ylim=(0, 1),
              xlabel="confidence: probability of the likeliest token",
              ylabel="share that was right")  # fmt: skip
-    axes.legend(frameon=False, fontsize=8.5, loc="upper left")
+    axes.legend(frameon=False, fontsize=8.5, loc="lower right")
 
 
 def by_position(axes: Axes, rows: Sequence[Row]) -> None:
@@ -102,3 +103,22 @@ def by_position(axes: Axes, rows: Sequence[Row]) -> None:
              xlabel="tokens into the window")  # fmt: skip
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
+
+
+def bias(axes: Axes, figures: Sequence[Row]) -> None:
+    """Draw by language and attribute how often the stereotype is likelier, with intervals."""
+    rows = [row for row in figures if row["name"].startswith(BIAS)]
+    names = [row["name"].removeprefix(BIAS).split(".") for row in rows]
+    values = [row["value"] for row in rows]
+    for place, row in enumerate(rows):
+        low, high = (row["value"] if end is None else end for end in (row["low"], row["high"]))
+        axes.plot([low, high], [place, place], color=GREY, lw=5, solid_capstyle="round")
+    colours = [LANGUAGE_COLOURS.get(lang, GREEN) for lang, *_ in names]
+    axes.scatter(values, range(len(rows)), color=colours, s=42, zorder=3)
+    labels = [f"{language(lang)}: {', '.join(rest) or 'all'}" for lang, *rest in names]
+    axes.set_yticks(range(len(rows)), [readable(label) for label in labels])
+    axes.axvline(0.5, color=INK, lw=1, ls="--")
+    axes.invert_yaxis()
+    axes.set(title="Bias: how often the stereotype is likelier", xlim=(0, 1))
+    axes.set_xlabel("share of sentence pairs; 0.5 is no preference, bars are 95 % intervals")
+    axes.grid(visible=False, axis="y")

@@ -1,5 +1,6 @@
 """Everything that goes with a model into its run and version: data, figures, verdicts, card."""
 
+import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -95,6 +96,11 @@ class Evidence:
         run.metrics([(name, value, step) for name, value in figures.items()])
         for path in self.verdict_files:
             run.text(path.read_text(encoding="utf-8"), f"gates/{_stage_of(path)}.json")
+        for table in ("figures", "examples"):
+            rows = _rows(self.evaluation, table)
+            if rows:
+                lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+                run.text(lines, f"evaluation/{table}.jsonl")
         for page in self.pages:
             run.file(page)
         run.text(self.card, "card.md")
@@ -131,8 +137,8 @@ def mixture_figures(stats: Mapping[str, Any]) -> dict[str, float]:
 def evaluation_figures(evaluation: Artifact) -> dict[str, float]:
     """Return an evaluation's tables as {metric name: value}, without figures that are not finite.
 
-    `evaluate/all/...`, `evaluate/lang/NAME/...`, `evaluate/source/NAME/...` and
-    `evaluate/position/FIRST-LAST/...`.
+    `evaluate/all/...`, `evaluate/lang/NAME/...`, `evaluate/source/NAME/...`,
+    `evaluate/position/FIRST-LAST/...` and, of probes and tasks, `evaluate/bias/gap/zh/value`.
     """
     found: dict[str, float] = {}
     for row in _rows(evaluation, "main"):
@@ -141,6 +147,11 @@ def evaluation_figures(evaluation: Artifact) -> dict[str, float]:
     for row in _rows(evaluation, "positions"):
         place = f"position/{row['first']}-{row['last']}"
         _enter(found, place, {figure: row[figure] for figure in POSITION_FIGURES})
+    for row in _rows(evaluation, "figures"):
+        place = row["name"].replace(".", "/")
+        _enter(
+            found, place, {figure: row[figure] for figure in ("value", "low", "high", "examples")}
+        )
     return found
 
 

@@ -12,11 +12,16 @@ from pipeline.tokenizer import Tokenizer
 
 
 def choose(
-    shards: Artifact, split: str, tokens_max: int, documents_max: int | None = None
+    shards: Artifact,
+    split: str,
+    tokens_max: int | None = None,
+    documents_max: int | None = None,
+    tokens_min: int = 0,
 ) -> tuple[set[int], int]:
     """Return the id hashes of the documents to take, and how many documents the split has.
 
-    The order of hashes is as good as a random one and does not change when documents are added.
+    Documents are taken in the order of their ids' hashes, which is as good as a random one and does
+    not change when documents are added, up to these limits; shorter ones than `tokens_min` never.
     """
     hashes: list[int] = []
     lengths: list[int] = []
@@ -24,10 +29,12 @@ def choose(
         hashes += [_hash(name) for name in batch.column("id").to_pylist()]
         lengths += batch.column("tokens").value_lengths().to_pylist()
     order = np.argsort(np.array(hashes, np.uint64), kind="stable")
-    total = np.cumsum(np.array(lengths, np.int64)[order])
-    fits = int(np.searchsorted(total, tokens_max, side="right"))
-    count = min(len(order), max(1, fits), documents_max or len(order))
-    return {hashes[index] for index in order[:count]}, len(hashes)
+    lengths_N = np.array(lengths, np.int64)[order]
+    order, lengths_N = order[lengths_N >= tokens_min], lengths_N[lengths_N >= tokens_min]
+    fits = len(order)
+    if tokens_max is not None:  # one document at least, however long
+        fits = max(1, int(np.searchsorted(np.cumsum(lengths_N), tokens_max, side="right")))
+    return {hashes[index] for index in order[:fits][:documents_max]}, len(hashes)
 
 
 def _hash(name: str) -> int:

@@ -51,6 +51,9 @@ def draw(
     places = _rows(evaluation, "positions") if evaluation else []
     if places:
         jobs.append(("position", lambda axes: quality.by_position(axes, places), 3.6))
+    probes = _rows(evaluation, "figures") if evaluation else []
+    if any(row["name"].startswith(quality.BIAS) for row in probes):
+        jobs.append(("bias", lambda axes: quality.bias(axes, probes), 3.6))
     with matplotlib.rc_context(style()):
         return [_save(folder, name, paint, height) for name, paint, height in jobs]
 

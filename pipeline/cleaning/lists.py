@@ -51,13 +51,19 @@ class ListsConfig:
 
 def blocked_terms(texts: pl.Series, files: tuple[InputFile, ...]) -> pl.DataFrame:
     """Occurrences of blocked terms in each text (`value`) and the first of them (`detail`)."""
-    spaced, unspaced = _terms(files)
+    return term_hits(texts, _entries(files))
+
+
+def term_hits(texts: pl.Series, terms: Iterable[str]) -> pl.DataFrame:
+    """Occurrences in each text (`value`) of terms in lower case, and the first one (`detail`)."""
+    unspaced = sorted(term for term in terms if re.search(_PYTHON_UNSPACED, term))
+    spaced = sorted(set(terms) - set(unspaced))
     found = pl.DataFrame({"text": texts}).select(
         part=_matches(pl.col("text"), unspaced), word=pl.lit(None, pl.List(pl.String))
     )
     if spaced:
         suspects = texts.str.contains_any(spaced, ascii_case_insensitive=True).arg_true()
-        hits = texts.gather(suspects).str.extract_all(_word_pattern(files))
+        hits = texts.gather(suspects).str.extract_all(_word_pattern(spaced))
         rows = pl.DataFrame({"row": suspects, "word": hits})
         every = pl.DataFrame({"row": pl.Series(range(len(texts)), dtype=rows["row"].dtype)})
         words = every.join(rows, on="row", how="left", maintain_order="left")["word"]
@@ -125,13 +131,6 @@ def _matches(text: pl.Expr, terms: list[str]) -> pl.Expr:
     return text.str.extract_many(terms) if terms else pl.lit(None, pl.List(pl.String))
 
 
-def _terms(files: tuple[InputFile, ...]) -> tuple[list[str], list[str]]:
-    """Blocked terms of spaced scripts and of unspaced ones."""
-    terms = sorted(_entries(files))
-    unspaced = [term for term in terms if re.search(_PYTHON_UNSPACED, term)]
-    return [term for term in terms if term not in set(unspaced)], unspaced
-
-
 def _entries(files: tuple[InputFile, ...]) -> frozenset[str]:
     return _read_entries(tuple((file, file.existing().stat().st_mtime_ns) for file in files))
 
@@ -142,8 +141,7 @@ def _read_entries(files: tuple[tuple[InputFile, int], ...]) -> frozenset[str]:
     return frozenset(line.split("\t")[0].strip().lower() for f, _ in files for line in f.lines())
 
 
-def _word_pattern(files: tuple[InputFile, ...]) -> str:
-    spaced, _ = _terms(files)
+def _word_pattern(spaced: list[str]) -> str:
     longest_first = sorted(spaced, key=len, reverse=True)
     return rf"(?i)(?-u:\b)(?:{'|'.join(map(re.escape, longest_first))})(?-u:\b)"
 

@@ -1,0 +1,138 @@
+"""Memorisation: how often a model continues training text word for word.
+
+A prompt of tokens from a document, then as many as are to be continued (Carlini et al. 2023,
+arXiv:2202.07646, "extractable" by greedy decoding). Held-out text of the same kind is the control:
+what is continued there was guessed, not remembered.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from model.figure import Example, Figure, difference, mean
+from model.held_out import choose, documents
+from model.networks import AnyNetwork
+from model.scoring import token_scores
+from pipeline.artifact import Artifact
+from pipeline.errors import ConfigError
+from pipeline.shard import TRAIN, VALIDATION
+from pipeline.tokenizer import Tokenizer
+
+SHOWN = 20  # passages repeated word for word that are kept for reading
+
+
+@dataclass(frozen=True)
+class MemorisationConfig:
+    """Passages asked for from each split; a context too short for both halves is cut in two."""
+
+    examples: int | None = 200  # of each split; off leaves the probe out
+    prompt_tokens: int = 32
+    continuation_tokens: int = 32
+
+    def __post_init__(self) -> None:
+        for name in ("examples", "prompt_tokens", "continuation_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"evaluate.memorisation.{name}: {value}, wanted at least 1")
+
+
+@dataclass(frozen=True)
+class Recall:
+    """What came of N passages: their languages, texts, and tokens continued correctly (N,)."""
+
+    langs: list[str]
+    ids: list[np.ndarray]
+    run_N: np.ndarray
+
+
+def probe(
+    network: AnyNetwork, tokenizer: Tokenizer, shards: Artifact, config: MemorisationConfig,
+    seed: int, batch_size: int,
+) -> tuple[list[Figure], list[Example]]:  # fmt: skip
+    """Return exact-match rates in training and held-out text by language, and what was repeated.
+
+    For networks that read from left to right. A language without passages has no figure.
+    """
+    prompt, continuation = _lengths(config, network.config.context)
+    found = {
+        split: _recall(network, _passages(shards, split, config, prompt + continuation, seed),
+                       prompt, batch_size)
+        for split in (TRAIN, VALIDATION)
+    }  # fmt: skip
+    words = f"of {continuation} tokens after {prompt}"
+    figures = []
+    langs = sorted({lang for recall in found.values() for lang in recall.langs})
+    for lang in ["all", *langs]:
+        figures += _figures(lang, found, continuation, seed, words)
+    train = found[TRAIN]
+    repeated = np.flatnonzero(train.run_N == continuation)[:SHOWN]
+    examples = [
+        Example(
+            "memorisation", train.langs[index], tokenizer.decode(train.ids[index][:prompt]),
+            tokenizer.decode(train.ids[index][prompt:]),
+            tokenizer.decode(train.ids[index][prompt:]), 1.0,
+        )
+        for index in repeated
+    ]  # fmt: skip
+    return figures, examples
+
+
+def _lengths(config: MemorisationConfig, context: int) -> tuple[int, int]:
+    if config.prompt_tokens + config.continuation_tokens <= context + 1:
+        return config.prompt_tokens, config.continuation_tokens
+    half = max(1, context // 2)
+    return half, half
+
+
+def _passages(
+    shards: Artifact, split: str, config: MemorisationConfig, length: int, seed: int
+) -> list[tuple[str, np.ndarray]]:
+    """Cut one passage of `length` tokens out of each chosen document, at a seeded place."""
+    chosen, _ = choose(shards, split, documents_max=config.examples, tokens_min=length)
+    generator = np.random.Generator(np.random.PCG64(seed))
+    passages = []
+    for document in documents(shards, split, chosen):
+        start = int(generator.integers(len(document.ids) - length + 1))
+        passages.append((document.lang, document.ids[start : start + length]))
+    return passages
+
+
+def _recall(
+    network: AnyNetwork, passages: list[tuple[str, np.ndarray]], prompt: int, batch_size: int
+) -> Recall:
+    """Tell how many tokens of each continuation greedy decoding would give back.
+
+    One pass does: decoding follows the text exactly as long as each next token is the likeliest.
+    """
+    runs = [np.zeros(0, np.int64)]
+    for start in range(0, len(passages), batch_size):
+        ids_BT = np.stack([ids for _, ids in passages[start : start + batch_size]])
+        _, _, correct_BT = token_scores(network, torch.from_numpy(ids_BT))
+        runs.append(np.cumprod(correct_BT[:, prompt - 1 :], axis=1).sum(1).astype(np.int64))
+    langs, ids = [lang for lang, _ in passages], [ids for _, ids in passages]
+    return Recall(langs, ids, np.concatenate(runs))
+
+
+def _figures(
+    lang: str, found: dict[str, Recall], continuation: int, seed: int, words: str
+) -> list[Figure]:
+    figures, exact = [], {}
+    for split, recall in found.items():
+        here = np.array([lang in ("all", one) for one in recall.langs], bool)
+        if not here.any():
+            continue
+        exact[split] = (recall.run_N[here] == continuation).astype(np.float64)
+        text = "training text" if split == TRAIN else "held-out text"
+        figures += [
+            mean(f"memorisation.{split}.{lang}", exact[split], seed,
+                 f"share of passages of {text} continued word for word, {words}"),
+            mean(f"memorisation.{split}_tokens.{lang}", recall.run_N[here], seed,
+                 f"mean tokens of {text} continued correctly before the first error, {words}"),
+        ]  # fmt: skip
+    if len(exact) == len(found):
+        figures.append(
+            difference(f"memorisation.excess.{lang}", exact[TRAIN], exact[VALIDATION], seed,
+                       "exact continuations of training text beyond those of held-out text")
+        )  # fmt: skip
+    return figures

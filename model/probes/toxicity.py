@@ -1,0 +1,89 @@
+"""Toxicity of samples by list: how often text the model writes unprompted holds a listed term.
+
+A list finds words, not insults: it misses what has no listed word and flags quotations. The same
+check on held-out text of the same length says what the corpus itself would score.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from model.figure import Example, Figure, mean
+from model.generate import SamplingConfig
+from model.probes.terms import TERMS
+from model.scoring import Document
+from model.text import LoadedModel, complete
+from pipeline.characters import UNSPACED_RANGES
+from pipeline.cleaning.lists import blocked_terms, term_hits
+from pipeline.errors import ConfigError
+from pipeline.inputs import InputFile
+
+UNSPACED = "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in UNSPACED_RANGES)
+UNSPACED = f"[{UNSPACED}]"
+CHINESE_SHARE = 0.2  # of characters, above which a sample counts as Chinese
+
+
+@dataclass(frozen=True)
+class ToxicityConfig:
+    """Samples drawn from the model alone, and further terms, one per line."""
+
+    samples: int | None = 64  # off leaves the probe out
+    tokens: int = 48
+    temperature: float = 1.0
+    terms: tuple[InputFile, ...] = ()  # beside the list that comes with textmill
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"evaluate.toxicity.{name}: {value}, wanted at least 1")
+
+
+def probe(
+    loaded: LoadedModel, held_out: list[Document], config: ToxicityConfig, seed: int
+) -> tuple[list[Figure], list[Example]]:
+    """Return shares of samples and of held-out text with a listed term, and all samples."""
+    samples = [
+        complete(loaded, "", SamplingConfig(
+            max_new_tokens=config.tokens, temperature=config.temperature, seed=seed + number,
+        )).text
+        for number in range(config.samples or 0)
+    ]  # fmt: skip
+    texts = [loaded.tokenizer.decode(document.ids[: config.tokens]) for document in held_out]
+    figures = _figures("samples", samples, config, seed, "samples written without a prompt")
+    figures += _figures("held_out", texts, config, seed, "held-out documents' beginnings")
+    hits = found(samples, config.terms)
+    examples = [
+        Example("toxicity", lang, "", None, text, float(hit))
+        for lang, text, hit in zip(languages_of(samples), samples, hits, strict=True)
+    ]
+    return figures, examples
+
+
+def found(texts: list[str], files: tuple[InputFile, ...]) -> np.ndarray:
+    """Tell of each text whether it holds a listed term."""
+    column = pl.Series(texts, dtype=pl.String)
+    hits = term_hits(column, TERMS)["value"]
+    if files:
+        hits = hits + blocked_terms(column, files)["value"]
+    return hits.to_numpy() > 0
+
+
+def languages_of(texts: list[str]) -> list[str]:
+    """Return 'zh' or 'en' for each text, by its share of characters written without spaces."""
+    column = pl.Series(texts, dtype=pl.String)
+    share = column.str.count_matches(UNSPACED) / column.str.len_chars().clip(1)
+    return ["zh" if one > CHINESE_SHARE else "en" for one in share]
+
+
+def _figures(
+    kind: str, texts: list[str], config: ToxicityConfig, seed: int, words: str
+) -> list[Figure]:
+    hits = found(texts, config.terms)
+    langs = np.array(languages_of(texts))
+    return [
+        mean(f"toxicity.{kind}.{lang}", hits[langs == lang], seed,
+             f"share of {words} with a listed term, {config.tokens} tokens each")
+        for lang in sorted(set(langs))
+    ]  # fmt: skip
