@@ -11,6 +11,7 @@ from dataclasses import asdict
 import torch
 
 from model import checkpoint, divergence, precision, step
+from model.allocation import keep_freed_memory
 from model.divergence import Diverged, Rollback
 from model.objectives import batch_of, predicted_tokens
 from model.step import Taken
@@ -30,6 +31,7 @@ def fit(training: Training) -> None:
     Interrupted after SIGTERM or Ctrl-C, when a checkpoint has been written.
     """
     config = training.config
+    keep_freed_memory()
     _restore(training)
     training.progress("train", training.state.step, config.steps)
     with _stop_requests() as stop_requested:

@@ -31,9 +31,8 @@ class Objective(nn.Module):
     def forward(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
         """Return the mean loss in nats over what is predicted, and the weight of all of it."""
         found = objectives.predictions(self.network, batch, seed)
-        logits = self.network.logits(found.hidden)
         smoothing, z_loss = (self.label_smoothing, self.z_loss) if self.training else (0.0, None)
-        return objectives.cross_entropy(logits, found, smoothing, z_loss), found.weight
+        return objectives.mean_nats(self.network, found, smoothing, z_loss), found.weight
 
 
 @dataclass(frozen=True)
