@@ -28,6 +28,7 @@ examples:
   textmill clean my-texts/ --out cleaned     one stage on its own files
   textmill generate models:/quickstart@champion "人工智能"
   textmill finetune models:/quickstart@champion chats.jsonl --out tuned
+  textmill export models:/quickstart@champion --format gguf --int8 --out exported
   textmill up                                Prefect, MLflow and a worker on this machine
 """
 
@@ -136,6 +137,18 @@ _SERVER = (
         help="answer requests addressed to this host name too (repeatable)",
     ),
 )
+_EXPORT = (
+    _argument("--format", required=True, action="append", choices=("hf", "gguf", "onnx"),
+              help="hf: a folder for transformers; gguf: llama.cpp; onnx: onnxruntime "
+              "(repeatable: a folder each)"),
+    _argument("--out", required=True, metavar="DIR",
+              help="a new folder; README.md and export.json there say how well each agrees"),
+    _argument("--precision", default="float32", choices=("float32", "float16", "bfloat16"),
+              help="of the weights (float32)"),
+    _argument("--int8", action="store_true", help="also write 8-bit weights (gguf, onnx)"),
+    _argument("--text", metavar="FILE", help="compare on the lines of this file (built-in texts)"),
+    _argument("--name", default=None, help="the model's name in the files"),
+)  # fmt: skip
 _PORTS = (
     _argument("--prefect-port", type=int, default=4200, help="Prefect's port (4200)"),
     _argument("--mlflow-port", type=int, default=5000, help="MLflow's port (5000)"),
@@ -208,6 +221,9 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
      (_MODEL, _argument("prompt", metavar="PROMPT", help="the text to continue"), *_SAMPLING)),
     ("serve", "flows.model_commands", "serve", "Serve a model over HTTP, as OpenAI's API does.",
      (_MODEL, *_SERVER)),
+    ("export", "flows.export_commands", "export",
+     "Write a model for transformers, llama.cpp or onnxruntime, compared with it.",
+     (_MODEL, *_EXPORT)),
 )  # fmt: skip
 
 

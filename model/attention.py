@@ -4,7 +4,7 @@ Shapes: B batch, T time (queries), S positions attended to (cached and new), H q
 key/value heads, E head width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -108,6 +108,18 @@ class KeyValueCache:
         self.pads_B = pads_B
         self._own: list[tuple[Tensor, Tensor] | None] = [None] * layers
         self._memory: list[tuple[Tensor, Tensor] | None] = [None] * layers
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> "KeyValueCache":
+        """Return a cache that holds keys and values (B, K, S, E), layer by layer."""
+        cache = cls(len(tensors) // 2)
+        cache._own = list(zip(tensors[::2], tensors[1::2], strict=True))
+        cache.length = tensors[0].shape[2]
+        return cache
+
+    def tensors(self) -> list[Tensor]:
+        """Return keys and values of every layer in turn; each must have been extended."""
+        return [tensor for pair in self._own if pair is not None for tensor in pair]
 
     def extend(self, layer: int, k_BKTE: Tensor, v_BKTE: Tensor) -> tuple[Tensor, Tensor]:
         """Append a layer's new keys and values and return all of them (B, K, S, E)."""

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from model.architecture import ALL_BIASES, NO_BIASES, ModelConfig
+from model.architecture import ModelConfig
+from model.formats import huggingface, imported
+from model.formats.layouts import LLAMA, QWEN3, Layout
 from model.networks import AnyNetwork, build
 from pipeline import storage, tokenizer_json
 from pipeline.errors import ArtifactError, ConfigError
@@ -23,89 +24,39 @@ from pipeline.tokenizer import load_tokenizer
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.model"
-GENERATION = "generation_config.json"
-HEAD, TRUNK = "lm_head.weight", "model."
+WEIGHTS, CONFIG, GENERATION = huggingface.WEIGHTS, huggingface.CONFIG, huggingface.GENERATION
+TOKENIZER = "tokenizer.model"
+TRUNK = "model."
 OWN = "textmill"
-# What a Llama is; biases are options of it, normalised queries and keys make it a Qwen3.
-LLAMA_PARTS = ("family", "norm", "norm_place", "activation", "positions",
-               "scaled_embeddings", "embedding_norm")  # fmt: skip
 
 
 def write(network: AnyNetwork, tokenizer_file: Path, place: Callable[[str], Path]) -> None:
     """Write the folder's files to the paths that `place(name)` gives."""
-    config = network.config
-    layout = llama_config(config) or {}
-    controls = control_ids(tokenizer_file)
-    own = {"vocab_size": network.vocab_size, OWN: asdict(config)}
-    storage.write_json(place(CONFIG), layout | controls | own)
-    storage.write_json(place(GENERATION), controls | {"do_sample": True, "temperature": 0.8})
-    save_weights(named_weights(network), place(WEIGHTS))
+    load_tokenizer(tokenizer_file)  # refuses a tokenizer whose controls have other ids
+    own = {"vocab_size": network.vocab_size, OWN: asdict(network.config)}
+    layout = native_layout(network.config)
+    if layout is not None:
+        huggingface.write(network, place, own)
+    else:
+        storage.write_json(place(CONFIG), huggingface.CONTROL_IDS | own)
+        storage.write_json(place(GENERATION), huggingface.generation_of(network))
+        huggingface.save_weights(dict(network.named_parameters()), place(WEIGHTS))
+    write_tokenizer(tokenizer_file, place, network.config.context)
+
+
+def write_tokenizer(tokenizer_file: Path, place: Callable[[str], Path], context: int) -> None:
+    """Write the tokenizer, for SentencePiece and, where that is possible, for transformers."""
     model = tokenizer_file.read_bytes()
     storage.write_bytes(place(TOKENIZER), model)
     try:
-        tokenizer_json.write(model, place, config.context)
+        tokenizer_json.write(model, place, context)
     except ConfigError as error:
         logger.warning("transformers cannot load the tokenizer of this model: %s", error)
 
 
-def control_ids(tokenizer_file: Path) -> dict[str, int]:
-    """Return the ids of control tokens under the names transformers knows."""
-    tokenizer = load_tokenizer(tokenizer_file)
-    return {
-        "bos_token_id": tokenizer.bos_id,
-        "eos_token_id": tokenizer.eos_id,
-        "pad_token_id": tokenizer.pad_id,
-    }
-
-
-def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Write tensors as safetensors, whole or not at all."""
-    with storage.whole_file(path) as temporary:
-        save_file(weights, temporary, metadata={"format": "pt"})
-
-
-def named_weights(network: AnyNetwork) -> dict[str, torch.Tensor]:
-    """Return the weights under the names of the model folder: float32, tied ones once."""
-    trunk = TRUNK if llama_config(network.config) else ""
-    return {
-        name if name == HEAD else trunk + name: plain(weight)
-        for name, weight in network.named_parameters()
-    }
-
-
-def plain(weight: torch.Tensor) -> torch.Tensor:
-    """Return a weight as files hold it: float32, on the CPU, row by row."""
-    return weight.detach().to("cpu", torch.float32).contiguous()
-
-
-def llama_config(config: ModelConfig) -> dict[str, Any] | None:
-    """Return the keys by which transformers rebuild a Llama or Qwen3, None if it is neither."""
-    like = ModelConfig()
-    if any(getattr(config, part) != getattr(like, part) for part in LLAMA_PARTS):
-        return None
-    if config.biases != NO_BIASES and config.qk_norm:
-        return None
-    return {
-        "architectures": ["Qwen3ForCausalLM" if config.qk_norm else "LlamaForCausalLM"],
-        "model_type": "qwen3" if config.qk_norm else "llama",
-        "hidden_size": config.width,
-        "intermediate_size": config.hidden,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads,
-        "head_dim": config.head_width,
-        "hidden_act": "silu",
-        "max_position_embeddings": config.context,
-        "rms_norm_eps": config.norm_epsilon,
-        "rope_theta": config.rope_theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-        "attention_bias": config.biases == ALL_BIASES,
-        "mlp_bias": config.biases != NO_BIASES,
-        "tie_word_embeddings": config.tied_embeddings,
-        "dtype": "float32",
-        "use_cache": True,
-    }
+def native_layout(config: ModelConfig) -> Layout | None:
+    """Return the class whose weights have our names, None if the network is of no such class."""
+    return next((layout for layout in (LLAMA, QWEN3) if not layout.misfits(config)), None)
 
 
 def read(folder: Path) -> AnyNetwork:
@@ -113,7 +64,8 @@ def read(folder: Path) -> AnyNetwork:
 
     Raises ArtifactError naming the file that is missing, broken or does not fit.
     """
-    for name in (CONFIG, WEIGHTS, TOKENIZER):
+    weights = WEIGHTS if not (folder / imported.INDEX).is_file() else imported.INDEX
+    for name in (CONFIG, weights):
         if not (folder / name).is_file():
             raise ArtifactError(
                 f"{folder}: not a model folder, {name} is missing; give the artifact of `train` "
@@ -122,15 +74,16 @@ def read(folder: Path) -> AnyNetwork:
     try:
         stored = storage.read_json(folder / CONFIG)
         network = build(_model_config(stored), stored["vocab_size"])
-        _fill(network, load_file(folder / WEIGHTS))
+        found = imported.load_weights(folder)
+        named = {name.removeprefix(TRUNK): weight for name, weight in found.items()}
+        _fill(network, named if OWN in stored else imported.adapted(named, network))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError, ConfigError) as error:
         raise ArtifactError(f"{folder}: config and weights cannot be used: {error}") from error
     return network.eval()
 
 
-def _fill(network: AnyNetwork, weights: dict[str, torch.Tensor]) -> None:
+def _fill(network: AnyNetwork, named: dict[str, torch.Tensor]) -> None:
     """Copy a file's weights into the network; every parameter must be there, and no other."""
-    named = {name.removeprefix(TRUNK): weight for name, weight in weights.items()}
     wanted = dict(network.named_parameters())
     if named.keys() != wanted.keys():
         odd = sorted(named.keys() ^ wanted.keys())
@@ -144,22 +97,5 @@ def _fill(network: AnyNetwork, weights: dict[str, torch.Tensor]) -> None:
 
 
 def _model_config(stored: dict[str, Any]) -> ModelConfig:
-    """Return the stored config, or that of a Llama or Qwen3 folder made elsewhere or earlier."""
-    if OWN in stored:
-        return ModelConfig(**stored[OWN])
-    if stored["model_type"] not in ("llama", "qwen3"):
-        raise ValueError(f"model_type {stored['model_type']!r} is none that is read here")
-    biases = ALL_BIASES if stored.get("attention_bias") else NO_BIASES
-    return ModelConfig(
-        layers=stored["num_hidden_layers"],
-        width=stored["hidden_size"],
-        heads=stored["num_attention_heads"],
-        kv_heads=stored["num_key_value_heads"],
-        hidden=stored["intermediate_size"],
-        context=stored["max_position_embeddings"],
-        rope_theta=stored["rope_theta"],
-        norm_epsilon=stored["rms_norm_eps"],
-        tied_embeddings=stored["tie_word_embeddings"],
-        qk_norm=stored["model_type"] == "qwen3",
-        biases=biases,
-    )
+    """Return the stored config, or that of a folder made elsewhere."""
+    return ModelConfig(**stored[OWN]) if OWN in stored else imported.model_config(stored)

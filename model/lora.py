@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from model import export
+from model.formats import huggingface
 from pipeline import storage
 from pipeline.errors import ArtifactError, ConfigError
 
@@ -99,11 +99,11 @@ def merge(network: nn.Module) -> None:
 def write(network: nn.Module, config: LoraConfig, place: Callable[[str], Path]) -> None:
     """Write the adapters alone, in PEFT's layout, to the paths that `place(name)` gives."""
     weights = {
-        f"{PREFIX}{name}.{part}.weight": export.plain(getattr(layer, part))
+        f"{PREFIX}{name}.{part}.weight": getattr(layer, part)
         for name, layer in _layers(network, LoraLinear).items()
         for part in (A, B)
     }
-    export.save_weights(weights, place(ADAPTER))
+    huggingface.save_weights(weights, place(ADAPTER))
     described = {
         "peft_type": "LORA",
         "r": config.rank,

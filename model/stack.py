@@ -81,11 +81,15 @@ class Stack(Network):
             view = replace(
                 view, source_BSD=source.source_BSD, source_allowed_BTS=source.source_allowed_BTS
             )
-        x_BTD = self.embed(ids_BT, positions)
-        for index, block in enumerate(self.layers):
-            x_BTD = block(x_BTD, view, index)
+        x_BTD = self.through(self.embed(ids_BT, positions), view)
         if cache is not None:
             cache.length += ids_BT.shape[1]
+        return x_BTD
+
+    def through(self, x_BTD: Tensor, view: View) -> Tensor:
+        """Return what the blocks and the last norm make of embeddings (B, T, D)."""
+        for index, block in enumerate(self.layers):
+            x_BTD = block(x_BTD, view, index)
         return x_BTD if self.config.norm_place == POST else self.norm(x_BTD)
 
     def embed(self, ids_BT: Tensor, positions: slice | Tensor) -> Tensor:
@@ -123,9 +127,10 @@ class Stack(Network):
             steps_T = torch.arange(start, stop, device=ids_BT.device)
             positions = (steps_T - cache.pads_B[:, None]).clamp(min=0)
         allowed = functools.reduce(torch.logical_and, masks) if masks else None
-        return View(self.causal, self._angles(positions), allowed, cache), positions
+        return View(self.causal, self.angles(positions), allowed, cache), positions
 
-    def _angles(self, positions: slice | Tensor) -> tuple[Tensor, Tensor] | None:
+    def angles(self, positions: slice | Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return cosines and sines of `positions`, a slice or (B, T); None if none are rotary."""
         if self.config.positions != ROTARY:
             return None
         cos, sin = self.cos_SE[positions], self.sin_SE[positions]

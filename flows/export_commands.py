@@ -1,0 +1,52 @@
+"""The command `export`: a model in the formats of other programs."""
+
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from flows.model_commands import model_folder
+from flows.settings import read_settings
+from flows.terminal import stdout
+from pipeline.errors import ConfigError
+
+
+def export(options: Namespace) -> dict[str, Any] | None:
+    """Write a model for other programs and print how well each agrees with it."""
+    try:
+        from model.formats.package import CARD, export_model
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"exporting needs the package {error.name}; install it with `pip install "
+            f"'textmill[export]'`"
+        ) from error
+    from model.formats.card import HEADER, row
+    from model.formats.parity import TEXTS
+    from model.serve.__main__ import served_name
+
+    settings = read_settings(options.store, options.workers)
+    texts: tuple[str, ...] = TEXTS
+    if options.text:
+        lines = Path(options.text).read_text("utf-8").splitlines()
+        texts = tuple(line for line in lines if line.strip())
+        if not texts:
+            raise ConfigError(f"{options.text}: no lines of text to compare with")
+    files = export_model(
+        model_folder(options.model, settings),
+        options.format,
+        Path(options.out),
+        name=options.name or served_name(options.model),
+        precision=options.precision,
+        int8=options.int8,
+        texts=texts,
+    )
+    if options.json:
+        return {"out": options.out, "files": [asdict(one) for one in files]}
+    table = Table(*HEADER)
+    for one in files:
+        table.add_row(*row(one))
+    stdout().print(table)
+    stdout().print(f"{len(files)} files in {options.out}; {CARD} there says how to open them")
+    return None

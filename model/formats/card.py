@@ -1,0 +1,118 @@
+"""The README of an export: what the files are, how to open them, how well they agree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from model.architecture import DECODER, ENCODER, ENCODER_DECODER
+from model.formats.parity import CHOICES, TIMED_ROUNDS, Comparison
+from model.markdown import cell, markdown_table, size
+from model.networks import AnyNetwork
+
+PIPELINE_TAGS = {
+    DECODER: "text-generation",
+    ENCODER: "fill-mask",
+    ENCODER_DECODER: "text2text-generation",
+}
+LIBRARIES = {"hf": "transformers", "gguf": "gguf", "onnx": "onnx"}
+AUTO_CLASSES = {
+    DECODER: "AutoModelForCausalLM",
+    ENCODER: "AutoModelForMaskedLM",
+    ENCODER_DECODER: "AutoModelForSeq2SeqLM",
+}
+HEADER = (
+    "format", "weights", "file", "size", "read by", "log-prob. difference", "divergence, nats",
+    "same choices", "same tokens", "ms per row", "model itself",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file of an export; `comparison` is None where the program it is for is not installed."""
+
+    format: str
+    precision: str
+    file: str  # below the export's folder
+    file_bytes: int
+    comparison: Comparison | None
+
+
+def card(name: str, network: AnyNetwork, files: Sequence[Exported]) -> str:
+    """Return the page as Markdown, with the header that model hubs read."""
+    formats = list(dict.fromkeys(one.format for one in files))
+    family = network.config.family
+    parts = [
+        f"---\nlibrary_name: {LIBRARIES[formats[0]]}\npipeline_tag: {PIPELINE_TAGS[family]}\n"
+        f"tags: [textmill]\n---",
+        f"# {cell(name)}\n\nA language model of the family `{family}` with "
+        f"{network.parameter_count():,} parameters, {network.vocab_size:,} tokens and a context of "
+        f"{network.config.context:,}, exported by textmill.",
+        "## How to open it",
+        *(USES[one](files, family) for one in formats),
+        agreement(files),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def agreement(files: Sequence[Exported]) -> str:
+    """Return the section that compares every file with the model it was made from."""
+    read = [one.comparison for one in files if one.comparison is not None]
+    text = "## Does it say the same?\n\n" + markdown_table(HEADER, map(row, files), numbers=6)
+    if not read:
+        return text + "\n\nNo program that reads these files is installed: nothing was compared."
+    return (
+        f"{text}\n\nBoth read {read[0].texts} short texts ({read[0].positions} positions, every "
+        f"token of the vocabulary). The difference is the largest between natural-log "
+        f"probabilities; the divergence is Kullback and Leibler's, the mean over positions. Then "
+        f"each chose the likeliest token {CHOICES} times after every text. Times are the least of "
+        f"{TIMED_ROUNDS} readings of one row, on the processor the export was made on."
+    )
+
+
+def row(one: Exported) -> tuple[str, ...]:
+    """Return a file's line of the table, as HEADER says."""
+    found = one.comparison
+    head = (one.format, one.precision, one.file, size(one.file_bytes))
+    if found is None:
+        return (*head, "not compared", *[""] * 6)
+    tokens = "" if found.same_texts is None else f"{found.same_texts} of {found.texts} texts"
+    return (
+        *head,
+        found.program,
+        f"{found.log_prob_difference:.1e}",
+        f"{found.divergence:.1e}",
+        f"{found.same_choices} of {found.choices}" if found.choices else "",
+        tokens,
+        f"{found.row_ms:.2f}",
+        f"{found.own_row_ms:.2f}",
+    )
+
+
+def _folder(files: Sequence[Exported], kind: str) -> str:
+    first = next(one.file for one in files if one.format == kind)
+    return first.rpartition("/")[0] or "."
+
+
+def _hf_use(files: Sequence[Exported], family: str) -> str:
+    return (
+        f"With transformers (`pip install transformers`):\n\n```python\n"
+        f"from transformers import {AUTO_CLASSES[family]}, AutoTokenizer\n\n"
+        f'tokenizer = AutoTokenizer.from_pretrained("{_folder(files, "hf")}")\n'
+        f'model = {AUTO_CLASSES[family]}.from_pretrained("{_folder(files, "hf")}")\n```'
+    )
+
+
+def _gguf_use(files: Sequence[Exported], family: str) -> str:
+    names = [one.file for one in files if one.format == "gguf"]
+    return f'With llama.cpp:\n\n```\nllama-cli -m {names[-1]} -p "The "\n```'
+
+
+def _onnx_use(files: Sequence[Exported], family: str) -> str:
+    names = [one.file for one in files if one.format == "onnx"]
+    return (
+        f"With onnxruntime (`pip install onnxruntime`):\n\n```python\nimport onnxruntime\n\n"
+        f'session = onnxruntime.InferenceSession("{names[-1]}")\n'
+        f"print([(one.name, one.shape) for one in session.get_inputs()])\n```"
+    )
+
+
+USES = {"hf": _hf_use, "gguf": _gguf_use, "onnx": _onnx_use}

@@ -1,0 +1,249 @@
+"""Which class of transformers is made of a network's parts, and what its weights are called there.
+
+A row of `LAYOUTS` per class: the options it can have, its config keys, the names of its weights.
+The classes are those of transformers 5 (docs at huggingface.co/docs/transformers).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model.architecture import (
+    ALL_BIASES,
+    DECODER,
+    ENCODER,
+    ENCODER_DECODER,
+    LAYERNORM,
+    LEARNED,
+    NO_BIASES,
+    POST,
+    PRE,
+    RMSNORM,
+    ROTARY,
+    SINUSOIDAL,
+    ModelConfig,
+)
+from model.formats import reshape
+from model.formats.reshape import Weights
+from model.networks import AnyNetwork
+from pipeline.errors import ConfigError
+
+ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A class of transformers.
+
+    `wants` are the values it can have of options of ModelConfig, `keys` its part of config.json,
+    `names` patterns and what replaces them, in order, in our names of weights. `complete` classes
+    have every bias and as many key heads as query heads; `reshape` then changes tensors.
+    """
+
+    architecture: str
+    model_type: str
+    wants: Mapping[str, tuple[Any, ...]]
+    keys: Callable[[ModelConfig], dict[str, Any]]
+    names: tuple[tuple[str, str], ...]
+    complete: bool = True
+    reshape: Callable[[Weights, ModelConfig], Weights] = lambda weights, config: weights
+
+    def misfits(self, config: ModelConfig) -> list[str]:
+        """Return what this class would want instead of options that it cannot have."""
+        return [
+            f"model.{option} = {' or '.join(map(repr, values))}"
+            for option, values in self.wants.items()
+            if getattr(config, option) not in values
+        ]
+
+    def name(self, ours: str) -> str:
+        """Return what the class calls a weight."""
+        for pattern, theirs in self.names:
+            ours = re.sub(pattern, theirs, ours)
+        return ours
+
+
+def layout_of(config: ModelConfig) -> Layout:
+    """Return the class a network can be exported as.
+
+    Raises ConfigError naming the nearest class and what it would want, where there is none.
+    """
+    near = min(LAYOUTS, key=lambda layout: len(layout.misfits(config)))
+    wanted = near.misfits(config)
+    if wanted:
+        raise ConfigError(
+            f"no class of transformers is made of this network's parts; the nearest, "
+            f"{near.architecture}, wants {', '.join(wanted)}. Export with --format onnx, which "
+            f"takes every network, or train with those options"
+        )
+    return near
+
+
+def weights_of(network: AnyNetwork, layout: Layout) -> Weights:
+    """Return the weights under the names of the class, in the network's precision; tied ones once.
+
+    The network must be one that fits: `layout_of` its config gave `layout`.
+    """
+    found: Weights = dict(network.named_parameters())
+    if layout.complete:
+        found = reshape.completed(network)
+    changed = layout.reshape(found, network.config)
+    return {layout.name(name): weight.detach().contiguous() for name, weight in changed.items()}
+
+
+def _llama_keys(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "hidden_size": config.width,
+        "intermediate_size": config.hidden,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_width,
+        "hidden_act": "silu",
+        "max_position_embeddings": config.context,
+        "rms_norm_eps": config.norm_epsilon,
+        "rope_theta": config.rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "attention_bias": config.biases == ALL_BIASES,
+        "mlp_bias": config.biases != NO_BIASES,
+    }
+
+
+def _gpt2_keys(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "n_positions": config.context,
+        "n_embd": config.width,
+        "n_layer": config.layers,
+        "n_head": config.heads,
+        "n_inner": config.hidden,
+        "activation_function": ACTIVATIONS[config.activation],
+        "layer_norm_epsilon": config.norm_epsilon,
+        "resid_pdrop": config.dropout,
+        "embd_pdrop": config.dropout,
+        "attn_pdrop": 0.0,
+    }
+
+
+def _bert_keys(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "hidden_size": config.width,
+        "intermediate_size": config.hidden,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "hidden_act": ACTIVATIONS[config.activation],
+        "max_position_embeddings": config.context,
+        "type_vocab_size": 1,
+        "layer_norm_eps": config.norm_epsilon,
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": 0.0,
+    }
+
+
+def _bart_keys(config: ModelConfig) -> dict[str, Any]:
+    stack = {"layers": config.layers, "attention_heads": config.heads, "ffn_dim": config.hidden}
+    sizes = {f"{side}_{key}": stack[key] for side in ("encoder", "decoder") for key in stack}
+    return sizes | {
+        "is_encoder_decoder": True,
+        "d_model": config.width,
+        "num_hidden_layers": config.layers,
+        "activation_function": ACTIVATIONS[config.activation],
+        "max_position_embeddings": config.context,
+        "scale_embedding": config.scaled_embeddings,
+        "share_encoder_decoder_embeddings": True,
+        "dropout": config.dropout,
+        "attention_dropout": 0.0,
+        "forced_eos_token_id": None,
+    }
+
+
+_LLAMA_NAMES = ((r"^(?!lm_head)", "model."),)
+_GPT2_NAMES = (
+    (r"^embed_tokens", "transformer.wte"), (r"^embed_positions", "transformer.wpe"),
+    (r"^norm", "transformer.ln_f"), (r"^layers", "transformer.h"),
+    ("self_attn.qkv_proj", "attn.c_attn"), ("self_attn.o_proj", "attn.c_proj"),
+    ("mlp.up_proj", "mlp.c_fc"), ("mlp.down_proj", "mlp.c_proj"),
+    ("input_layernorm", "ln_1"), ("post_attention_layernorm", "ln_2"),
+)  # fmt: skip
+_BERT_NAMES = (
+    (r"^embed_tokens", "bert.embeddings.word_embeddings"),
+    (r"^embed_positions", "bert.embeddings.position_embeddings"),
+    (r"^token_type_embeddings", "bert.embeddings.token_type_embeddings"),
+    (r"^embedding_norm", "bert.embeddings.LayerNorm"),
+    (r"^layers", "bert.encoder.layer"),
+    ("self_attn.q_proj", "attention.self.query"), ("self_attn.k_proj", "attention.self.key"),
+    ("self_attn.v_proj", "attention.self.value"), ("self_attn.o_proj", "attention.output.dense"),
+    ("mlp.up_proj", "intermediate.dense"), ("mlp.down_proj", "output.dense"),
+    ("input_layernorm", "attention.output.LayerNorm"),
+    ("post_attention_layernorm", "output.LayerNorm"),
+    (r"^head_dense", "cls.predictions.transform.dense"),
+    (r"^head_norm", "cls.predictions.transform.LayerNorm"),
+    (r"^lm_head", "cls.predictions.decoder"),
+)  # fmt: skip
+_BART_NAMES = (
+    (r"^(encoder|decoder|shared)\.", r"model.\1."), (r"coder\.norm", "coder.layer_norm"),
+    ("self_attn.o_proj", "self_attn.out_proj"), ("cross_attn.o_proj", "cross_attn.out_proj"),
+    ("cross_attn", "encoder_attn"), ("mlp.up_proj", "fc1"), ("mlp.down_proj", "fc2"),
+    ("input_layernorm", "self_attn_layer_norm"),
+    ("cross_attention_layernorm", "encoder_attn_layer_norm"),
+    ("post_attention_layernorm", "final_layer_norm"), ("embedding_norm", "layernorm_embedding"),
+)  # fmt: skip
+
+_MODERN = {
+    "norm": (RMSNORM,), "norm_place": (PRE,), "activation": ("swiglu",), "positions": (ROTARY,),
+    "scaled_embeddings": (False,), "embedding_norm": (False,), "head_transform": (False,),
+}  # fmt: skip
+_CLASSIC = {"norm": (LAYERNORM,), "activation": tuple(ACTIVATIONS), "qk_norm": (False,)}
+# Sinusoids fit a learned table; the classes of BART's kind have a fixed epsilon.
+_TABLE = (LEARNED, SINUSOIDAL)
+_BART = {**_CLASSIC, "family": (ENCODER_DECODER,), "norm_epsilon": (1e-5,)}
+LLAMA = Layout(
+    "LlamaForCausalLM", "llama",
+    {**_MODERN, "family": (DECODER,), "qk_norm": (False,)},
+    _llama_keys, _LLAMA_NAMES, complete=False,
+)  # fmt: skip
+QWEN3 = Layout(
+    "Qwen3ForCausalLM", "qwen3",
+    {**_MODERN, "family": (DECODER,), "qk_norm": (True,), "biases": (NO_BIASES,)},
+    _llama_keys, _LLAMA_NAMES, complete=False,
+)  # fmt: skip
+EUROBERT = Layout(
+    "EuroBertForMaskedLM", "eurobert",
+    {**_MODERN, "family": (ENCODER,), "qk_norm": (False,)},
+    _llama_keys, _LLAMA_NAMES, complete=False, reshape=reshape.eurobert,
+)  # fmt: skip
+GPT2 = Layout(
+    "GPT2LMHeadModel", "gpt2",
+    {**_CLASSIC, "family": (DECODER,), "norm_place": (PRE,), "positions": _TABLE,
+     "scaled_embeddings": (False,), "embedding_norm": (False,)},
+    _gpt2_keys, _GPT2_NAMES, reshape=reshape.gpt2,
+)  # fmt: skip
+BERT = Layout(
+    "BertForMaskedLM", "bert",
+    {**_CLASSIC, "family": (ENCODER,), "norm_place": (POST,), "positions": _TABLE,
+     "scaled_embeddings": (False,), "embedding_norm": (True,), "head_transform": (True,)},
+    _bert_keys, _BERT_NAMES, reshape=reshape.bert,
+)  # fmt: skip
+BART, MBART = (
+    Layout(
+        architecture, model_type,
+        {**_BART, "norm_place": (place,), "positions": _TABLE, "embedding_norm": (True,)},
+        _bart_keys, _BART_NAMES, reshape=reshape.bart,
+    )
+    for architecture, model_type, place in (
+        ("BartForConditionalGeneration", "bart", POST),
+        ("MBartForConditionalGeneration", "mbart", PRE),
+    )
+)  # fmt: skip
+MARIAN, PEGASUS = (
+    Layout(
+        architecture, model_type,
+        {**_BART, "norm_place": (place,), "positions": (SINUSOIDAL,), "embedding_norm": (False,)},
+        _bart_keys, _BART_NAMES, reshape=reshape.marian,
+    )
+    for architecture, model_type, place in (
+        ("MarianMTModel", "marian", POST),
+        ("PegasusForConditionalGeneration", "pegasus", PRE),
+    )
+)  # fmt: skip
+LAYOUTS = (LLAMA, QWEN3, EUROBERT, GPT2, BERT, BART, MBART, MARIAN, PEGASUS)

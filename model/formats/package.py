@@ -1,0 +1,183 @@
+"""A model in other programs' formats, with a table that says how well each agrees with the model.
+
+`--format hf` gives a folder for transformers, `gguf` a file for llama.cpp, `onnx` a graph for
+onnxruntime. Beside each lies what was found when the program itself read it.
+"""
+
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model import export
+from model.formats import gguf_file, huggingface, onnx_graph, readers
+from model.formats.card import Exported, card
+from model.formats.layouts import layout_of
+from model.formats.parity import TEXTS, Opened, compare
+from model.networks import AnyNetwork
+from model.text import LoadedModel, load_model
+from pipeline import storage
+from pipeline.errors import ConfigError
+from pipeline.vocabulary import read_vocabulary
+
+REPORT, CARD = "export.json", "README.md"
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class Written:
+    """One exported file, and how to open it with the program it is for."""
+
+    format: str
+    precision: str
+    file: str  # what holds the weights
+    open: Callable[[Path], AbstractContextManager[Opened | None]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The model to export, and where it is called what."""
+
+    model: LoadedModel
+    folder: Path
+    name: str
+
+    @property
+    def network(self) -> AnyNetwork:
+        """The network, in float32."""
+        return self.model.network
+
+    @property
+    def tokenizer_file(self) -> Path:
+        """The tokenizer's model file."""
+        return self.folder / export.TOKENIZER
+
+
+def _hf(source: Source, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
+    layout = huggingface.write(source.network, lambda name: folder / name, dtype=DTYPES[precision])
+    _write_tokenizer(source, folder)
+    name = layout.architecture
+    yield Written(
+        "hf", precision, huggingface.WEIGHTS, lambda file: readers.transformers(file, name)
+    )
+
+
+def _gguf(source: Source, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
+    vocabulary = read_vocabulary(source.tokenizer_file.read_bytes())
+    opener = functools.partial(readers.llama_cpp, context=source.network.config.context)
+    for kind in (precision, INT8) if int8 else (precision,):
+        file = f"{source.name}-{kind}.gguf"
+        gguf_file.write(source.network, vocabulary, folder / file, source.name, kind)
+        yield Written("gguf", kind, file, opener)
+
+
+def _onnx(source: Source, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
+    _write_tokenizer(source, folder)
+    storage.write_json(folder / huggingface.CONFIG, _onnx_config(source.network))
+    storage.write_json(folder / huggingface.GENERATION, huggingface.generation_of(source.network))
+    full = "model.onnx"
+    onnx_graph.write(source.network, folder / full)
+    yield Written("onnx", "float32", full, readers.onnxruntime)
+    if int8:
+        small = "model_quantized.onnx"
+        onnx_graph.quantize(folder / full, folder / small)
+        yield Written("onnx", INT8, small, readers.onnxruntime)
+
+
+def _onnx_config(network: AnyNetwork) -> dict[str, Any]:
+    """Return the config of transformers' class where there is one: runtimes read sizes from it."""
+    try:
+        return huggingface.config_of(network, layout_of(network.config))
+    except ConfigError:
+        return {**huggingface.CONTROL_IDS, "vocab_size": network.vocab_size,
+                export.OWN: asdict(network.config)}  # fmt: skip
+
+
+def _write_tokenizer(source: Source, folder: Path) -> None:
+    context = source.network.config.context
+    export.write_tokenizer(source.tokenizer_file, lambda name: folder / name, context)
+
+
+FORMATS: dict[str, Callable[[Source, Path, str, bool], Iterator[Written]]] = {
+    "hf": _hf,
+    "gguf": _gguf,
+    "onnx": _onnx,
+}
+PRECISIONS = {"hf": tuple(DTYPES), "gguf": tuple(DTYPES), "onnx": ("float32",)}
+WITH_INT8 = ("gguf", "onnx")
+
+
+def export_model(
+    model_folder: Path,
+    formats: Sequence[str],
+    out: Path,
+    *,
+    name: str,
+    precision: str = "float32",
+    int8: bool = False,
+    texts: Sequence[str] = TEXTS,
+) -> list[Exported]:
+    """Write the model in each format, compare, and write REPORT and CARD; `out` appears whole.
+
+    One format fills `out` itself, several a folder each. An earlier export there is replaced.
+    Raises ConfigError for what a format cannot hold and for an `out` that holds other files.
+    """
+    _check(formats, precision, int8)
+    source = Source(load_model(model_folder), model_folder, name)
+    with _whole_folder(out) as folder:
+        found = []
+        for one in formats:
+            place = folder / one if len(formats) > 1 else folder
+            place.mkdir(exist_ok=True)
+            for written in FORMATS[one](source, place, precision, int8):
+                found.append(_measured(source, written, place, folder, texts))
+        storage.write_json(folder / REPORT, [asdict(one) for one in found])
+        storage.write_bytes(folder / CARD, card(name, source.network, found).encode())
+    return found
+
+
+def _check(formats: Sequence[str], precision: str, int8: bool) -> None:
+    for one in formats:
+        if one not in FORMATS:
+            raise ConfigError(f"format {one!r}: wanted one of {', '.join(FORMATS)}")
+        if precision not in PRECISIONS[one]:
+            known = ", ".join(PRECISIONS[one])
+            raise ConfigError(f"format {one!r} holds {known}, not {precision!r}")
+    if int8 and not {*formats} & {*WITH_INT8}:
+        raise ConfigError(f"8-bit weights go with {' and '.join(WITH_INT8)}, not {formats[0]!r}")
+
+
+def _measured(
+    source: Source, written: Written, place: Path, root: Path, texts: Sequence[str]
+) -> Exported:
+    file = place / written.file
+    model = source.model
+    with written.open(file) as opened:
+        found = None if opened is None else compare(model.network, model.tokenizer, opened, texts)
+    where = file.relative_to(root).as_posix()
+    return Exported(written.format, written.precision, where, file.stat().st_size, found)
+
+
+@contextmanager
+def _whole_folder(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `out` if the block ends well."""
+    out = out.absolute()
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / REPORT).exists())):
+        raise ConfigError(f"{out} holds other files; give a new folder, or an earlier export")
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        shutil.rmtree(out, ignore_errors=True)
+        temporary.rename(out)
+        storage.sync(out.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,101 @@
+"""Exported folders, opened by transformers: the same logits as ours, for every class there is."""
+
+import pytest
+import torch
+
+from model.architecture import ENCODER, ENCODER_DECODER, PRESETS, ModelConfig
+from model.formats import huggingface
+from model.formats.layouts import LAYOUTS, layout_of
+from model.networks import build
+from pipeline.errors import ConfigError
+
+SIZES = {"layers": 2, "width": 32, "heads": 4, "kv_heads": 2, "hidden": 48, "context": 24}
+VOCABULARY = 70
+CLASSES = {  # a design for every class, and options that a class takes by zeros or repetition
+    "llama": "LlamaForCausalLM",
+    "qwen": "Qwen3ForCausalLM",
+    "gpt2": "GPT2LMHeadModel",
+    "bert": "BertForMaskedLM",
+    "modern_encoder": "EuroBertForMaskedLM",
+    "bart": "BartForConditionalGeneration",
+    "vaswani2017": "MarianMTModel",
+}
+VARIANTS = [
+    ("llama", {"biases": "all"}, "LlamaForCausalLM"),
+    ("llama", {"biases": "mlp", "tied_embeddings": False}, "LlamaForCausalLM"),
+    ("modern_encoder", {"biases": "mlp"}, "EuroBertForMaskedLM"),
+    ("gpt2", {"biases": "none", "positions": "sinusoidal"}, "GPT2LMHeadModel"),
+    ("gpt2", {"tied_embeddings": False, "activation": "relu"}, "GPT2LMHeadModel"),
+    ("bert", {"tied_embeddings": False, "positions": "sinusoidal"}, "BertForMaskedLM"),
+    ("bart", {"norm_place": "pre"}, "MBartForConditionalGeneration"),
+    ("bart", {"tied_embeddings": False, "scaled_embeddings": True}, "BartForConditionalGeneration"),
+    ("vaswani2017", {"norm_place": "pre"}, "PegasusForConditionalGeneration"),
+    ("vaswani2017", {"tied_embeddings": False, "biases": "all"}, "MarianMTModel"),
+]
+
+
+def network_of(preset: str, **more):
+    """Weights far from their first values, so that a wrong or missing one shows."""
+    torch.manual_seed(5)
+    network = build(ModelConfig(**{**SIZES, **PRESETS[preset], **more}), VOCABULARY).eval()
+    generator = torch.Generator().manual_seed(6)
+    for weight in network.parameters():
+        with torch.no_grad():
+            weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
+    return network
+
+
+def opened(network, folder, dtype):
+    transformers = pytest.importorskip("transformers")
+    layout = huggingface.write(network, lambda name: folder / name, dtype=dtype)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    found, report = getattr(transformers, layout.architecture).from_pretrained(
+        folder, config=config, dtype=dtype, output_loading_info=True
+    )
+    assert not report["missing_keys"], report
+    assert not report["unexpected_keys"], report
+    return found.eval()
+
+
+def both_logits(network, theirs):
+    """Logits of rows of 20 and of 13 ids, padded, at their real places."""
+    ids_BT = torch.randint(4, VOCABULARY, (2, 20), generator=torch.Generator().manual_seed(7))
+    real_BT = torch.ones_like(ids_BT, dtype=torch.bool)
+    real_BT[1, 13:] = False
+    if network.config.family == ENCODER_DECODER:
+        target_BT = torch.randint(4, VOCABULARY, (2, 9))
+        mine = network(ids_BT, target_BT, real_BT)
+        mask = real_BT.long()
+        other = theirs(input_ids=ids_BT, attention_mask=mask, decoder_input_ids=target_BT)
+        return mine, other.logits
+    masked = {"attention_mask": real_BT.long()}
+    mine = network(ids_BT, real_BT) if network.config.family == ENCODER else network(ids_BT)
+    return mine[real_BT], theirs(input_ids=ids_BT, **masked).logits[real_BT]
+
+
+@pytest.mark.parametrize(
+    ("preset", "more", "architecture"),
+    [(name, {}, architecture) for name, architecture in CLASSES.items()] + VARIANTS,
+)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+def test_transformers_gives_the_same_logits(preset, more, architecture, dtype, tmp_path):
+    network = network_of(preset, **more).to(dtype)
+    theirs = opened(network, tmp_path, dtype)
+    assert type(theirs).__name__ == architecture
+    with torch.no_grad():
+        mine, other = both_logits(network, theirs)
+    assert mine.dtype == other.dtype == dtype
+    limit = 1e-5 if dtype == torch.float32 else 1e-6  # their angles and tables are float32 in both
+    assert (mine - other).abs().max() < limit * mine.abs().max()
+
+
+def test_every_class_has_a_design_that_becomes_it():
+    shown = {*CLASSES.values(), *(architecture for _, _, architecture in VARIANTS)}
+    assert shown == {layout.architecture for layout in LAYOUTS}
+
+
+def test_a_network_that_no_class_is_made_of_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"--format onnx"):
+        layout_of(ModelConfig(**PRESETS["modern_encoder_decoder"]))
+    with pytest.raises(ConfigError, match=r"GPT2LMHeadModel, wants model.norm_place = 'pre'"):
+        layout_of(ModelConfig(**PRESETS["gpt2"], norm_place="post"))
