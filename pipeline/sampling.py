@@ -1,14 +1,15 @@
 """Documents chosen by a hash of their id: the same ones in any layout, order or number of workers.
 
-A sample of a given size is the documents of smallest hash. Two passes find it in bounded memory:
-text bytes per hash bin first, then the text of the bins that can be in the sample.
+A sample is drawn from each language and source: its documents of smallest hash, up to a quota. Two
+passes find them in bounded memory: text bytes per hash bin first, then the text of the bins that
+can be in the sample.
 """
 
 import functools
 import hashlib
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -26,14 +27,18 @@ from pipeline.stage import Job
 BIN_BITS = 12
 CANDIDATES = "candidates"
 UNSURE = "und"
+GROUP = ["lang", "source"]
+SURVEYED = {"lang": pl.String, "source": pl.String, "bin": pl.Int64, "bytes": pl.Int64}
+BOUNDS = {"lang": pl.String, "source": pl.String, "quota": pl.Int64, "last_bin": pl.Int64}
 CANDIDATE = Contract(
     "candidate",
-    1,
+    2,
     pa.schema(
         [
             column("hash", pa.uint64(), "of the id; small ones come first"),
             column("id", pa.string(), "the document"),
             column("lang", pa.string(), "its language; 'und' if unknown"),
+            column("source", pa.string(), "its source"),
             column("bytes", pa.int64(), "UTF-8 bytes of its text"),
             column("text", pa.large_string(), "the text"),
         ]
@@ -43,7 +48,7 @@ CANDIDATE = Contract(
 
 @dataclass(frozen=True)
 class Sample:
-    """A Parquet file of columns `lang`, `text` in hash order, and how it was drawn."""
+    """A Parquet file of columns `lang`, `source`, `text` in hash order, and how it was drawn."""
 
     file: Path
     documents: int
@@ -60,16 +65,24 @@ def id_hashes(ids: pa.ChunkedArray | pa.Array, salt: str) -> np.ndarray:
     return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
-def draw_sample(job: Job, documents: Artifact, bytes_max: int, salt: str) -> Sample:
-    """Write up to `bytes_max` bytes of text to a scratch file of `job`; the last one is cut."""
+def draw_sample(
+    job: Job, documents: Artifact, bytes_max: int, salt: str, balance: float = 0.0
+) -> Sample:
+    """Write up to `bytes_max` bytes of text to a scratch file of `job`.
+
+    Languages, and sources within each, share the bytes in proportion to size ** (1 - balance): 0
+    leaves the corpus's own mixture, 1 gives all of them the same. What one lacks goes to the
+    others. The last document of each is cut to fit. A corpus of at most `bytes_max` is all taken.
+    """
     parts = documents.parts()
-    last_bin = (1 << BIN_BITS) - 1
+    bounds = None
     if documents.text_bytes > bytes_max:
         surveyed = job.map(functools.partial(survey, salt), parts, phase="survey")
-        per_bin = np.sum([result.value for result in surveyed], axis=0)
-        last_bin = int(np.searchsorted(np.cumsum(per_bin), bytes_max))
+        rows = [row for result in surveyed for row in result.value]
+        counted = pl.DataFrame(rows, schema=SURVEYED, orient="row").group_by(*GROUP, "bin").sum()
+        bounds = _bounds(counted, bytes_max, balance).rows()
     collected = job.map(
-        functools.partial(collect, salt, last_bin),
+        functools.partial(collect, salt, bounds),
         parts,
         phase="sample",
         contracts={CANDIDATES: CANDIDATE},
@@ -80,61 +93,123 @@ def draw_sample(job: Job, documents: Artifact, bytes_max: int, salt: str) -> Sam
     ]
     seen = sum(result.value for result in collected)
     path = job.scratch("drawn") / "sample.parquet"
-    return _write(path, files, bytes_max, seen)
+    return _write(path, files, bounds, seen)
 
 
-def survey(salt: str, part: Path, sink: Sink) -> list[int]:
-    """Return text bytes per hash bin of one part."""
-    totals = np.zeros(1 << BIN_BITS, np.int64)
+def survey(salt: str, part: Path, sink: Sink) -> list[list[Any]]:
+    """Return rows (lang, source, hash bin, text bytes) of one part."""
+    found = [pl.DataFrame(schema=SURVEYED)]
     with pq.ParquetFile(part) as file:
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=["id", "text"])
-            sizes = pc.binary_length(table["text"]).to_numpy()
-            np.add.at(totals, _bins(id_hashes(table["id"], salt)), sizes)
-    return totals.tolist()
+            table = file.read_row_group(group, columns=["id", "text", *GROUP])
+            rows = pl.DataFrame(
+                {
+                    "lang": pc.fill_null(table["lang"], UNSURE),
+                    "source": table["source"],
+                    "bin": _bins(id_hashes(table["id"], salt)),
+                    "bytes": pc.binary_length(table["text"]),
+                },
+                schema=SURVEYED,
+            )
+            found.append(rows.group_by(*GROUP, "bin").sum())
+    summed = pl.concat(found).group_by(*GROUP, "bin").sum().sort(*GROUP, "bin")
+    return [list(row) for row in summed.iter_rows()]
 
 
-def collect(salt: str, last_bin: int, part: Path, sink: Sink) -> int:
-    """Write one part's documents of bins up to `last_bin`; return the number of all documents."""
+def quotas(sizes: np.ndarray, bytes_max: int, balance: float) -> np.ndarray:
+    """Share `bytes_max` among groups of `sizes` bytes (G,) by sizes ** (1 - balance), as int64.
+
+    No group gets more than it has; what it lacks is shared among the others in the same way.
+    """
+    weights = sizes.astype(np.float64) ** (1 - balance)
+    given = np.zeros(len(sizes), np.int64)
+    rest = np.arange(len(sizes))
+    while len(rest):
+        left = bytes_max - int(given.sum())
+        shares = left * weights[rest] / weights[rest].sum()
+        full = shares >= sizes[rest]
+        if not full.any():
+            given[rest] = shares.astype(np.int64)
+            break
+        given[rest[full]] = sizes[rest[full]]
+        rest = rest[~full]
+    return given
+
+
+def _bounds(counted: pl.DataFrame, bytes_max: int, balance: float) -> pl.DataFrame:
+    """Return lang, source, quota in bytes and the last hash bin needed for it."""
+    sizes = counted.group_by(GROUP).agg(pl.col("bytes").sum()).sort(GROUP)
+    languages = sizes.group_by("lang").agg(pl.col("bytes").sum()).sort("lang")
+    of_language = quotas(languages["bytes"].to_numpy(), bytes_max, balance)
+    rows = []
+    for lang, quota in zip(languages["lang"], of_language.tolist(), strict=True):
+        own = sizes.filter(pl.col("lang") == lang)
+        shares = quotas(own["bytes"].to_numpy(), quota, balance).tolist()
+        for source, share in zip(own["source"], shares, strict=True):
+            bins = counted.filter(lang=lang, source=source).sort("bin")
+            reached = int(np.searchsorted(bins["bytes"].cum_sum().to_numpy(), share))
+            rows.append((lang, source, share, bins["bin"][min(reached, bins.height - 1)]))
+    return pl.DataFrame(rows, schema=BOUNDS, orient="row")
+
+
+def collect(salt: str, bounds: list[Any] | None, part: Path, sink: Sink) -> int:
+    """Write one part's documents that `bounds` leave in; return the number of all documents."""
     documents = 0
     with pq.ParquetFile(part) as file:
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=["id", "text", "lang"])
+            table = file.read_row_group(group, columns=["id", "text", *GROUP])
             documents += table.num_rows
             hashes = id_hashes(table["id"], salt)
             columns = {
                 "hash": pa.array(hashes),
                 "id": table["id"],
                 "lang": pc.fill_null(table["lang"], UNSURE),
+                "source": table["source"],
                 "bytes": pc.binary_length(table["text"]),
                 "text": table["text"],
             }
-            sink.write(CANDIDATES, pa.table(columns).filter(pa.array(_bins(hashes) <= last_bin)))
+            found = pa.table(columns)
+            if bounds is not None:
+                found = found.filter(_within(found, _bins(hashes), bounds))
+            sink.write(CANDIDATES, found)
     return documents
+
+
+def _within(found: pa.Table, bins: np.ndarray, bounds: list[Any]) -> pa.Array:
+    groups = pl.DataFrame(found.select(GROUP)).with_columns(bin=bins)
+    last = pl.DataFrame(bounds, schema=BOUNDS, orient="row")
+    joined = groups.join(last, on=GROUP, how="left", maintain_order="left")
+    return joined.select(pl.col("bin") <= pl.col("last_bin")).to_series().to_arrow()
 
 
 def _bins(hashes: np.ndarray) -> np.ndarray:
     return (hashes >> np.uint64(64 - BIN_BITS)).astype(np.int64)
 
 
-def _write(path: Path, files: list[Path], bytes_max: int, seen: int) -> Sample:
+def _write(path: Path, files: list[Path], bounds: list[Any] | None, seen: int) -> Sample:
     if not files:
         return Sample(path, 0, 0, seen)
     found = pl.scan_parquet(files)
-    sizes = found.select("hash", "id", "bytes").collect().sort("hash", "id")
-    starts = list(accumulate(sizes["bytes"].to_list(), initial=0))[:-1]
-    count = int(np.searchsorted(starts, bytes_max))
+    sizes = found.select("hash", "id", *GROUP, "bytes").collect().sort("hash", "id")
+    if bounds is None:
+        sizes = sizes.with_columns(quota=pl.lit(None, pl.Int64))
+    else:
+        limits = pl.DataFrame(bounds, schema=BOUNDS, orient="row").drop("last_bin")
+        sizes = sizes.join(limits, on=GROUP, how="left", maintain_order="left")
+    left = pl.col("quota") - (pl.col("bytes").cum_sum().over(GROUP) - pl.col("bytes"))
+    sizes = sizes.select("hash", "id", left=left).filter((pl.col("left") > 0).fill_null(True))
     chosen = (
-        found.filter(pl.col("hash") <= sizes["hash"][count - 1])
-        .select("hash", "id", "lang", "text")
+        found.select("hash", "id", *GROUP, "bytes", "text")
+        .join(sizes.lazy(), on=["hash", "id"])
         .collect()
         .sort("hash", "id")
-        .head(count)
     )
-    last = chosen["text"][-1].encode()[: bytes_max - starts[count - 1]].decode(errors="ignore")
-    chosen = pl.concat(
-        [chosen.head(count - 1), chosen.tail(1).with_columns(text=pl.lit(last))]
-    ).select("lang", "text")
+    fits = (pl.col("bytes") <= pl.col("left")).fill_null(True)
+    cut = chosen.filter(~fits)
+    ends = zip(cut["text"], cut["left"], strict=True)
+    texts = [text.encode()[:left].decode(errors="ignore") for text, left in ends]
+    cut = cut.with_columns(text=pl.Series(texts, dtype=pl.String))
+    chosen = pl.concat([chosen.filter(fits), cut]).sort("hash", "id").select(*GROUP, "text")
     with storage.whole_file(path) as temporary:
         chosen.write_parquet(temporary, row_group_size=1024)
-    return Sample(path, count, int(chosen["text"].str.len_bytes().sum()), seen)
+    return Sample(path, chosen.height, int(chosen["text"].str.len_bytes().sum()), seen)

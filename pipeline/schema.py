@@ -93,19 +93,26 @@ CLEAN = Contract(
     ),
 )
 DEDUPED = Contract("deduped", 2, CLEAN.schema)
+_FIT = [
+    column("documents", pa.int64(), "documents measured"),
+    column("bytes", pa.int64(), "UTF-8 bytes measured"),
+    column("characters", pa.int64(), "code points measured"),
+    column("words", pa.int64(), "words; in unspaced scripts each character counts as one"),
+    column("tokens", pa.int64(), "tokens they became"),
+    column("byte_tokens", pa.int64(), "of those, byte-fallback pieces"),
+    column("round_trip_failures", pa.int64(), "documents that decode to another text"),
+]
 TOKENIZER_REPORT = Contract(
-    "tokenizer_report",
+    "tokenizer_report", 1, pa.schema([column("lang", pa.string(), "language, or 'all'"), *_FIT])
+)
+TOKENIZER_SOURCES = Contract(
+    "tokenizer_sources",
     1,
     pa.schema(
         [
-            column("lang", pa.string(), "language, or 'all'"),
-            column("documents", pa.int64(), "documents measured"),
-            column("bytes", pa.int64(), "UTF-8 bytes measured"),
-            column("characters", pa.int64(), "code points measured"),
-            column("words", pa.int64(), "words; in unspaced scripts each character counts as one"),
-            column("tokens", pa.int64(), "tokens they became"),
-            column("byte_tokens", pa.int64(), "of those, byte-fallback pieces"),
-            column("round_trip_failures", pa.int64(), "documents that decode to another text"),
+            column("lang", pa.string(), "language"),
+            column("source", pa.string(), "source of those documents"),
+            *_FIT,
         ]
     ),
 )

@@ -8,25 +8,25 @@ import functools
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import sentencepiece
 
 from pipeline import storage
 from pipeline.artifact import MAIN
-from pipeline.cleaning.counts import counts
 from pipeline.errors import ConfigError, SourceError
 from pipeline.sampling import Sample, draw_sample
-from pipeline.schema import TOKENIZER_REPORT
+from pipeline.schema import TOKENIZER_REPORT, TOKENIZER_SOURCES
 from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
-from pipeline.tokenizer import CONTROLS, MODEL_FILE, Tokenizer, load_tokenizer
-from pipeline.vocabulary import with_exact_scores
+from pipeline.tokenizer import CONTROLS, MODEL_FILE, SPACE_MARK, Tokenizer, load_tokenizer
+from pipeline.tokenizer_drift import DriftRule, drift, reasons
+from pipeline.tokenizer_report import measure, unused_pieces
+from pipeline.vocabulary import read_vocabulary, with_exact_scores
 
 SALT = "tokenizer sample"
 OUTSIDE_SAMPLE = "outside_sample"
@@ -39,6 +39,9 @@ SEGMENT_BYTES = 16384
 SEGMENT = re.compile(f"[^\n\0\u2585]{{1,{SEGMENT_BYTES // 4}}}")
 REPORT_BYTES = 8 << 20  # text measured: seconds of encoding
 BATCH_ROWS = 256
+BY_SOURCE = "by_source"
+GIVEN = "given_tokenizer"
+UNUSED_SHOWN = 40
 TOO_FEW = re.compile(r"required_chars\. \d+ vs (\d+)")
 
 
@@ -57,9 +60,17 @@ class TokenizerConfig:
     # A line feed as a piece of its own. Without it each one is a byte piece: as many tokens, but on
     # mixed manuals 120k instead of 12k of a language's byte tokens, hiding what bytes report.
     keep_newlines: bool = True
+    symbols: tuple[str, ...] = ()  # pieces of their own wherever a text has them
+    control_symbols: tuple[str, ...] = ()  # reserved for programs: no text contains them
+    # Languages, and sources within each, share the sample by size ** (1 - balance): 0 is the
+    # corpus's own mixture, 1 the same for all. Matters where the corpus is larger than the sample.
+    balance: float = 0.5
+    keep_previous: bool = False  # runs of a recipe keep the last tokenizer while it fits
+    drift: DriftRule = field(default_factory=DriftRule)  # when it does not
 
     def __post_init__(self) -> None:
-        least = len(CONTROLS) + 256 * self.byte_fallback + self.keep_newlines + 1
+        named = [*self.symbols, *self.control_symbols]
+        least = len(CONTROLS) + 256 * self.byte_fallback + self.keep_newlines + len(named) + 1
         if not least <= self.vocab_size <= 1_000_000:
             raise ConfigError(
                 f"tokenizer.vocab_size is {self.vocab_size}; give {least} to 1000000 "
@@ -82,35 +93,109 @@ class TokenizerConfig:
                 f"tokenizer.sample_bytes is {self.sample_bytes}; give 1 KiB to 8 GiB, "
                 f"the trainer needs about 20 times that in memory"
             )
+        if not 0 <= self.balance <= 1:
+            raise ConfigError(f"tokenizer.balance is {self.balance}; give 0 to 1")
+        taken = [*CONTROLS, *(["\n"] if self.keep_newlines else [])]
+        for name in named:
+            if [*taken, *named].count(name) > 1 or not name.strip() or SPACE_MARK in name:
+                raise ConfigError(
+                    f"tokenizer.symbols and tokenizer.control_symbols have {name!r}; give each "
+                    f"name once, not blank, without U+2581 and none of {taken}"
+                )
         if not 1 <= self.max_piece_characters <= 256:
             raise ConfigError(
                 f"tokenizer.max_piece_characters is {self.max_piece_characters}; give 1 to 256"
             )
 
 
+@dataclass(frozen=True)
+class GivenTokenizer:
+    """A .model file from elsewhere, as a parent of the stage: measured and used as it is."""
+
+    model: Path
+    stage: str = GIVEN
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the file."""
+        return storage.sha256_of(self.model)
+
+    def file(self, name: str) -> Path:
+        """Return the path of the model."""
+        return self.model
+
+
 def run(job: Job) -> None:
-    """Train on a sample of the one parent artifact (deduped, clean or raw) and measure."""
-    config, documents = job.config, job.parents[0]
-    sample = draw_sample(job, documents, config.sample_bytes, SALT)
+    """Train on a sample of the first parent artifact (deduped, clean or raw) and measure.
+
+    A second parent is an earlier tokenizer: it is kept while it fits (`DriftRule`), or whatever
+    its figures if it is a `GivenTokenizer`.
+    """
+    config, (documents, *earlier) = job.config, job.parents
+    sample = draw_sample(job, documents, config.sample_bytes, SALT, config.balance)
     if not sample.text_bytes:
         raise SourceError(
             f"{documents.path}: holds no text to train a tokenizer on; "
             f"look at what the stages before dropped, or give more sources"
         )
     path = job.file(MODEL_FILE)
+    kept = keep_or_not(job, earlier[0], sample) if earlier else None
     if not path.exists():  # a run that was killed while measuring left it whole
-        storage.write_bytes(path, train(segments(sample.file), config))
-    [measured] = job.map(functools.partial(measure, sample), [path])
+        model = kept if kept is not None else train(segments(sample.file), config)
+        storage.write_bytes(path, model)
+    [measured] = job.map(functools.partial(report, sample), [path])
     tokenizer = load_tokenizer(path)
     job.stats.update(
         vocab_size=tokenizer.vocab_size,
-        vocab_size_asked=config.vocab_size,
-        model_type=config.model_type,
+        vocab_size_asked=config.vocab_size if kept is None else tokenizer.vocab_size,
+        model_type=read_vocabulary(path.read_bytes()).model_type,
         tokenizer_sha256=tokenizer.fingerprint,
         sample_documents=sample.documents,
         sample_bytes=sample.text_bytes,
-        round_trip_failures=measured.value,
+        **measured.value,
     )
+
+
+def keep_or_not(job: Job, earlier: Any, sample: Sample) -> bytes | None:
+    """Return an earlier tokenizer's model if it is to be kept; `job.stats` says why or why not."""
+    model = earlier.file(MODEL_FILE)
+    if earlier.stage == GIVEN:
+        job.stats["origin"] = earlier.fingerprint
+        return model.read_bytes()
+    [found] = job.map(functools.partial(fit_by_language, sample.file), [model], phase="drift")
+    table = drift(earlier.scan().collect(), pl.DataFrame(found.value), job.config.drift)
+    why = reasons(table)
+    job.stats["drift"] = table.to_dicts()
+    job.stats["retrained_because"] = why
+    if why:
+        return None
+    job.stats["origin"] = earlier.fingerprint
+    return model.read_bytes()
+
+
+def fit_by_language(sample: Path, model: Path, sink: Sink) -> list[dict[str, Any]]:
+    """Measure a tokenizer on a sample; rows of `Fit.by_language`."""
+    return measure(load_tokenizer(model), sample, REPORT_BYTES).by_language().to_dicts()
+
+
+def report(sample: Sample, model: Path, sink: Sink) -> dict[str, Any]:
+    """Write the report and the ledger; return figures of the whole for the manifest.
+
+    Measured are the sample's first documents in hash order, about REPORT_BYTES of them.
+    """
+    sink.saw(sample.documents_seen)
+    sink.kept(sample.documents)
+    sink.dropped(OUTSIDE_SAMPLE, sample.documents_seen - sample.documents)
+    fit = measure(load_tokenizer(model), sample.file, REPORT_BYTES)
+    sink.write(MAIN, fit.by_language().to_arrow())
+    sink.write(BY_SOURCE, fit.by_source.to_arrow())
+    unused = unused_pieces(model.read_bytes(), fit.uses)
+    return {
+        "round_trip_failures": int(fit.by_source["round_trip_failures"].sum()),
+        "measured_bytes": int(fit.by_source["bytes"].sum()),
+        "unused_pieces": len(unused),
+        "unused_examples": unused[:UNUSED_SHOWN],
+    }
 
 
 def segments(sample: Path) -> Iterator[str]:
@@ -159,7 +244,8 @@ def _trainer_options(config: TokenizerConfig) -> dict[str, Any]:
         "character_coverage": config.character_coverage,
         "split_digits": config.split_digits,
         "max_sentencepiece_length": config.max_piece_characters,
-        "user_defined_symbols": ["\n"] if config.keep_newlines else [],
+        "user_defined_symbols": [*(["\n"] if config.keep_newlines else []), *config.symbols],
+        "control_symbols": [*config.control_symbols],
         "normalization_rule_name": config.normalization,
         "add_dummy_prefix": False,
         "remove_extra_whitespaces": False,
@@ -179,61 +265,12 @@ def _trainer_options(config: TokenizerConfig) -> dict[str, Any]:
     }
 
 
-def measure(sample: Sample, model: Path, sink: Sink) -> int:
-    """Write the report and the ledger; return the number of documents that do not round-trip.
-
-    Measured are the sample's first documents in hash order, about REPORT_BYTES of them.
-    """
-    sink.saw(sample.documents_seen)
-    sink.kept(sample.documents)
-    sink.dropped(OUTSIDE_SAMPLE, sample.documents_seen - sample.documents)
-    tokenizer = load_tokenizer(model)
-    byte_ids = np.array([tokenizer.is_byte(i) for i in range(tokenizer.vocab_size)])
-    rows = []
-    measured_bytes = 0
-    with pq.ParquetFile(sample.file) as file:
-        for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            frame = pl.from_arrow(batch)
-            assert isinstance(frame, pl.DataFrame)
-            rows.append(_measured(tokenizer, byte_ids, frame))
-            measured_bytes += int(rows[-1]["bytes"].sum())
-            if measured_bytes >= REPORT_BYTES:
-                break
-    per_document = pl.concat(rows)
-    by_language = per_document.group_by("lang").sum().sort("lang")
-    everything = by_language.drop("lang").sum().select(pl.lit("all").alias("lang"), pl.all())
-    report = pl.concat([everything, by_language])
-    sink.write(MAIN, report.to_arrow())
-    return int(report["round_trip_failures"][0])
-
-
-def _measured(tokenizer: Tokenizer, byte_ids: np.ndarray, frame: pl.DataFrame) -> pl.DataFrame:
-    texts = frame["text"].to_list()
-    ids, offsets = tokenizer.encode_batch(texts)
-    byte_tokens = np.concatenate([[0], np.cumsum(byte_ids[ids])])
-    failures = [
-        tokenizer.decode(ids[start:end]) != text
-        for text, start, end in zip(texts, offsets[:-1], offsets[1:], strict=True)
-    ]
-    column = frame["text"].to_arrow()
-    found = counts(column, frame["lang"])
-    return frame.select(
-        "lang",
-        documents=pl.lit(1, pl.Int64),
-        bytes=pl.col("text").str.len_bytes().cast(pl.Int64),
-        characters=pl.col("text").str.len_chars().cast(pl.Int64),
-        words=found["words"],
-        tokens=pl.Series(np.diff(offsets)),
-        byte_tokens=pl.Series(np.diff(byte_tokens[offsets])),
-        round_trip_failures=pl.Series(failures, dtype=pl.Int64),
-    )
-
-
 STAGE = Stage(
     name="tokenizer",
     contract=TOKENIZER_REPORT,
     run=run,
     module="pipeline.tokenizer_training",
     libraries=("numba", "numpy", "polars", "pyarrow", "sentencepiece"),
+    tables={BY_SOURCE: TOKENIZER_SOURCES},
     counts_rows=False,
 )

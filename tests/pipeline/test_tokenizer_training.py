@@ -98,9 +98,13 @@ def test_the_sample_is_the_documents_of_smallest_hash_in_any_layout(tmp_path):
         models.append(run.file("tokenizer.model").read_bytes())
         assert run.stats["sample_bytes"] == 60_000
     assert models[0] == models[1]
-    hashes = id_hashes(pa.array([row[0] for row in rows]), SALT)
-    sizes = np.array([len(row[1].encode()) for row in rows])[np.argsort(hashes)]
-    wanted = int(np.searchsorted(np.cumsum(sizes), 60_000)) + 1
+    groups = {lang: [row for row in rows if row[2] == lang] for lang in ("en", "zh")}
+    sizes = {lang: sum(len(text.encode()) for _, text, _ in of) for lang, of in groups.items()}
+    assert sizes["zh"] < 60_000 / 4 < sizes["en"]
+    hashes = id_hashes(pa.array([row[0] for row in groups["en"]]), SALT)
+    lengths = np.array([len(row[1].encode()) for row in groups["en"]])[np.argsort(hashes)]
+    english = int(np.searchsorted(np.cumsum(lengths), 60_000 - sizes["zh"])) + 1
+    wanted = english + len(groups["zh"])  # a small language is taken whole
     assert run.stats["sample_documents"] == wanted
     assert run.ledger.to_json() == {
         "in": len(rows), "kept": wanted, "quarantined": {}, "changed": {},
@@ -128,6 +132,16 @@ def test_the_report_counts_what_a_reader_would_count(tmp_path):
     hanzi = sum("\u4e00" <= c <= "\u9fff" for _, t, of in rows if of == "zh" for c in t)
     assert report["zh"]["words"] == hanzi
     assert run.stats["round_trip_failures"] == 0
+    by_source = run.scan("by_source").collect().to_dicts()
+    assert [(row["lang"], row.pop("source")) for row in by_source] == [
+        ("en", "test"),
+        ("zh", "test"),
+    ]
+    assert by_source == [report["en"], report["zh"]]
+    used = {one for _, text, _ in rows for one in own.encode(text)}
+    unused = [own.piece(i) for i in range(261, own.vocab_size) if i not in used]
+    assert run.stats["unused_pieces"] == len(unused)
+    assert run.stats["unused_examples"] == unused[:40]
     assert run.stats["tokenizer_sha256"] == storage.sha256_of(run.file("tokenizer.model"))
 
 
@@ -177,6 +191,22 @@ def test_no_line_is_left_out_of_training(tmp_path, text):
     assert max(len(one.encode()) for one in found) <= tokenizer_training.SEGMENT_BYTES
 
 
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+def test_symbols_are_pieces_in_text_and_control_symbols_are_not(model_type):
+    lines = [line for _, text, _ in corpus(8) for line in text.splitlines()]
+    config = TokenizerConfig(
+        vocab_size=1024, model_type=model_type, symbols=("<|user|>",), control_symbols=("<|fim|>",)
+    )
+    own = tokenizer_training.Tokenizer(train(iter(lines), config))
+    names = [own.piece(i) for i in range(own.vocab_size)]
+    symbol, control = names.index("<|user|>"), names.index("<|fim|>")
+    text = "say<|user|>hi <|fim|> <|user|>"
+    ids = own.encode(text)
+    assert ids.count(symbol) == 2
+    assert control not in ids
+    assert own.decode(ids) == text
+
+
 def test_line_feeds_are_a_piece_or_bytes():
     lines = CHINESE.read_text(encoding="utf-8").splitlines()
     for keep, is_byte in ((True, False), (False, True)):
@@ -192,6 +222,8 @@ def test_line_feeds_are_a_piece_or_bytes():
     [
         {"vocab_size": 100}, {"model_type": "word"}, {"normalization": "nfd"},
         {"character_coverage": 0.5}, {"sample_bytes": 0}, {"max_piece_characters": 0},
+        {"symbols": ("<|bos|>",)}, {"symbols": ("a", "a")}, {"control_symbols": (" ",)},
+        {"balance": 2.0},
     ],
 )  # fmt: skip
 def test_settings_that_cannot_work_are_refused(wrong):

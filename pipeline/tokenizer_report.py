@@ -1,0 +1,82 @@
+"""How well a tokenizer fits text: tokens per word, bytes per token, byte fallback, round trips."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from pipeline.cleaning.counts import counts
+from pipeline.tokenizer import Tokenizer
+from pipeline.vocabulary import Kind, read_vocabulary
+
+BATCH_ROWS = 256
+COUNTED = ("documents", "bytes", "characters", "words", "tokens", "byte_tokens",
+           "round_trip_failures")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was measured: COUNTED per language and source, and how often each id was used (V,)."""
+
+    by_source: pl.DataFrame
+    uses: np.ndarray
+
+    def by_language(self) -> pl.DataFrame:
+        """Return COUNTED per language, after a row 'all'."""
+        rows = self.by_source.drop("source").group_by("lang").sum().sort("lang")
+        everything = rows.drop("lang").sum().select(pl.lit("all").alias("lang"), pl.all())
+        return pl.concat([everything, rows])
+
+
+def measure(tokenizer: Tokenizer, sample: Path, bytes_max: int) -> Fit:
+    """Measure the first documents of a Parquet file (lang, source, text), about `bytes_max` bytes.
+
+    All of them are decoded again. A word is what `pipeline/cleaning/words.py` says it is.
+    """
+    byte_ids = np.array([tokenizer.is_byte(i) for i in range(tokenizer.vocab_size)])
+    uses = np.zeros(tokenizer.vocab_size, np.int64)
+    rows = []
+    for frame in _batches(sample, bytes_max):
+        texts = frame["text"].to_list()
+        ids, offsets = tokenizer.encode_batch(texts)
+        uses += np.bincount(ids, minlength=len(uses))
+        byte_tokens = np.concatenate([[0], np.cumsum(byte_ids[ids])])
+        failures = [
+            tokenizer.decode(ids[start:end]) != text
+            for text, start, end in zip(texts, offsets[:-1], offsets[1:], strict=True)
+        ]
+        measured = frame.select(
+            "lang",
+            "source",
+            documents=pl.lit(1, pl.Int64),
+            bytes=pl.col("text").str.len_bytes().cast(pl.Int64),
+            characters=pl.col("text").str.len_chars().cast(pl.Int64),
+            words=counts(frame["text"].to_arrow(), frame["lang"])["words"],
+            tokens=pl.Series(np.diff(offsets)),
+            byte_tokens=pl.Series(np.diff(byte_tokens[offsets])),
+            round_trip_failures=pl.Series(failures, dtype=pl.Int64),
+        )
+        rows.append(measured.group_by("lang", "source").sum())
+    return Fit(pl.concat(rows).group_by("lang", "source").sum().sort("lang", "source"), uses)
+
+
+def _batches(sample: Path, bytes_max: int) -> Iterator[pl.DataFrame]:
+    seen = 0
+    with pq.ParquetFile(sample) as file:
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            if seen >= bytes_max:
+                return
+            frame = pl.from_arrow(batch)
+            assert isinstance(frame, pl.DataFrame)
+            seen += int(frame["text"].str.len_bytes().sum())
+            yield frame
+
+
+def unused_pieces(model: bytes, uses: np.ndarray) -> list[str]:
+    """Return the pieces for text that no measured text used, in the order of their ids."""
+    vocabulary = read_vocabulary(model)
+    pieces = vocabulary.of_kind(Kind.NORMAL, Kind.USER_DEFINED)
+    return [vocabulary.pieces[i] for i in pieces if not uses[i]]
