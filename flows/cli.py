@@ -156,6 +156,7 @@ _PORTS = (
 )
 _RECIPE = _argument("recipe", metavar="RECIPE", help="a recipe's name or a .toml file")
 
+TOKEN_FORMATS = ("nanogpt", "megatron", "datatrove")
 STAGE_COMMANDS = (
     "ingest", "clean", "what-if", "dedup", "tokenizer", "shard", "train", "finetune",
 )  # fmt: skip
@@ -200,6 +201,18 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
                 help="IN is a tokenizer.json: write tokenizer.model, same ids"))),
     ("shard", "flows.stage_commands", "shard", "Turn documents into tokens, split in two.",
      (_IN, _OUT, _argument("--tokenizer", required=True, metavar="DIR", help="its artifact"))),
+    ("convert", "flows.convert_commands", "convert",
+     "Write shards for nanoGPT, Megatron-LM or datatrove, or make shards of their token files.",
+     (_argument("input", metavar="IN", help="shards, or with --from a folder of token files"), _OUT,
+      _argument("--to", dest="to_format", metavar="FORMAT", choices=TOKEN_FORMATS,
+                help=f"write IN, the artifact of `shard`, as {', '.join(TOKEN_FORMATS)}"),
+      _argument("--from", dest="from_format", metavar="FORMAT", choices=TOKEN_FORMATS,
+                help="make shards of IN: train.bin, val.bin (nanogpt), SPLIT_text_document.bin and "
+                     ".idx (megatron), SPLIT/00000.ds (datatrove); SPLIT is train or validation"),
+      _argument("--tokenizer", metavar="DIR",
+                help="with --from: what the tokens were made with (default: the folder's own)"),
+      _argument("--source", metavar="NAME", help="with --from: the source (the folder's name)"),
+      _argument("--lang", help="with --from: the documents' language (und)"))),
     ("train", "flows.stage_commands", "train", "Train a model on shards.",
      (_argument("input", nargs=1, metavar="SHARDS", help="the artifact of `shard`"), _OUT,
       _argument("--recipe", metavar="FILE", help="take [train] from this recipe"))),

@@ -68,13 +68,18 @@ def run(job: Job) -> None:
         documents.parts(),
         contracts={MAIN: shard_contract(tokenizer.vocab_size)},
     )
+    record(job, [result.value for result in results], tokenizer, model)
+
+
+def record(job: Job, counted: list[dict[str, Any]], tokenizer: Tokenizer, model: Path) -> None:
+    """Keep the tokenizer and the sums of the parts' `count` with the artifact."""
     storage.write_bytes(job.file(MODEL_FILE), model.read_bytes())
     for name in COUNTED:
         total: Counter[str] = Counter()
         if not name.startswith("tokens_by"):
             total.update({TRAIN: 0, VALIDATION: 0})
-        for result in results:
-            total.update(result.value[name])
+        for part in counted:
+            total.update(part[name])
         job.stats[name] = dict(sorted(total.items()))
     job.stats.update(tokenizer_sha256=tokenizer.fingerprint, vocab_size=tokenizer.vocab_size)
 
@@ -114,7 +119,8 @@ def shard_part(
         ends = before + np.cumsum(pc.list_value_length(rows["tokens"]).to_numpy(), dtype=np.int64)
         kept.append(rows.append_column("offset", pa.array(np.r_[before, ends][:-1])))
         before = int(ends[-1]) if len(ends) else before
-        _count(rows, counted)
+        for name, figures in count(rows).items():
+            counted[name].update(figures)
         *whole, rest = row_groups(pa.concat_tables(kept), config.row_group_tokens)
         for group in whole:
             sink.write(MAIN, group)
@@ -210,7 +216,9 @@ def _rejects(empty: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def _count(rows: pa.Table, counted: dict[str, Counter[str]]) -> None:
+def count(rows: pa.Table) -> dict[str, Counter[str]]:
+    """Return the COUNTED figures of SHARD rows, by split, language and source."""
+    counted: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
     table = rows.select(["split", "lang", "source", "bytes"]).append_column(
         "tokens", pc.list_value_length(rows["tokens"])
     )
@@ -224,6 +232,7 @@ def _count(rows: pa.Table, counted: dict[str, Counter[str]]) -> None:
             for name, figure in figures.items():
                 counted[figure][row[key]] += row[f"{name}_sum"]
     counted["documents"].update(rows["split"].to_pylist())
+    return counted
 
 
 STAGE = Stage(

@@ -1,0 +1,61 @@
+"""The command `convert`: shards to token files of other tools, and back."""
+
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flows.settings import read_settings
+from flows.terminal import progress_bars, stdout
+from pipeline import artifact as artifacts
+from pipeline.conversion import exporting, importing
+from pipeline.errors import ConfigError
+from pipeline.stage import run_stage
+
+
+def convert(options: Namespace) -> dict[str, Any] | None:
+    """Write shards in another tool's format, or make shards of another tool's files."""
+    if (options.to_format is None) == (options.from_format is None):
+        raise ConfigError("convert: give either --to FORMAT or --from FORMAT")
+    return _export(options) if options.to_format else _import(options)
+
+
+def _export(options: Namespace) -> dict[str, Any] | None:
+    shards = artifacts.load(Path(options.input), contract="shard", checksums=True)
+    out = Path(options.out)
+    note = exporting.export(shards, options.to_format, out)
+    if options.json:
+        return {"path": str(out), **note}
+    tokens, documents = (sum(note[name].values()) for name in ("tokens", "documents"))
+    stdout().print(
+        f"wrote {documents:,} documents, {tokens:,} tokens and an end token "
+        f"({note['end_of_document']}) after each, for {note['format']}; {out}",
+        soft_wrap=True,
+    )
+    return None
+
+
+def _import(options: Namespace) -> dict[str, Any] | None:
+    tokenizer = Path(options.tokenizer) if options.tokenizer else None
+    path = Path(options.input)
+    folder = importing.open_folder(path, options.from_format, tokenizer)
+    config = importing.ImportConfig(source=options.source or path.resolve().name)
+    if options.lang:
+        config = replace(config, lang=options.lang)
+    settings = read_settings(options.store, options.workers)
+    with progress_bars() as (progress, _):
+        run = run_stage(
+            importing.STAGE, config, [folder], Path(options.out),
+            engine=settings.engine(), progress=progress,
+        )  # fmt: skip
+    made = run.artifact
+    if options.json:
+        return {"path": str(made.path), "reused": run.reused, **made.manifest}
+    dropped = "".join(f", {rule} {n:,}" for rule, n in made.ledger.dropped.most_common())
+    tokens = sum(made.stats["tokens"].values())
+    stdout().print(
+        f"made shards: {made.ledger.kept:,} of {made.ledger.seen:,} documents kept{dropped}, "
+        f"{tokens:,} tokens; {run.reason}, {run.seconds:.1f} s; {made.path}",
+        soft_wrap=True,
+    )
+    return None

@@ -1,0 +1,85 @@
+"""Shards to token files of other tools.
+
+`export` writes a folder; `documents-SPLIT.parquet` keeps what the other format has no place for
+(id, source, language, bytes), and reading the folder back uses it. `textmill.json` is written last.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import storage
+from pipeline.artifact import Artifact
+from pipeline.conversion.formats import FORMATS, Documents
+from pipeline.errors import ConfigError
+from pipeline.schema import shard_contract
+from pipeline.shard import TRAIN, VALIDATION, iter_documents
+from pipeline.tokenizer import MODEL_FILE, Tokenizer, load_tokenizer
+
+SPLITS = (TRAIN, VALIDATION)
+NOTE = "textmill.json"
+KEPT = ["id", "source", "lang", "bytes"]
+
+
+def export(shards: Artifact, name: str, out: Path) -> dict[str, Any]:
+    """Write the shards to folder `out` in the format `name`; return what its note says.
+
+    Raises ConfigError for an unknown format, or a folder that holds other files.
+    """
+    if name not in FORMATS:
+        raise ConfigError(f"format {name!r}, wanted one of {', '.join(FORMATS)}")
+    if out.exists() and any(out.iterdir()) and not (out / NOTE).exists():
+        raise ConfigError(f"{out}: holds other files; choose a folder that is empty or new")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / NOTE).unlink(missing_ok=True)
+    tokenizer = load_tokenizer(shards.path)
+    storage.write_bytes(out / MODEL_FILE, shards.file(MODEL_FILE).read_bytes())
+    for split in SPLITS:
+        files = [out / file for file in FORMATS[name].files(split)]
+        writing = _Exporting(shards, split, tokenizer, out / f"documents-{split}.parquet")
+        FORMATS[name].write(
+            files, writing.documents(), tokenizer.vocab_size, tokenizer.fingerprint[:16]
+        )
+    written = sorted(file for file in out.rglob("*") if file.is_file())
+    note = {
+        "format": name,
+        "shards": shards.fingerprint,
+        "tokenizer_sha256": tokenizer.fingerprint,
+        "vocab_size": tokenizer.vocab_size,
+        "end_of_document": tokenizer.eos_id,
+        "tokens": {split: shards.stats["tokens"][split] for split in SPLITS},
+        "documents": {split: shards.stats["documents"][split] for split in SPLITS},
+        "files": {str(file.relative_to(out)): storage.sha256_of(file) for file in written},
+    }
+    storage.write_json(out / NOTE, note)
+    return note
+
+
+@dataclass
+class _Exporting:
+    shards: Artifact
+    split: str
+    tokenizer: Tokenizer
+    kept: Path
+
+    def documents(self) -> Documents:
+        """Yield ids with their end tokens, writing beside them what the format does not hold."""
+        schema = shard_contract(self.tokenizer.vocab_size).schema
+        kept = pa.schema([schema.field(name) for name in KEPT])
+        with (
+            storage.whole_file(self.kept) as temporary,
+            pq.ParquetWriter(temporary, kept) as writer,
+        ):
+            for batch in iter_documents(self.shards, self.split, [*KEPT, "tokens"]):
+                writer.write_batch(batch.select(KEPT).cast(kept))
+                tokens = batch.column("tokens")
+                length_D = tokens.value_lengths().to_numpy().astype(np.int64) + 1
+                ids = np.full(int(length_D.sum()), self.tokenizer.eos_id, np.int64)
+                inner = np.ones(len(ids), bool)
+                inner[np.cumsum(length_D) - 1] = False
+                ids[inner] = tokens.flatten().to_numpy()
+                yield ids, length_D
