@@ -15,6 +15,7 @@ SURFACE = {
     "dedup": {"--out", "--threshold"},
     "tokenizer": {"--out", "--vocab-size", "--type", "--export"},
     "shard": {"--out", "--tokenizer"},
+    "convert": {"--out", "--to", "--from", "--tokenizer", "--source", "--lang", "--json"},
     "train": {"--out", "--recipe", "--set"},
     "finetune": {"--out", "--task", "--lora", "--recipe", "--set", "--json"},
     "evaluate": {"--json"},
