@@ -135,6 +135,15 @@ def decode(data, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
+def begins_ideograph(byte):  # type: ignore[no-untyped-def]
+    """Tell whether a first byte of UTF-8 is that of an ideograph, U+5000 to U+9FFF, of three bytes.
+
+    Most characters of Chinese are; loops that need not know which one save the decoding.
+    """
+    return (byte >= 0xE5) & (byte <= 0xE9)
+
+
+@numba.njit(inline="always")
 def class_of(classes, code):  # type: ignore[no-untyped-def]
     """Class of a code point, those beyond the table included."""
     if code < TABLE_SIZE:

@@ -16,6 +16,7 @@ from pipeline.characters import (
     OFFSETS,
     SPACE,
     UNSPACED,
+    begins_ideograph,
     character_classes,
     class_of,
     decode,
@@ -35,6 +36,8 @@ UNWANTED = (
 )  # fmt: skip
 CITATIONS = ("[edit]", "[citation needed]")
 _LF, _CR, _DOT, _OPEN, _CLOSE = 10, 13, 46, 91, 93
+_VISIBLE_FROM, _VISIBLE_TO = 0x21, 0x7E
+_FIRST_LETTERS = sum(1 << (ord(letter) - 97) for letter in {phrase[0] for phrase in UNWANTED})
 _PHRASES = numba.types.Array(numba.uint8, 2, "C", readonly=True)
 _ENDS = numba.types.Array(numba.int64, 1, "C", readonly=True)
 _OUT = numba.types.Array(numba.uint8, 1, "C")
@@ -128,9 +131,11 @@ def _ends_a_sentence(data, start, end, ends):  # type: ignore[no-untyped-def]
 @numba.njit(numba.boolean(_OUT, _I, _I, _PHRASES), cache=True)
 def _is_unwanted(data, start, end, unwanted):  # type: ignore[no-untyped-def]
     for at in range(start, end):
-        byte = data[at] | 32
-        if byte in (106, 116, 112, 99, 117) and _phrase_at(data, at, end, unwanted, True):
-            return True
+        # j t p c u, either case: 'a' is bit 0
+        letter = np.int64(data[at] | 32) - 97
+        if 0 <= letter < 26 and _FIRST_LETTERS >> letter & 1:
+            if _phrase_at(data, at, end, unwanted, True):
+                return True
     return False
 
 
@@ -143,8 +148,27 @@ def _c4_lines(data, rows, classes, marks, unwanted, citations, ends):  # type: i
         at, end, row_start = rows[row], rows[row + 1], filled
         while at < end:
             start, visible_end, words, word, longest = np.int64(-1), at, 0, 0, 0
+            cited = False
             while at < end:
                 here = at
+                if _VISIBLE_FROM <= data[at] <= _VISIBLE_TO:
+                    start = here if start < 0 else start
+                    words += word == 0
+                    while at < end and _VISIBLE_FROM <= data[at] <= _VISIBLE_TO:
+                        cited |= data[at] == _OPEN
+                        at += 1
+                    word += at - here
+                    longest = max(longest, word)
+                    visible_end = at
+                    continue
+                if begins_ideograph(data[at]):
+                    start = here if start < 0 else start
+                    while at < end and begins_ideograph(data[at]):
+                        at += 3
+                    words += (at - here) // 3
+                    word += (at - here) // 3
+                    visible_end = at
+                    continue
                 code, at = decode(data, at)
                 kind = class_of(classes, code)
                 if marks_of(marks, code) & BREAK:
@@ -162,7 +186,9 @@ def _c4_lines(data, rows, classes, marks, unwanted, citations, ends):  # type: i
             line = filled + (filled > row_start)  # room for the line feed before it
             size = visible_end - start
             out[line : line + size] = data[start:visible_end]
-            stop = _without_citations(out, line, line + size, citations)
+            stop = line + size
+            if cited:
+                stop = _without_citations(out, line, stop, citations)
             if not _ends_a_sentence(out, line, stop, ends):
                 continue
             if _is_unwanted(out, line, stop, unwanted):

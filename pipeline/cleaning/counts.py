@@ -12,6 +12,8 @@ import pyarrow as pa
 from pipeline.characters import (
     BYTES,
     OFFSETS,
+    UNSPACED,
+    begins_ideograph,
     character_classes,
     class_of,
     decode,
@@ -93,6 +95,14 @@ def counts(
 def _count_characters(data, at, end, classes, found):  # type: ignore[no-untyped-def]
     dots = 0
     while at < end:
+        run = at
+        while at < end and begins_ideograph(data[at]):
+            at += 3
+        if at > run:
+            found[UNSPACED] += (at - run) // 3
+            found[_CLASSES + 2] += dots // 3
+            dots = 0
+            continue
         code, at = decode(data, at)
         found[class_of(classes, code)] += 1
         if code == _DOT:

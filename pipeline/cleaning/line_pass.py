@@ -7,7 +7,7 @@ unspaced script as three, about what it says compared with a Latin letter.
 
 import numpy as np
 
-from pipeline.characters import BYTES, SPACE, UNSPACED, class_of, decode, mix
+from pipeline.characters import BYTES, SPACE, UNSPACED, begins_ideograph, class_of, decode, mix
 from pipeline.cleaning.ngram_pass import GOLDEN, SLOTS, is_new, mask_for
 from pipeline.cleaning.word_marks import BREAK, TERMINAL
 from pipeline.cleaning.words import MARKS, marks_of
@@ -37,6 +37,7 @@ LINE_COUNTS = (
 SHORT_LINE_WIDTH = 30
 UNSPACED_WIDTH = 3
 _LF, _CR, _DOT, _HYPHEN, _ELLIPSIS, _BULLET_MARK = 10, 13, 46, 45, 0x2026, 0x2022
+_IDEOGRAPH = 0x5000  # stands for any
 _LINE = np.uint64(1 << 63)  # set in the key of a line, not in that of a paragraph
 COUNT_BUFFER = numba.types.Array(numba.int64, 1, "C")
 _I = numba.int64
@@ -47,6 +48,14 @@ def count_lines(data, at, end, classes, marks, found):  # type: ignore[no-untype
     """Add the counts of a text that concern one line at a time to `found`, one per LINE_COUNTS."""
     first = last = length = width = dots = previous = to_mark = 0
     while at < end:
+        run = at
+        while at + 3 < end and begins_ideograph(data[at]):
+            at += 3
+        if at > run:
+            length += (at - run) // 3
+            width += (at - run) // 3 * UNSPACED_WIDTH
+            first, last, dots, to_mark = first or _IDEOGRAPH, _IDEOGRAPH, 0, length
+            previous = _IDEOGRAPH
         code, at = decode(data, at)
         if code < 0x80 and code > 0x20:
             first = first or code
@@ -102,6 +111,14 @@ def count_repeated_lines(data, begin, end, classes, slots, found):  # type: igno
         found[_DUPLICATE] += edges == 2
     while at <= end and used < room:
         code = np.int64(_LF)
+        if at < end:
+            while at < end and begins_ideograph(data[at]):
+                code = np.int64(data[at]) << 16 | np.int64(data[at + 1]) << 8 | data[at + 2]
+                line = (line ^ np.uint64(code)) * GOLDEN
+                length += 1
+                filled = True
+                at += 3
+            code = np.int64(_LF)
         if at < end:
             code, at = decode(data, at)
         else:

@@ -10,20 +10,25 @@ their simplified forms.
 
 import numpy as np
 
-from pipeline.characters import BYTES, OFFSETS, decode
+from pipeline.characters import BYTES, OFFSETS, begins_ideograph, decode
 from pipeline.cleaning.word_list import (
+    FILTER,
     FIRST,
     LAST,
     NODES,
     PAIRS,
+    is_set,
     longer_slot,
+    pair_bit,
     pair_slot,
     parent_of_pair,
+    triple_bit,
     word_list,
 )
 from pipeline.compiled import numba
 
 LONGEST_RUN = 4096  # ideographs; a longer run is cut here
+_GAP = LAST + 1  # stands between runs
 # Simplified text has under 1 % of characters with another simplified form (乾 於 著), traditional
 # text about 30 %.
 TRADITIONAL_SHARE = 0.1
@@ -31,7 +36,7 @@ _I = numba.int64
 _FLAGS = numba.types.Array(numba.uint8, 1, "C")
 ACTIVE = numba.types.Array(numba.boolean, 1, "C", readonly=True)
 _SINGLES = numba.types.Array(numba.float32, 1, "C", readonly=True)
-_FORMS = numba.types.Array(numba.int64, 1, "C", readonly=True)
+_FORMS = numba.types.Array(numba.uint16, 1, "C")
 _EMISSIONS = numba.types.Array(numba.float32, 2, "C", readonly=True)
 _CODES = numba.types.Array(numba.int64, 1, "C")
 _SCORES = numba.types.Array(numba.float64, 1, "C")
@@ -59,43 +64,65 @@ def joined(
 
 
 @numba.njit(
-    _I(_CODES, _I, PAIRS, NODES, _SINGLES, numba.float64, _SCORES, _CODES, _CODES),
+    _I(_CODES, _I, PAIRS, NODES, FILTER, FILTER, _SCORES, _CODES, _CODES, _CODES), cache=True
+)
+def _look_up(  # type: ignore[no-untyped-def]
+    codes, size, pairs, longer, pair_bits, triple_bits, weights, triples, places, parents
+):
+    """Look up what begins at each of `size` characters; return how many pairs of the list do.
+
+    Fills `weights` of pairs (-inf where there is none) and `triples`, the nodes of three characters
+    (-1 for none). Half of all pairs are listed and the processor cannot guess which, so places
+    that may be are gathered first without a branch. `places` and `parents` are scratch.
+    """
+    codes[size] = codes[size + 1] = _GAP
+    hopeful = 0
+    for start in range(size):
+        weights[start], triples[start], places[hopeful] = -np.inf, -1, start
+        hopeful += is_set(pair_bits, pair_bit(codes[start], codes[start + 1]))
+    listed = open_places = 0
+    for i in range(hopeful):
+        start = places[i]
+        slot, _, there = pair_slot(pairs, codes[start], codes[start + 1])
+        if there:
+            listed += 1
+            weights[start] = pairs[slot].weight
+            places[open_places], parents[open_places] = start, slot
+            open_places += is_set(triple_bits, triple_bit(slot, codes[start + 2]))
+    for i in range(open_places):
+        start = places[i]
+        node, _, there = longer_slot(longer, parent_of_pair(parents[i]), codes[start + 2])
+        if there:
+            triples[start] = node
+    return listed
+
+
+@numba.njit(
+    numba.void(_CODES, _I, NODES, _SINGLES, numba.float64, _SCORES, _CODES, _SCORES, _CODES),
     cache=True,
 )
-def _best_path(codes, size, pairs, longer, singles, rare, scores, ends, slots):  # type: ignore[no-untyped-def]
-    """Set `ends[i]` to the end of the word at `i` on the most probable path from there on.
-
-    Returns how many pairs of neighbours begin a word of the list.
-    """
-    # Looking a pair up waits for memory; apart from the rest, many wait at the same time.
-    listed = 0
-    for start in range(size - 1):
-        slot, _, there = pair_slot(pairs, codes[start], codes[start + 1])
-        slots[start] = slot if there else -1
-        listed += there
-    slots[size - 1] = -1
-    scores[size] = 0.0
+def _best_path(codes, size, longer, singles, rare, scores, ends, weights, triples):  # type: ignore[no-untyped-def]
+    """Set `ends[i]` to the end of the word at `i` on the most probable path from there on."""
+    scores[size] = scores[size + 1] = after = second = 0.0  # of the next place, the one after it
     for start in range(size - 1, -1, -1):
-        best, end = singles[codes[start] - FIRST] + scores[start + 1], start + 1
-        if slots[start] >= 0:
-            pair = pairs[slots[start]]
-            score = pair.weight + scores[start + 2]
+        best, end = singles[codes[start] - FIRST] + after, start + 1
+        score = weights[start] + second
+        taken = (score > -np.inf) & (score >= best)
+        best, end = score if taken else best, start + 2 if taken else end
+        node, at = triples[start], start + 3
+        while node >= 0:
+            score = longer[node].weight + scores[at]
             if score > -np.inf and score >= best:
-                best, end = score, start + 2
-            node, more, at = parent_of_pair(slots[start]), pair.has_longer != 0, start + 2
-            while more and at < size:
-                node, _, there = longer_slot(longer, node, codes[at])
-                if not there:
-                    break
-                at += 1
-                score = longer[node].weight + scores[at]
-                if score > -np.inf and score >= best:
-                    best, end = score, at
-                more = longer[node].has_longer != 0
-        if best == -np.inf:
-            best = rare + scores[start + 1]
+                best, end = score, at
+            if longer[node].has_longer == 0 or codes[at] == _GAP:
+                break
+            node, _, there = longer_slot(longer, node, codes[at])
+            node = node if there else -1
+            at += 1
+        best = rare + after if best == -np.inf else best
+        best = 0.0 if codes[start] == _GAP else best
         scores[start], ends[start] = best, end
-    return listed
+        after, second = best, after
 
 
 @numba.njit(numba.boolean(_CODES, _I, _I, PAIRS, NODES), cache=True)
@@ -152,12 +179,12 @@ def _join_unlisted(codes, size, pairs, longer, emissions, back, ends):  # type: 
     at = 0
     while at < size:
         start = at
-        while at < size and ends[at] == at + 1:
+        while at < size and ends[at] == at + 1 and codes[at] != _GAP:
             at += 1
         if at - start > 1 and not _is_word(codes, start, at, pairs, longer):
             _join_singles(codes, start, at, emissions, back, ends)
         if at < size:
-            at = ends[at]
+            at = ends[at]  # a gap ends where it begins anew
 
 
 @numba.njit(_I(BYTES, _I, _I), cache=True)
@@ -169,58 +196,95 @@ def _ideograph(data, at, end):  # type: ignore[no-untyped-def]
     return code if FIRST <= code <= LAST else 0
 
 
+@numba.njit(
+    numba.types.UniTuple(_I, 2)(BYTES, _I, _I, _CODES, _CODES, numba.boolean, _FORMS), cache=True
+)
+def _read(data, at, end, codes, places, traditional, simplified):  # type: ignore[no-untyped-def]
+    """Fill `codes` and the bytes at which they begin, gaps between runs; their number, the end.
+
+    Stops when LONGEST_RUN are read, at a gap where there has been one in the second half.
+    """
+    size, room = 0, LONGEST_RUN
+    while at < end and size < room:
+        code = _ideograph(data, at, end)
+        if code:
+            codes[size], places[size] = (
+                np.int64(simplified[code - FIRST]) if traditional else code,
+                at,
+            )
+            size += 1
+            at += 3
+        else:
+            if size > 0 and codes[size - 1] != _GAP:
+                codes[size], places[size] = _GAP, at
+                size += 1
+                if size > LONGEST_RUN // 2:
+                    room = size
+            at += 1
+    return size, at
+
+
 @numba.njit(numba.boolean(BYTES, _I, _I, _FORMS), cache=True)
 def _is_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
     ideographs = changed = 0
     while at < end:
-        code = _ideograph(data, at, end)
-        if code:
-            ideographs += 1
-            changed += simplified[code - FIRST] != code
-        at += 3 if code else 1
+        if begins_ideograph(data[at]):
+            code, at = decode(data, at)
+            if code <= LAST:
+                ideographs += 1
+                changed += np.int64(simplified[code - FIRST]) != code
+        else:
+            at += 1
     return changed > TRADITIONAL_SHARE * ideographs
 
 
 @numba.njit(
     numba.types.Tuple((_FLAGS, numba.types.Array(_I, 2, "C")))(
-        BYTES, OFFSETS, ACTIVE, PAIRS, NODES, _SINGLES, numba.float64, _EMISSIONS, _FORMS,
+        BYTES, OFFSETS, ACTIVE, PAIRS, NODES, FILTER, FILTER, _SINGLES, numba.float64, _EMISSIONS, _FORMS,
         numba.boolean,
     ),
     cache=True,
 )  # fmt: skip
 def _joined(  # type: ignore[no-untyped-def]
-    data, rows, active, pairs, longer, singles, rare, emissions, simplified, unlisted
+    data,
+    rows,
+    active,
+    pairs,
+    longer,
+    pair_bits,
+    triple_bits,
+    singles,
+    rare,
+    emissions,
+    simplified,
+    unlisted,
 ):
     marks, tallies = np.zeros(len(data), np.uint8), np.zeros((len(rows) - 1, 2), np.int64)
-    codes, ends = np.empty(LONGEST_RUN, np.int64), np.empty(LONGEST_RUN + 1, np.int64)
-    scores, back = np.empty(LONGEST_RUN + 1), np.empty((LONGEST_RUN, 4), np.uint8)
-    slots = np.empty(LONGEST_RUN, np.int64)
+    room = LONGEST_RUN + 2
+    codes, places, ends = (
+        np.empty(room, np.int64),
+        np.empty(room, np.int64),
+        np.empty(room, np.int64),
+    )
+    parents, triples = np.empty(room, np.int64), np.empty(room, np.int64)
+    scores, weights, back = np.empty(room), np.empty(room), np.empty((room, 4), np.uint8)
     for row in range(len(rows) - 1):
         if not active[row]:
             continue
         at, end = rows[row], rows[row + 1]
         traditional = _is_traditional(data, at, end, simplified)
         while at < end:
-            begin, size = at, 0
-            code = _ideograph(data, at, end)
-            while code and size < LONGEST_RUN:
-                codes[size] = simplified[code - FIRST] if traditional else code
-                size += 1
-                at += 3
-                code = _ideograph(data, at, end)
-            if size == 0:
-                at += 1
-            elif size > 1:
-                tallies[row, 0] += size - 1
-                tallies[row, 1] += _best_path(
-                    codes, size, pairs, longer, singles, rare, scores, ends, slots
-                )
-                if unlisted:
-                    _join_unlisted(codes, size, pairs, longer, emissions, back, ends)
-                word_end = 0
-                for i in range(size):
-                    if i == word_end:
-                        word_end = ends[i]
-                    else:
-                        marks[begin + 3 * i] = 1
+            size, at = _read(data, at, end, codes, places, traditional, simplified)
+            for i in range(size - 1):
+                tallies[row, 0] += (codes[i] != _GAP) & (codes[i + 1] != _GAP)
+            tallies[row, 1] += _look_up(
+                codes, size, pairs, longer, pair_bits, triple_bits, weights, triples, ends, parents
+            )
+            _best_path(codes, size, longer, singles, rare, scores, ends, weights, triples)
+            if unlisted:
+                _join_unlisted(codes, size, pairs, longer, emissions, back, ends)
+            word_end = 0
+            for i in range(size):
+                marks[places[i]] = i != word_end
+                word_end = ends[i] if i == word_end else word_end
     return marks, tallies

@@ -23,11 +23,15 @@ UNKNOWN = -3e38  # log probability of a character the model has not seen in a st
 _PAIR_BITS, _BITS = 19, 20  # 180 thousand pairs, 310 thousand longer prefixes: a third full
 # Every place of a text asks for its pair, and most of the time goes into waiting for that memory:
 # pairs have small records of their own.
-_PAIR = np.dtype([("key", np.uint32), ("has_longer", np.uint32), ("weight", np.float32)])
+_PAIR = np.dtype([("key", np.uint32), ("weight", np.float32)])
+# What is not there is asked for as often as what is, and lies in no cache: one bit tells most of it.
+FILTER_BITS = 21
 _RECORD = np.dtype(
     [("key", np.uint64), ("weight", np.float32), ("has_longer", np.int32)], align=True
 )
 PAIR, NODE = numba.from_dtype(_PAIR), numba.from_dtype(_RECORD)
+BITS = numba.types.Array(numba.uint64, 1, "C")
+FILTER = numba.types.Array(numba.uint64, 1, "C", readonly=True)
 PAIRS = numba.types.Array(PAIR, 1, "C", readonly=True)
 NODES = numba.types.Array(NODE, 1, "C", readonly=True)
 _EMISSION = re.compile(r"'\\u([0-9a-f]{4})': (-[\d.e+]+)")
@@ -38,10 +42,12 @@ class WordList(NamedTuple):
 
     pairs: np.ndarray  # PAIR records: the first two characters of words
     longer: np.ndarray  # NODE records: prefixes of three and more
-    singles: np.ndarray  # float32 [LAST - FIRST + 1]: log probability of each character as a word
+    pair_bits: np.ndarray  # uint64: a bit for each pair that may be there
+    triple_bits: np.ndarray  # uint64: the same for a pair and a third character
+    singles: np.ndarray  # float32 [LAST - FIRST + 2]: log probability of each character as a word
     rare: float  # log probability of a character that is no word of the list
     emissions: np.ndarray  # float32 [characters, 4]: log probability per state
-    simplified: np.ndarray  # int64 [characters]: code of the simplified form, its own if none
+    simplified: np.ndarray  # uint16 [characters]: code of the simplified form, its own if none
 
 
 @functools.cache
@@ -54,12 +60,15 @@ def word_list() -> WordList:
     data = np.frombuffer((folder / "dict.txt").read_bytes(), np.uint8)
     pairs, longer = np.zeros(1 << _PAIR_BITS, _PAIR), np.zeros(1 << _BITS, _RECORD)
     pairs["weight"] = longer["weight"] = -np.inf  # of a mere prefix
-    singles = np.full(LAST - FIRST + 1, -np.inf, np.float32)
-    total = np.log(_fill(data, pairs, longer, singles))
+    singles = np.full(LAST - FIRST + 2, -np.inf, np.float32)
+    pair_bits, triple_bits = np.zeros((2, (1 << FILTER_BITS) // 64), np.uint64)
+    total = np.log(_fill(data, pairs, longer, pair_bits, triple_bits, singles))
     for weights in (pairs["weight"], longer["weight"], singles):
         weights -= total
     emissions = _emissions(folder / "finalseg" / "prob_emit.py")
-    return WordList(pairs, longer, singles, -float(total), emissions, _simplified())
+    return WordList(
+        pairs, longer, pair_bits, triple_bits, singles, -float(total), emissions, _simplified()
+    )
 
 
 def _simplified() -> np.ndarray:
@@ -68,7 +77,7 @@ def _simplified() -> np.ndarray:
     forms = OpenCC("t2s").convert("\n".join(map(chr, codes))).split("\n")
     assert [len(form) for form in forms] == [1] * len(codes), "opencc maps one to one"
     table = np.array([ord(form) for form in forms], np.int64)
-    return np.where((table >= FIRST) & (table <= LAST), table, codes)
+    return np.where((table >= FIRST) & (table <= LAST), table, codes).astype(np.uint16)
 
 
 def _emissions(file: Path) -> np.ndarray:
@@ -97,6 +106,31 @@ def pair_slot(pairs, first, second):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
+def pair_bit(first, second):  # type: ignore[no-untyped-def]
+    """Bit of `pair_bits` that is set if the pair may be in the table."""
+    key = np.uint32((first - FIRST) << 15 | (second - FIRST)) + np.uint32(1)
+    return np.int64(np.uint32(key * np.uint32(0x9E3779B1)) >> np.uint32(32 - FILTER_BITS))
+
+
+@numba.njit(inline="always")
+def triple_bit(slot, code):  # type: ignore[no-untyped-def]
+    """Bit of `triple_bits` that is set if the pair in `slot` may be followed by `code`."""
+    key = np.uint64(parent_of_pair(slot) + 1) << np.uint64(16) | np.uint64(code)
+    return np.int64(key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - FILTER_BITS))
+
+
+@numba.njit(inline="always")
+def is_set(bits, bit):  # type: ignore[no-untyped-def]
+    """Tell whether a bit of a filter is set."""
+    return (bits[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1) != 0
+
+
+@numba.njit(numba.void(BITS, numba.int64), cache=True)
+def _set(bits, bit):  # type: ignore[no-untyped-def]
+    bits[bit >> 6] |= np.uint64(1) << np.uint64(bit & 63)
+
+
+@numba.njit(inline="always")
 def longer_slot(longer, parent, code):  # type: ignore[no-untyped-def]
     """The same for the prefix `parent` (of `parent_of_pair` or a slot here) and one character."""
     key = np.uint64(parent + 1) << np.uint64(16) | np.uint64(code)
@@ -119,11 +153,13 @@ def parent_of_pair(slot):  # type: ignore[no-untyped-def]
         BYTES,
         numba.types.Array(PAIR, 1, "C"),
         numba.types.Array(NODE, 1, "C"),
+        BITS,
+        BITS,
         numba.types.Array(numba.float32, 1, "C"),
     ),
     cache=True,
 )
-def _fill(data, pairs, longer, singles):  # type: ignore[no-untyped-def]
+def _fill(data, pairs, longer, pair_bits, triple_bits, singles):  # type: ignore[no-untyped-def]
     """Put every line 'word count tag' of `data` into the tables; return the sum of all counts."""
     total = 0.0
     at = 0
@@ -154,10 +190,11 @@ def _fill(data, pairs, longer, singles):  # type: ignore[no-untyped-def]
             continue
         slot, pair_key, _ = pair_slot(pairs, codes[0], codes[1])
         pairs[slot].key = pair_key
+        _set(pair_bits, pair_bit(codes[0], codes[1]))
         if size == 2:
             pairs[slot].weight = weight
             continue
-        pairs[slot].has_longer = 1
+        _set(triple_bits, triple_bit(slot, codes[2]))
         node = parent_of_pair(slot)
         for i in range(2, size):
             if i > 2:
