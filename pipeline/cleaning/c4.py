@@ -131,11 +131,10 @@ def _ends_a_sentence(data, start, end, ends):  # type: ignore[no-untyped-def]
 @numba.njit(numba.boolean(_OUT, _I, _I, _PHRASES), cache=True)
 def _is_unwanted(data, start, end, unwanted):  # type: ignore[no-untyped-def]
     for at in range(start, end):
-        # j t p c u, either case: 'a' is bit 0
         letter = np.int64(data[at] | 32) - 97
-        if 0 <= letter < 26 and _FIRST_LETTERS >> letter & 1:
-            if _phrase_at(data, at, end, unwanted, True):
-                return True
+        begins = 0 <= letter < 26 and _FIRST_LETTERS >> letter & 1
+        if begins and _phrase_at(data, at, end, unwanted, True):
+            return True
     return False
 
 

@@ -240,8 +240,8 @@ def _is_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
 
 @numba.njit(
     numba.types.Tuple((_FLAGS, numba.types.Array(_I, 2, "C")))(
-        BYTES, OFFSETS, ACTIVE, PAIRS, NODES, FILTER, FILTER, _SINGLES, numba.float64, _EMISSIONS, _FORMS,
-        numba.boolean,
+        BYTES, OFFSETS, ACTIVE, PAIRS, NODES, FILTER, FILTER, _SINGLES, numba.float64, _EMISSIONS,
+        _FORMS, numba.boolean,
     ),
     cache=True,
 )  # fmt: skip

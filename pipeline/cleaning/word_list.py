@@ -24,7 +24,7 @@ _PAIR_BITS, _BITS = 19, 20  # 180 thousand pairs, 310 thousand longer prefixes: 
 # Every place of a text asks for its pair, and most of the time goes into waiting for that memory:
 # pairs have small records of their own.
 _PAIR = np.dtype([("key", np.uint32), ("weight", np.float32)])
-# What is not there is asked for as often as what is, and lies in no cache: one bit tells most of it.
+# What is not there is asked for as often as what is, and lies in no cache: one bit tells most.
 FILTER_BITS = 21
 _RECORD = np.dtype(
     [("key", np.uint64), ("weight", np.float32), ("has_longer", np.int32)], align=True
