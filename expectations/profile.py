@@ -135,6 +135,11 @@ def _tokenizer(artifact: Artifact) -> Figures:
         "vocab_size": size,
         "vocab_reached_share": size / asked if size and asked else None,
     }
+    for change in stats.get("drift", []):
+        if change["bytes_per_token_then"]:
+            figures[f"bytes_per_token_change.{change['lang']}"] = (
+                change["bytes_per_token"] / change["bytes_per_token_then"] - 1
+            )
     for row in rows:
         if row["words"]:
             figures[f"fertility.{row['lang']}"] = row["tokens"] / row["words"]

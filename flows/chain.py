@@ -17,6 +17,9 @@ import pipeline.ingest
 import pipeline.shard
 import pipeline.tokenizer_training
 from flows.config import Recipe
+from flows.keeping import STAGE as KEPT
+from flows.keeping import earlier_tokenizer
+from flows.settings import runs_folder
 from pipeline import artifact as artifacts
 from pipeline.errors import ArtifactError
 from pipeline.fingerprint import Fingerprint
@@ -88,12 +91,19 @@ def plan(recipe: Recipe, sources: SourceSet, store: Path) -> list[Planned]:
     made: dict[str, Any] = {SOURCES: sources}
     planned = []
     for link in CHAIN:
-        parents = [made[name] for name in link.parents]
+        parents = all_parents(link, recipe, [made[name] for name in link.parents], store)
         identity = link.stage.fingerprint(link.config(recipe), parents)
         step = Planned(link, identity, store_path(store, link.name, identity.digest))
         made[link.name] = step
         planned.append(step)
     return planned
+
+
+def all_parents(link: Link, recipe: Recipe, parents: Sequence[Any], store: Path) -> list[Any]:
+    """Return a link's parents with what earlier runs add: a tokenizer that may be kept."""
+    if link.name != KEPT:
+        return [*parents]
+    return [*parents, *earlier_tokenizer(recipe, parents[0], store, runs_folder(store))]
 
 
 Step = Callable[[Link, Sequence[Any]], Any]  # (link, parents) -> the artifact

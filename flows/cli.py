@@ -154,6 +154,32 @@ _PORTS = (
     _argument("--mlflow-port", type=int, default=5000, help="MLflow's port (5000)"),
     _argument("--no-deploy", action="store_true", help="start the servers, register no flows"),
 )
+_TOKENIZER = (
+    _argument("--out", metavar="DIR", help="folder to write (not needed with --check)"),
+    _argument("--vocab-size", type=int, metavar="N", help="number of pieces"),
+    _argument("--type", choices=("bpe", "unigram"), help="algorithm (bpe)"),
+    _argument(
+        "--check",
+        metavar="OLD",
+        help="train nothing: measure how the tokenizer OLD fits IN, and say keep or retrain",
+    ),
+    _argument(
+        "--use",
+        metavar="MODEL",
+        help="train nothing: take over this tokenizer (folder or .model) and measure it on IN",
+    ),
+    _argument(
+        "--export",
+        action="store_true",
+        help="IN is a tokenizer: write tokenizer.json for Hugging Face, same ids",
+    ),
+    _argument(
+        "--import",
+        action="store_true",
+        dest="import_",
+        help="IN is a tokenizer.json: write tokenizer.model, same ids",
+    ),
+)
 _RECIPE = _argument("recipe", metavar="RECIPE", help="a recipe's name or a .toml file")
 
 TOKEN_FORMATS = ("nanogpt", "megatron", "datatrove")
@@ -192,13 +218,7 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
       _argument("--add-to", metavar="DEDUPED",
                 help="add IN to this artifact, as if all had been deduplicated at once"))),
     ("tokenizer", "flows.tokenizer_commands", "tokenizer",
-     "Train a SentencePiece tokenizer, or convert one.",
-     (_IN, _OUT, _argument("--vocab-size", type=int, metavar="N", help="number of pieces"),
-      _argument("--type", choices=("bpe", "unigram"), help="algorithm (bpe)"),
-      _argument("--export", action="store_true",
-                help="IN is a tokenizer: write tokenizer.json for Hugging Face, same ids"),
-      _argument("--import", action="store_true", dest="import_",
-                help="IN is a tokenizer.json: write tokenizer.model, same ids"))),
+     "Train a SentencePiece tokenizer; check, take over or convert one.", (_IN, *_TOKENIZER)),
     ("shard", "flows.stage_commands", "shard", "Turn documents into tokens, split in two.",
      (_IN, _OUT, _argument("--tokenizer", required=True, metavar="DIR", help="its artifact"))),
     ("convert", "flows.convert_commands", "convert",

@@ -55,6 +55,7 @@ class Recipe:
     name: str = "textmill"
     description: str = ""
     sources: tuple[Source, ...] = ()
+    keep_tokenizer: bool = False  # a run keeps the last one's while it fits (`tokenizer.drift`)
     ingest: IngestConfig = field(default_factory=IngestConfig)
     clean: CleanConfig = field(default_factory=CleanConfig)
     dedup: DedupConfig = field(default_factory=DedupConfig)

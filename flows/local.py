@@ -55,4 +55,5 @@ def stage_line(link: Link, outcome: steps.Outcome) -> str:
     said = "FAILED" if verdict.critical_failures else "passed"
     said += f", {warned} warning{'s' * (warned != 1)}" if warned else ""
     took = "reused" if run.reused else f"{run.seconds:.1f} s"
-    return f"{link.name:<10} {link.done}: {rows}; {took}; gate {said}"
+    done = "kept the earlier tokenizer" if "origin" in run.artifact.stats else link.done
+    return f"{link.name:<10} {done}: {rows}; {took}; gate {said}"

@@ -2,16 +2,18 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flows.chain import Planned
 from flows.config import Recipe
 from pipeline import storage
 from pipeline.fingerprint import plain
 
+if TYPE_CHECKING:
+    from flows.chain import Planned
+
 
 def record_run(
-    runs: Path, recipe: Recipe, planned: list[Planned], registration: dict[str, Any] | None
+    runs: Path, recipe: Recipe, planned: "list[Planned]", registration: dict[str, Any] | None
 ) -> Path:
     """Write the next record of this recipe, unless it equals the last one; return its path."""
     record = {
@@ -38,11 +40,20 @@ def last_run(runs: Path, name: str) -> dict[str, Any] | None:
     return storage.read_json(records[-1]) if records else None
 
 
+def last_made(runs: Path, name: str, stage: str) -> dict[str, Any] | None:
+    """Return fingerprint and inputs of a stage in the last run of the recipe that got to it."""
+    for path in reversed(_records(runs, name)):
+        found = storage.read_json(path)["stages"].get(stage)
+        if found is not None:
+            return found
+    return None
+
+
 def _records(runs: Path, name: str) -> list[Path]:
     return sorted(storage.inside(runs, name).glob("[0-9]*.json"))
 
 
-def explain(planned: list[Planned], last: dict[str, Any] | None) -> list[dict[str, str]]:
+def explain(planned: "list[Planned]", last: dict[str, Any] | None) -> list[dict[str, str]]:
     """Say for every stage whether it would be reused or made, and why.
 
     Returns rows with `stage`, `decision` ('reuse' or 'make'), `because` and `artifact`.

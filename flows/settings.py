@@ -32,7 +32,7 @@ class Settings:
     @property
     def runs(self) -> Path:
         """Records and report pages of runs."""
-        return self.store / "runs"
+        return runs_folder(self.store)
 
     @property
     def mlflow_artifacts(self) -> Path:
@@ -52,6 +52,11 @@ class Settings:
     def engine(self) -> Engine:
         """Return the engine that stages map over."""
         return LocalEngine(self.workers)
+
+
+def runs_folder(store: Path) -> Path:
+    """Return where a store keeps records and report pages of runs."""
+    return store / "runs"
 
 
 def read_settings(store: str | None = None, workers: int | None = None) -> Settings:

@@ -12,11 +12,13 @@ from flows.config import Recipe
 from flows.settings import Settings, read_settings
 from flows.terminal import progress_bars, stdout
 from pipeline import artifact as artifacts
-from pipeline import rethreshold
+from pipeline import rethreshold, tokenizer_check
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import Progress, StageRun, run_stage
+from pipeline.tokenizer import MODEL_FILE, load_tokenizer
+from pipeline.tokenizer_training import GivenTokenizer
 
 LINKS = {link.name: link for link in CHAIN}
 
@@ -73,7 +75,36 @@ class Known:
 def tokenizer(options: Namespace) -> dict[str, Any] | None:
     """Train a tokenizer."""
     recipe = _with(options, "tokenizer", vocab_size=options.vocab_size, model_type=options.type)
-    return _run(options, recipe, "tokenizer", lambda s, p: [_documents(options, "tokenizer", s, p)])
+    given = [earlier(options.use)] if options.use else []
+    given = [GivenTokenizer(one.file(MODEL_FILE)) for one in given]  # used, whatever its figures
+
+    def parents(settings: Settings, progress: Progress) -> list[Any]:
+        return [_documents(options, "tokenizer", settings, progress), *given]
+
+    done = "took over the tokenizer" if given else LINKS["tokenizer"].done
+    link = replace(LINKS["tokenizer"], done=done)
+    return _run_link(options, link, recipe.tokenizer, parents)
+
+
+def check_tokenizer(options: Namespace) -> Artifact:
+    """Measure how an earlier tokenizer fits other text; see `pipeline/tokenizer_check.py`."""
+    recipe = config.override(Recipe(), options.overrides)
+    settings = read_settings(options.store, options.workers)
+    with progress_bars() as (progress, _):
+        documents = _documents(options, "tokenizer", settings, progress)
+        return run_stage(
+            tokenizer_check.STAGE, recipe.tokenizer, [documents, earlier(options.check)],
+            Path(options.out), engine=settings.engine(), progress=progress,
+        ).artifact  # fmt: skip
+
+
+def earlier(given: str) -> Artifact | GivenTokenizer:
+    """Open a tokenizer: an artifact of `tokenizer`, or another folder or file with a model."""
+    path = Path(given)
+    if artifacts.exists(path) and artifacts.load(path).stage == "tokenizer":
+        return artifacts.load(path, contract="tokenizer_report")
+    load_tokenizer(path)
+    return GivenTokenizer(path / MODEL_FILE if path.is_dir() else path)
 
 
 def shard(options: Namespace) -> dict[str, Any] | None:

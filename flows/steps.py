@@ -8,7 +8,7 @@ from typing import Any
 
 from expectations import gate
 from expectations.expect import Verdict
-from flows.chain import CHAIN, Link, plan
+from flows.chain import CHAIN, Link, all_parents, plan
 from flows.config import Recipe, sections
 from flows.runs import record_run
 from flows.settings import Settings
@@ -64,6 +64,7 @@ def make(
 ) -> StageRun:
     """Make or reuse one stage's artifact in the store."""
     config = link.config(recipe)
+    parents = all_parents(link, recipe, parents, settings.store)
     identity = link.stage.fingerprint(config, parents)
     destination = store_path(settings.store, link.name, identity.digest)
     run = run_stage(

@@ -1,8 +1,12 @@
 """The command `tokenizer`: train one, or give one to other tools."""
 
+import tempfile
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
+
+import polars as pl
+from rich.table import Table
 
 from flows import stage_commands
 from flows.terminal import stdout
@@ -16,9 +20,47 @@ from pipeline.vocabulary import Vocabulary, read_vocabulary
 
 def tokenizer(options: Namespace) -> dict[str, Any] | None:
     """Train a tokenizer, or do what the flag given says."""
+    if options.check:
+        return _check(options)
+    if not options.out:
+        raise ConfigError("give --out DIR, the folder to write")
     if options.export or options.import_:
         return _convert(options)
     return stage_commands.tokenizer(options)
+
+
+def _check(options: Namespace) -> dict[str, Any] | None:
+    """Measure how a tokenizer fits IN; recommend to keep it or to train another."""
+    with tempfile.TemporaryDirectory() as folder:
+        options.out = options.out or str(Path(folder) / "check")
+        checked = stage_commands.check_tokenizer(options)
+        table, stats = checked.scan().collect(), checked.stats
+    if options.json:
+        return {**stats, "languages": table.to_dicts()}
+    console = stdout()
+    console.print(_drift_table(table))
+    if stats["reasons"]:
+        console.print(f"\nRetrain: {'; '.join(stats['reasons'])}.", soft_wrap=True)
+    else:
+        console.print("\nKeep it: no language of this text is served clearly worse than before.")
+    return None
+
+
+def _drift_table(table: pl.DataFrame) -> Table:
+    shown = Table("language", "of the text", "bytes per token", "at training", "byte fallback",
+                  "at training", title="How the tokenizer fits", header_style="dim",
+                  title_justify="left", box=None)  # fmt: skip
+    for row in table.iter_rows(named=True):
+        new = row["bytes_per_token_then"] is None
+        shown.add_row(
+            row["lang"],
+            f"{row['share']:.1%}",
+            f"{row['bytes_per_token']:.2f}",
+            "-" if new else f"{row['bytes_per_token_then']:.2f}",
+            f"{row['byte_share']:.2%}",
+            "-" if new else f"{row['byte_share_then']:.2%}",
+        )
+    return shown
 
 
 def _convert(options: Namespace) -> dict[str, Any] | None:

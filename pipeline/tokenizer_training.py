@@ -65,8 +65,7 @@ class TokenizerConfig:
     # Languages, and sources within each, share the sample by size ** (1 - balance): 0 is the
     # corpus's own mixture, 1 the same for all. Matters where the corpus is larger than the sample.
     balance: float = 0.5
-    keep_previous: bool = False  # runs of a recipe keep the last tokenizer while it fits
-    drift: DriftRule = field(default_factory=DriftRule)  # when it does not
+    drift: DriftRule = field(default_factory=DriftRule)  # when an earlier one is not kept
 
     def __post_init__(self) -> None:
         named = [*self.symbols, *self.control_symbols]

@@ -13,7 +13,7 @@ SURFACE = {
     "ingest": {"--out", "--json", "--workers", "--set"},
     "clean": {"--out", "--profile", "--set"},
     "dedup": {"--out", "--threshold"},
-    "tokenizer": {"--out", "--vocab-size", "--type", "--export"},
+    "tokenizer": {"--out", "--vocab-size", "--type", "--export", "--import", "--check", "--use"},
     "shard": {"--out", "--tokenizer"},
     "convert": {"--out", "--to", "--from", "--tokenizer", "--source", "--lang", "--json"},
     "train": {"--out", "--recipe", "--set"},

@@ -1,6 +1,7 @@
 """`textmill tokenizer`: what it writes is what other tools load."""
 
 import json
+import pydoc_data.topics
 
 import pytest
 from tokenizers import Tokenizer as Reader
@@ -44,3 +45,44 @@ def test_export_of_several_is_misuse(stored, tmp_path, capsys):
     out = str(tmp_path / "hf")
     assert cli.main(["tokenizer", str(stored), str(stored), "--export", "--out", out]) == 2
     assert "give one tokenizer" in capsys.readouterr().err
+
+
+@pytest.fixture
+def texts(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for name, text in sorted(pydoc_data.topics.topics.items())[:15]:
+        (folder / f"{name}.txt").write_text(text, "utf-8")
+    return folder
+
+
+def test_a_tokenizer_is_checked_against_the_figures_of_its_training(texts, tmp_path, capsys):
+    out = str(tmp_path / "tok")
+    assert cli.main(["tokenizer", str(texts), "--out", out, "--vocab-size", "900"]) == 0
+    assert "trained the tokenizer" in capsys.readouterr().out
+    assert cli.main(["tokenizer", str(texts), "--check", out, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["recommendation"], told["reasons"]) == ("keep", [])
+    [english] = [row for row in told["languages"] if row["lang"] == "en"]
+    assert english["bytes_per_token"] == english["bytes_per_token_then"] > 2
+    for i in range(5):
+        russian = f"Все люди рождаются свободными и равными в правах {i}.\n" * 60
+        (texts / f"ru{i}.txt").write_text(russian, "utf-8")
+    assert cli.main(["tokenizer", str(texts), "--check", out]) == 0
+    assert "Retrain: ru: byte fallback is" in capsys.readouterr().out
+
+
+def test_a_model_file_without_a_record_is_checked_and_taken_over(stored, texts, tmp_path, capsys):
+    assert cli.main(["tokenizer", str(texts), "--check", str(stored)]) == 0
+    assert "Keep it" in capsys.readouterr().out
+    out = tmp_path / "tok"
+    assert cli.main(["tokenizer", str(texts), "--use", str(stored), "--out", str(out)]) == 0
+    assert "took over the tokenizer" in capsys.readouterr().out
+    assert (out / "tokenizer.model").read_bytes() == model()
+    shards = str(tmp_path / "shards")
+    assert cli.main(["shard", str(texts), "--tokenizer", str(out), "--out", shards]) == 0
+
+
+def test_training_without_a_place_is_misuse(texts, capsys):
+    assert cli.main(["tokenizer", str(texts)]) == 2
+    assert "give --out" in capsys.readouterr().err

@@ -1,0 +1,51 @@
+"""Which earlier tokenizer a run may keep: that of the last run of its recipe that had one.
+
+Fingerprints hold: the earlier tokenizer is a parent of the stage, named by the artifact that
+trained it. A run on the same documents has the parents of the run before: nothing is made again.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from flows.config import Recipe
+from flows.runs import last_made
+from pipeline import artifact as artifacts
+from pipeline.artifact import Artifact
+from pipeline.errors import ArtifactError
+from pipeline.fingerprint import plain
+from pipeline.stage import store_path
+
+logger = logging.getLogger(__name__)
+STAGE = "tokenizer"
+
+
+def earlier_tokenizer(recipe: Recipe, documents: Any, store: Path, runs: Path) -> list[Artifact]:
+    """Return the artifact that trained the last run's tokenizer, or nothing.
+
+    Nothing without `keep_tokenizer`, in a first run, or if the settings of training have
+    changed since. `documents` are what the tokenizer is for, made or planned.
+    """
+    if not recipe.keep_tokenizer:
+        return []
+    last = last_made(runs, recipe.name, STAGE)
+    if last is None or not _same_settings(last["inputs"]["config"], plain(recipe.tokenizer)):
+        return []
+    then, *earlier = last["inputs"]["parents"]
+    try:
+        if then["fingerprint"] == documents.fingerprint:
+            return [_open(store, parent["fingerprint"]) for parent in earlier]
+        made = _open(store, last["fingerprint"])
+        return [_open(store, made.stats.get("origin", made.fingerprint))]
+    except ArtifactError as error:
+        logger.warning("the last tokenizer cannot be kept, a new one is trained: %s", error)
+        return []
+
+
+def _same_settings(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell whether two configs train alike; the rule of drift may differ."""
+    return {**one, "drift": None} == {**other, "drift": None}
+
+
+def _open(store: Path, fingerprint: str) -> Artifact:
+    return artifacts.load(store_path(store, STAGE, fingerprint), contract="tokenizer_report")
