@@ -18,13 +18,15 @@ from model.probes.pairs import pairs
 from model.probes.toxicity import ToxicityConfig
 from model.scoring import Document, score
 from model.slices import calibration, positions, slices
+from model.tasks import ask
+from model.tasks.ask import TaskConfig
 from model.text import LoadedModel
 from pipeline.artifact import MAIN, Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import CALIBRATION, EVALUATION, EXAMPLE, FIGURE, POSITION
 from pipeline.shard import VALIDATION
 from pipeline.sink import Sink
-from pipeline.stage import Job, Stage
+from pipeline.stage import Job, Progress, Stage
 from pipeline.tokenizer import Tokenizer, load_tokenizer
 
 
@@ -40,11 +42,15 @@ class EvaluateConfig:
     baselines: BaselineConfig = field(default_factory=BaselineConfig)
     memorisation: MemorisationConfig = field(default_factory=MemorisationConfig)
     toxicity: ToxicityConfig = field(default_factory=ToxicityConfig)
+    tasks: tuple[TaskConfig, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("documents_max", "tokens_max", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"evaluate.{name}: {getattr(self, name)}, wanted at least 1")
+        names = [task.name for task in self.tasks]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"evaluate.tasks: {names} names a task twice; give each task once")
 
 
 def run(job: Job) -> None:
@@ -79,7 +85,10 @@ def run(job: Job) -> None:
         "calibration": calibration(scores),
         "positions": positions(scores, network.config.context, config.seed),
     }
-    figures, examples = _probes(LoadedModel(network, tokenizer), shards, held_out, config)
+    loaded = LoadedModel(network, tokenizer)
+    figures, examples = _probes(loaded, shards, held_out, config)
+    more = asked(loaded, config, job.progress)
+    figures, examples = figures + more[0], examples + more[1]
     tables["figures"] = [asdict(figure) for figure in figures]
     tables["examples"] = [asdict(example) for example in examples]
     job.map(functools.partial(_write, tables, seen, len(chosen)), [None])
@@ -99,9 +108,6 @@ def _probes(
     family = network.config.family
     figures: list[Figure] = []
     examples: list[Example] = []
-    if config.bias:
-        made = bias.probe(network, tokenizer, pairs(), seed, config.batch_size)
-        figures, examples = figures + made[0], examples + made[1]
     # an encoder sees both sides of a token, so it has nothing to continue
     if config.memorisation.examples is not None and family != ENCODER:
         made = memorisation.probe(
@@ -110,6 +116,22 @@ def _probes(
         figures, examples = figures + made[0], examples + made[1]
     if config.toxicity.samples is not None and family == DECODER:
         made = toxicity.probe(loaded, held_out, config.toxicity, seed)
+        figures, examples = figures + made[0], examples + made[1]
+    return figures, examples
+
+
+def asked(
+    loaded: LoadedModel, config: EvaluateConfig, progress: Progress
+) -> tuple[list[Figure], list[Example]]:
+    """Return what needs no held-out text: the bias probe and the tasks."""
+    figures: list[Figure] = []
+    examples: list[Example] = []
+    if config.bias:
+        figures, examples = bias.probe(
+            loaded.network, loaded.tokenizer, pairs(), config.seed, config.batch_size
+        )
+    for task in config.tasks:
+        made = ask.run(loaded, task, config.seed, config.batch_size, progress)
         figures, examples = figures + made[0], examples + made[1]
     return figures, examples
 
@@ -154,7 +176,7 @@ STAGE = Stage(
     contract=EVALUATION,
     run=run,
     module="model.evaluate",
-    libraries=("torch", "numpy", "pyppmd"),
+    libraries=("torch", "numpy", "pyppmd", "sacrebleu"),
     tables=TABLES,
     counts_rows=False,
 )

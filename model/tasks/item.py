@@ -1,0 +1,29 @@
+"""One thing to ask a model: a prompt, and what would be right."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Item:
+    """A prompt that ends where the answer begins, with `gap` between the two.
+
+    With `choices` the likeliest of them is the model's answer, else what it writes. `check` is code
+    that an answer has to run through.
+    """
+
+    lang: str
+    prompt: str
+    answers: tuple[str, ...]
+    gap: str = ""
+    choices: tuple[str, ...] = ()
+    check: str = ""
+
+    @property
+    def gold(self) -> int:
+        """Number of the right choice."""
+        return self.choices.index(self.answers[0])
+
+    @property
+    def shown(self) -> str:
+        """The item with its answer, as an example in a prompt."""
+        return f"{self.prompt}{self.gap}{self.answers[0]}\n\n"
