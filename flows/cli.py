@@ -123,6 +123,33 @@ _SAMPLING = (
     _argument("--temperature", type=float, default=0.8, help="0 takes the likeliest (0.8)"),
     _argument("--top-k", type=int, default=None, help="sample among the K likeliest"),
     _argument("--top-p", type=float, default=None, help="sample within this probability"),
+    _argument(
+        "--min-p",
+        type=float,
+        default=None,
+        help="sample what is at least this many times as likely as the likeliest",
+    ),
+    _argument(
+        "--repetition-penalty",
+        type=float,
+        default=None,
+        metavar="X",
+        help="above 1: tokens that were there before are less likely",
+    ),
+    _argument(
+        "--beams",
+        type=int,
+        default=None,
+        metavar="N",
+        help="search for the likeliest text among N at a time instead of sampling",
+    ),
+    _argument(
+        "--stop",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="end before this text (repeatable)",
+    ),
     _argument("--seed", type=int, default=0, help="same seed, same text (0)"),
 )
 _SERVER = (

@@ -48,12 +48,13 @@ def run(options: Namespace) -> dict[str, Any] | None:
 def continuations(outcome: steps.Outcome) -> list[tuple[str, str]]:
     """Let the model continue the recipe's prompts."""
     from model.generate import SamplingConfig
-    from model.text import complete, load_model
+    from model.text import complete_batch, load_model
 
     wanted = outcome.recipe.register
     loaded = load_model(outcome.artifacts["train"].path)
     sampling = SamplingConfig(max_new_tokens=wanted.sample_tokens, temperature=0.7, seed=1)
-    return [(prompt, complete(loaded, prompt, sampling).text) for prompt in wanted.prompts]
+    done = complete_batch(loaded, wanted.prompts, [sampling] * len(wanted.prompts))
+    return [(prompt, one.text) for prompt, one in zip(wanted.prompts, done, strict=True)]
 
 
 def _print(outcome: steps.Outcome, samples: list[tuple[str, str]], recipe: str) -> None:

@@ -48,6 +48,10 @@ def generate(options: Namespace) -> dict[str, Any] | None:
         temperature=options.temperature,
         top_k=options.top_k,
         top_p=options.top_p,
+        min_p=options.min_p,
+        repetition_penalty=options.repetition_penalty,
+        beams=options.beams,
+        stop=tuple(options.stop),
         seed=options.seed,
     )
     if options.json:

@@ -1,80 +1,64 @@
-"""Sampling: from logits to the next token, and on, with a key/value cache. No tokenizer in here."""
+"""Sampling and beam search with a key/value cache, one text or many. No tokenizer in here."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
-import torch
-from torch import Tensor
-
-from model.attention import KeyValueCache
-from model.gpt import GPT
+from model.beams import search
 from model.networks import AnyNetwork
-from pipeline.errors import ConfigError
+from model.rows import Rows
+from model.sampling import SamplingConfig, draw, generator_of
 
-
-@dataclass(frozen=True)
-class SamplingConfig:
-    """How the next token is drawn; temperature 0 takes the likeliest and ignores the rest."""
-
-    max_new_tokens: int = 64
-    temperature: float = 0.8
-    top_k: int | None = None
-    top_p: float | None = None
-    seed: int = 0
-    stop: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.max_new_tokens < 0:
-            raise ConfigError(f"max_new_tokens: {self.max_new_tokens}, wanted at least 0")
-        if not 0 <= self.temperature < 100:
-            raise ConfigError(f"temperature: {self.temperature}, wanted from 0 to below 100")
-        if self.top_k is not None and self.top_k < 1:
-            raise ConfigError(f"top_k: {self.top_k}, wanted at least 1, or none")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ConfigError(f"top_p: {self.top_p}, wanted above 0 and at most 1, or none")
-        if any(not text for text in self.stop):
-            raise ConfigError("stop: an empty string would stop at once; leave it out")
+__all__ = ["SamplingConfig", "generate", "generate_batch"]
 
 
 def generate(network: AnyNetwork, prompt: Sequence[int], sampling: SamplingConfig) -> Iterator[int]:
     """Yield token ids after `prompt` (at least one id) until `max_new_tokens`.
 
-    Past the context length the oldest half is forgotten and the rest read again.
+    Past the context length the oldest half is forgotten and the rest read again. With `beams` the
+    ids of the best text come when it is found; they end with <|eos|> if it does.
     """
-    if not prompt:
-        raise ConfigError("generate needs at least one prompt token, such as the bos token")
-    if not isinstance(network, GPT):
-        raise ConfigError(f"a model of the family {network.config.family!r} continues no text")
-    context = network.config.context
-    device = network.device
-    # seeds may be any size; torch takes 64 bits
-    generator = torch.Generator().manual_seed(sampling.seed % (1 << 63))
-    ids = list(prompt)[-context:]
-    cache, fresh = KeyValueCache(network.config.layers), ids
+    if sampling.beams is not None:
+        yield from search(network, prompt, sampling)[0].ids
+        return
+    rows, generator = Rows(network, [prompt]), generator_of(sampling)
+    written: list[int] = []
     for _ in range(sampling.max_new_tokens):
-        if cache.length + len(fresh) > context:
-            ids = ids[-max(1, context // 2) :]
-            cache, fresh = KeyValueCache(network.config.layers), ids
-        with torch.no_grad():
-            hidden_BTD = network.hidden(torch.tensor([fresh], device=device), cache)
-            logits_V = network.lm_head(hidden_BTD[0, -1]).float().cpu()
-        token = draw(logits_V, sampling, generator)
+        token = draw(rows.logits()[0], sampling, generator, prompt, written)
         yield token
-        ids.append(token)
-        fresh = [token]
+        written.append(token)
+        rows.append([token])
 
 
-def draw(logits_V: Tensor, sampling: SamplingConfig, generator: torch.Generator) -> int:
-    """Draw one token id from logits (V,)."""
-    if sampling.temperature == 0:
-        return int(logits_V.argmax())
-    probabilities_V = torch.softmax(logits_V.double() / sampling.temperature, dim=-1)
-    ordered_V, ids_V = probabilities_V.sort(descending=True, stable=True)
-    kept = len(ordered_V) if sampling.top_k is None else min(sampling.top_k, len(ordered_V))
-    if sampling.top_p is not None:
-        # the smallest set whose probability reaches top_p: those before it fall short
-        before_V = ordered_V.cumsum(0) - ordered_V
-        kept = min(kept, int((before_V < sampling.top_p).sum()))
-    kept = max(kept, 1)
-    choice = torch.multinomial(ordered_V[:kept], 1, generator=generator)
-    return int(ids_V[choice])
+def generate_batch(
+    network: AnyNetwork,
+    prompts: Sequence[Sequence[int]],
+    samplings: Sequence[SamplingConfig],
+    wants_more: Callable[[int, int], bool],
+) -> None:
+    """Continue several prompts at once, each by its own settings and seed, as if it were alone.
+
+    Calls `wants_more(row, token)` for every token; a row ends where that is False, or at its
+    `max_new_tokens`. Rows that search with `beams` are done one by one.
+    """
+    live = [row for row, one in enumerate(samplings) if one.beams is None and one.max_new_tokens]
+    for row, one in enumerate(samplings):
+        if one.beams is not None:
+            all(wants_more(row, token) for token in generate(network, prompts[row], one))
+    if not live:
+        return
+    rows = Rows(network, [prompts[row] for row in live])
+    generators = {row: generator_of(samplings[row]) for row in live}
+    written: dict[int, list[int]] = {row: [] for row in live}
+    while live:
+        chosen = [
+            draw(logits_V, samplings[row], generators[row], prompts[row], written[row])
+            for row, logits_V in zip(live, rows.logits(), strict=True)
+        ]
+        rows.append(chosen)
+        going = []
+        for place, (row, token) in enumerate(zip(live, chosen, strict=True)):
+            written[row].append(token)
+            if wants_more(row, token) and len(written[row]) < samplings[row].max_new_tokens:
+                going.append(place)
+        live = [live[place] for place in going]
+        if live:
+            rows.select(going)

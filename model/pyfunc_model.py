@@ -12,7 +12,7 @@ from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from model.generate import SamplingConfig
-from model.text import complete, load_model, stream
+from model.text import complete_batch, load_model, stream
 
 MODEL_ARTIFACT = "model"
 # Name, type and default of what `params` may hold; None leaves a limit out.
@@ -22,6 +22,9 @@ PARAMS = (
     ("temperature", "double", DEFAULT.temperature),
     ("top_k", "integer", DEFAULT.top_k),
     ("top_p", "double", DEFAULT.top_p),
+    ("min_p", "double", DEFAULT.min_p),
+    ("repetition_penalty", "double", DEFAULT.repetition_penalty),
+    ("beams", "integer", DEFAULT.beams),
     ("seed", "integer", DEFAULT.seed),
 )
 
@@ -37,7 +40,9 @@ class Prompting:
 
     def predict(self, context, model_input, params=None):
         """Return one continuation per prompt of a list, a Series or a one-column frame."""
-        return [complete(self.loaded, text, sampling(params)).text for text in prompts(model_input)]
+        texts = prompts(model_input)
+        done = complete_batch(self.loaded, texts, [sampling(params)] * len(texts))
+        return [one.text for one in done]
 
     def predict_stream(self, context, model_input, params=None):
         """Yield the continuation of the first prompt, piece by piece."""

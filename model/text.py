@@ -1,11 +1,11 @@
 """Prompts in, text out: a model folder with its tokenizer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from model import export
-from model.generate import SamplingConfig, generate
+from model.generate import SamplingConfig, generate, generate_batch
 from model.networks import AnyNetwork
 from pipeline.tokenizer import Tokenizer, load_tokenizer
 
@@ -45,8 +45,30 @@ def prompt_ids(loaded: LoadedModel, prompt: str) -> list[int]:
 def complete(loaded: LoadedModel, prompt: str, sampling: SamplingConfig) -> Completion:
     """Continue `prompt`; stop strings are cut off."""
     writer = Writing(loaded, prompt, sampling)
-    text = "".join(writer.pieces())
-    return Completion(text, writer.finish_reason, writer.prompt_tokens, writer.completion_tokens)
+    return writer.completion("".join(writer.pieces()))
+
+
+def complete_batch(
+    loaded: LoadedModel, prompts: Sequence[str], samplings: Sequence[SamplingConfig]
+) -> list[Completion]:
+    """Continue prompts together, each by its own settings and seed; the texts of `complete`.
+
+    Faster than one by one. Sums in another order may differ in the last digits, so that a token
+    whose odds are even can come out otherwise.
+    """
+    writers = [Writing(loaded, *one) for one in zip(prompts, samplings, strict=True)]
+    texts = [""] * len(writers)
+
+    def wants_more(row: int, token: int) -> bool:
+        piece, going = writers[row].take(token)
+        texts[row] += piece
+        return going
+
+    ids = [writer.prompt for writer in writers]
+    generate_batch(loaded.network, ids, samplings, wants_more)
+    return [
+        writer.completion(text + writer.rest()) for writer, text in zip(writers, texts, strict=True)
+    ]
 
 
 def stream(loaded: LoadedModel, prompt: str, sampling: SamplingConfig) -> Iterator[str]:
@@ -59,38 +81,56 @@ class Writing:
 
     def __init__(self, loaded: LoadedModel, prompt: str, sampling: SamplingConfig):
         self._loaded, self._sampling = loaded, sampling
-        self._prompt = prompt_ids(loaded, prompt)
-        self.prompt_tokens = len(self._prompt)
+        self.prompt = prompt_ids(loaded, prompt)
+        self.prompt_tokens = len(self.prompt)
         self.completion_tokens = 0
         self.finish_reason = LENGTH
+        self._text, self._held = "", 0  # all text so far, and how much of it has been given out
+        self._pending: list[int] = []  # tokens that end in half a character
 
     def pieces(self) -> Iterator[str]:
         """Yield new text as soon as it can no longer change."""
-        tokenizer = self._loaded.tokenizer
-        text, held = "", 0  # all text so far, and how much of it has been given out
-        pending: list[int] = []  # tokens that end in half a character
-        for token in generate(self._loaded.network, self._prompt, self._sampling):
-            if token == tokenizer.eos_id:
-                self.finish_reason = STOP
+        for token in generate(self._loaded.network, self.prompt, self._sampling):
+            piece, going = self.take(token)
+            if piece:
+                yield piece
+            if not going:
                 break
-            self.completion_tokens += 1
-            pending.append(token)
-            piece = tokenizer.decode(pending)
-            if piece.endswith(REPLACEMENT) and len(pending) < PENDING_TOKENS:
-                continue
-            text += piece
-            pending = []
-            cut = self._stop_at(text)
-            if cut is not None:
-                self.finish_reason = STOP
-                yield text[held:cut]
-                return
-            safe = len(text) - self._undecided(text)
-            if safe > held:
-                yield text[held:safe]
-                held = safe
-        text += tokenizer.decode(pending)
-        yield text[held:]
+        yield self.rest()
+
+    def take(self, token: int) -> tuple[str, bool]:
+        """Return what a token makes certain of the text, and whether there is more to come."""
+        tokenizer = self._loaded.tokenizer
+        if token == tokenizer.eos_id:
+            self.finish_reason = STOP
+            return "", False
+        self.completion_tokens += 1
+        self._pending.append(token)
+        piece = tokenizer.decode(self._pending)
+        if piece.endswith(REPLACEMENT) and len(self._pending) < PENDING_TOKENS:
+            return "", True
+        self._text += piece
+        self._pending = []
+        cut = self._stop_at(self._text)
+        if cut is not None:
+            self.finish_reason = STOP
+            self._text = self._text[:cut]
+            return self._give(cut), False
+        return self._give(len(self._text) - self._undecided(self._text)), True
+
+    def rest(self) -> str:
+        """Return what was held back, once no token comes any more."""
+        self._text += self._loaded.tokenizer.decode(self._pending)
+        self._pending = []
+        return self._give(len(self._text))
+
+    def completion(self, text: str) -> Completion:
+        """Return the whole, with its counts."""
+        return Completion(text, self.finish_reason, self.prompt_tokens, self.completion_tokens)
+
+    def _give(self, end: int) -> str:
+        start, self._held = self._held, max(self._held, end)
+        return self._text[start : self._held]
 
     def _stop_at(self, text: str) -> int | None:
         found = [text.find(stop) for stop in self._sampling.stop if stop in text]

@@ -22,6 +22,11 @@ def sampling_of(asked: CompletionRequest, index: int, seed: int) -> SamplingConf
         temperature=1.0 if asked.temperature is None else asked.temperature,
         top_k=asked.top_k,
         top_p=asked.top_p,
+        min_p=asked.min_p,
+        repetition_penalty=asked.repetition_penalty,
+        presence_penalty=asked.presence_penalty,
+        frequency_penalty=asked.frequency_penalty,
+        beams=asked.beams,
         seed=seed + index,
         stop=asked.stops,
     )

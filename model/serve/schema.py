@@ -10,10 +10,11 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "logprobs": (None,),
     "suffix": (None, ""),
     "best_of": (None, 1),
-    "presence_penalty": (None, 0),
-    "frequency_penalty": (None, 0),
     "logit_bias": (None, {}),
 }
+
+
+BEAMS_MAX = 8  # texts under way at once in one search
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,10 @@ class StreamOptions(BaseModel):
 
 
 class CompletionRequest(BaseModel):
-    """Body of POST /v1/completions; `top_k` is an extension, the rest is the original API."""
+    """Body of POST /v1/completions.
+
+    `top_k`, `min_p`, `repetition_penalty` and `beams` are extensions, named as in other servers.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -50,6 +54,9 @@ class CompletionRequest(BaseModel):
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=1)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=0.001, le=1000)] | None = None
+    beams: Annotated[int, Field(ge=1, le=BEAMS_MAX)] | None = None
     n: Annotated[int, Field(ge=1)] | None = 1
     stop: str | list[str] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
@@ -60,8 +67,8 @@ class CompletionRequest(BaseModel):
     logprobs: int | None = None
     suffix: str | None = None
     best_of: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     logit_bias: dict[str, float] | None = None
 
     @property

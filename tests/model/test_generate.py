@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from model.architecture import ModelConfig
-from model.generate import SamplingConfig, draw, generate
+from model.generate import SamplingConfig, generate
 from model.gpt import GPT
+from model.sampling import draw, penalised
 from pipeline.errors import ConfigError
 
 
@@ -57,6 +58,36 @@ def test_top_k_and_top_p_cut_the_tail():
     assert set(drawn(logits, temperature=5.0, top_k=1)) == {0}
 
 
+def test_min_p_keeps_what_is_likely_beside_the_likeliest():
+    logits = [0.0, -1.0, -2.0, -4.0]  # 1, 0.37, 0.14 and 0.02 times as likely
+    assert set(drawn(logits, temperature=1.0, min_p=0.3)) == {0, 1}
+    assert set(drawn(logits, temperature=1.0, min_p=0.1)) == {0, 1, 2}
+    assert set(drawn(logits, temperature=2.0, min_p=0.3)) == {0, 1, 2}  # after the temperature
+    assert set(drawn(logits, temperature=1.0, min_p=1.0)) == {0}
+
+
+def test_penalties_follow_their_published_formulas():
+    logits, prompt, written = torch.tensor([2.0, -1.0, 0.5, 3.0, -2.0]), [0, 1], [3, 3, 4]
+
+    def changed(**settings):
+        return penalised(logits, SamplingConfig(**settings), prompt, written).tolist()
+
+    # positive logits are divided and negative ones multiplied, of prompt and text, once each
+    assert changed(repetition_penalty=2.0) == [1.0, -2.0, 0.5, 1.5, -4.0]
+    # counts are of the text alone: 3 twice, 4 once
+    assert changed(presence_penalty=0.5) == [2.0, -1.0, 0.5, 2.5, -2.5]
+    assert changed(frequency_penalty=0.5) == [2.0, -1.0, 0.5, 2.0, -2.5]
+    assert changed() == logits.tolist()
+
+
+def test_a_repetition_penalty_makes_a_text_less_repetitive(network):
+    def kinds(**settings):
+        sampling = SamplingConfig(max_new_tokens=30, temperature=0, **settings)
+        return len({*generate(network, [1, 5], sampling)})
+
+    assert kinds(repetition_penalty=50.0) > kinds()
+
+
 def test_text_goes_on_past_the_context(network):
     ids = list(generate(network, list(range(1, 31)), SamplingConfig(max_new_tokens=50)))
     assert len(ids) == 50
@@ -66,7 +97,8 @@ def test_text_goes_on_past_the_context(network):
 @pytest.mark.parametrize(
     "wrong",
     [{"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.1}, {"max_new_tokens": -1},
-     {"stop": ("",)}, {"temperature": float("nan")}],
+     {"stop": ("",)}, {"temperature": float("nan")}, {"min_p": 1.1}, {"min_p": -0.1},
+     {"repetition_penalty": 0.0}, {"presence_penalty": 3.0}, {"beams": 0}],
 )  # fmt: skip
 def test_settings_without_meaning_are_refused(wrong):
     with pytest.raises(ConfigError):

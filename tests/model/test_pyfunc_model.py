@@ -57,7 +57,10 @@ def test_params_that_are_left_out_have_defaults(loaded, tiny_model):
 
 def test_the_signature_names_every_param_and_refuses_wrong_types(loaded):
     names = [param.name for param in loaded.metadata.signature.params]
-    assert names == ["max_new_tokens", "temperature", "top_k", "top_p", "seed"]
+    assert names == [
+        "max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "beams",
+        "seed",
+    ]  # fmt: skip
     with pytest.raises(MlflowException, match="max_new_tokens"):
         loaded.predict(["a"], params={"max_new_tokens": "many"})
 

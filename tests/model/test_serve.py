@@ -206,10 +206,22 @@ def test_health_answers_during_generation_and_requests_queue(client):
     assert [reply.json()["choices"][0]["text"] for reply in replies] == alone
 
 
+def test_every_way_of_choosing_reaches_the_model(client):
+    def text(**settings):
+        return ask(client, max_tokens=40, seed=3, **settings).json()["choices"][0]["text"]
+
+    plain = text(temperature=1.0)
+    greedy = text(temperature=0)
+    assert text(temperature=1.0, min_p=1.0) == greedy != plain
+    assert text(temperature=0, repetition_penalty=50) != greedy
+    assert text(temperature=0, frequency_penalty=2) != greedy
+    assert text(beams=1) == greedy or len(text(beams=1)) < len(greedy)  # a search ends where it can
+
+
 REFUSED = {
     "unknown model": ({"model": "gpt-x"}, 404, "model", "model_not_found"),
     "logprobs": ({"logprobs": 3}, 400, "logprobs", None),
-    "penalty": ({"presence_penalty": 0.5}, 400, "presence_penalty", None),
+    "penalty": ({"presence_penalty": 2.5}, 400, "presence_penalty", None),
     "suffix": ({"suffix": "end"}, 400, "suffix", None),
     "unknown field": ({"max_token": 3}, 400, "max_token", None),
     "token ids": ({"prompt": [1, 2]}, 400, "prompt", None),

@@ -7,7 +7,7 @@ from model import export, text
 from model.architecture import ModelConfig
 from model.generate import SamplingConfig
 from model.gpt import GPT
-from model.text import complete, load_model, stream
+from model.text import complete, complete_batch, load_model, stream
 from pipeline.errors import ArtifactError
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards
@@ -93,3 +93,14 @@ def test_a_broken_folder_is_refused_with_the_reason(folder, tmp_path, name, harm
         (tmp_path / name).write_bytes(b"\x80\x04not what it says")
     with pytest.raises(ArtifactError, match=name if harm == "missing" else "."):
         load_model(tmp_path)
+
+
+def test_prompts_together_give_the_texts_that_each_gives_alone(loaded):
+    prompts = ["中文 text", "a", "", "def area(width):"]
+    samplings = [
+        SamplingConfig(max_new_tokens=40, temperature=1.2, seed=seed, stop=("e", "的"))
+        for seed in range(len(prompts))
+    ]
+    together = complete_batch(loaded, prompts, samplings)
+    assert together == [complete(loaded, *one) for one in zip(prompts, samplings, strict=True)]
+    assert "stop" in {one.finish_reason for one in together}

@@ -1,0 +1,100 @@
+"""From logits to the next token: temperature, cut-offs, penalties. V vocabulary."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How the next token is drawn; temperature 0 takes the likeliest and ignores the cut-offs.
+
+    `top_k` keeps the K likeliest, `top_p` the smallest set of that probability (Holtzman et al.
+    2020), `min_p` those at least that many times as likely as the likeliest (Nguyen et al. 2024);
+    together they keep what all keep. `repetition_penalty` makes tokens of prompt and text less
+    likely (Keskar et al. 2019), `presence_penalty` and `frequency_penalty` those of the text, once
+    or by their count (OpenAI's API). `beams` searches for the likeliest text instead.
+    """
+
+    max_new_tokens: int = 64
+    temperature: float = 0.8
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    beams: int | None = None
+    length_penalty: float = 0.6  # of beams: 0 compares sums, more prefers longer texts
+
+    def __post_init__(self) -> None:
+        for name, allowed, wanted in (
+            ("max_new_tokens", (0, float("inf")), "at least 0"),
+            ("temperature", (0, 99.999), "from 0 to below 100"),
+            ("top_k", (1, float("inf")), "at least 1, or none"),
+            ("top_p", (1e-300, 1), "above 0 and at most 1, or none"),
+            ("min_p", (0, 1), "from 0 to 1, or none"),
+            ("repetition_penalty", (1e-3, 1e3), "from 0.001 to 1000, or none"),
+            ("presence_penalty", (-2, 2), "from -2 to 2, or none"),
+            ("frequency_penalty", (-2, 2), "from -2 to 2, or none"),
+            ("beams", (1, 256), "from 1 to 256, or none"),
+            ("length_penalty", (0, 10), "from 0 to 10"),
+        ):
+            value = getattr(self, name)
+            if value is not None and not allowed[0] <= value <= allowed[1]:
+                raise ConfigError(f"{name}: {value}, wanted {wanted}")
+        if any(not text for text in self.stop):
+            raise ConfigError("stop: an empty string would stop at once; leave it out")
+
+
+def generator_of(sampling: SamplingConfig) -> torch.Generator:
+    """Return the random numbers of one text; seeds may be any size, torch takes 64 bits."""
+    return torch.Generator().manual_seed(sampling.seed % (1 << 63))
+
+
+def draw(
+    logits_V: Tensor,
+    sampling: SamplingConfig,
+    generator: torch.Generator,
+    prompt: Sequence[int] = (),
+    written: Sequence[int] = (),
+) -> int:
+    """Draw one token id from logits (V,), after a prompt and what has been written since."""
+    logits_V = penalised(logits_V, sampling, prompt, written)
+    if sampling.temperature == 0:
+        return int(logits_V.argmax())
+    probabilities_V = torch.softmax(logits_V.double() / sampling.temperature, dim=-1)
+    ordered_V, ids_V = probabilities_V.sort(descending=True, stable=True)
+    kept = len(ordered_V) if sampling.top_k is None else min(sampling.top_k, len(ordered_V))
+    if sampling.top_p is not None:
+        # the smallest set whose probability reaches top_p: those before it fall short
+        before_V = ordered_V.cumsum(0) - ordered_V
+        kept = min(kept, int((before_V < sampling.top_p).sum()))
+    if sampling.min_p is not None:
+        kept = min(kept, int((ordered_V >= sampling.min_p * ordered_V[0]).sum()))
+    kept = max(kept, 1)
+    choice = torch.multinomial(ordered_V[:kept], 1, generator=generator)
+    return int(ids_V[choice])
+
+
+def penalised(
+    logits_V: Tensor, sampling: SamplingConfig, prompt: Sequence[int], written: Sequence[int]
+) -> Tensor:
+    """Return logits with the penalties for tokens that have been there before."""
+    if sampling.repetition_penalty is not None and (prompt or written):
+        seen_N = torch.tensor(sorted({*prompt, *written}))
+        old_N, factor = logits_V[seen_N], sampling.repetition_penalty
+        logits_V = logits_V.index_copy(
+            0, seen_N, torch.where(old_N > 0, old_N / factor, old_N * factor)
+        )
+    presence, frequency = sampling.presence_penalty or 0.0, sampling.frequency_penalty or 0.0
+    if written and (presence or frequency):
+        ids_N, counts_N = torch.tensor(list(written)).unique(return_counts=True)
+        logits_V = logits_V.index_add(0, ids_N, -(presence + frequency * counts_N).to(logits_V))
+    return logits_V
