@@ -56,5 +56,5 @@ def documents(shards: Artifact, split: str, chosen: set[int]) -> Iterator[Docume
 def recode(document: Document, old: Tokenizer, new: Tokenizer) -> Document:
     """Return the same text in the tokens of another tokenizer."""
     text = old.decode(document.ids.tolist())
-    ids = np.array(new.encode(text), np.int64)
+    ids = new.encode_batch([text])[0].astype(np.int64)
     return Document(document.lang, document.source, ids, len(text.encode()))

@@ -132,7 +132,7 @@ def shard_part(
 
 def encode(documents: pa.Table, tokenizer: Tokenizer, salt: str, bound: int) -> pa.Table:
     """Return the SHARD rows of documents (id, text, source, lang); some may have no tokens."""
-    flat, offsets = tokenizer.encode_batch(documents["text"].to_pylist())
+    flat, offsets = tokenizer.encode_column(documents["text"])
     return pa.table(
         {
             "id": documents["id"],
@@ -240,5 +240,5 @@ STAGE = Stage(
     contract=shard_contract(1 << 16),  # wider ids for a larger vocabulary, by `run`
     run=run,
     module="pipeline.shard",
-    libraries=("numpy", "pyarrow", "sentencepiece"),
+    libraries=("numba", "numpy", "pyarrow", "sentencepiece"),
 )

@@ -4,17 +4,25 @@ Wraps SentencePiece (Kudo and Richardson 2018, arXiv:1808.06226). Ids of control
 and text that spells a control token's name is text: no input can produce a control id.
 """
 
+import functools
 import hashlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import sentencepiece
 
 from pipeline.errors import ArtifactError
 
+if TYPE_CHECKING:
+    from pipeline.encoding.encoder import Encoder
+
 MODEL_FILE = "tokenizer.model"
 CONTROLS = ("<|unk|>", "<|bos|>", "<|eos|>", "<|pad|>")  # ids 0 to 3
+_log = logging.getLogger(__name__)
 # A million pieces of 16 ideographs are 60 MB; more is no tokenizer.
 MODEL_BYTES_MAX = 256 << 20
 # SentencePiece writes spaces as this character and would give it back as a space.
@@ -28,6 +36,7 @@ class Tokenizer:
     unk_id, bos_id, eos_id, pad_id = range(4)
 
     def __init__(self, model: bytes):
+        self._file = model
         self._model = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.fingerprint = hashlib.sha256(model).hexdigest()
         self.vocab_size: int = self._model.vocab_size()
@@ -40,11 +49,14 @@ class Tokenizer:
 
     def encode_batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return all ids end to end (int32, N) and where each text starts (int64, texts + 1)."""
-        ids = list(self._model.encode_as_numpy(texts, num_threads=1))
-        for index, text in enumerate(texts):
-            if SPACE_MARK in text:
-                ids[index] = self._encode_one(text)
-        offsets = np.zeros(len(texts) + 1, np.int64)
+        return self.encode_column(pa.array(texts, pa.large_string()))
+
+    def encode_column(self, texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same as `encode_batch` for a column of strings without nulls."""
+        if self._encoder is not None:
+            return self._encoder.encode(texts)
+        ids = [self._encode_one(text) for text in texts.to_pylist()]
+        offsets = np.zeros(len(ids) + 1, np.int64)
         np.cumsum([len(one) for one in ids], out=offsets[1:])
         return np.concatenate([np.zeros(0, np.int32), *ids]), offsets
 
@@ -67,6 +79,20 @@ class Tokenizer:
         """Return the id of a piece of this very name, None if the vocabulary has none."""
         token_id = self._model.piece_to_id(name)
         return token_id if self._model.id_to_piece(token_id) == name else None
+
+    @functools.cached_property
+    def _encoder(self) -> "Encoder | None":
+        # Imported here: what encodes a prompt now and then needs no compiled loops.
+        from pipeline.encoding.encoder import Encoder
+        from pipeline.encoding.tables import why_not
+        from pipeline.vocabulary import read_vocabulary
+
+        vocabulary = read_vocabulary(self._file)
+        reason = why_not(vocabulary)
+        if reason:
+            _log.warning("this tokenizer has %s: SentencePiece itself encodes, slower", reason)
+            return None
+        return Encoder(vocabulary)
 
     def _encode_one(self, text: str) -> np.ndarray:
         if SPACE_MARK not in text or not len(self._mark_ids):

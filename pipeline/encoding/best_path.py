@@ -1,0 +1,111 @@
+"""The best path through a segment under a unigram model, to the last bit as SentencePiece finds it.
+
+Kudo 2018 (arXiv:1804.10959). SentencePiece adds float32 scores from the beginning of the text on,
+so where two paths are nearly equal the choice depends on what the text before it has summed up to.
+The path is therefore found from 0 together with its *margin*: by how much each of its steps beats
+the next best. Rounding cannot change a path of a large margin; one of a small margin is found again
+from the exact sum.
+"""
+
+import numpy as np
+
+from pipeline.compiled import numba
+from pipeline.encoding.lookup import find
+from pipeline.encoding.segment import (
+    BEGIN,
+    CODE,
+    MARGIN,
+    NEXT,
+    PREVIOUS,
+    SCORE,
+    TOKEN,
+    read_characters,
+    write_unknown,
+)
+from pipeline.encoding.tables import CODE_BITS
+
+# SentencePiece subtracts the sum from all open paths where it passes this.
+RESET_SCORE = np.float32(100_000)
+_UNKNOWN, _NOWHERE = -1, -1
+
+
+@numba.njit(cache=True)
+def best_path(
+    text,
+    at,
+    end,
+    total,
+    start,
+    edges,
+    piece_of_node,
+    scores,
+    unknown_score,
+    byte_ids,
+    work,
+    path,
+    ids,
+):  # type: ignore[no-untyped-def]
+    """Write the ids of text[at:end] after a path of score `total` (float32) to `ids`.
+
+    Returns how many there are, the path's margin and the score after it.
+    """
+    count = read_characters(text, at, end, work)
+    for i in range(count + 1):
+        work[i, PREVIOUS] = _NOWHERE
+        path[i, MARGIN] = np.inf
+    path[0, SCORE] = total
+    furthest = np.int64(0)
+    for i in range(count):
+        if abs(path[i, SCORE]) > RESET_SCORE:
+            _reset(work, path, i, furthest)
+        node, is_piece, after = np.int64(start[work[i, CODE]]), False, i + 1
+        while node >= 0:
+            piece = np.int64(piece_of_node[node])
+            if piece >= 0:
+                _offer(work, path, i, after, piece, scores[piece])
+                is_piece |= after == i + 1
+                furthest = max(furthest, after)
+            if after == count:
+                break
+            node = find(edges, node << CODE_BITS | work[after, CODE])
+            after += 1
+        if not is_piece:
+            _offer(work, path, i, i + 1, _UNKNOWN, unknown_score)
+            furthest = max(furthest, i + 1)
+    margin, place, step = np.float32(np.inf), np.int64(count), 0
+    while place > 0:
+        margin = min(margin, path[place, MARGIN])
+        work[step, NEXT] = place  # where the pieces end, from the last
+        step += 1
+        place = work[place, PREVIOUS]
+    written = 0
+    while step:
+        step -= 1
+        place = work[step, NEXT]
+        if work[place, TOKEN] == _UNKNOWN:
+            written = write_unknown(text, work[place - 1, BEGIN], byte_ids, ids, written)
+        else:
+            ids[written] = work[place, TOKEN]
+            written += 1
+    return written, margin, path[count, SCORE]
+
+
+@numba.njit(inline="always")
+def _reset(work, path, at, furthest):  # type: ignore[no-untyped-def]
+    offset = path[at, SCORE]
+    for i in range(at, furthest + 1):
+        if i == at or work[i, PREVIOUS] != _NOWHERE:
+            path[i, SCORE] -= offset
+
+
+@numba.njit(inline="always")
+def _offer(work, path, begin, end, token_id, score):  # type: ignore[no-untyped-def]
+    """Let the path at `end` come from `begin` if that is better; the earlier one wins a tie."""
+    candidate = path[begin, SCORE] + score
+    is_first = work[end, PREVIOUS] == _NOWHERE
+    if is_first or candidate > path[end, SCORE]:
+        path[end, MARGIN] = np.inf if is_first else candidate - path[end, SCORE]
+        path[end, SCORE] = candidate
+        work[end, PREVIOUS], work[end, TOKEN] = begin, token_id
+    else:
+        path[end, MARGIN] = min(path[end, MARGIN], path[end, SCORE] - candidate)

@@ -1,0 +1,49 @@
+"""SentencePiece's ids for whole columns of text, several times as fast."""
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.characters import text_buffers
+from pipeline.encoding.rows import KEPT_BYTES, KEPT_IDS, encode_rows, nothing_known
+from pipeline.encoding.tables import tables_of
+from pipeline.vocabulary import Vocabulary
+
+CHUNK_BYTES = 4 << 20  # encoded at once: 4 bytes of ids and 8 of cuts may be needed per byte
+_WORD = 8
+
+
+class Encoder:
+    """The compiled encoder of one model; what it has met makes it faster, never different."""
+
+    def __init__(self, vocabulary: Vocabulary):
+        self._tables = tables_of(vocabulary)
+        self._known = nothing_known()
+
+    def encode(self, texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+        """Return all ids end to end (int32, N) and where each text starts (int64, texts + 1).
+
+        U+2581 in a text is three byte ids, and what stands before and after it two texts; without
+        byte fallback it is a space. `texts` is a column of strings without nulls.
+        """
+        data, offsets = text_buffers(texts)
+        found = [np.zeros(0, np.int32)]
+        starts = np.zeros(len(offsets), np.int64)
+        first, rows = 0, len(offsets) - 1
+        while first < rows:
+            last = int(np.searchsorted(offsets, offsets[first] + CHUNK_BYTES))
+            last = min(max(last, first + 1), rows)
+            ids, ends = self._encode(data, offsets[first : last + 1])
+            starts[first + 1 : last + 1] = starts[first] + ends
+            found.append(ids)
+            first = last
+        return np.concatenate(found), starts
+
+    def _encode(self, data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        size = int(offsets[-1] - offsets[0])
+        words = np.zeros((size + KEPT_BYTES) // _WORD + 2, np.uint64)
+        text = words.view(np.uint8)
+        text[:size] = data[offsets[0] : offsets[-1]]
+        ids = np.empty(size + KEPT_IDS, np.int32)
+        ends = np.zeros(len(offsets) - 1, np.int64)
+        encode_rows(text, words, offsets - offsets[0], self._tables, self._known, ids, ends)
+        return ids[: ends[-1]].copy(), ends

@@ -1,0 +1,197 @@
+"""A model file as arrays for the compiled encoder: what joins, what merges, what is a piece.
+
+A space stands for U+2581 throughout. Text is cut between two characters that stand side by side in
+no piece: no piece spans that place, so what is left of it and what is right of it are encoded
+alone. The parts are *segments*.
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.encoding.lookup import pair_bits, table_of
+from pipeline.vocabulary import Kind, Vocabulary
+
+CODES = 0x110000
+CODE_BITS = 21
+UNKNOWN_PENALTY = np.float32(10)  # SentencePiece's, below the lowest score
+NONE = -1
+MARK = "\u2581"
+# What a pair of characters, or by the low bits of its code a character, can be: false alarms are
+# told apart later.
+JOINED, BEGINS_FROZEN, IS_FROZEN, IS_MARK = 1, 2, 4, 8
+FLAG_MASK = 0xFFF
+
+
+class Tables(NamedTuple):
+    """What encoding looks up. A *node* is a state of the tree of pieces, read by characters.
+
+    BPE: `start` gives the symbol of a character, `edges` maps left << 32 | right to
+    rank << 32 | merged; the smaller rank merges first. Symbols from `vocab_size` on are characters
+    that occur in pieces without being one. The tree holds only user-defined pieces, which are
+    taken out before anything merges.
+    Unigram: `start` gives the node after a character, `edges` maps node << 21 | code to the next.
+    """
+
+    is_unigram: bool
+    start: np.ndarray  # (CODES,) int32, NONE where there is none
+    edges: np.ndarray
+    piece_of_node: np.ndarray  # int32, NONE where no piece ends
+    frozen_edges: np.ndarray  # of the tree of user-defined pieces, from its root 0
+    flags: np.ndarray  # (FLAG_MASK + 1,) uint8
+    pairs: np.ndarray  # of characters side by side in a piece
+    ascii_pairs: np.ndarray  # (1 << 14,) uint8: flags by first << 7 | second
+    scores: np.ndarray  # (vocab_size + 1,) float32: added to a path by an id; the last one is 0
+    unknown_score: np.float32
+    cost_bound: float  # no character changes a path's score by more
+    byte_ids: np.ndarray  # (256,) int32; without byte fallback only the unknown id
+    vocab_size: int
+
+
+def why_not(model: Vocabulary) -> str | None:
+    """Return what in a model the compiled encoder does not do, None if it does it all."""
+    kinds = {*model.kinds.tolist()}
+    reasons = {
+        f"the algorithm '{model.model_type}'": model.model_type not in ("bpe", "unigram"),
+        f"the normalization '{model.normalization}'": bool(model.charsmap),
+        "a space before each text": model.add_dummy_prefix,
+        "spaces that are removed": model.remove_extra_whitespaces,
+        "spaces that stay spaces": not model.escape_whitespaces,
+        "pieces that end with a space": model.whitespace_as_suffix,
+        "unused pieces": Kind.UNUSED in kinds,
+        "no unknown piece": Kind.UNKNOWN not in kinds,
+        "no piece of text": Kind.NORMAL not in kinds,
+        "a piece with a space or NUL in it": any(" " in p or "\0" in p for p in model.pieces),
+        "a piece that is there twice": len({*model.pieces}) < len(model.pieces),
+    }
+    return next((reason for reason, found in reasons.items() if found), None)
+
+
+def tables_of(model: Vocabulary) -> Tables:
+    """Return the arrays of a model for which `why_not` is None."""
+    is_unigram = model.model_type == "unigram"
+    normal, own = _of_kind(model, Kind.NORMAL), _of_kind(model, Kind.USER_DEFINED)
+    in_path, frozen = (normal | own, {}) if is_unigram else (normal, own)
+    left, right = _neighbours([*in_path])
+    start, edges, nodes = _tree(in_path) if is_unigram else _merges(model, normal)
+    _, frozen_edges, frozen_nodes = _tree(frozen)
+    flags = _flags(frozen, model.byte_fallback)
+    scores, unknown_score = _scores(model)
+    return Tables(
+        is_unigram=is_unigram,
+        start=start,
+        edges=edges,
+        piece_of_node=nodes if is_unigram else frozen_nodes,
+        frozen_edges=frozen_edges,
+        flags=flags,
+        pairs=pair_bits(left, right),
+        ascii_pairs=_ascii_pairs(left, right, flags),
+        scores=scores,
+        unknown_score=unknown_score,
+        cost_bound=float(np.abs(np.append(scores, unknown_score)).max()),
+        byte_ids=_byte_ids(model),
+        vocab_size=len(model.pieces),
+    )
+
+
+def _of_kind(model: Vocabulary, kind: Kind) -> dict[str, int]:
+    """Ids of the pieces of a kind by their text, with spaces as spaces."""
+    return {model.pieces[number].replace(MARK, " "): number for number in model.of_kind(kind)}
+
+
+def _neighbours(pieces: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Code points side by side in pieces: each first one, each second one."""
+    codes = np.frombuffer("\0".join(pieces).encode("utf-32-le"), np.uint32)
+    inside = (codes[:-1] != 0) & (codes[1:] != 0)
+    return codes[:-1][inside], codes[1:][inside]
+
+
+def _flags(frozen: dict[str, int], splits_marks: bool) -> np.ndarray:
+    flags = np.zeros(FLAG_MASK + 1, np.uint8)
+    begins = Counter(piece[0] for piece in frozen)
+    for character, pieces in begins.items():
+        is_frozen = character in frozen and pieces == 1 and ord(character) < 128
+        flags[ord(character) & FLAG_MASK] |= IS_FROZEN if is_frozen else BEGINS_FROZEN
+    if splits_marks:
+        flags[ord(MARK) & FLAG_MASK] |= IS_MARK
+    return flags
+
+
+def _ascii_pairs(left: np.ndarray, right: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    table = np.zeros((128, 128), np.uint8)
+    plain = (left < 128) & (right < 128)
+    table[left[plain], right[plain]] = JOINED
+    return (table | flags[:128]).reshape(-1)
+
+
+def _merges(model: Vocabulary, pieces: dict[str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`start` and `edges` for BPE: every way to put a piece together from two symbols."""
+    symbols = dict(pieces)
+    for character in sorted(set("".join(pieces)) - set(pieces)):
+        symbols[character] = len(model.pieces) + len(symbols) - len(pieces)
+    ranks = _ranks(model)
+    keys, values = [], []
+    for piece, token_id in pieces.items():
+        for cut in range(1, len(piece)):
+            left, right = symbols.get(piece[:cut]), symbols.get(piece[cut:])
+            if left is not None and right is not None:
+                keys.append(left << 32 | right)
+                values.append(int(ranks[token_id]) << 32 | token_id)
+    start = np.full(CODES, NONE, np.int32)
+    for symbol, number in symbols.items():
+        if len(symbol) == 1:
+            start[ord(symbol)] = number
+    edges = table_of(np.array(keys, np.uint64), np.array(values, np.uint64))
+    return start, edges, np.full(1, NONE, np.int32)
+
+
+def _ranks(model: Vocabulary) -> np.ndarray:
+    """Place of each id's score among all, from the best; equal scores share it."""
+    bits = model.scores.view(np.int32).astype(np.int64)
+    # As SentencePiece compares them: by their bits, so that -0.0 is less than 0.0.
+    ordered = np.where(bits < 0, -1 - (bits & 0x7FFFFFFF), bits)
+    return np.unique(-ordered, return_inverse=True)[1]
+
+
+def _tree(pieces: dict[str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`start`, `edges` and `piece_of_node` of the tree of pieces; its root is node 0."""
+    edges: dict[int, int] = {}
+    piece_of_node = [NONE]
+    start = np.full(CODES if pieces else 1, NONE, np.int32)
+    for piece, token_id in pieces.items():
+        node = 0
+        for character in piece:
+            node = edges.setdefault(node << CODE_BITS | ord(character), len(piece_of_node))
+            if node == len(piece_of_node):
+                piece_of_node.append(NONE)
+        piece_of_node[node] = token_id
+        first = ord(piece[0])
+        start[first] = edges[first]
+    table = table_of(np.array([*edges], np.uint64), np.array([*edges.values()], np.uint64))
+    return start, table, np.array(piece_of_node, np.int32)
+
+
+def _scores(model: Vocabulary) -> tuple[np.ndarray, np.float32]:
+    """What each id adds to a path, and an unknown character.
+
+    A user-defined piece has a bonus by its bytes instead of its score. Of the bytes of an unknown
+    character the first stands for it, so that the sum over ids is the sum over the path.
+    """
+    unknown = model.scores[model.kinds == Kind.NORMAL].min() - UNKNOWN_PENALTY
+    scores = np.where(model.kinds == Kind.NORMAL, model.scores, unknown)
+    for token_id in model.of_kind(Kind.USER_DEFINED):
+        scores[token_id] = 0.1 * (len(model.pieces[token_id].encode()) - 1)
+    for piece, token_id in _of_kind(model, Kind.BYTE).items():
+        if 0x80 <= int(piece[1:-1], 16) < 0xC0:
+            scores[token_id] = 0
+    return np.append(scores, np.float32(0)), unknown
+
+
+def _byte_ids(model: Vocabulary) -> np.ndarray:
+    if not model.byte_fallback:
+        return np.array([model.of_kind(Kind.UNKNOWN)[0]], np.int32)
+    ids = np.zeros(256, np.int32)
+    for piece, token_id in _of_kind(model, Kind.BYTE).items():
+        ids[int(piece[1:-1], 16)] = token_id
+    return ids
