@@ -70,7 +70,7 @@ def encode_rows(text, words, offsets, tables, known, out, ends):  # type: ignore
 def _encode_row(text, words, at, stops, tables, known, short, out, count):  # type: ignore[no-untyped-def]
     kept, kept_ids, limits, masks = known
     work, path, heap, ids = short
-    is_unigram, scores, total = tables.is_unigram, tables.scores, np.float32(0)
+    is_exact, scores, total = tables.is_exact, tables.scores, np.float32(0)
     for stop in stops:
         size = (stop >> 1) - at
         if size > KEPT_BYTES:
@@ -90,10 +90,10 @@ def _encode_row(text, words, at, stops, tables, known, short, out, count):  # ty
                 )
                 kept[slot, 0], kept[slot, 1], kept[slot, 2] = one, two, three
                 kept_ids[slot, _COUNTS] = found << 8 | size
-                limits[slot, _LIMIT] = _limit(margin, size, found, is_unigram, tables.cost_bound)
+                limits[slot, _LIMIT] = _limit(margin, size, found, is_exact, tables.cost_bound)
                 _keep_ids(kept_ids, slot, ids, found, tables.vocab_size)
         if abs(total) < limits[slot, _LIMIT]:
-            count, total = _append_known(kept_ids, slot, scores, is_unigram, total, out, count)
+            count, total = _append_known(kept_ids, slot, scores, is_exact, total, out, count)
         else:
             count, total = append_solved(text, at, stop, total, tables, out, count)
         at = stop >> 1
@@ -101,13 +101,13 @@ def _encode_row(text, words, at, stops, tables, known, short, out, count):  # ty
 
 
 @numba.njit(inline="always")
-def _append_known(ids, slot, scores, is_unigram, total, out, count):  # type: ignore[no-untyped-def]
+def _append_known(ids, slot, scores, is_exact, total, out, count):  # type: ignore[no-untyped-def]
     """Append the ids kept in a slot: two at once, as most have no more, then the rest."""
     found = ids[slot, _COUNTS] >> 8
     out[count], out[count + 1] = ids[slot, _IDS], ids[slot, _IDS + 1]
     for i in range(2, found):
         out[count + i] = ids[slot, _IDS + i]
-    if is_unigram:
+    if not is_exact:
         total += scores[ids[slot, _IDS]]
         total += scores[ids[slot, _IDS + 1]]
         for i in range(2, found):
@@ -123,7 +123,7 @@ def _keep_ids(kept_ids, slot, ids, found, no_id):  # type: ignore[no-untyped-def
 
 
 @numba.njit(inline="always")
-def _limit(margin, size, found, is_unigram, cost_bound):  # type: ignore[no-untyped-def]
+def _limit(margin, size, found, is_exact, cost_bound):  # type: ignore[no-untyped-def]
     """The score before a segment up to which rounding cannot change its path, found from 0.
 
     No sum on the way passes `reach` = score + 2 size cost_bound, so each is rounded by 2^-24 of it
@@ -131,7 +131,7 @@ def _limit(margin, size, found, is_unigram, cost_bound):  # type: ignore[no-unty
     """
     if found > KEPT_IDS:
         return np.float32(-1)
-    if not is_unigram:
+    if is_exact:
         return np.float32(np.inf)
     return np.float32(min(margin * 2.0**21 / (size + 1), RESET_SCORE) - 2 * size * cost_bound)
 

@@ -7,7 +7,7 @@ from pipeline.compiled import numba
 from pipeline.encoding.best_path import best_path
 from pipeline.encoding.lookup import find
 from pipeline.encoding.merging import merge_segment
-from pipeline.encoding.segment import MARK, work_tables, write_unknown
+from pipeline.encoding.segment import MARK, SPACE, work_tables, write_unknown
 from pipeline.encoding.tables import CODE_BITS
 
 
@@ -58,7 +58,9 @@ def _special_ids(text, at, end, tables, ids):  # type: ignore[no-untyped-def]
     while at < end:
         code, after = decode(text, at)
         if code == MARK:
-            return write_unknown(text, at, tables.byte_ids, ids, 0)
+            if len(tables.byte_ids) > 1:
+                return write_unknown(text, at, tables.byte_ids, ids, 0)
+            code = SPACE
         node, at = find(tables.frozen_edges, node << CODE_BITS | code), after
     ids[0] = tables.piece_of_node[node]
     return 1

@@ -45,6 +45,7 @@ class Tables(NamedTuple):
     scores: np.ndarray  # (vocab_size + 1,) float32: added to a path by an id; the last one is 0
     unknown_score: np.float32
     cost_bound: float  # no character changes a path's score by more
+    is_exact: bool  # sums of scores are never rounded: what stands before changes no path
     byte_ids: np.ndarray  # (256,) int32; without byte fallback only the unknown id
     vocab_size: int
 
@@ -90,6 +91,7 @@ def tables_of(model: Vocabulary) -> Tables:
         scores=scores,
         unknown_score=unknown_score,
         cost_bound=float(np.abs(np.append(scores, unknown_score)).max()),
+        is_exact=not is_unigram or _adds_up(np.append(scores, unknown_score)),
         byte_ids=_byte_ids(model),
         vocab_size=len(model.pieces),
     )
@@ -186,6 +188,14 @@ def _scores(model: Vocabulary) -> tuple[np.ndarray, np.float32]:
         if 0x80 <= int(piece[1:-1], 16) < 0xC0:
             scores[token_id] = 0
     return np.append(scores, np.float32(0)), unknown
+
+
+def _adds_up(scores: np.ndarray) -> bool:
+    """Tell whether float32 holds every sum of these up to where SentencePiece begins anew.
+
+    That is at 100,000, below 2^17: of 24 bits seven are left for the fraction.
+    """
+    return bool((scores % 2.0**-6 == 0).all() and (np.abs(scores) < 1000).all())
 
 
 def _byte_ids(model: Vocabulary) -> np.ndarray:
