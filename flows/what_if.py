@@ -35,8 +35,11 @@ def what_if(options: Namespace) -> dict[str, Any] | None:
     """Print what each rule costs now and write a page with the whole sweep."""
     artifact = artifacts.load(Path(options.artifact), contract="clean")
     recipe = config.override(Recipe(), options.overrides)
-    profile = options.profile or artifact.manifest["inputs"]["config"]["profile"]
+    made = artifact.manifest["inputs"]["config"]
+    profile = options.profile or made["profile"]
     table = profiles.thresholds(profile, recipe.clean.thresholds, recipe.clean.switched_off)
+    made_with = profiles.thresholds(made["profile"], made["thresholds"], made["switched_off"])
+    profiles.refuse_unmeasured(table, made_with, str(artifact.path))
     if options.rule:
         table = {rule: groups for rule, groups in table.items() if rule in options.rule}
     swept = sweep(artifact, table)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline.artifact import MAIN
 from pipeline.cleaning import filters, profiles
+from pipeline.cleaning.asked import ASKED, asked_measures
 from pipeline.cleaning.checks import CHECKS, check
 from pipeline.cleaning.edits import EDITS, EditConfig, edit, without_words
 from pipeline.cleaning.language import languages
@@ -43,6 +44,12 @@ MEASURED = Contract(
             column("lang", pa.string(), "as in the main table"),
             column("lang_score", pa.float64(), "the model's; null where stated", nullable=True),
             *(column(name, pa.float64(), entry.meaning) for name, entry in MEASURES.items()),
+            *(
+                column(
+                    name, pa.float64(), f"{entry.meaning}; null unless a rule asks", nullable=True
+                )
+                for name, entry in ASKED.items()
+            ),
             *(column(name, pa.float64(), meaning) for name, meaning in CHECKS.items()),
             column("partner", pa.string(), "of a contaminated one: the item", nullable=True),
             column("detail", pa.large_string(), "what a check found", nullable=True),
@@ -112,7 +119,8 @@ def clean_part(config: CleanConfig, part: Path, sink: Sink) -> dict[str, Any]:
             documents = pl.DataFrame(file.read_row_group(group))
             sink.saw(documents.height)
             bytes_in += int(documents["text"].str.len_bytes().sum())
-            documents, measured = _cleaned(documents, config, sink)
+            wanted = filters.measures_of(table)
+            documents, measured = _cleaned(documents, config, wanted, sink)
             langs.update(documents["lang"].to_list())
             write_judged(documents, measured, table, sink, config)
     return {"languages": dict(langs), "bytes_in": bytes_in}
@@ -150,9 +158,12 @@ def write_judged(
 
 
 def _cleaned(
-    documents: pl.DataFrame, config: CleanConfig, sink: Sink
+    documents: pl.DataFrame, config: CleanConfig, wanted: set[str], sink: Sink
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the documents with their final text and language, and all that was measured."""
+    """Return the documents with their final text and language, and all that was measured.
+
+    Of the measures made on demand only those `wanted`.
+    """
     profile = profiles.PROFILES[config.profile]
     texts, changes = documents["text"], dict[str, np.ndarray]()
     before = texts.str.len_bytes()
@@ -166,11 +177,16 @@ def _cleaned(
     if config.pii.action == "replace":
         texts, edited["pii"] = config.pii.replaced(texts, spans)
     documents = documents.with_columns(texts.alias("text"), lang)
-    checked = check(documents, config.lists, spans if config.pii.action == "drop" else PII_SPANS)
-    measured = pl.concat(
-        [documents.select("id", "lang"), score.to_frame(), measure(texts, lang), checked],
-        how="horizontal",
-    )
+    measures = measure(texts, lang)
+    counted = spans if config.pii.action == "drop" else PII_SPANS
+    parts = [
+        documents.select("id", "lang"),
+        score.to_frame(),
+        measures,
+        asked_measures(texts, lang, wanted),
+        check(documents, measures["words"], config.lists, counted),
+    ]
+    measured = pl.concat(parts, how="horizontal")
     _write_changes(documents["id"], {**changes, **edited}, before, texts.str.len_bytes(), sink)
     if config.pii.action == "tag":
         ids = documents["id"].gather(spans["row"])

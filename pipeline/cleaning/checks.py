@@ -13,15 +13,19 @@ CHECKS: dict[str, str] = {
     "blocked_address": "1 if the document's address is on a blocklist",
     "refused_license": "1 if its licence is not one of those allowed",
     "blocked_terms": "occurrences of terms on a blocklist",
+    "blocked_term_share": "the same, per word",
     "contaminated_words": "longest run of words shared with an evaluation item",
     "pii_spans": "personal data found, if documents that hold any are to be dropped",
 }
 
 
-def check(documents: pl.DataFrame, config: ListsConfig, spans: pl.DataFrame) -> pl.DataFrame:
+def check(
+    documents: pl.DataFrame, words: pl.Series, config: ListsConfig, spans: pl.DataFrame
+) -> pl.DataFrame:
     """Every figure of CHECKS for each document (float64), with `partner` and `detail`.
 
-    `documents` has text, license and meta; `spans` has a `row` per personal datum that counts.
+    `documents` has text, license and meta, `words` their number of words; `spans` has a `row` per
+    personal datum that counts.
     """
     found: dict[str, pl.DataFrame] = {}
     if config.blocked_hosts or config.blocked_address_words:
@@ -30,7 +34,9 @@ def check(documents: pl.DataFrame, config: ListsConfig, spans: pl.DataFrame) -> 
     if config.allowed_licenses or config.refused_licenses or config.missing_license == "drop":
         found["refused_license"] = refused_license(documents["license"], config)
     if config.blocked_terms:
-        found["blocked_terms"] = blocked_terms(documents["text"], config.blocked_terms)
+        terms = found["blocked_terms"] = blocked_terms(documents["text"], config.blocked_terms)
+        per_word = terms["value"] / words.clip(1)
+        found["blocked_term_share"] = terms.with_columns(value=per_word)
     if config.evaluation_sets:
         found["contaminated_words"] = contamination(
             documents["text"], config.evaluation_sets, config.evaluation_words

@@ -22,6 +22,11 @@ UNSPACED_SHARE = 0.3
 Thresholds = dict[str, dict[str, float]]  # rule -> language group -> bound; absent means off
 
 
+def measures_of(table: Thresholds) -> set[str]:
+    """Names of the measures that the rules in force look at."""
+    return {FILTERS[rule].measure for rule, groups in table.items() if groups}
+
+
 @dataclass(frozen=True)
 class Filter:
     """A rule: the measure it looks at, and whether its threshold is a lower or an upper bound."""
@@ -79,6 +84,7 @@ FILTERS: dict[str, Filter] = {
     "blocked_address": Filter("blocked_address", AT_MOST),
     "refused_license": Filter("refused_license", AT_MOST),
     "blocked_terms": Filter("blocked_terms", AT_MOST),
+    "many_blocked_terms": Filter("blocked_term_share", AT_MOST),
     "contaminated": Filter("contaminated_words", AT_MOST),
     "personal_data": Filter("pii_spans", AT_MOST),
     "too_few_characters": Filter("characters", AT_LEAST),
@@ -116,6 +122,7 @@ FILTERS: dict[str, Filter] = {
     "lorem_ipsum": Filter("lorem_ipsum", AT_MOST),
     "curly_bracket": Filter("curly_brackets", AT_MOST),
     "too_few_sentences": Filter("sentences", AT_LEAST),
+    "no_long_line": Filter("longest_line", AT_LEAST),
     "short_lines_on_average": Filter("mean_line_length", AT_LEAST),
     "few_sentence_ends": Filter("terminal_line_share", AT_LEAST),
     "mostly_short_lines": Filter("short_line_share", AT_MOST),
@@ -125,6 +132,12 @@ FILTERS: dict[str, Filter] = {
     "shuffled_letters": Filter("letter_disorder", AT_MOST),
     "unlikely_ideographs": Filter("unlisted_pair_share", AT_MOST),
     "shuffled_words": Filter("misplaced_word_share", AT_MOST),
+    "many_special_characters": Filter("special_character_share", AT_MOST),
+    "frequent_character_runs": Filter("frequent_character_10_grams", AT_MOST),
+    "repeated_character_runs": Filter("repeated_character_13_grams", AT_MOST),
+    "repeated_word_runs": Filter("repeated_word_10_grams", AT_MOST),
+    "few_stop_words": Filter("stop_word_share", AT_LEAST),
+    "traditional_characters": Filter("traditional_characters", AT_MOST),
 }
 # Rules about what a check found; they hold in every profile and bite where a list is given.
 WITH_DETAIL = (

@@ -92,6 +92,10 @@ MEASURES: dict[str, Measure] = {
         share(_count("symbols") + _count("punctuation"), _visible),
         "symbols and punctuation among visible characters",
     ),
+    "special_character_share": Measure(
+        1 - share(_count("letters") + _count("unspaced"), _characters),
+        "all characters but letters and ideographs, white space too, among all",
+    ),
     "unreadable_share": Measure(
         share(_count("other") + _count("replacements"), _characters),
         "private, unassigned and replacement characters among all",

@@ -26,6 +26,7 @@ from pipeline.schema import CLEAN
 from pipeline.stage import Stage, run_stage
 
 WHOLE_BAR, SIGNATURE_BAR = 50, 2
+ENV = "data"
 PACKAGES = (
     "datatrove==0.10.1",
     "rensa==0.5.0",
@@ -83,7 +84,7 @@ def sign_seconds(texts: list[str], lang: str) -> float:
 
 def main() -> int:
     """Print rates and ratios; return 1 below a bar."""
-    peers.ensure_env(PACKAGES)
+    peers.ensure_env(ENV, PACKAGES)
     missed = False
     for language, sources in LANGUAGES.items():
         lang = language[:2]
@@ -97,7 +98,7 @@ def main() -> int:
             ours.append(whole_seconds(texts, lang))
             signing.append(sign_seconds(texts, lang))
             script = Path(__file__).with_name("peer_minhash.py")
-            theirs.append(peers.run_in_env(script, str(path), language, str(PEER_MEGABYTES)))
+            theirs.append(peers.run_in_env(ENV, script, str(path), language, str(PEER_MEGABYTES)))
         path.unlink()
         whole, signed = size / min(ours) / 1e6, size / min(signing) / 1e6
         datatrove = max(run["datatrove_bytes"] / run["datatrove"] / 1e6 for run in theirs)

@@ -22,6 +22,7 @@ from pipeline.cleaning.measures import measure
 from pipeline.cleaning.profiles import PROFILES
 
 BAR = 100
+ENV = "data"
 PACKAGES = ("datatrove==0.10.1", "spacy==3.8.18", "jieba==0.42.1", "nltk", "regex")
 ROUNDS = 2
 MEGABYTES = 3.0
@@ -61,7 +62,7 @@ def compare(language: str) -> float:
         for _ in range(ROUNDS):
             mine.append(ours(column, langs, language))
             script = Path(__file__).parent / "peer_filters.py"
-            theirs.append(peers.run_in_env(script, str(path), language)["seconds"])
+            theirs.append(peers.run_in_env(ENV, script, str(path), language)["seconds"])
         mine.append(ours(column, langs, language))
     finally:
         path.unlink()
@@ -78,7 +79,7 @@ def compare(language: str) -> float:
 
 def main() -> int:
     """Compare both languages; return 1 if one is below the bar."""
-    peers.ensure_env(PACKAGES)
+    peers.ensure_env(ENV, PACKAGES)
     ratios = [compare(language) for language in SOURCES]
     return int(min(ratios) < BAR)
 

@@ -1,7 +1,8 @@
 """Other tools for comparison, in a virtual environment of their own, and the texts to compare on.
 
-TEXTMILL_BENCH_ENV names the environment's folder (default ~/.cache/textmill/bench-env); packages it
-lacks are installed with pip. A peer script is run there, on one thread, and prints JSON last.
+TEXTMILL_BENCH_ENV names the folder of the environments (default ~/.cache/textmill/bench), one for
+each set of packages, for peers exclude each other's requirements; what is absent is installed with
+pip. A peer script is run in one, on one thread, and prints JSON last.
 """
 
 import gzip
@@ -23,15 +24,15 @@ ONE_THREAD = dict.fromkeys(
 )  # fmt: skip
 
 
-def env_folder() -> Path:
-    """Folder of the peers' virtual environment."""
-    default = Path.home() / ".cache" / "textmill" / "bench-env"
-    return Path(os.environ.get("TEXTMILL_BENCH_ENV", default))
+def env_folder(name: str) -> Path:
+    """Folder of the virtual environment of that name."""
+    default = Path.home() / ".cache" / "textmill" / "bench"
+    return Path(os.environ.get("TEXTMILL_BENCH_ENV", default)) / name
 
 
-def ensure_env(packages: Iterable[str]) -> Path:
-    """Python of the peers' environment, in which `packages` ("name==version") are installed."""
-    folder = env_folder()
+def ensure_env(name: str, packages: Iterable[str]) -> Path:
+    """Python of the environment `name`, in which `packages` ("name==version") are installed."""
+    folder = env_folder(name)
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
@@ -46,14 +47,14 @@ def ensure_env(packages: Iterable[str]) -> Path:
     return python
 
 
-def run_in_env(script: Path, *arguments: str) -> Any:
-    """Run a script in the peers' environment on one thread; return the JSON of its last line."""
-    command = [str(env_folder() / "bin" / "python"), str(script), *arguments]
+def run_in_env(name: str, script: Path, *arguments: str) -> Any:
+    """Run a script in an environment on one thread; return the JSON of its last line."""
+    command = [str(env_folder(name) / "bin" / "python"), str(script), *arguments]
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, **ONE_THREAD}, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"{script.name} failed in {env_folder()}:\n{done.stderr[-4000:]}")
+        raise RuntimeError(f"{script.name} failed in {env_folder(name)}:\n{done.stderr[-4000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 

@@ -33,6 +33,9 @@ ITEM_ZH = (
 )
 
 
+WORDS = pl.Series([100, 1])  # of the two documents
+
+
 @pytest.fixture
 def listed(tmp_path):
     def make(text: str, name: str = "list.txt") -> InputFile:
@@ -138,12 +141,12 @@ def test_the_first_thing_found_is_told_and_nothing_without_lists(listed):
         blocked_terms=(listed("赌博"),), evaluation_sets=(listed(ITEM_ZH, "e.txt"),)
     )
 
-    found = check(documents, lists, PII_SPANS)
+    found = check(documents, WORDS, lists, PII_SPANS)
     assert found["blocked_terms"].to_list() == [1, 0]
     assert found["contaminated_words"][0] > 20
     assert found["detail"].to_list() == ["赌博", None]
-    nothing = check(documents, ListsConfig(), PII_SPANS)
-    assert nothing.select(pl.exclude("partner", "detail").sum()).row(0) == (0,) * 5
+    nothing = check(documents, WORDS, ListsConfig(), PII_SPANS)
+    assert nothing.select(pl.exclude("partner", "detail").sum()).row(0) == (0,) * 6
 
 
 def test_content_counts_in_a_fingerprint_and_not_the_path(listed, tmp_path):

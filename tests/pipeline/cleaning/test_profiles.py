@@ -8,8 +8,9 @@ import string
 import polars as pl
 import pytest
 
+from pipeline.cleaning.asked import asked_measures
 from pipeline.cleaning.checks import check
-from pipeline.cleaning.filters import AT_LEAST, FILTERS, GROUPS, verdicts
+from pipeline.cleaning.filters import AT_LEAST, FILTERS, GROUPS, measures_of, verdicts
 from pipeline.cleaning.lists import ListsConfig
 from pipeline.cleaning.measures import measure
 from pipeline.cleaning.pii import PII_SPANS, find_pii
@@ -232,11 +233,27 @@ SAMPLES = {
         lambda lang: prose(lang, {"en": "The of river to and slowly, with of have the. ",
                                   "zh": "河水和的了在和弯由是了，磨坊的的了是和。"}[lang] * 3),
     ),
+    "many_special_characters": (
+        "data-juicer", lambda lang: GOOD[lang] + "\n" + " = " * 60,
+    ),
+    "no_long_line": ("data-juicer", lambda lang: lines(lang, 30, 1)),
+    "frequent_character_runs": (
+        "data-juicer-zh", lambda lang: GOOD[lang][:60] + {"en": "a", "zh": "啊"}[lang] * 600,
+    ),
+    "repeated_character_runs": ("chinesewebtext", lambda lang: GOOD["zh"] * 3),
+    "repeated_word_runs": ("data-juicer", lambda lang: GOOD[lang] * 2),
+    "few_stop_words": (
+        "data-juicer",
+        lambda lang: {"en": " ", "zh": ""}[lang].join(unique(lang, 100, 400)),
+    ),
+    "traditional_characters": (
+        "chinesewebtext", lambda lang: GOOD["zh"] + ("體" if lang == "zh" else "The 體.")),
 }  # fmt: skip
 LISTED = {
     "blocked_address": {"blocked_hosts": "example.org"},
     "refused_license": {"refused_licenses": ("CC-BY-NC-*",)},
     "blocked_terms": {"blocked_terms": "borrowed horse\n一匹马"},
+    "many_blocked_terms": {"blocked_terms": "the\n的\n了\n在"},
     "contaminated": {"evaluation_sets": GOOD["en"] + "\n\n" + GOOD["zh"].replace("\n", "")},
 }
 
@@ -245,8 +262,12 @@ def judge(text, lang, profile, spans=PII_SPANS, meta="{}", lists=None):
     """The verdict on one document, and its measures."""
     texts = pl.Series("text", [text])
     given = pl.DataFrame({"text": texts, "license": ["CC-BY-NC-4.0"], "meta": [meta]})
-    checked = check(given, lists or ListsConfig(), spans)
-    measured = measure(texts, pl.Series([lang])).hstack(checked)
+    langs = pl.Series([lang])
+    measured = measure(texts, langs)
+    wanted = measures_of(thresholds(profile, {}, ()))
+    measured = measured.hstack(asked_measures(texts, langs, wanted)).hstack(
+        check(given, measured["words"], lists or ListsConfig(), spans)
+    )
     measured = measured.with_columns(lang=pl.lit(lang))
     return verdicts(measured, thresholds(profile, {}, ())).row(0, named=True), measured
 
@@ -282,7 +303,8 @@ def test_rule_on_a_list_drops_what_the_list_names(rule, lang, tmp_path):
         value = (InputFile(str(file)),)
     lists = ListsConfig(**{field: value})
     meta = '{"url": "https://www.example.org/a"}'
-    check_verdict(rule, *judge(GOOD[lang], lang, "web", meta=meta, lists=lists))
+    profile = "data-juicer" if rule == "many_blocked_terms" else "web"
+    check_verdict(rule, *judge(GOOD[lang], lang, profile, meta=meta, lists=lists))
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
