@@ -12,6 +12,8 @@ from typing import Any
 from expectations.expect import CRITICAL, WARNING, Expect
 from pipeline.errors import ConfigError
 
+# Figures that depend on what a recipe asks, so that a gate of it may name any of them.
+OPEN = {("evaluate", "task")}
 Overrides = Mapping[str, Mapping[str, float | str | None]]
 
 CHANGEABLE = ("at_least", "at_most", "severity")
@@ -220,8 +222,8 @@ def suite(stage: str, overrides: Overrides | None = None) -> tuple[Expect, ...]:
 
     `overrides` maps 'stage.metric' to bounds, as in {'dedup.duplicate_share': {'at_most': 0.6}};
     those of other stages are left alone. Where a figure has two expectations the critical one
-    changes; one left without a bound is gone. Raises ConfigError, with the nearest name, for a
-    stage, figure or bound that is not known.
+    changes; one left without a bound is gone. Figures of tasks have the recipe's bounds alone.
+    Raises ConfigError, with the nearest name, for a stage, figure or bound that is not known.
     """
     _known("stage", stage, SUITES)
     expects = list(SUITES[stage])
@@ -229,6 +231,9 @@ def suite(stage: str, overrides: Overrides | None = None) -> tuple[Expect, ...]:
         owner, _, metric = key.partition(".")
         _known(f"gates.{key}: stage", owner, SUITES)
         if owner != stage:
+            continue
+        if (owner, metric.partition(".")[0]) in OPEN:
+            expects.append(_asked_for(metric, key, changes))
             continue
         _known(f"gates.{key}: figure", metric, [expect.metric for expect in SUITES[stage]])
         place = _changed_by_override(expects, metric)
@@ -246,13 +251,22 @@ def _changed_by_override(expects: list[Expect], metric: str) -> int:
     return [*critical, *places][0]
 
 
-def _change(expect: Expect, key: str, changes: Any) -> Expect | None:
-    if not isinstance(changes, Mapping):
-        raise ConfigError(
-            f'gates.{key} is {changes!r}; wanted a table, as in [gates."{key}"] with at_most = 0.5'
+def _asked_for(metric: str, key: str, changes: Any) -> Expect:
+    """Return an expectation that only the recipe has, about a figure that it alone knows."""
+    _check(key, changes)
+    try:
+        return Expect(
+            metric,
+            because="the recipe asks for it",
+            next_step="read the questions and answers in the evaluation's examples/",
+            **changes,
         )
-    for name in changes:
-        _known(f"gates.{key}: setting", name, CHANGEABLE)
+    except ConfigError as error:
+        raise ConfigError(f"gates.{key}: {error}") from error
+
+
+def _change(expect: Expect, key: str, changes: Any) -> Expect | None:
+    _check(key, changes)
     fields = asdict(expect) | dict(changes)
     if fields["at_least"] is None and fields["at_most"] is None:
         return None
@@ -260,6 +274,15 @@ def _change(expect: Expect, key: str, changes: Any) -> Expect | None:
         return Expect(**fields)
     except ConfigError as error:
         raise ConfigError(f"gates.{key}: {error}") from error
+
+
+def _check(key: str, changes: Any) -> None:
+    if not isinstance(changes, Mapping):
+        raise ConfigError(
+            f'gates.{key} is {changes!r}; wanted a table, as in [gates."{key}"] with at_most = 0.5'
+        )
+    for name in changes:
+        _known(f"gates.{key}: setting", name, CHANGEABLE)
 
 
 def _known(what: str, name: str, names: Iterable[str]) -> None:

@@ -27,6 +27,7 @@ examples:
   textmill explain quickstart                what would be made again, and why
   textmill clean my-texts/ --out cleaned     one stage on its own files
   textmill generate models:/quickstart@champion "人工智能"
+  textmill evaluate models:/quickstart@champion --tasks sentiment,topic --shots 2
   textmill finetune models:/quickstart@champion chats.jsonl --out tuned
   textmill export models:/quickstart@champion --format gguf --int8 --out exported
   textmill up                                Prefect, MLflow and a worker on this machine
@@ -176,6 +177,26 @@ _EXPORT = (
     _argument("--text", metavar="FILE", help="compare on the lines of this file (built-in texts)"),
     _argument("--name", default=None, help="the model's name in the files"),
 )  # fmt: skip
+# written out: importing `model.tasks.table` for `--help` would cost a second
+EVALUATION_TASKS = (
+    "sentiment", "topic", "qa", "translate_en_zh", "translate_zh_en", "summarisation", "arithmetic",
+    "code",
+)  # fmt: skip
+_EVALUATE = (
+    _argument("shards", nargs="?", metavar="SHARDS",
+              help="the artifact of `shard`: score its held-out documents too"),
+    _argument("--tasks", metavar="NAMES",
+              help=f"comma-separated, or all: {', '.join(EVALUATION_TASKS)}"),
+    _argument("--shots", type=int, default=0, metavar="K", help="solved examples in a prompt (0)"),
+    _argument("--examples", type=int, default=100, metavar="N", help="questions per task (100)"),
+    _argument("--data", action="append", default=[], metavar="TASK=FILE",
+              help="JSON lines to ask instead of the few that come along (repeatable)"),
+    _argument("--seed", type=int, help="what is drawn: rows, shots, samples, resamples (0)"),
+    _argument("--recipe", metavar="FILE", help="take [evaluate] from this recipe"),
+    _argument("--out", metavar="DIR", help="also write report.md, figures and examples there"),
+    _argument("--lm-eval", metavar="DIR",
+              help="write the questions as tasks for EleutherAI's lm-eval, ask nothing"),
+)  # fmt: skip
 _PORTS = (
     _argument("--prefect-port", type=int, default=4200, help="Prefect's port (4200)"),
     _argument("--mlflow-port", type=int, default=5000, help="MLflow's port (5000)"),
@@ -211,7 +232,7 @@ _RECIPE = _argument("recipe", metavar="RECIPE", help="a recipe's name or a .toml
 
 TOKEN_FORMATS = ("nanogpt", "megatron", "datatrove")
 STAGE_COMMANDS = (
-    "ingest", "clean", "what-if", "dedup", "tokenizer", "shard", "train", "finetune",
+    "ingest", "clean", "what-if", "dedup", "tokenizer", "shard", "train", "finetune", "evaluate",
 )  # fmt: skip
 # written out: importing `pipeline.task_templates` for `--help` would cost a second
 TASK_NAMES = (
@@ -275,8 +296,8 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
       _argument("--lora", type=int, metavar="RANK",
                 help="train adapters of this rank only, merged into the weights at the end"),
       _argument("--recipe", metavar="FILE", help="take [examples], [finetune] from this recipe"))),
-    ("evaluate", "flows.model_commands", "evaluate", "Score a model on held-out documents.",
-     (_MODEL, _argument("shards", metavar="SHARDS", help="the artifact of `shard`"))),
+    ("evaluate", "flows.evaluate_command", "evaluate",
+     "Score a model on held-out documents, under probes and on tasks.", (_MODEL, *_EVALUATE)),
     ("generate", "flows.model_commands", "generate", "Continue a prompt.",
      (_MODEL, _argument("prompt", metavar="PROMPT", help="the text to continue"), *_SAMPLING)),
     ("serve", "flows.model_commands", "serve", "Serve a model over HTTP, as OpenAI's API does.",

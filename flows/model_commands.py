@@ -1,39 +1,11 @@
-"""The commands about a trained model: evaluate, generate, serve."""
+"""The commands that let a trained model write: generate, serve."""
 
-import tempfile
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
-from flows.summary import rows_of
-from flows.terminal import progress_bars, stdout
-
-
-def evaluate(options: Namespace) -> dict[str, Any] | None:
-    """Score a model on the held-out documents of a shard artifact."""
-    from model import evaluate as evaluation
-    from pipeline import artifact as artifacts
-    from pipeline.stage import run_stage
-
-    settings = read_settings(options.store, options.workers)
-    shards = artifacts.load(Path(options.shards), contract="shard")
-    model = artifacts.load(model_folder(options.model, settings))
-    with tempfile.TemporaryDirectory() as folder, progress_bars() as (progress, _):
-        config = evaluation.EvaluateConfig()
-        destination = Path(folder) / "evaluation"
-        run = run_stage(evaluation.STAGE, config, [model, shards], destination, progress=progress)
-        rows = rows_of(run.artifact)
-    if options.json:
-        return {"slices": rows}
-    for row in rows:
-        stdout().print(
-            f"{row['name']:<20} perplexity {row['perplexity']:.1f}, token accuracy "
-            f"{row['accuracy']:.1%}, {row['bits_per_byte']:.3f} bits per byte "
-            f"(unigram {row['unigram_bits_per_byte']:.3f}), {row['documents']:,} documents"
-        )
-    return None
 
 
 def generate(options: Namespace) -> dict[str, Any] | None:

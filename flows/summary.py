@@ -9,12 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from expectations.figures import number
-from pipeline.artifact import Artifact
+from pipeline.artifact import MAIN, Artifact
 from pipeline.stage import StageRun
 
 DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
 CURVE_ROWS = 8
 RULES_SHOWN = 6
+FINER = ("bias.by_attribute.", "bias.gap.", "memorisation.train_tokens.",
+         "memorisation.validation_tokens.")  # fmt: skip
 
 
 def funnel(runs: Mapping[str, StageRun]) -> list[dict[str, Any]]:
@@ -46,9 +48,9 @@ def _text_bytes(artifact: Artifact) -> int:
     return int(artifact.scan().select(pl.col("bytes").sum()).collect().item() or 0)
 
 
-def rows_of(artifact: Artifact) -> list[dict[str, Any]]:
-    """Return the main table of a small artifact (a report, a curve) as dicts."""
-    return [row for part in artifact.parts() for row in pq.read_table(part).to_pylist()]
+def rows_of(artifact: Artifact, table: str = MAIN) -> list[dict[str, Any]]:
+    """Return a table of a small artifact (a report, a curve) as dicts."""
+    return [row for part in artifact.parts(table) for row in pq.read_table(part).to_pylist()]
 
 
 def figures(artifacts: Mapping[str, Artifact]) -> dict[str, str]:
@@ -116,6 +118,9 @@ def print_summary(console: Console, outcome: Any, samples: list[tuple[str, str]]
         console.print(_curve_table(made["train"]))
     if "evaluate" in made:
         console.print(_evaluation_table(made["evaluate"]))
+        asked = rows_of(made["evaluate"], "figures")
+        if asked:
+            console.print(figure_table(asked))
     registration = outcome.registration
     if registration is not None:
         aliases = ", ".join(f"@{alias}" for alias in registration.aliases) or "none"
@@ -219,4 +224,16 @@ def _evaluation_table(artifact: Artifact) -> Table:
             "" if row["ngram_bits_per_byte"] is None else f"{row['ngram_bits_per_byte']:.3f}",
             f"{row['documents']:,}",
         )
+    return table
+
+
+def figure_table(rows: list[dict[str, Any]]) -> Table:
+    """Return probes and tasks as a table; finer figures are in the run's evaluation/ folder."""
+    table = _table("Probes and tasks", "figure", "value", "95 % interval", "examples")
+    for row in rows:
+        if row["name"].startswith(FINER):
+            continue
+        low, high = row["low"], row["high"]
+        spread = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+        table.add_row(row["name"], f"{row['value']:.3f}", spread, f"{row['examples']:,}")
     return table

@@ -1,6 +1,6 @@
 """The card's part about quality: held-out text beside simpler models of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -8,13 +8,41 @@ import pyarrow.parquet as pq
 from model.markdown import language, markdown_table
 from pipeline.artifact import MAIN, Artifact
 
-PROBES = ("memorisation", "bias", "toxicity")
+SECTIONS = (  # title, words, first parts of the figures' names
+    ("Memorisation, bias, toxicity", "Probes find some of what is wrong, never all of it.",
+     ("memorisation", "bias", "toxicity")),
+    ("Tasks", "Questions put to the model as it is, without further training; few examples and "
+     "wide intervals rank nothing.", ("task",)),
+)  # fmt: skip
 BASELINES = {"unigram": "unigram", "ngram": "5-gram", "ppmd": "PPMd", "xz": "xz"}
 
 
 def sections(evaluation: Artifact | None) -> list[str]:
     """Return what the card says of an evaluation; nothing where there is none."""
-    return [] if evaluation is None else [_held_out(evaluation), _probes(evaluation)]
+    if evaluation is None:
+        return []
+    return [_held_out(evaluation), *figure_sections(_rows(evaluation, "figures"))]
+
+
+def figure_sections(figures: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the parts about probes and about tasks, from rows of the contract FIGURE."""
+    parts = []
+    for title, words, kinds in SECTIONS:
+        rows = [row for row in figures if row["name"].split(".")[0] in kinds]
+        if rows:
+            seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in rows}))
+            parts.append(f"## {title}\n\n{words} Seed {seeds}.\n\n{_figure_table(rows)}")
+    return parts
+
+
+def _figure_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    header = ("figure", "what it says", "examples", "value", "95 % interval")
+    cells = [
+        (f"`{row['name']}`", row["meaning"], f"{row['examples']:,}", f"{row['value']:.3f}",
+         _between(row))
+        for row in rows
+    ]  # fmt: skip
+    return markdown_table(header, cells, numbers=3)
 
 
 def _held_out(evaluation: Artifact) -> str:
@@ -47,26 +75,6 @@ def _held_out(evaluation: Artifact) -> str:
         "it stand the bits per byte of simpler models, which were given training text too.\n\n"
         + markdown_table(header, rows, numbers=9)
     )
-
-
-def _probes(evaluation: Artifact) -> str:
-    rows = [
-        (row["name"], f"{row['value']:.3f}", _between(row), f"{row['examples']:,}", row["meaning"])
-        for row in _rows(evaluation, "figures")
-        if row["name"].split(".")[0] in PROBES
-    ]
-    if not rows:
-        return ""
-    header = ("figure", "value", "95 % interval", "examples", "what it says")
-    return (
-        "## Memorisation, bias, toxicity\n\nProbes find some of what is wrong, never all of it. "
-        f"Everything drawn was drawn with seed {_seed(evaluation)}.\n\n"
-        + markdown_table(header, rows)
-    )
-
-
-def _seed(evaluation: Artifact) -> int:
-    return _rows(evaluation, "figures")[0]["seed"]
 
 
 def _between(row: Mapping[str, Any]) -> str:

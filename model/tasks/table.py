@@ -106,7 +106,7 @@ TASKS: dict[str, Task] = {
                             ("bleu", "chrf"), "English to Chinese", 64),
     "translate_zh_en": Task(functools.partial(translate, into="en"), rows.translation, ("en", "zh"),
                             ("bleu", "chrf"), "Chinese to English", 64),
-    "summarise": Task(summarise, rows.summarisation, ("text", "summary"),
+    "summarisation": Task(summarise, rows.summarisation, ("text", "summary"),
                       ("rouge1", "rouge2", "rougeL"), "a sentence for a text", 64),
     "arithmetic": Task(arithmetic, rows.arithmetic, ("question", "answer"), ("exact",),
                        "sums, differences, products", 8),

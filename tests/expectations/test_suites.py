@@ -75,3 +75,15 @@ def test_overrides_of_other_stages_are_left_alone():
 def test_what_is_not_known_is_refused_with_the_nearest_name(stage, overrides, words):
     with pytest.raises(ConfigError, match=words):
         suite(stage, overrides)
+
+
+def test_a_recipe_may_bound_any_figure_of_a_task():
+    asked = {"evaluate.task.topic.accuracy.zh": {"at_least": 0.6, "severity": "warning"}}
+    added = [expect for expect in suite("evaluate", asked) if expect not in SUITES["evaluate"]]
+    assert [(e.metric, e.at_least, e.severity) for e in added] == [
+        ("task.topic.accuracy.zh", 0.6, "warning")
+    ]
+    with pytest.raises(ConfigError, match="no bound"):
+        suite("evaluate", {"evaluate.task.topic.accuracy.zh": {}})
+    with pytest.raises(ConfigError, match="did you mean 'at_least'"):
+        suite("evaluate", {"evaluate.task.x": {"at_leats": 2}})

@@ -37,7 +37,7 @@ SHARED = {  # real data of each task, if it is there
     "qa": ("qa_cmrc2018_zh",),
     "translate_en_zh": ("par_tatoeba",),
     "translate_zh_en": ("par_pydocs",),
-    "summarise": ("sum_csl_zh", "sum_dialogsum_en"),
+    "summarisation": ("sum_csl_zh", "sum_dialogsum_en"),
 }
 
 

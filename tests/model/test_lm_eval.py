@@ -1,0 +1,77 @@
+"""lm-eval, from an exported folder and without a network, answers our questions as we do."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from flows import cli
+from model import export
+from model.figure import Figure
+from model.tasks.ask import TaskConfig, ask_for, run
+from model.tasks.lm_eval import write
+from model.text import load_model
+from pipeline.errors import ConfigError
+
+ASK = """
+import json, sys
+import lm_eval
+from lm_eval.tasks import TaskManager
+tasks = TaskManager(include_path=sys.argv[2], include_defaults=False)
+found = lm_eval.simple_evaluate(
+    model="hf", tasks=sys.argv[3].split(","), task_manager=tasks, bootstrap_iters=0,
+    model_args=f"pretrained={sys.argv[1]},dtype=float32,add_bos_token=True",
+    batch_size=8, device="cpu", log_samples=False,
+)
+print(json.dumps({name: row for name, row in found["results"].items()}, default=str))
+"""
+
+
+def value(figures: list[Figure], name: str) -> float:
+    return next(figure.value for figure in figures if figure.name == name)
+
+
+def test_questions_become_files_with_fields_by_name(tiny_model, tmp_path):
+    loaded = load_model(tiny_model)
+    asked = ask_for(loaded, TaskConfig("topic", shots=0, examples=6), 0)
+    assert write(tmp_path, "topic", asked) == "textmill_topic"
+    rows = [json.loads(line) for line in (tmp_path / "textmill_topic.jsonl").open()]
+    assert [row["prompt"] for row in rows] == [question.prompt for question in asked]
+    assert all(row["choices"][row["gold"]].strip() == row["answer"] for row in rows)
+    text = (tmp_path / "textmill_topic.yaml").read_text("utf-8")
+    assert 'output_type: "multiple_choice"' in text
+    with pytest.raises(ConfigError, match="leave it out"):
+        write(tmp_path, "code", ask_for(loaded, TaskConfig("code", examples=2), 0))
+
+
+def test_the_command_writes_them(tiny_model, tmp_path, capsys):
+    arguments = ["evaluate", str(tiny_model), "--tasks", "sentiment,arithmetic"]
+    assert cli.main([*arguments, "--examples", "3", "--lm-eval", str(tmp_path / "t")]) == 0
+    assert "lm_eval run" in capsys.readouterr().out
+    assert len(list((tmp_path / "t").iterdir())) == 4
+
+
+@pytest.mark.slow
+def test_it_finds_the_same_accuracy(tiny_model, tmp_path):
+    assert (tiny_model / export.CONFIG).is_file()  # the model folder is an exported one
+    loaded = load_model(tiny_model)
+    names, wanted = [], {}
+    for task in ("sentiment", "topic", "arithmetic"):
+        config = TaskConfig(task, examples=24)
+        names.append(write(tmp_path, task, ask_for(loaded, config, 0)))
+        wanted[task], _ = run(loaded, config, 0, 8)
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, str(tiny_model), str(tmp_path), ",".join(names)],
+        env={**os.environ, **offline}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    for task in ("sentiment", "topic"):
+        both = [f for f in wanted[task] if f.name.startswith(f"task.{task}.accuracy.")]
+        ours = sum(f.value * f.examples for f in both) / sum(f.examples for f in both)
+        assert found[f"textmill_{task}"]["acc,none"] == pytest.approx(ours, abs=1e-6)
+    exact = value(wanted["arithmetic"], "task.arithmetic.exact.und")
+    assert found["textmill_arithmetic"]["exact_match,none"] == pytest.approx(exact)
