@@ -217,6 +217,11 @@ _TOKENIZER = (
         help="train nothing: take over this tokenizer (folder or .model) and measure it on IN",
     ),
     _argument(
+        "--sweep",
+        metavar="N,N,...",
+        help="compare BPE, unigram, byte-level BPE of these sizes on held-out text (page, plot)",
+    ),
+    _argument(
         "--export",
         action="store_true",
         help="IN is a tokenizer: write tokenizer.json for Hugging Face, same ids",

@@ -1,7 +1,7 @@
 """Each stage as a command on its own files, writing an artifact to --out."""
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from flows.config import Recipe
 from flows.settings import Settings, read_settings
 from flows.terminal import progress_bars, stdout
 from pipeline import artifact as artifacts
-from pipeline import rethreshold, tokenizer_check
+from pipeline import rethreshold
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 from pipeline.sources import Source, SourceSet
-from pipeline.stage import Progress, StageRun, run_stage
+from pipeline.stage import Progress, Stage, StageRun, run_stage
 from pipeline.tokenizer import MODEL_FILE, load_tokenizer
 from pipeline.tokenizer_training import GivenTokenizer
 
@@ -86,15 +86,17 @@ def tokenizer(options: Namespace) -> dict[str, Any] | None:
     return _run_link(options, link, recipe.tokenizer, parents)
 
 
-def check_tokenizer(options: Namespace) -> Artifact:
-    """Measure how an earlier tokenizer fits other text; see `pipeline/tokenizer_check.py`."""
+def about_tokenizers(
+    options: Namespace, stage: Stage, settled: Callable[[Recipe], Any], *more: Any
+) -> Artifact:
+    """Run a stage beside the chain on the documents of IN, `more` being its other parents."""
     recipe = config.override(Recipe(), options.overrides)
     settings = read_settings(options.store, options.workers)
     with progress_bars() as (progress, _):
         documents = _documents(options, "tokenizer", settings, progress)
         return run_stage(
-            tokenizer_check.STAGE, recipe.tokenizer, [documents, earlier(options.check)],
-            Path(options.out), engine=settings.engine(), progress=progress,
+            stage, settled(recipe), [documents, *more], Path(options.out),
+            engine=settings.engine(), progress=progress,
         ).artifact  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """The command `tokenizer`: train one, or give one to other tools."""
 
+import importlib.util
+import sys
 import tempfile
 from argparse import Namespace
 from pathlib import Path
@@ -8,11 +10,13 @@ from typing import Any
 import polars as pl
 from rich.table import Table
 
-from flows import stage_commands
+from flows import stage_commands, tokenizer_page
 from flows.terminal import stdout
-from pipeline import storage, tokenizer_json
+from pipeline import artifact as artifacts
+from pipeline import storage, tokenizer_check, tokenizer_json, tokenizer_sweep
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import CONTROLS, MODEL_FILE, load_tokenizer
+from pipeline.tokenizer_drift import ALL
 from pipeline.tokenizer_import import read_tokenizer_json
 from pipeline.tokenizer_json import TOKENIZER_CONFIG, TOKENIZER_JSON
 from pipeline.vocabulary import Vocabulary, read_vocabulary
@@ -26,14 +30,61 @@ def tokenizer(options: Namespace) -> dict[str, Any] | None:
         raise ConfigError("give --out DIR, the folder to write")
     if options.export or options.import_:
         return _convert(options)
-    return stage_commands.tokenizer(options)
+    if options.sweep:
+        return _sweep(options)
+    told = stage_commands.tokenizer(options)
+    place = Path(f"{options.out}.html")
+    made = artifacts.load(Path(options.out), contract="tokenizer_report")
+    storage.write_bytes(place, tokenizer_page.fit_page(made).encode())
+    if told is not None:
+        return {**told, "page": str(place)}
+    stdout().print(f"Tokens per word by language and source: {place}", soft_wrap=True)
+    return None
+
+
+def _sweep(options: Namespace) -> dict[str, Any] | None:
+    """Train at several sizes and compare on held-out text; write a page with a plot."""
+    sizes = [one.strip() for one in options.sweep.split(",")]
+    if not all(one.isdigit() for one in sizes):
+        raise ConfigError(f"--sweep {options.sweep!r}: give sizes, as in 2048,4096,8192")
+    algorithms = tuple(tokenizer_sweep.ALGORITHMS)
+    if importlib.util.find_spec("tokenizers") is None:
+        algorithms = tuple(name for name in algorithms if name != tokenizer_sweep.BYTE_LEVEL)
+        print("without the library tokenizers no byte-level BPE is compared", file=sys.stderr)
+    swept = stage_commands.about_tokenizers(
+        options,
+        tokenizer_sweep.STAGE,
+        lambda recipe: tokenizer_sweep.SweepConfig(
+            tuple(int(one) for one in sizes), algorithms, recipe.tokenizer
+        ),
+    )
+    place = Path(f"{options.out}.html")
+    storage.write_bytes(place, tokenizer_page.sweep_page(swept).encode())
+    rows = swept.scan().collect()
+    if options.json:
+        return {**swept.stats, "page": str(place), "rows": rows.to_dicts()}
+    table = Table("pieces", *(tokenizer_page.NAMES[name] for name in algorithms),
+                  title="Bytes per token on held-out text", title_justify="left",
+                  header_style="dim", box=None)  # fmt: skip
+    every = rows.filter(pl.col("lang") == ALL)
+    for (size,), of_size in every.group_by("vocab_size", maintain_order=True):
+        ratio = dict(zip(of_size["algorithm"], of_size["bytes"] / of_size["tokens"], strict=True))
+        table.add_row(f"{size:,}", *(f"{ratio[name]:.3f}" for name in algorithms))
+    stdout().print(table)
+    stdout().print(f"\nEach language, drawn: {place}", soft_wrap=True)
+    return None
 
 
 def _check(options: Namespace) -> dict[str, Any] | None:
     """Measure how a tokenizer fits IN; recommend to keep it or to train another."""
     with tempfile.TemporaryDirectory() as folder:
         options.out = options.out or str(Path(folder) / "check")
-        checked = stage_commands.check_tokenizer(options)
+        checked = stage_commands.about_tokenizers(
+            options,
+            tokenizer_check.STAGE,
+            lambda recipe: recipe.tokenizer,
+            stage_commands.earlier(options.check),
+        )
         table, stats = checked.scan().collect(), checked.stats
     if options.json:
         return {**stats, "languages": table.to_dicts()}

@@ -3,18 +3,36 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
 from pipeline.cleaning.counts import counts
-from pipeline.tokenizer import Tokenizer
 from pipeline.vocabulary import Kind, read_vocabulary
 
 BATCH_ROWS = 256
 COUNTED = ("documents", "bytes", "characters", "words", "tokens", "byte_tokens",
            "round_trip_failures")  # fmt: skip
+
+
+class AnyTokenizer(Protocol):
+    """What is measured; `Tokenizer` is one."""
+
+    vocab_size: int
+
+    def encode_batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return all ids end to end (N,) and where each text starts (texts + 1,)."""
+        ...
+
+    def decode(self, ids: np.ndarray) -> str:
+        """Return the text of ids."""
+        ...
+
+    def is_byte(self, token_id: int) -> bool:
+        """Tell whether an id stands for one byte of a character."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -31,9 +49,10 @@ class Fit:
         return pl.concat([everything, rows])
 
 
-def measure(tokenizer: Tokenizer, sample: Path, bytes_max: int) -> Fit:
+def measure(tokenizer: AnyTokenizer, sample: Path, bytes_max: int | None = None) -> Fit:
     """Measure the first documents of a Parquet file (lang, source, text), about `bytes_max` bytes.
 
+    All of them if `bytes_max` is None.
     All of them are decoded again. A word is what `pipeline/cleaning/words.py` says it is.
     """
     byte_ids = np.array([tokenizer.is_byte(i) for i in range(tokenizer.vocab_size)])
@@ -63,11 +82,11 @@ def measure(tokenizer: Tokenizer, sample: Path, bytes_max: int) -> Fit:
     return Fit(pl.concat(rows).group_by("lang", "source").sum().sort("lang", "source"), uses)
 
 
-def _batches(sample: Path, bytes_max: int) -> Iterator[pl.DataFrame]:
+def _batches(sample: Path, bytes_max: int | None) -> Iterator[pl.DataFrame]:
     seen = 0
     with pq.ParquetFile(sample) as file:
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            if seen >= bytes_max:
+            if bytes_max is not None and seen >= bytes_max:
                 return
             frame = pl.from_arrow(batch)
             assert isinstance(frame, pl.DataFrame)

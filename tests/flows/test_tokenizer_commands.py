@@ -2,6 +2,7 @@
 
 import json
 import pydoc_data.topics
+import re
 
 import pytest
 from tokenizers import Tokenizer as Reader
@@ -60,6 +61,9 @@ def test_a_tokenizer_is_checked_against_the_figures_of_its_training(texts, tmp_p
     out = str(tmp_path / "tok")
     assert cli.main(["tokenizer", str(texts), "--out", out, "--vocab-size", "900"]) == 0
     assert "trained the tokenizer" in capsys.readouterr().out
+    report = (tmp_path / "tok.html").read_text("utf-8")
+    assert "By source" in report
+    assert "<td>texts</td>" in report
     assert cli.main(["tokenizer", str(texts), "--check", out, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["recommendation"], told["reasons"]) == ("keep", [])
@@ -81,6 +85,20 @@ def test_a_model_file_without_a_record_is_checked_and_taken_over(stored, texts, 
     assert (out / "tokenizer.model").read_bytes() == model()
     shards = str(tmp_path / "shards")
     assert cli.main(["shard", str(texts), "--tokenizer", str(out), "--out", shards]) == 0
+
+
+def test_a_sweep_prints_a_table_and_draws_a_page(texts, tmp_path, capsys):
+    out = str(tmp_path / "sweep")
+    command = ["tokenizer", str(texts), "--out", out, "--sweep"]
+    assert cli.main([*command, "500,800"]) == 0
+    told = capsys.readouterr().out
+    assert "byte-level BPE" in told
+    assert "800" in told
+    page = (tmp_path / "sweep.html").read_text("utf-8")
+    assert page.count("<svg") == 1
+    assert not re.findall(r"<(?:script|link|img)|@import|url\(http", page)
+    assert cli.main([*command, "500,many"]) == 2
+    assert "give sizes" in capsys.readouterr().err
 
 
 def test_training_without_a_place_is_misuse(texts, capsys):
