@@ -80,7 +80,8 @@ def run(job: Job) -> None:
             with storage.whole_file(files[-1]) as temporary:
                 pl.read_parquet(sample.file).filter(chosen).write_parquet(temporary)
     tasks = [(name, size) for name in config.algorithms for size in config.vocab_sizes]
-    job.map(functools.partial(try_out, config.tokenizer, *files), tasks)
+    learn, measured = files
+    job.map(functools.partial(try_out, config.tokenizer, learn, measured), tasks)
     job.stats.update(sample_bytes=sample.text_bytes, sample_documents=sample.documents)
 
 
