@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from flows.arguments import EVALUATE
+from flows.arguments import argument as _argument
 from pipeline.errors import ConfigError, Interrupted, TextmillError
 
 EXIT_FAILED = 1
@@ -110,10 +112,6 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _argument(*flags: str, **keywords: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
-    return flags, keywords
-
-
 _OUT = _argument("--out", required=True, metavar="DIR", help="folder of the artifact to write")
 _IN = _argument(
     "input", nargs="+", metavar="IN", help="an artifact folder, or files and folders of raw text"
@@ -176,26 +174,6 @@ _EXPORT = (
     _argument("--int8", action="store_true", help="also write 8-bit weights (gguf, onnx)"),
     _argument("--text", metavar="FILE", help="compare on the lines of this file (built-in texts)"),
     _argument("--name", default=None, help="the model's name in the files"),
-)  # fmt: skip
-# written out: importing `model.tasks.table` for `--help` would cost a second
-EVALUATION_TASKS = (
-    "sentiment", "topic", "qa", "translate_en_zh", "translate_zh_en", "summarisation", "arithmetic",
-    "code",
-)  # fmt: skip
-_EVALUATE = (
-    _argument("shards", nargs="?", metavar="SHARDS",
-              help="the artifact of `shard`: score its held-out documents too"),
-    _argument("--tasks", metavar="NAMES",
-              help=f"comma-separated, or all: {', '.join(EVALUATION_TASKS)}"),
-    _argument("--shots", type=int, default=0, metavar="K", help="solved examples in a prompt (0)"),
-    _argument("--examples", type=int, default=100, metavar="N", help="questions per task (100)"),
-    _argument("--data", action="append", default=[], metavar="TASK=FILE",
-              help="JSON lines to ask instead of the few that come along (repeatable)"),
-    _argument("--seed", type=int, help="what is drawn: rows, shots, samples, resamples (0)"),
-    _argument("--recipe", metavar="FILE", help="take [evaluate] from this recipe"),
-    _argument("--out", metavar="DIR", help="also write report.md, figures and examples there"),
-    _argument("--lm-eval", metavar="DIR",
-              help="write the questions as tasks for EleutherAI's lm-eval, ask nothing"),
 )  # fmt: skip
 _PORTS = (
     _argument("--prefect-port", type=int, default=4200, help="Prefect's port (4200)"),
@@ -302,7 +280,7 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
                 help="train adapters of this rank only, merged into the weights at the end"),
       _argument("--recipe", metavar="FILE", help="take [examples], [finetune] from this recipe"))),
     ("evaluate", "flows.evaluate_command", "evaluate",
-     "Score a model on held-out documents, under probes and on tasks.", (_MODEL, *_EVALUATE)),
+     "Score a model on held-out documents, under probes and on tasks.", (_MODEL, *EVALUATE)),
     ("generate", "flows.model_commands", "generate", "Continue a prompt.",
      (_MODEL, _argument("prompt", metavar="PROMPT", help="the text to continue"), *_SAMPLING)),
     ("serve", "flows.model_commands", "serve", "Serve a model over HTTP, as OpenAI's API does.",

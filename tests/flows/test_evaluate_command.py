@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flows import cli
+from flows.arguments import EVALUATION_TASKS
 from model.tasks.table import TASKS
 from model.train import STAGE as TRAIN
 from pipeline.stage import run_stage
@@ -24,7 +25,7 @@ def figures_of(capsys):
 
 
 def test_the_help_names_every_task():
-    assert set(cli.EVALUATION_TASKS) == set(TASKS)
+    assert set(EVALUATION_TASKS) == set(TASKS)
 
 
 def test_tasks_need_no_shards(trained, capsys):
