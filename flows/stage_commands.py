@@ -10,6 +10,7 @@ from flows import config
 from flows.chain import CHAIN, CORPUS, Link
 from flows.config import Recipe
 from flows.settings import Settings, read_settings
+from flows.summary import data_lines
 from flows.terminal import progress_bars, stdout
 from pipeline import artifact as artifacts
 from pipeline import rethreshold
@@ -147,7 +148,8 @@ def _run_link(
         )  # fmt: skip
     if options.json:
         return {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}
-    stdout().print(_line(run, link), soft_wrap=True)
+    for line in (_line(run, link), *data_lines(run.artifact.stats)):
+        stdout().print(line, soft_wrap=True)
     return None
 
 

@@ -17,6 +17,7 @@ CURVE_ROWS = 8
 RULES_SHOWN = 6
 FINER = ("bias.by_attribute.", "bias.gap.", "memorisation.train_tokens.",
          "memorisation.validation_tokens.")  # fmt: skip
+SOURCES_SHOWN = 6
 
 
 def funnel(runs: Mapping[str, StageRun]) -> list[dict[str, Any]]:
@@ -74,6 +75,23 @@ def figures(artifacts: Mapping[str, Artifact]) -> dict[str, str]:
     return found
 
 
+def data_lines(stats: Mapping[str, Any]) -> list[str]:
+    """Return in words what a training's data was made of, from the stats of its artifact."""
+    rows = sorted(stats.get("mixture", []), key=lambda row: -row["share"])
+    lines = []
+    if rows:
+        shown = [
+            f"{row['source']} ({row['lang']}) {row['share']:.1%}, {row['epochs']:.2f} epochs"
+            for row in rows[:SOURCES_SHOWN]
+        ]
+        rest = f"; and {len(rows) - SOURCES_SHOWN} more" if len(rows) > SOURCES_SHOWN else ""
+        lines.append(f"Data: {'; '.join(shown)}{rest}")
+    for skipped in stats.get("skipped_parts", []):
+        tokens = "an unknown number of" if skipped["tokens"] is None else f"{skipped['tokens']:,}"
+        lines.append(f"Left out: {skipped['path']}, {tokens} tokens ({skipped['reason']})")
+    return lines
+
+
 def markdown(run: StageRun) -> str:
     """Return a stage's run as Markdown for the Prefect UI."""
     ledger, artifact = run.artifact.ledger, run.artifact
@@ -88,6 +106,7 @@ def markdown(run: StageRun) -> str:
         *(f"| quarantined: {why} | {n:,} |" for why, n in ledger.quarantined.most_common()),
         *(f"| changed: {change} | {n:,} |" for change, n in ledger.changed.most_common()),
         "",
+        *(line + "\n" for line in data_lines(artifact.stats)),
         f"Artifact `{artifact.stage}/{artifact.fingerprint[:16]}`, "
         f"{artifact.bytes_on_disk / 1e6:.1f} MB at `{artifact.path}`",
     ]
@@ -116,6 +135,8 @@ def print_summary(console: Console, outcome: Any, samples: list[tuple[str, str]]
         console.print(_tokenizer_table(made["tokenizer"]))
     if "train" in made:
         console.print(_curve_table(made["train"]))
+        for line in data_lines(made["train"].stats):
+            console.print(line, highlight=False, soft_wrap=True)
     if "evaluate" in made:
         console.print(_evaluation_table(made["evaluate"]))
         asked = rows_of(made["evaluate"], "figures")

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from flows.cli import main
 from model.architecture import ModelConfig
 from model.data import DataConfig
 from model.evidence import mixture_figures
@@ -115,3 +116,27 @@ def test_an_encoder_decoder_wants_a_stream():
     model = replace(TINY, family="encoder_decoder")
     with pytest.raises(ConfigError, match="use packing 'stream'"):
         TrainConfig(model=model, data=DataConfig(packing="best_fit"))
+
+
+def test_training_says_what_its_data_was(shards, tmp_path, capsys):
+    settings = ["train.steps=4", "train.batch_size=2", "train.precision=fp32",
+                "train.model.layers=1", "train.model.width=32", "train.model.heads=2",
+                "train.model.kv_heads=1", "train.model.hidden=48", "train.model.context=32",
+                'train.data.mixture=[{lang="zh", weight=1}, {weight=1}]']  # fmt: skip
+    flags = [flag for one in settings for flag in ("--set", one)]
+    assert main(["train", str(shards.path), "--out", str(tmp_path / "m"), *flags]) == 0
+    assert "Data: zh-source (zh) 50.0%, 0.0" in capsys.readouterr().out
+
+
+def test_the_command_names_damage_and_goes_on_without_it(tmp_path, capsys):
+    shards = make_shards(tmp_path, parts=3)
+    name = shards.parts()[1].name
+    shards.parts()[1].write_bytes(b"PAR1")
+    flags = ["--set", "train.steps=2", "--set", "train.model.layers=1"]
+    command = ["train", str(shards.path), "--out", str(tmp_path / "m"), *flags]
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert f"damaged shards: {name}: 4 bytes" in said
+    advice = said.split("--set '")[1].split("'")[0]
+    assert main([*command, "--set", advice]) == 0
+    assert f"Left out: {name}, " in capsys.readouterr().out
