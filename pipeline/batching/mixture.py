@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.batching.permutation import key_of, shuffled
+from pipeline.batching.permutation import key_of, mixed, one_shuffled
+from pipeline.compiled import numba
 from pipeline.errors import ConfigError, TrainingError
 
 # Shares repeat in a cycle of so many blocks: a weight is met to 0.006 % of the run.
@@ -98,8 +99,20 @@ class Order:
     """The order of blocks: a pure function of seed, groups and shares."""
 
     def __init__(self, groups: Sequence[Blocks], shares: Sequence[Share], seed: int):
-        self.groups, self.seed = tuple(groups), seed
+        self.groups = tuple(groups)
         self._phases, self.places = _phases(self.groups, shares)
+        self._key = np.uint64(key_of("order", seed))
+        self._count_G = np.array([group.count for group in groups], np.int64)
+        levels = [group.levels or (group.count,) for group in groups]
+        self._level_at_G = np.cumsum([0, *map(len, levels)]).astype(np.int64)
+        self._levels = np.array([count for own in levels for count in own], np.int64)
+        phases = self._phases
+        self._first_P = np.array([phase.first for phase in phases], np.int64)
+        self._slot_at_P = np.cumsum([0, *(phase.cycle for phase in phases)]).astype(np.int64)
+        self._seen_PG = np.array([phase.seen_G for phase in phases], np.int64)
+        self._quota_PG = np.array([phase.quota_G for phase in phases], np.int64)
+        self._slot_group = np.concatenate([phase.slot_group_C for phase in phases])
+        self._slot_rank = np.concatenate([phase.slot_rank_C for phase in phases])
 
     def locate(self, places_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return group (N,) and block in that group (N,) of each place in the run.
@@ -111,12 +124,10 @@ class Order:
                 f"the mixture is exhausted after {self.places} blocks: every share reached its "
                 f"epochs_max; raise one of them or train fewer steps"
             )
-        group_N, turn_N = self._draw(places_N)
-        block_N = np.empty_like(turn_N)
-        for group in np.flatnonzero(np.bincount(group_N)).tolist():
-            here_N = group_N == group
-            block_N[here_N] = self._shuffle(group, turn_N[here_N])
-        return group_N, block_N
+        group_N, turn_N = np.empty_like(places_N), np.empty_like(places_N)
+        _draw(places_N, self._first_P, self._slot_at_P, self._seen_PG, self._quota_PG,
+              self._slot_group, self._slot_rank, group_N, turn_N)  # fmt: skip
+        return group_N, self._shuffle(group_N, turn_N)
 
     def drawn(self, places: int) -> list[int]:
         """Return how many blocks of each group the first `places` hold."""
@@ -126,48 +137,65 @@ class Order:
     def visited(self, group: int, epoch: int, first: int, last: int) -> np.ndarray:
         """Return the blocks that turns `first` to `last - 1` of an epoch of a group visit."""
         start = epoch * self.groups[group].count
-        return self._shuffle(group, np.arange(start + first, start + last, dtype=np.int64))
+        turn_N = np.arange(start + first, start + last, dtype=np.int64)
+        return self._shuffle(np.full(len(turn_N), group), turn_N)
 
-    def _draw(self, places_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        group_N = np.empty(len(places_N), np.int64)
-        turn_N = np.empty(len(places_N), np.int64)
-        firsts = np.array([phase.first for phase in self._phases])
-        phase_N = np.searchsorted(firsts, places_N, side="right") - 1
-        for index in np.unique(phase_N).tolist():
-            phase, here_N = self._phases[index], phase_N == index
-            cycle_N, slot_N = np.divmod(places_N[here_N] - phase.first, phase.cycle)
-            found_N = phase.slot_group_C[slot_N]
-            group_N[here_N] = found_N
-            turn_N[here_N] = (
-                phase.seen_G[found_N] + cycle_N * phase.quota_G[found_N] + phase.slot_rank_C[slot_N]
-            )
-        return group_N, turn_N
-
-    def _shuffle(self, group: int, turn_N: np.ndarray) -> np.ndarray:
-        """Send a group's turns (0 to infinity) to blocks: each epoch has its own order."""
-        blocks = self.groups[group]
-        epoch_N, place_N = np.divmod(turn_N, blocks.count)
+    def _shuffle(self, group_N: np.ndarray, turn_N: np.ndarray) -> np.ndarray:
+        """Send turns (0 to infinity) of groups to their blocks: each epoch has its own order."""
         block_N = np.empty_like(turn_N)
-        for epoch in np.unique(epoch_N).tolist():
-            here_N = epoch_N == epoch
-            key = key_of("order", self.seed, group, epoch)
-            if epoch == 0 and len(blocks.levels) > 1:
-                block_N[here_N] = _by_levels(place_N[here_N], blocks.levels, key)
-            else:
-                block_N[here_N] = shuffled(place_N[here_N], blocks.count, key)
+        _order(group_N, turn_N, self._count_G, self._level_at_G, self._levels, self._key, block_N)
         return block_N
 
 
-def _by_levels(place_N: np.ndarray, levels: Sequence[int], key: int) -> np.ndarray:
-    """Shuffle within each level: the first `levels[0]` places hold its blocks, and so on."""
-    result_N = np.empty_like(place_N)
-    start = 0
-    for level, count in enumerate(levels):
-        here_N = (place_N >= start) & (place_N < start + count)
-        own = key_of(key, level)
-        result_N[here_N] = start + shuffled(place_N[here_N] - start, count, own)
-        start += count
-    return result_N
+@numba.njit(cache=True, nogil=True)
+def _draw(
+    places_N: np.ndarray,
+    first_P: np.ndarray,
+    slot_at_P: np.ndarray,
+    seen_PG: np.ndarray,
+    quota_PG: np.ndarray,
+    slot_group: np.ndarray,
+    slot_rank: np.ndarray,
+    group_N: np.ndarray,
+    turn_N: np.ndarray,
+) -> None:
+    """Write the group that each place draws from, and how many blocks were drawn of it before."""
+    for n in range(len(places_N)):
+        p = 0
+        while p + 1 < len(first_P) and first_P[p + 1] <= places_N[n]:
+            p += 1
+        cycle = slot_at_P[p + 1] - slot_at_P[p]
+        turn = (places_N[n] - first_P[p]) // cycle
+        slot = slot_at_P[p] + (places_N[n] - first_P[p]) % cycle
+        group = slot_group[slot]
+        group_N[n] = group
+        turn_N[n] = seen_PG[p, group] + turn * quota_PG[p, group] + slot_rank[slot]
+
+
+@numba.njit(cache=True, nogil=True)
+def _order(
+    group_N: np.ndarray,
+    turn_N: np.ndarray,
+    count_G: np.ndarray,
+    level_at_G: np.ndarray,
+    levels: np.ndarray,
+    key: np.uint64,
+    block_N: np.ndarray,
+) -> None:
+    """Write the block of each turn; in the first epoch each level is shuffled by itself."""
+    for n in range(len(turn_N)):
+        group = group_N[n]
+        epoch, place = turn_N[n] // count_G[group], turn_N[n] % count_G[group]
+        own = mixed(mixed(key, np.uint64(group), np.uint64(1)), np.uint64(epoch), np.uint64(2))
+        start, size = 0, count_G[group]
+        if epoch == 0:
+            level = level_at_G[group]
+            while place - start >= levels[level]:
+                start += levels[level]
+                level += 1
+            size = levels[level]
+            own = mixed(own, np.uint64(level), np.uint64(3))
+        block_N[n] = start + one_shuffled(np.int64(place - start), size, own)
 
 
 def _phases(groups: Sequence[Blocks], shares: Sequence[Share]) -> tuple[list[_Phase], int | None]:

@@ -33,12 +33,13 @@ def shuffled(places_N: np.ndarray, size: int, key: int) -> np.ndarray:
 def _shuffled(places_N: np.ndarray, size: int, key: np.uint64) -> np.ndarray:
     result_N = np.empty_like(places_N)
     for n in range(len(places_N)):
-        result_N[n] = _one(places_N[n], size, key)
+        result_N[n] = one_shuffled(places_N[n], size, key)
     return result_N
 
 
 @numba.njit(cache=True, nogil=True)
-def _one(place: np.int64, size: int, key: np.uint64) -> np.int64:
+def one_shuffled(place: np.int64, size: int, key: np.uint64) -> np.int64:
+    """Return what lies at one place, as `shuffled` (numba)."""
     bits = 2
     while (1 << bits) < size:
         bits += 1
@@ -48,8 +49,8 @@ def _one(place: np.int64, size: int, key: np.uint64) -> np.int64:
     while True:
         left, right = np.uint64(place) >> low, np.uint64(place) & low_mask
         for turn in range(0, ROUNDS, 2):
-            left ^= _mixed(right, key, np.uint64(turn)) & high_mask
-            right ^= _mixed(left, key, np.uint64(turn + 1)) & low_mask
+            left ^= mixed(right, key, np.uint64(turn)) & high_mask
+            right ^= mixed(left, key, np.uint64(turn + 1)) & low_mask
         found = np.int64((left << low) | right)
         if found < size:
             return found
@@ -57,7 +58,8 @@ def _one(place: np.int64, size: int, key: np.uint64) -> np.int64:
 
 
 @numba.njit(cache=True, nogil=True)
-def _mixed(half: np.uint64, key: np.uint64, turn: np.uint64) -> np.uint64:
+def mixed(half: np.uint64, key: np.uint64, turn: np.uint64) -> np.uint64:
+    """Return 64 bits that look random and depend on all three numbers (numba)."""
     z = (half + np.uint64(1)) * _GOLDEN + key + turn * _MIX_2
     z = (z ^ (z >> np.uint64(30))) * _MIX_1
     z = (z ^ (z >> np.uint64(27))) * _MIX_2

@@ -76,9 +76,10 @@ def _blocks(strata: Sequence[Stratum], block: int) -> Blocks:
 def copy_windows(tokens_N: np.ndarray, start_B: np.ndarray, ids_BT: np.ndarray) -> None:
     """Copy the tokens from each start on into its row."""
     for row in range(len(start_B)):
-        start = start_B[row]
-        for place in range(ids_BT.shape[1]):
-            ids_BT[row, place] = tokens_N[start + place]
+        # Slices, so that no index can be negative and the loop becomes vector instructions.
+        found_T, ids_T = tokens_N[start_B[row] : start_B[row] + ids_BT.shape[1]], ids_BT[row]
+        for place in range(len(found_T)):
+            ids_T[place] = found_T[place]
 
 
 def document_numbers(ids_BT: np.ndarray) -> np.ndarray:

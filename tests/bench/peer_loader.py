@@ -1,8 +1,9 @@
 """Run in the peers' environment: litdata's and mosaicml-streaming's loaders over a file of tokens.
 
 `python peer_loader.py prepare tokens.bin FOLDER ROW` writes both formats; `python peer_loader.py
-litdata|mosaic FOLDER ROW BATCH WORKERS SECONDS` prints {"tokens_per_second"} of shuffled batches
-(BATCH, ROW) as int64 tensors. Tokens are uint16, rows of ROW ids.
+litdata|mosaic FOLDER ROW BATCH WORKERS SECONDS` prints {"per_second", "per_cpu_second"}: tokens of
+shuffled batches (BATCH, ROW) as int64 tensors, the latter of the main process alone. Tokens are
+uint16, rows of ROW ids.
 """
 
 import json
@@ -74,14 +75,18 @@ def mosaic_batches(folder, row, batch, workers):
 
 
 def measure(batches, seconds):
-    first = next(batches).long()  # workers have started
-    began, tokens = time.perf_counter(), 0
+    first = next(batches).long()
+    began, busy, tokens = time.perf_counter(), time.process_time(), 0
     for found in batches:
         ids = found.long()
         tokens += ids.numel()
         if time.perf_counter() - began >= seconds:
             break
-    return {"tokens_per_second": tokens / (time.perf_counter() - began), "shape": list(first.shape)}
+    return {
+        "per_cpu_second": tokens / (time.process_time() - busy),
+        "per_second": tokens / (time.perf_counter() - began),
+        "shape": list(first.shape),
+    }
 
 
 def main():
