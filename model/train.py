@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from model import export, loader, networks, precision
+from model import embeddings, export, loader, networks, precision
 from model.data import open_loader, realised, unused_tokens
 from model.loop import fit
 from model.networks import AnyNetwork
@@ -78,6 +78,12 @@ def _prepare(
     size = config.micro_batch_size or config.batch_size
     torch.manual_seed(config.seed)
     network = networks.build(config.model, tokenizer.vocab_size).to(device())
+    note = job.scratch("embeddings") / "embeddings.npz"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    shards: Artifact = job.parents[0]
+    embeddings.initialise(
+        network, config.embeddings, shards, tokenizer, seed=config.seed, note=note
+    )
     return Training(
         network=network,
         optimizer=build_optimizer(network, config.optimizer, config.hyperparameters),

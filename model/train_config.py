@@ -6,6 +6,7 @@ from typing import Any
 from model import precision
 from model.architecture import ENCODER_DECODER, ModelConfig
 from model.data import DataConfig
+from model.embeddings import EmbeddingConfig
 from model.loader import BEST_FIT
 from model.optim import OPTIMIZERS, Hyperparameters
 from model.schedule import SCHEDULES
@@ -66,6 +67,7 @@ class TrainConfig:
     validate_every: int = 100
     validation_windows: int = 64
     log_every: int = 10
+    embeddings: EmbeddingConfig = field(default_factory=EmbeddingConfig)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
 
