@@ -18,6 +18,8 @@ from pipeline.artifact import MAIN, Artifact
 from pipeline.clean import STAGE as CLEAN_STAGE
 from pipeline.clean import write_judged
 from pipeline.cleaning import profiles
+from pipeline.cleaning.asked import ASKED
+from pipeline.cleaning.filters import measures_of
 from pipeline.errors import ConfigError
 from pipeline.sink import CHANGES, Sink
 from pipeline.stage import Job, Stage
@@ -57,8 +59,12 @@ def run(job: Job) -> None:
 def rejudge_part(config: RethresholdConfig, files: PartFiles, sink: Sink) -> None:
     """Write the rows of one part where the new thresholds put them."""
     table = profiles.thresholds(config.profile, config.thresholds, config.switched_off)
+    unasked = [
+        pl.lit(None, pl.Float64).alias(name) for name in ASKED if name not in measures_of(table)
+    ]
     kept, dropped = _RowGroups(files[MAIN]), _RowGroups(files[DROPPED])
-    for measures in _row_groups(files[MEASURES_TABLE]):
+    for measured in _row_groups(files[MEASURES_TABLE]):
+        measures = measured.with_columns(unasked)  # as cleaning under these rules leaves them
         ids = measures.select("id")
         rows = pl.concat([kept.next_of(ids), dropped.next_of(ids)])
         documents = ids.join(rows, on="id", how="left", maintain_order="left")

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import storage
 from pipeline.clean import MEASURED, STAGE, CleanConfig
+from pipeline.cleaning.asked import ASKED
 from pipeline.cleaning.checks import CHECKS
 from pipeline.cleaning.measures import MEASURES
 from pipeline.cleaning.normalize import NormalizeConfig, normalize
@@ -136,7 +137,9 @@ def test_measures_are_stored_for_kept_and_dropped_alike(raw, mixed, tmp_path):
     measured = result.scan("measures").collect()
     assert measured["id"].to_list() == [row["id"] for row in mixed]
     figures = [*MEASURES, *CHECKS]
-    assert measured.columns == ["id", "lang", "lang_score", *figures, "partner", "detail"]
+    columns = ["id", "lang", "lang_score", *MEASURES, *ASKED, *CHECKS, "partner", "detail"]
+    assert measured.columns == columns
+    assert measured.select(pl.col(*ASKED).is_null().all()).row(0) == (True,) * len(ASKED)
     assert measured.columns == MEASURED.schema.names
     assert set(measured.select(figures).dtypes) == {pl.Float64}
     assert not measured.select(pl.any_horizontal(pl.col(figures).is_nan().any())).item()

@@ -98,6 +98,24 @@ def test_a_profile_that_changes_text_otherwise_is_refused(raw, tmp_path):
         made(rethreshold.STAGE, RethresholdConfig(profile="c4"), before, tmp_path / "again")
 
 
+def test_a_rule_on_what_was_not_measured_is_refused(raw, tmp_path):
+    before = made(STAGE, CleanConfig(profile="gopher-quality"), raw, tmp_path / "before")
+
+    with pytest.raises(ConfigError, match=r"few_stop_words.*measured only on demand"):
+        made(rethreshold.STAGE, RethresholdConfig(profile="data-juicer"), before, tmp_path / "no")
+
+
+def test_what_only_the_former_rules_asked_for_is_left_out(raw, tmp_path):
+    before = made(STAGE, CleanConfig(profile="data-juicer"), raw, tmp_path / "before")
+    wanted = made(STAGE, CleanConfig(profile="gopher-quality"), raw, tmp_path / "wanted")
+    again = made(
+        rethreshold.STAGE, RethresholdConfig(profile="gopher-quality"), before, tmp_path / "again"
+    )
+
+    assert before.scan("measures").collect()["stop_word_share"].null_count() == 0
+    assert digests(again) == digests(wanted)
+
+
 def test_dropped_texts_that_were_not_kept_cannot_come_back(raw, tmp_path):
     before = made(STAGE, CleanConfig(keep_dropped=False), raw, tmp_path / "before")
 

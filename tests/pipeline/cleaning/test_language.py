@@ -79,3 +79,32 @@ def test_shared_prose_is_recognised(shared_data):
         ]
         right = sum(found == tag for found, _ in identify(texts))
         assert right >= 0.95 * len(texts)
+
+
+def _found(shared_data, name, column="text"):
+    rows = pl.read_ndjson(shared_data / f"{name}.jsonl.gz", infer_schema_length=None)
+    return rows, pl.Series([tag for tag, _ in identify(rows[column])])
+
+
+def test_universal_declaration_is_named_in_the_languages_that_the_model_knows(shared_data):
+    rows, found = _found(shared_data, "langid_udhr")
+    stated = rows["lang"].str.split("-").list.first()
+    known = stated.is_in(found.unique().implode())
+    right = (stated == found).filter(known)
+
+    assert stated.filter(known).n_unique() >= 105
+    assert right.mean() >= 0.85  # what is wrong: other scripts and dialects of a language
+
+
+@pytest.mark.parametrize(
+    ("name", "lang", "share"),
+    [
+        ("topic_thucnews_zh", "zh", 0.99),  # headlines
+        ("sent_vader_tweets_en", "en", 0.98),
+        ("sent_vader_amazon_en", "en", 0.98),
+        ("topic_csl_zh", "zh", 0.98),
+    ],
+)
+def test_short_texts_are_named(shared_data, name, lang, share):
+    _, found = _found(shared_data, name)
+    assert (found == lang).mean() >= share
