@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.loader import BEST_FIT, STREAM, Loader
+from model.loader import BEST_FIT, STREAM, ContextFrom, Loader
 from pipeline.artifact import Artifact
 from pipeline.batching.curriculum import MEASURES, Levels
 from pipeline.batching.mixture import Share, check_shares
@@ -24,6 +24,7 @@ class DataConfig:
     packing: str = STREAM
     mask_documents: bool = False  # documents in a row do not see each other
     block: int | None = None  # tokens the order is made of; contexts must divide it
+    contexts: tuple[ContextFrom, ...] = ()  # shorter rows at first: [{step = 0, context = 64}, ...]
     curriculum: str | None = None  # measure that orders the first epoch
     curriculum_levels: int = 8
     hardest_first: bool = False
@@ -75,6 +76,7 @@ def open_loader(
         shares=config.mixture,
         packing=config.packing,
         number_documents=config.mask_documents,
+        contexts=config.contexts,
         ahead=STEPS_AHEAD,
     )
 

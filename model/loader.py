@@ -32,12 +32,21 @@ STREAM, BEST_FIT = "stream", "best_fit"
 VISITED_AT_ONCE = 1 << 20  # blocks looked at together when a mixture is accounted for
 
 
+@dataclass(frozen=True)
+class ContextFrom:
+    """From `step` on, rows have this context, as many more rows as they are shorter."""
+
+    step: int
+    context: int
+
+
 @dataclass
 class Loader:
     """Batches of windows over a token file.
 
     `batch_size` counts the rows of all processes together: rank r of `world_size` gets an equal,
-    contiguous slice of them, so the global batch is the same for any number of processes. `block`
+    contiguous slice of them, so the global batch is the same for any number of processes. Where
+    `contexts` makes rows shorter there are more of them: a step has the same tokens. `block`
     (default: `context`) fixes the order for good; contexts must divide it. `ahead` steps are
     prepared by `threads` background threads, which changes no batch. `packing` is 'stream' (cut
     across documents) or 'best_fit' (whole documents that do not see each other).
@@ -56,6 +65,7 @@ class Loader:
     number_documents: bool = False
     ahead: int = 0
     threads: int = 1
+    contexts: tuple[ContextFrom, ...] = ()
     start_step: int = 0
     start_tokens: int = 0  # position at `start_step`
 
@@ -67,8 +77,11 @@ class Loader:
                 f"order of the data is made of; give a divisor, or begin with a larger "
                 f"train.data.block"
             )
-        if self.packing == BEST_FIT and self.block != self.context:
-            raise ConfigError("train.data.block: packed documents fill whole rows; leave it out")
+        if self.packing == BEST_FIT and (self.block != self.context or self.contexts):
+            raise ConfigError(
+                "train.data: packed documents fill whole rows; leave out block and contexts"
+            )
+        self._check_contexts()
         if not 0 <= self.rank < self.world_size or self.batch_size % self.world_size:
             raise ConfigError(
                 f"a batch of {self.batch_size} rows for rank {self.rank} of {self.world_size} "
@@ -89,6 +102,18 @@ class Loader:
         self._prepared: dict[int, Future[Rows]] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(self.threads) if self.ahead else None
+
+    def _check_contexts(self) -> None:
+        assert self.block is not None
+        steps = [one.step for one in self.contexts]
+        if steps and (steps[0] != 0 or steps != sorted(set(steps))):
+            raise ConfigError(f"train.data.contexts: steps {steps}, wanted 0 first, then ascending")
+        for one in self.contexts:
+            if one.context < 1 or self.context % one.context:
+                raise ConfigError(
+                    f"train.data.contexts: {one.context} does not divide the model's context of "
+                    f"{self.context} tokens; give a divisor of it"
+                )
 
     @property
     def tokens(self) -> int:
@@ -114,6 +139,11 @@ class Loader:
     def _windows_per_block(self) -> int:
         assert self.block is not None
         return self.block // self.context
+
+    def context_at(self, step: int) -> int:
+        """Return the context of the rows of `step`."""
+        begun = [one.context for one in self.contexts if one.step <= step]
+        return begun[-1] if begun else self.context
 
     def position(self, step: int) -> int:
         """Return the tokens trained on before 0-based `step`, by all processes."""
@@ -167,12 +197,13 @@ class Loader:
     def _make(self, step: int) -> Rows:
         if step < self.start_step:
             raise ConfigError(f"step {step}: this loader begins at step {self.start_step}")
-        own = self.batch_size // self.world_size
-        first = self.position(step) // self.context + self.rank * own
-        place_B, window_B = np.divmod(np.arange(first, first + own), self._windows_per_block)
+        assert self.block is not None
+        context = self.context_at(step)
+        own = self.batch_size * self.context // (context * self.world_size)
+        first = self.position(step) // context + self.rank * own
+        place_B, window_B = np.divmod(np.arange(first, first + own), self.block // context)
         group_B, block_B = self._order.locate(place_B)
-        first_B = window_B * self.context
-        return self._windows.rows(group_B, block_B, first_B, self.context + 1)
+        return self._windows.rows(group_B, block_B, window_B * context, context + 1)
 
     def account(self, step: int) -> list[dict[str, Any]]:
         """Return the mixture realised before `step`: tokens, share and epochs by source, language.

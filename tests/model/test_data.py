@@ -9,6 +9,7 @@ from flows.cli import main
 from model.architecture import ModelConfig
 from model.data import DataConfig
 from model.evidence import mixture_figures
+from model.loader import ContextFrom
 from model.train import STAGE
 from model.train_config import TrainConfig
 from pipeline.batching.mixture import Share
@@ -55,7 +56,8 @@ def test_a_mixture_is_met_and_what_it_leaves_out_is_in_the_ledger(shards, tmp_pa
 
 @pytest.mark.parametrize(
     "data", [{"packing": "best_fit"}, {"mask_documents": True},
-             {"curriculum": "token_count", "curriculum_levels": 3}, {"block": 64}],
+             {"curriculum": "token_count", "curriculum_levels": 3}, {"block": 64},
+             {"contexts": (ContextFrom(0, 8), ContextFrom(7, 16), ContextFrom(22, 32))}],
 )  # fmt: skip
 def test_every_way_to_fill_rows_trains_and_is_resumed_exactly(shards, tmp_path, data):
     whole = trained(shards, tmp_path / "whole", **data)

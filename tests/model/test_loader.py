@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.loader import Loader, TokenFile, spread_windows, token_file
+from model.loader import ContextFrom, Loader, TokenFile, spread_windows, token_file
 from model.objectives import Batch
 from pipeline.batching.mixture import Share
 from pipeline.batching.token_file import Stratum
@@ -120,6 +120,24 @@ def test_an_epoch_predicts_every_token_once_though_context_and_batch_change(tmp_
     last = replace(loader, context=64, batch_size=6).resumed(state)
     seen.append(last.batch(13)[:, 1:].ravel())
     assert sorted(np.concatenate(seen)) == list(range(1, 64 * 30 + 1))
+
+
+def test_rows_that_grow_hold_the_same_tokens_at_every_step(tmp_path):
+    plain = numbers(tmp_path, 64 * 30 + 1, context=64, batch_size=4)
+    grown = (ContextFrom(0, 16), ContextFrom(3, 32), ContextFrom(5, 64))
+    loader = replace(plain, contexts=grown)
+    for step, shape in ((0, (16, 17)), (2, (16, 17)), (3, (8, 33)), (5, (4, 65)), (90, (4, 65))):
+        assert loader.batch(step).shape == shape
+        assert (loader.batch(step)[:, 1:].ravel() == plain.batch(step)[:, 1:].ravel()).all()
+        ranks = [replace(loader, rank=r, world_size=4).batch(step) for r in range(4)]
+        assert (np.concatenate(ranks) == loader.batch(step)).all()
+
+
+@pytest.mark.parametrize("wrong", [((0, 24),), ((1, 32),), ((0, 32), (0, 64)), ((0, 0),)])
+def test_contexts_that_do_not_divide_or_ascend_are_refused(tmp_path, wrong):
+    contexts = tuple(ContextFrom(*one) for one in wrong)
+    with pytest.raises(ConfigError, match=r"train\.data\.contexts"):
+        numbers(tmp_path, 64 * 30 + 1, context=64, contexts=contexts)
 
 
 def test_a_longer_context_begins_with_a_whole_window(tmp_path):
