@@ -159,6 +159,7 @@ def _shard(artifact: Artifact) -> Figures:
     largest = -1 if largest is None else largest
     return {
         "rows": artifact.rows,
+        "round_trip_failures": artifact.stats.get("round_trip_failures"),
         "train_tokens": train,
         "validation_tokens": validation,
         "validation_documents": artifact.stats.get("documents", {}).get("validation", 0),

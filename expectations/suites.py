@@ -21,6 +21,12 @@ CHANGEABLE = ("at_least", "at_most", "severity")
 ABOVE_ZERO = 1e-9
 BELOW_ONE = 0.999999
 
+ROUND_TRIP = Expect(
+    "round_trip_failures",
+    at_most=0,
+    because="text that does not decode to itself cannot be generated either",
+    next_step='set tokenizer.normalization = "identity" and tokenizer.byte_fallback = true',
+)
 SUITES: dict[str, tuple[Expect, ...]] = {
     "ingest": (
         Expect(
@@ -93,12 +99,7 @@ SUITES: dict[str, tuple[Expect, ...]] = {
         ),
     ),
     "tokenizer": (
-        Expect(
-            "round_trip_failures",
-            at_most=0,
-            because="text that does not decode to itself cannot be generated either",
-            next_step='set tokenizer.normalization = "identity" and tokenizer.byte_fallback = true',
-        ),
+        ROUND_TRIP,
         Expect(
             "byte_fallback_share",
             at_most=0.1,
@@ -135,6 +136,7 @@ SUITES: dict[str, tuple[Expect, ...]] = {
         ),
     ),
     "shard": (
+        ROUND_TRIP,
         Expect(
             "train_tokens",
             at_least=1,

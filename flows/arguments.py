@@ -28,3 +28,34 @@ EVALUATE = (
     argument("--lm-eval", metavar="DIR",
               help="write the questions as tasks for EleutherAI's lm-eval, ask nothing"),
 )  # fmt: skip
+TOKENIZER = (
+    argument("--out", metavar="DIR", help="folder to write (not needed with --check)"),
+    argument("--vocab-size", type=int, metavar="N", help="number of pieces"),
+    argument("--type", choices=("bpe", "unigram"), help="algorithm (bpe)"),
+    argument(
+        "--check",
+        metavar="OLD",
+        help="train nothing: measure how the tokenizer OLD fits IN, and say keep or retrain",
+    ),
+    argument(
+        "--use",
+        metavar="MODEL",
+        help="train nothing: take over this tokenizer (folder or .model) and measure it on IN",
+    ),
+    argument(
+        "--sweep",
+        metavar="N,N,...",
+        help="compare BPE, unigram, byte-level BPE of these sizes on held-out text (page, plot)",
+    ),
+    argument(
+        "--export",
+        action="store_true",
+        help="IN is a tokenizer: write tokenizer.json for Hugging Face, same ids",
+    ),
+    argument(
+        "--import",
+        action="store_true",
+        dest="import_",
+        help="IN is a tokenizer.json: write tokenizer.model, same ids",
+    ),
+)

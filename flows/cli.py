@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flows.arguments import EVALUATE
+from flows.arguments import EVALUATE, TOKENIZER
 from flows.arguments import argument as _argument
 from pipeline.errors import ConfigError, Interrupted, TextmillError
 
@@ -180,37 +180,6 @@ _PORTS = (
     _argument("--mlflow-port", type=int, default=5000, help="MLflow's port (5000)"),
     _argument("--no-deploy", action="store_true", help="start the servers, register no flows"),
 )
-_TOKENIZER = (
-    _argument("--out", metavar="DIR", help="folder to write (not needed with --check)"),
-    _argument("--vocab-size", type=int, metavar="N", help="number of pieces"),
-    _argument("--type", choices=("bpe", "unigram"), help="algorithm (bpe)"),
-    _argument(
-        "--check",
-        metavar="OLD",
-        help="train nothing: measure how the tokenizer OLD fits IN, and say keep or retrain",
-    ),
-    _argument(
-        "--use",
-        metavar="MODEL",
-        help="train nothing: take over this tokenizer (folder or .model) and measure it on IN",
-    ),
-    _argument(
-        "--sweep",
-        metavar="N,N,...",
-        help="compare BPE, unigram, byte-level BPE of these sizes on held-out text (page, plot)",
-    ),
-    _argument(
-        "--export",
-        action="store_true",
-        help="IN is a tokenizer: write tokenizer.json for Hugging Face, same ids",
-    ),
-    _argument(
-        "--import",
-        action="store_true",
-        dest="import_",
-        help="IN is a tokenizer.json: write tokenizer.model, same ids",
-    ),
-)
 _RECIPE = _argument("recipe", metavar="RECIPE", help="a recipe's name or a .toml file")
 
 TOKEN_FORMATS = ("nanogpt", "megatron", "datatrove")
@@ -249,7 +218,7 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
       _argument("--add-to", metavar="DEDUPED",
                 help="add IN to this artifact, as if all had been deduplicated at once"))),
     ("tokenizer", "flows.tokenizer_commands", "tokenizer",
-     "Train a SentencePiece tokenizer; check, take over or convert one.", (_IN, *_TOKENIZER)),
+     "Train a SentencePiece tokenizer; check, take over or convert one.", (_IN, *TOKENIZER)),
     ("shard", "flows.stage_commands", "shard", "Turn documents into tokens, split in two.",
      (_IN, _OUT, _argument("--tokenizer", required=True, metavar="DIR", help="its artifact"))),
     ("convert", "flows.convert_commands", "convert",

@@ -28,6 +28,7 @@ from pipeline.tokenizer import MODEL_FILE, Tokenizer, load_tokenizer
 
 TRAIN, VALIDATION = "train", "validation"
 NO_TOKENS = "no_tokens"
+FAILED = "round_trip_failures"
 CHUNK_BYTES = 4 << 20  # text encoded at once
 DOCUMENT_COLUMNS = ["id", "text", "source", "lang"]
 COUNTED = ("tokens", "documents", "bytes", "tokens_by_language", "tokens_by_source")
@@ -69,6 +70,7 @@ def run(job: Job) -> None:
         contracts={MAIN: shard_contract(tokenizer.vocab_size)},
     )
     record(job, [result.value for result in results], tokenizer, model)
+    job.stats["round_trip_failures"] = sum(result.value[FAILED] for result in results)
 
 
 def record(job: Job, counted: list[dict[str, Any]], tokenizer: Tokenizer, model: Path) -> None:
@@ -105,16 +107,20 @@ def lowest_hash(salt: str, part: Path, sink: Sink) -> int | None:
 def shard_part(
     config: ShardConfig, model: Path, bound: int, part: Path, sink: Sink
 ) -> dict[str, Any]:
-    """Tokenise one Parquet part; return its COUNTED figures by split, language and source."""
+    """Tokenise one Parquet part; return its COUNTED figures by split, language and source.
+
+    Every validation document is decoded again; FAILED counts those that come out otherwise.
+    """
     tokenizer = load_tokenizer(model)
     counted: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
     kept: list[pa.Table] = []
-    before = 0
+    before = failed = 0
     for chunk in _chunks(part):
         sink.saw(chunk.num_rows)
         encoded = encode(chunk, tokenizer, config.salt, bound)
         filled = pc.greater(pc.list_value_length(encoded["tokens"]), 0)
         sink.write(REJECTS, _rejects(encoded.filter(pc.invert(filled))))
+        failed += round_trip_failures(chunk, encoded, tokenizer)
         rows = encoded.filter(filled)
         ends = before + np.cumsum(pc.list_value_length(rows["tokens"]).to_numpy(), dtype=np.int64)
         kept.append(rows.append_column("offset", pa.array(np.r_[before, ends][:-1])))
@@ -127,7 +133,15 @@ def shard_part(
         kept = [rest]
     for group in kept:
         sink.write(MAIN, group)
-    return {name: dict(counter) for name, counter in counted.items()}
+    return {**{name: dict(counter) for name, counter in counted.items()}, FAILED: failed}
+
+
+def round_trip_failures(documents: pa.Table, encoded: pa.Table, tokenizer: Tokenizer) -> int:
+    """Count the validation documents whose tokens decode to another text."""
+    held_out = pc.equal(encoded["split"], VALIDATION)
+    texts = documents["text"].filter(held_out).to_pylist()
+    ids = encoded["tokens"].filter(held_out).to_pylist()
+    return sum(tokenizer.decode(one) != text for one, text in zip(ids, texts, strict=True))
 
 
 def encode(documents: pa.Table, tokenizer: Tokenizer, salt: str, bound: int) -> pa.Table:

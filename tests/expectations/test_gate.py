@@ -28,6 +28,9 @@ def failing(make, stage, metric):
         "dedup.remaining_exact_duplicates": lambda: {"main": documents(5, repeats=1)},
         "tokenizer.round_trip_failures": lambda: {"main": [make.report(round_trip_failures=1)]},
         "tokenizer.byte_fallback_share": lambda: {"main": [make.report(byte_tokens=101)]},
+        "shard.round_trip_failures": lambda: {
+            "stats": {**make.tokens(3, 3), "round_trip_failures": 1}
+        },
         "shard.train_tokens": lambda: {"stats": make.tokens(0, 3)},
         "shard.validation_tokens": lambda: {"stats": make.tokens(3, 0)},
         "shard.max_token_over_vocab": lambda: {"main": make.shards(["train"], largest=1000)},

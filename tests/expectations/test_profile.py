@@ -73,7 +73,7 @@ def test_shards_are_measured_by_split_and_largest_id(make):
     )
     assert found == {
         "rows": 4, "train_tokens": 9, "validation_tokens": 3, "validation_share": 0.25,
-        "validation_documents": 3,
+        "validation_documents": 3, "round_trip_failures": 0,
         "max_token_over_vocab": 5, "documents_lost_share": 0.2,
     }  # fmt: skip
 

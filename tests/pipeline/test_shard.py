@@ -109,6 +109,17 @@ def test_the_figures_add_up(shards):
     assert stats["tokenizer_sha256"] == load_tokenizer(shards.path).fingerprint
 
 
+def test_validation_documents_that_do_not_come_back_are_counted(parents, shards, tmp_path):
+    assert shards.stats["round_trip_failures"] == 0
+    settings = TokenizerConfig(vocab_size=1024, normalization="nfkc")
+    loses = run_stage(TOKENIZER, settings, parents[:1], tmp_path / "loses").artifact
+    made = run_stage(STAGE, CONFIG, [parents[0], loses], tmp_path / "shards").artifact
+    own, texts = load_tokenizer(made.path), {name: text for name, text, _ in corpus()}
+    rows = made.scan().filter(split="validation").collect().iter_rows(named=True)
+    lost = [row["id"] for row in rows if own.decode(row["tokens"]) != texts[row["id"]]]
+    assert made.stats["round_trip_failures"] == len(lost) > 0
+
+
 def test_any_number_of_workers_gives_the_same_bytes(parents, shards, tmp_path):
     two = run_stage(STAGE, CONFIG, parents, tmp_path / "two", engine=LocalEngine(2)).artifact
     assert digest(two.path) == digest(shards.path)
