@@ -8,18 +8,18 @@ also kept by themselves, in `adapter/`.
 import functools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
-from model import export, lora, networks, packing, precision
+from model import export, lora, networks, precision
 from model.architecture import ModelConfig
-from model.chat import Coded, code_example
+from model.chat import Coded
+from model.example_set import code_split
 from model.loop import fit, validation_loss
 from model.lora import LoraConfig
 from model.networks import AnyNetwork
@@ -30,14 +30,12 @@ from model.train import SPEED, device, settle_precision
 from model.train_config import TrainConfig
 from model.training import Training
 from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 from pipeline.schema import CURVE
 from pipeline.shard import TRAIN, VALIDATION
 from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
-from pipeline.task_templates import Turn
-from pipeline.tokenizer import Tokenizer, load_tokenizer
+from pipeline.tokenizer import load_tokenizer
 
 STARTS = (WEIGHTS, RANDOM) = ("weights", "random")
 FULL_RATE, LORA_RATE = 5e-4, 5e-3  # adapters begin at zero and want larger steps
@@ -56,7 +54,7 @@ class FinetuneConfig:
     gradient_clip: float | None = 1.0
     start: str = WEIGHTS  # 'random': the same network untrained, what a transfer is compared with
     lora: LoraConfig | None = None  # default: every weight is trained
-    examples_max: int | None = None  # the first so many of the training split
+    examples_max: int | None = None  # of the training split
     validation_examples: int = 512
     precision: str = precision.AUTO
     seed: int = 1
@@ -110,16 +108,6 @@ class BaseModel:
         return storage.sha256_text(storage.canonical_json(content))
 
 
-@dataclass
-class ExampleSet:
-    """Coded examples of a split with their rows; `dropped` counts others by reason."""
-
-    coded: list[Coded] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    dropped: Counter[str] = field(default_factory=Counter)
-    cut: int = 0  # prompts that were shortened
-
-
 def run(job: Job) -> None:
     """Fine-tune the first parent, a BaseModel, on the second, an artifact of `examples`.
 
@@ -134,7 +122,7 @@ def run(job: Job) -> None:
     held_out = code_split(
         examples, VALIDATION, tokenizer, network.config, config.validation_examples
     )
-    training, before = tune(job, network, train.coded, held_out.coded)
+    training, before = tune(job, config, network, train.coded, held_out.coded)
     trained = sum(w.numel() for w in network.parameters() if w.requires_grad)
     if config.lora is not None:
         lora.write(network, config.lora, job.file)
@@ -175,13 +163,16 @@ def starting_network(base: BaseModel, config: FinetuneConfig) -> AnyNetwork:
 
 
 def tune(
-    job: Job, network: AnyNetwork, train: Sequence[Coded], held_out: Sequence[Coded]
+    job: Job,
+    config: FinetuneConfig,
+    network: AnyNetwork,
+    train: Sequence[Coded],
+    held_out: Sequence[Coded],
 ) -> tuple[Training, float | None]:
     """Train the network in place, from the job's newest checkpoint if there is one.
 
     Returns the training and the validation loss before it.
     """
-    config: FinetuneConfig = job.config
     batches = ExampleBatches(train, network.config, config.batch_size, config.seed)
     validation = (
         ExampleBatches(held_out, network.config, config.batch_size, config.seed).in_order()
@@ -219,6 +210,7 @@ def train_config(
         final_learning_rate_share=0.0,
         weight_decay=config.weight_decay,
         gradient_clip=config.gradient_clip,
+        spike_nats=None,  # batches of long answers and of labels differ by more
         precision=config.precision,
         seed=config.seed,
         checkpoint_every=config.checkpoint_every,
@@ -226,39 +218,6 @@ def train_config(
         log_every=config.log_every,
         model=model,
     )
-
-
-def code_split(
-    examples: Artifact,
-    split: str,
-    tokenizer: Tokenizer,
-    model: ModelConfig,
-    limit: int | None = None,
-) -> ExampleSet:
-    """Return a split's examples as ids, at most `limit`, what does not fit counted by reason."""
-    found = ExampleSet()
-    fits = functools.partial(packing.fits, model)
-    for row in rows_of(examples, split):
-        if limit is not None and len(found.coded) >= limit:
-            found.dropped["beyond_limit"] += 1
-            continue
-        turns = [Turn(turn["role"], turn["text"]) for turn in row["turns"]]
-        soft = None if row["soft_begin"] is None else (row["soft_begin"], row["soft_end"])
-        coded = code_example(turns, soft, tokenizer, fits)
-        if isinstance(coded, str):
-            found.dropped[coded] += 1
-            continue
-        found.coded.append(coded)
-        found.rows.append(row)
-        found.cut += coded.cut
-    return found
-
-
-def rows_of(examples: Artifact, split: str) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a split of EXAMPLES in their order."""
-    for part in examples.parts():
-        for batch in pq.ParquetFile(part).iter_batches():
-            yield from (row for row in batch.to_pylist() if row["split"] == split)
 
 
 def _write_curve(kept: int, dropped: Counter[str], curve: list[dict[str, Any]], sink: Sink) -> None:

@@ -11,7 +11,8 @@ import torch
 from model import export, finetune, networks, objectives
 from model.architecture import ModelConfig, preset
 from model.chat import code_turns
-from model.finetune import STAGE, BaseModel, FinetuneConfig, code_split
+from model.example_set import code_split
+from model.finetune import STAGE, BaseModel, FinetuneConfig
 from model.generate import SamplingConfig
 from model.lora import ADAPTER, LoraConfig
 from model.packing import ExampleBatches, collate, pack
