@@ -184,7 +184,8 @@ _RECIPE = _argument("recipe", metavar="RECIPE", help="a recipe's name or a .toml
 
 TOKEN_FORMATS = ("nanogpt", "megatron", "datatrove")
 STAGE_COMMANDS = (
-    "ingest", "clean", "what-if", "dedup", "tokenizer", "shard", "train", "finetune", "evaluate",
+    "ingest", "clean", "what-if", "dedup", "tokenizer", "shard", "train", "finetune", "transfer",
+    "evaluate",
 )  # fmt: skip
 # written out: importing `pipeline.task_templates` for `--help` would cost a second
 TASK_NAMES = (
@@ -248,6 +249,15 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
       _argument("--lora", type=int, metavar="RANK",
                 help="train adapters of this rank only, merged into the weights at the end"),
       _argument("--recipe", metavar="FILE", help="take [examples], [finetune] from this recipe"))),
+    ("transfer", "flows.transfer_commands", "transfer",
+     "Report what a model's training is worth: transferred, from scratch, linear baseline.",
+     (_MODEL,
+      _argument("data", nargs="+", metavar="DATA",
+                help="a file per task, such as JSON lines; its fields tell which task it is"),
+      _OUT,
+      _argument("--seeds", type=int, default=3, metavar="N",
+                help="fine-tune so many times each, with seeds 1 to N (3)"),
+      _argument("--recipe", metavar="FILE", help="take [transfer] from this recipe"))),
     ("evaluate", "flows.evaluate_command", "evaluate",
      "Score a model on held-out documents, under probes and on tasks.", (_MODEL, *EVALUATE)),
     ("generate", "flows.model_commands", "generate", "Continue a prompt.",

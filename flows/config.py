@@ -21,6 +21,7 @@ from model.architecture import expanded, preset
 from model.evaluate import EvaluateConfig
 from model.finetune import FinetuneConfig
 from model.train_config import TrainConfig
+from model.transfer import TransferConfig
 from pipeline.clean import CleanConfig
 from pipeline.dedup import DedupConfig
 from pipeline.errors import ConfigError
@@ -65,6 +66,7 @@ class Recipe:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     examples: ExamplesConfig = field(default_factory=ExamplesConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
     register: RegisterConfig = field(default_factory=RegisterConfig)
     gates: dict[str, dict[str, float | str | None]] = field(default_factory=dict)
 

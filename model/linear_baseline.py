@@ -17,6 +17,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_union
 
+SPACED = 15  # one space in so many characters, as prose of words has more, Chinese far fewer
+SPACED_NGRAMS = (
+    TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True),
+    TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
+)
+# Of 1-2, 1-3 and 1-3 with words, 1-2 was the best on headlines: 77 % against 77 and 72.
+UNSPACED_NGRAMS = (TfidfVectorizer(analyzer="char", ngram_range=(1, 2), sublinear_tf=True),)
 STRENGTHS = {"C": [1.0, 10.0, 100.0]}  # inverse regularisation, chosen by cross-validation
 FOLDS = 3
 ITERATIONS = 300
@@ -30,10 +37,9 @@ def predict_labels(
     texts: Sequence[str], labels: Sequence[str], asked: Sequence[str], seed: int
 ) -> list[str]:
     """Return a label for each text asked for, learned from texts with labels."""
-    features = make_union(
-        TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True),
-        TfidfVectorizer(token_pattern=r"\w+", ngram_range=(1, 2), sublinear_tf=True),
-    )
+    spaces = sum(text.count(" ") for text in texts)
+    spaced = spaces * SPACED > sum(map(len, texts))
+    features = make_union(*(SPACED_NGRAMS if spaced else UNSPACED_NGRAMS))
     model = _fitted(features.fit_transform(texts), np.array(labels), seed)
     return model.predict(features.transform(asked)).tolist()
 

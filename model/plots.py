@@ -55,7 +55,7 @@ def draw(
     if any(row["name"].startswith(quality.BIAS) for row in probes):
         jobs.append(("bias", lambda axes: quality.bias(axes, probes), 3.6))
     with matplotlib.rc_context(style()):
-        return [_save(folder, name, paint, height) for name, paint, height in jobs]
+        return [save(folder, name, paint, height) for name, paint, height in jobs]
 
 
 def loss_curve(axes: Axes, rows: Sequence[Row]) -> None:
@@ -152,7 +152,8 @@ def _token_axis(axes: Axes, *, log: bool = False) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(counted))
 
 
-def _save(folder: Path, name: str, paint: Callable[[Axes], None], height_inches: float) -> Path:
+def save(folder: Path, name: str, paint: Callable[[Axes], None], height_inches: float) -> Path:
+    """Write what `paint` draws as a PNG into `folder` and return its path."""
     figure = Figure(figsize=(8.4, height_inches))  # Agg, without pyplot's process-wide state
     paint(figure.add_subplot())
     path = storage.inside(folder, f"{name}.png")

@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from pipeline.artifact import MAIN
 from pipeline.errors import ConfigError
+from pipeline.example_contracts import EXAMPLES
 from pipeline.reading.documents import Fields, document_of
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
 from pipeline.reading.records import Broken, Input, Record
 from pipeline.reading.tasks import ReadTask, tasks_of
-from pipeline.schema import EXAMPLES, QUARANTINE
+from pipeline.schema import QUARANTINE
 from pipeline.shard import splits
 from pipeline.sink import QUARANTINE as ASIDE
 from pipeline.sink import Sink

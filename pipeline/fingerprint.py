@@ -24,6 +24,7 @@ PLUMBING = {
     "pipeline.ledger",
     "pipeline.making",
     "pipeline.schema",  # contracts carry their own version
+    "pipeline.example_contracts",
     "pipeline.stage",
     "pipeline.storage",
     "pipeline.engine",

@@ -23,6 +23,15 @@ ROLES = {
 ANSWERED = (ASSISTANT, RESPONSE)  # turns that are learned
 # One ideograph in ten characters is Chinese prose with names and code in it; English has none.
 IDEOGRAPH_SHARE = 0.1
+SENTIMENTS = ("pos", "neg", "neu", "positive", "negative", "neutral")
+# Fields by which a task is known, the most telling first.
+MARKS = {
+    "qa": {"question", "answers"},
+    "summarisation": {"summary"},
+    "translation": {"en", "zh"},
+    "code": {"prompt", "canonical_solution"},
+    "classification": {"text", "label"},
+}
 Fields = Mapping[str, Any]
 
 
@@ -167,6 +176,18 @@ def _names(fields: Fields) -> list[str]:
     return sorted(map(str, fields))[:20]
 
 
+def task_of(fields: Fields) -> str | None:
+    """Return the task that a record's fields speak of, None if they speak of none."""
+    if not {"messages", "conversations", "instruction", "response"}.isdisjoint(fields):
+        return "chat"
+    if str(fields.get("label")).lower() in SENTIMENTS:
+        return "sentiment"
+    for task, needed in MARKS.items():
+        if needed <= fields.keys():
+            return task
+    return None
+
+
 def check_task(task: str) -> None:
     """Raise ConfigError for a task that is not in the table."""
     if task not in TASKS:
@@ -184,8 +205,8 @@ TASKS: dict[str, Template | None] = {
         ("text", "document"), ("summary",), {"zh": ("", "\n摘要："), "en": ("", "\nSummary: ")}
     ),
     "translation": Template(
-        ("source", "en"),
-        ("target", "zh"),
+        ("en", "source_text"),  # `source` is the name of a collection
+        ("zh", "target_text"),
         {"zh": ("", "\n中文："), "en": ("", "\nEnglish: ")},
         output_decides=True,
     ),

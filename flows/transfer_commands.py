@@ -1,0 +1,147 @@
+"""The command `transfer`: is a model's training worth something on tasks, and on which."""
+
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from flows import config, transfer_page
+from flows.config import Recipe
+from flows.model_commands import model_folder
+from flows.settings import Settings, read_settings
+from flows.steps import tracking_settings
+from flows.terminal import progress_bars, stdout
+from model import tracking, transfer_plots
+from model import transfer as arms
+from model.finetune import BaseModel
+from model.transfer import LINEAR, SCRATCH, TRANSFERRED, TransferConfig
+from model.transfer_figures import Comparison, compare
+from pipeline import examples as reading
+from pipeline import storage
+from pipeline.artifact import Artifact
+from pipeline.errors import ConfigError, SourceError
+from pipeline.reading.file_records import entries_of
+from pipeline.reading.records import Input, Record
+from pipeline.sources import Source, SourceSet
+from pipeline.stage import Progress, run_stage
+from pipeline.task_templates import task_of
+
+LOOKED_AT = 20  # records, to find out what a file is about
+
+
+def transfer(options: Namespace) -> dict[str, Any] | None:
+    """Compare the arms on every file; write page, JSON, plots and an MLflow run."""
+    if options.seeds < 1:
+        raise ConfigError(f"--seeds {options.seeds}: wanted at least 1")
+    recipe = config.load(options.recipe) if options.recipe else Recipe()
+    recipe = config.override(recipe, options.overrides)
+    settings = read_settings(options.store, options.workers)
+    base = BaseModel(model_folder(options.model, settings))
+    out = Path(options.out)
+    with progress_bars() as (progress, narrate):
+        found = []
+        for path in options.data:
+            found.append(_compared(path, recipe, base, options.seeds, out, settings, progress))
+            narrate(transfer_page.sentence(found[-1]))
+    report = transfer_page.report(found, base, recipe.transfer, options.seeds)
+    storage.write_json(out / "report.json", report)
+    plots = transfer_plots.draw(out, found)
+    page = out / "report.html"
+    storage.write_bytes(page, transfer_page.render(found, report, plots).encode())
+    run_id = _track(settings, report, found, [page, out / "report.json", *plots])
+    if options.json:
+        return {**report, "page": str(page), "run_id": run_id}
+    _print(found, report, page)
+    return None
+
+
+def _compared(
+    path: str,
+    recipe: Recipe,
+    base: BaseModel,
+    seeds: int,
+    out: Path,
+    settings: Settings,
+    progress: Progress,
+) -> Comparison:
+    sources = SourceSet.open([Source(path=path)], Path.cwd(), workers=settings.workers)
+    name = sources.files[0].source_name
+    reading_config = replace(
+        recipe.examples,
+        task=task_in(sources, path),
+        validation_share=recipe.transfer.held_out_share,
+    )
+    examples = _stage(out, name, reading.STAGE, reading_config, [sources], settings, progress)
+    runs: dict[str, list[Artifact]] = {}
+    for arm in arms.ARMS:
+        for seed in range(1, 2 if arm == LINEAR else seeds + 1):
+            asked = _config(recipe.transfer, arm, seed)
+            label = f"{name}-{arm}-{seed}"
+            made = _stage(out, label, arms.STAGE, asked, [base, examples], settings, progress)
+            runs.setdefault(arm, []).append(made)
+    return compare(name, runs)
+
+
+def _config(given: TransferConfig, arm: str, seed: int) -> TransferConfig:
+    return replace(given, arm=arm, finetune=replace(given.finetune, seed=seed))
+
+
+def _stage(
+    out: Path, label: str, stage: Any, settled: Any, parents: list[Any], settings: Settings,
+    progress: Progress,
+) -> Artifact:  # fmt: skip
+    digest = stage.fingerprint(settled, parents).digest[:12]
+    folder = storage.inside(out, "runs", f"{label}-{digest}")
+    return run_stage(
+        stage, settled, parents, folder, engine=settings.engine(), progress=progress
+    ).artifact
+
+
+def task_in(sources: SourceSet, path: str) -> str:
+    """Return the task that the first records speak of; raise SourceError if they speak of none."""
+    looked = [task_of(record.fields) for record in _records(sources)]
+    known = next((task for task in looked if task is not None), None)
+    if known is None:
+        raise SourceError(
+            f"{path}: no task is known by the fields of its first {len(looked)} records; wanted "
+            f"text with label, text with summary, en with zh, or text, question and answers"
+        )
+    return known
+
+
+def _records(sources: SourceSet) -> Iterator[Record]:
+    left = LOOKED_AT
+    for file in sources.files:
+        for entry in entries_of(file, Input(file.path, "text", 1 << 20, reading.EXPANSION_MAX)):
+            if not left:
+                return
+            left -= 1
+            if isinstance(entry, Record):
+                yield entry
+
+
+def _track(
+    settings: Settings, report: dict[str, Any], found: list[Comparison], files: list[Path]
+) -> str:
+    where = tracking_settings(settings)
+    fingerprint = storage.sha256_text(storage.canonical_json(report))
+    marks = {"textmill.parent": report["model"], "textmill.report": "transfer"}
+    with tracking.run_for(where, fingerprint, "transfer", marks) as run:
+        run.params(report["settings"])
+        run.metrics([(name, value, 0) for name, value in transfer_page.metrics(found).items()])
+        for file in files:
+            run.file(file, "plots" if file.suffix == ".png" else None)
+        return run.run_id
+
+
+def _print(found: list[Comparison], report: dict[str, Any], page: Path) -> None:
+    columns = ("set", "task", "from scratch", "transferred", "TF-IDF + LR", "chance")
+    table = Table(*columns, header_style="dim", box=None)
+    for one in found:
+        shown = [transfer_page.percent(one.accuracy[arm]) for arm in (SCRATCH, TRANSFERRED, LINEAR)]
+        table.add_row(one.name, one.task, *shown, f"{one.chance:.0%}")
+    stdout().print(table)
+    stdout().print(f"\n{report['headline']} {page}", soft_wrap=True)

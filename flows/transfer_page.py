@@ -1,0 +1,175 @@
+"""The report of a transfer: as JSON, as figures for MLflow, and as one page that needs no other."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from expectations.page_style import STYLE
+from model.finetune import BaseModel
+from model.markdown import flat
+from model.resampling import RESAMPLES
+from model.tracking import metric_name
+from model.transfer import ARMS, LINEAR, SCRATCH, TRANSFERRED, TransferConfig
+from model.transfer_figures import BEATS, LOSES, Comparison, Figure, overall
+from pipeline.fingerprint import plain
+
+NAMES = {
+    SCRATCH: "from scratch",
+    TRANSFERRED: "transferred",
+    LINEAR: "TF-IDF + logistic regression",
+}
+
+
+def report(
+    found: Sequence[Comparison], base: BaseModel, config: TransferConfig, seeds: int
+) -> dict[str, Any]:
+    """Return everything that was found and how, as JSON values."""
+    return plain(
+        {
+            "headline": headline(found),
+            "model": base.fingerprint,
+            "settings": {**dict(flat(plain(asdict(config)))), "seeds": list(range(1, seeds + 1))},
+            "mean_accuracy": overall(found),
+            "sets": [one.to_json() for one in found],
+        }
+    )
+
+
+def headline(found: Sequence[Comparison]) -> str:
+    """Return the outcome in two sentences."""
+    won = sum(one.verdict(SCRATCH) == BEATS for one in found)
+    lost = [one.name for one in found if one.verdict(LINEAR) == LOSES]
+    text = f"The transferred model beats the one from scratch on {won} of {len(found)} sets."
+    if not lost:
+        return f"{text} It loses to TF-IDF + logistic regression on none."
+    return f"{text} It loses to TF-IDF + logistic regression on {len(lost)}: {', '.join(lost)}."
+
+
+def sentence(one: Comparison) -> str:
+    """Return what came of one set of examples in a line."""
+    against = "; ".join(
+        f"{one.verdict(arm)} {NAMES[arm]} ({percent(one.accuracy[arm])})" for arm in one.over
+    )
+    return f"{one.name}: transferred {percent(one.accuracy[TRANSFERRED])} {against}"
+
+
+def percent(figure: Figure) -> str:
+    """Return a share with its interval."""
+    return f"{figure.mean:.1%} [{figure.low:.1%}, {figure.high:.1%}]"
+
+
+def metrics(found: Sequence[Comparison]) -> dict[str, float]:
+    """Return the figures by the names they have in MLflow."""
+    named = {f"transfer/mean/{arm}/accuracy": value for arm, value in overall(found).items()}
+    for one in found:
+        place = metric_name(f"transfer/{one.name}")
+        for arm, figure in one.accuracy.items():
+            named |= _with_bounds(f"{place}/{arm}/accuracy", figure)
+        for arm, figure in one.bits_per_byte.items():
+            named |= _with_bounds(f"{place}/{arm}/bits_per_byte", figure)
+        for arm, figure in one.over.items():
+            named |= _with_bounds(f"{place}/gain_over_{arm}", figure)
+    return named
+
+
+def _with_bounds(name: str, figure: Figure) -> dict[str, float]:
+    return {name: figure.mean, f"{name}_low": figure.low, f"{name}_high": figure.high}
+
+
+def render(found: Sequence[Comparison], told: dict[str, Any], plots: Sequence[Path]) -> str:
+    """Return the page as HTML, plots inside."""
+    kind = "passed" if all(one.verdict(SCRATCH) == BEATS for one in found) else "warned"
+    body = [
+        "<h1>What the transfer is worth</h1>",
+        f'<p class="headline {kind}">{escape(told["headline"])}</p>',
+        _table(found),
+        _losses(found),
+        *(_image(plot) for plot in plots),
+        _method(found, told["settings"]),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>textmill: transfer</title><style>{STYLE} img {{ max-width: 100%; }} "
+        "th, td { font-size: .85rem; padding: .4rem .5rem; }</style></head>\n"
+        f"<body><main>{''.join(body)}</main></body></html>\n"
+    )
+
+
+def _table(found: Sequence[Comparison]) -> str:
+    head = (
+        "set", "task", "taught by", "asked", "chance", *(NAMES[arm] for arm in ARMS),
+        "over scratch", "over linear", "bits per byte of the right answer",
+    )  # fmt: skip
+    cells = "".join(f"<th>{escape(one)}</th>" for one in head)
+    rows = "".join(_row(one) for one in found)
+    return f'<div class="scroll"><table><tr>{cells}</tr>{rows}</table></div>'
+
+
+def _row(one: Comparison) -> str:
+    accuracies = [
+        f"{one.accuracy[arm].mean:.1%}<small>{one.accuracy[arm].low:.1%} to "
+        f"{one.accuracy[arm].high:.1%}</small>"
+        for arm in ARMS
+    ]
+    gaps = [
+        f"{gap.mean:+.1%}<small>{gap.low:+.1%} to {gap.high:+.1%}</small>{_badge(one.verdict(arm))}"
+        for arm, gap in one.over.items()
+    ]
+    bits = " → ".join(f"{one.bits_per_byte[arm].mean:.2f}" for arm in (SCRATCH, TRANSFERRED))
+    saved = f"<small>saved {one.bits_saved.low:.2f} to {one.bits_saved.high:.2f}</small>"
+    numbers = [f"{one.examples:,}", f"{one.questions:,}", f"{one.chance:.0%}"]
+    cells = [*numbers, *accuracies, *gaps, bits + saved]
+    named = f"{escape(one.name)}<small>{escape(', '.join(one.langs))}</small>"
+    plain_cells = "".join(f'<td class="number">{cell}</td>' for cell in cells)
+    return f"<tr><td>{named}</td><td>{escape(one.task)}</td>{plain_cells}</tr>"
+
+
+def _badge(verdict: str) -> str:
+    kind = {BEATS: "passed", LOSES: "failed"}.get(verdict, "warned")
+    return f'<span class="badge {kind}">{escape(verdict)}</span>'
+
+
+def _losses(found: Sequence[Comparison]) -> str:
+    lost = [
+        f"<li>{escape(one.name)}: {escape(NAMES[arm])} is right in {one.accuracy[arm].mean:.1%}, "
+        f"the transferred model in {one.accuracy[TRANSFERRED].mean:.1%}"
+        + ("." if one.verdict(arm) == LOSES else "; the difference may be chance.")
+        + "</li>"
+        for one in found
+        for arm in one.over
+        if one.verdict(arm) != BEATS
+    ]
+    if not lost:
+        return "<h2>Where it does not win</h2><p>Nowhere.</p>"
+    return f"<h2>Where it does not win</h2><ul>{''.join(lost)}</ul>"
+
+
+def _image(plot: Path) -> str:
+    data = base64.b64encode(plot.read_bytes()).decode()
+    return f'<p><img alt="{escape(plot.stem)}" src="data:image/png;base64,{data}"></p>'
+
+
+def _method(found: Sequence[Comparison], settings: dict[str, Any]) -> str:
+    listed = "".join(
+        f"<tr><td><code>{escape(name)}</code></td><td>{escape(str(value))}</td></tr>"
+        for name, value in settings.items()
+    )
+    seeds = ", ".join(map(str, settings["seeds"]))
+    return (
+        "<h2>How this was measured</h2><p>All three learn from the same examples and answer the "
+        "same held-out questions; an input never stands on both sides. Transferred and from "
+        "scratch are the same network with the same tokenizer, steps and batches; only the weights "
+        "they begin with, and the learning rate, differ. Labels are chosen by the likelihood of "
+        "each label; free answers among the right one and those of other questions, by what the "
+        "question adds to the likelihood of the answer (the linear baseline judges from n-grams "
+        "that question and answer share and from pairs of their terms). The networks read at most "
+        "their context, with long inputs cut at the end; the baseline reads all of it.</p>"
+        f"<p>Intervals hold 95 % of {RESAMPLES:,} bootstrap resamples of questions and of seeds "
+        f"({seeds}; the baseline has one); differences are of the same questions. A model beats "
+        "another where the interval of the difference is above zero.</p>"
+        f"<details><summary>Settings</summary><table>{listed}</table></details>"
+    )

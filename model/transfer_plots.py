@@ -1,0 +1,68 @@
+"""Plots of a transfer: accuracy of the arms by set of examples, and what the transfer gains."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from model import plots
+from model.look import BLUE, GREY, INK, ORANGE, readable, style
+from model.transfer import LINEAR, SCRATCH, TRANSFERRED
+from model.transfer_figures import Comparison
+
+LOOKS = {
+    SCRATCH: (GREY, "from scratch", 0.26),
+    TRANSFERRED: (BLUE, "transferred", 0.0),
+    LINEAR: (ORANGE, "TF-IDF + logistic regression", -0.26),
+}
+
+
+def draw(folder: Path, comparisons: Sequence[Comparison]) -> list[Path]:
+    """Write the plots into `folder` and return their paths."""
+    height = 1.9 + 0.62 * len(comparisons)
+    with matplotlib.rc_context(style()):
+        return [
+            plots.save(folder, "transfer_accuracy", lambda a: accuracy(a, comparisons), height),
+            plots.save(folder, "transfer_gain", lambda a: gain(a, comparisons), height),
+        ]
+
+
+def accuracy(axes: Axes, comparisons: Sequence[Comparison]) -> None:
+    """Draw each arm's accuracy with its interval, and chance."""
+    for arm, (colour, label, shift) in LOOKS.items():
+        found = [one.accuracy[arm] for one in comparisons]
+        places = [index - shift for index in range(len(comparisons))]
+        means = [one.mean for one in found]
+        errors = [[one.mean - one.low for one in found], [one.high - one.mean for one in found]]
+        axes.errorbar(means, places, xerr=errors, fmt="o", ms=5, color=colour, label=label, lw=1.6)
+    chance = [one.chance for one in comparisons]
+    axes.scatter(chance, range(len(chance)), marker="|", s=420, color=INK, lw=1, label="chance")
+    _rows(axes, comparisons)
+    axes.set(title="Accuracy on held-out examples", xlabel="accuracy, 95 % interval", xlim=(0, 1))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+
+
+def gain(axes: Axes, comparisons: Sequence[Comparison]) -> None:
+    """Draw what the transferred network has over the others."""
+    for arm, shift in ((SCRATCH, 0.15), (LINEAR, -0.15)):
+        colour, label, _ = LOOKS[arm]
+        found = [one.over[arm] for one in comparisons]
+        errors = [[one.mean - one.low for one in found], [one.high - one.mean for one in found]]
+        axes.errorbar(
+            [one.mean for one in found], [i - shift for i in range(len(found))], xerr=errors,
+            fmt="o", ms=5, color=colour, label=f"over {label}", lw=1.6,
+        )  # fmt: skip
+    axes.axvline(0, color=INK, lw=1)
+    _rows(axes, comparisons)
+    axes.set(title="What the transfer gains", xlabel="difference in accuracy, 95 % interval")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.0%}"))
+
+
+def _rows(axes: Axes, comparisons: Sequence[Comparison]) -> None:
+    labels = [f"{readable(one.name)}\n{one.task}" for one in comparisons]
+    axes.set_yticks(range(len(labels)), labels, fontsize=8.5)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.7 / (1 + len(labels))),
+                ncols=2)  # fmt: skip
