@@ -135,8 +135,8 @@ def _badge(verdict: str) -> str:
 
 def _losses(found: Sequence[Comparison]) -> str:
     lost = [
-        f"<li>{escape(one.name)}: {escape(NAMES[arm])} is right in {one.accuracy[arm].mean:.1%}, "
-        f"the transferred model in {one.accuracy[TRANSFERRED].mean:.1%}"
+        f"<li>{escape(one.name)}: {escape(NAMES[arm])} is right in {one.accuracy[arm].mean:.1%} "
+        f"of the questions, the transferred model in {one.accuracy[TRANSFERRED].mean:.1%}"
         + ("." if one.verdict(arm) == LOSES else "; the difference may be chance.")
         + "</li>"
         for one in found
@@ -170,6 +170,7 @@ def _method(found: Sequence[Comparison], settings: dict[str, Any]) -> str:
         "their context, with long inputs cut at the end; the baseline reads all of it.</p>"
         f"<p>Intervals hold 95 % of {RESAMPLES:,} bootstrap resamples of questions and of seeds "
         f"({seeds}; the baseline has one); differences are of the same questions. A model beats "
-        "another where the interval of the difference is above zero.</p>"
+        "another where the interval of the difference is above zero: in accuracy, but where "
+        "answers are free the two networks are compared by the bits that right ones cost.</p>"
         f"<details><summary>Settings</summary><table>{listed}</table></details>"
     )

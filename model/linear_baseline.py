@@ -5,6 +5,7 @@ belong together, judged from the n-grams both have and, across languages, from w
 input go with which characters of the answer.
 """
 
+import re
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ FOLDS = 3
 ITERATIONS = 300
 PAIR_BITS = 18  # hashed features of (word of the input, character pair of the answer)
 MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], np.uint64)  # odd, for the upper bits
+TERM = re.compile("[\u4e00-\u9fff]|[^\\W\u4e00-\u9fff]+")
 TERMS_MAX = 48  # of each side of a pair
 Matching = tuple[str, Sequence[str]]  # an input and the answers to choose from
 
@@ -58,9 +60,11 @@ def match(
     others = generator.integers(1, max(2, len(pairs)), size=(wrong, len(pairs)))
     left, right, truth = list(inputs), list(answers), [1] * len(pairs)
     for shift in others:
-        left += inputs
-        right += [answers[(i + s) % len(pairs)] for i, s in enumerate(shift)]
-        truth += [0] * len(pairs)
+        drawn = [answers[(index + step) % len(pairs)] for index, step in enumerate(shift)]
+        wrong_pairs = [(i, a) for i, a, own in zip(inputs, drawn, answers, strict=True) if a != own]
+        left += [text for text, _ in wrong_pairs]
+        right += [answer for _, answer in wrong_pairs]
+        truth += [0] * len(wrong_pairs)
     model = _fitted(_pair_features(shapes, left, right), np.array(truth), seed)
     flat = [(text, answer) for text, candidates in asked for answer in candidates]
     lefts, rights = zip(*flat, strict=True)
@@ -102,8 +106,6 @@ def _crosses(left: Sequence[str], right: Sequence[str]) -> sp.csr_matrix:
 
 
 def _hashes(text: str) -> np.ndarray:
-    """Hash the first different terms of a text: words where there are spaces, else pairs."""
-    words = text.lower().split()
-    terms = words if len(words) * 12 > len(text) else [text[i : i + 2] for i in range(len(text))]
-    first = list(dict.fromkeys(terms))[:TERMS_MAX]
+    """Hash the first different terms of a text: words, and ideographs one by one."""
+    first = list(dict.fromkeys(TERM.findall(text.lower())))[:TERMS_MAX]
     return np.array([zlib.crc32(term.encode()) for term in first], np.uint64)

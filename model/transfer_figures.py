@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from model.resampling import LEVEL, RESAMPLES
-from model.transfer import ARMS, LINEAR, SCRATCH, TRANSFERRED
+from model.transfer import ARMS, LABELLED, LINEAR, SCRATCH, TRANSFERRED
 from pipeline.artifact import Artifact
 
 BEATS, LOSES, UNDECIDED = "beats", "loses to", "cannot be told from"
@@ -46,8 +46,12 @@ class Comparison:
     bits_saved: Figure
 
     def verdict(self, arm: str) -> str:
-        """Say whether the transferred network beats an arm; undecided where 0 is inside."""
-        gap = self.over[arm]
+        """Say whether the transferred network beats an arm; undecided where 0 is inside.
+
+        By accuracy; but where answers are free, two networks by the bits that right ones cost.
+        """
+        free = self.task not in LABELLED and arm == SCRATCH
+        gap = self.bits_saved if free else self.over[arm]
         return BEATS if gap.low > 0 else LOSES if gap.high < 0 else UNDECIDED
 
     def to_json(self) -> dict[str, Any]:
