@@ -59,3 +59,24 @@ TOKENIZER = (
         help="IN is a tokenizer.json: write tokenizer.model, same ids",
     ),
 )
+# written out for the same reason, from `pipeline.task_templates`
+TASK_NAMES = (
+    "chat", "classification", "sentiment", "summarisation", "translation", "qa", "code",
+)  # fmt: skip
+FINETUNE = (
+    argument("data", nargs="+", metavar="DATA",
+             help="files of records, such as JSON lines, with messages, prompt and response, or "
+             "the task's fields; or an artifact of examples"),
+    argument("--task", metavar="NAME",
+             help=f"what the records are: {', '.join(TASK_NAMES)} (chat)"),
+    argument("--lora", type=int, metavar="RANK",
+             help="train adapters of this rank only, merged into the weights at the end"),
+    argument("--recipe", metavar="FILE", help="take [examples], [finetune] from this recipe"),
+)  # fmt: skip
+TRANSFER = (
+    argument("data", nargs="+", metavar="DATA",
+             help="a file per task, such as JSON lines; its fields tell which task it is"),
+    argument("--seeds", type=int, default=3, metavar="N",
+             help="fine-tune so many times each, with seeds 1 to N (3)"),
+    argument("--recipe", metavar="FILE", help="take [transfer] from this recipe"),
+)  # fmt: skip

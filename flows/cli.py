@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flows.arguments import EVALUATE, TOKENIZER
+from flows.arguments import EVALUATE, FINETUNE, TOKENIZER, TRANSFER
 from flows.arguments import argument as _argument
 from pipeline.errors import ConfigError, Interrupted, TextmillError
 
@@ -187,10 +187,6 @@ STAGE_COMMANDS = (
     "ingest", "clean", "what-if", "dedup", "tokenizer", "shard", "train", "finetune", "transfer",
     "evaluate",
 )  # fmt: skip
-# written out: importing `pipeline.task_templates` for `--help` would cost a second
-TASK_NAMES = (
-    "chat", "classification", "sentiment", "summarisation", "translation", "qa", "code",
-)  # fmt: skip
 # name, module, function, help, arguments
 COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
     ("run", "flows.commands", "run", "Run the whole chain of a recipe.",
@@ -238,26 +234,10 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
      (_argument("input", nargs=1, metavar="SHARDS", help="the artifact of `shard`"), _OUT,
       _argument("--recipe", metavar="FILE", help="take [train] from this recipe"))),
     ("finetune", "flows.finetune_commands", "finetune",
-     "Teach a model from prompts with answers, or conversations.",
-     (_MODEL,
-      _argument("data", nargs="+", metavar="DATA",
-                help="files of records, such as JSON lines, with messages, prompt and response, or "
-                "the task's fields; or an artifact of examples"),
-      _OUT,
-      _argument("--task", metavar="NAME", help=f"what the records are: {', '.join(TASK_NAMES)} "
-                "(chat)"),
-      _argument("--lora", type=int, metavar="RANK",
-                help="train adapters of this rank only, merged into the weights at the end"),
-      _argument("--recipe", metavar="FILE", help="take [examples], [finetune] from this recipe"))),
+     "Teach a model from prompts with answers, or conversations.", (_MODEL, _OUT, *FINETUNE)),
     ("transfer", "flows.transfer_commands", "transfer",
      "Report what a model's training is worth: transferred, from scratch, linear baseline.",
-     (_MODEL,
-      _argument("data", nargs="+", metavar="DATA",
-                help="a file per task, such as JSON lines; its fields tell which task it is"),
-      _OUT,
-      _argument("--seeds", type=int, default=3, metavar="N",
-                help="fine-tune so many times each, with seeds 1 to N (3)"),
-      _argument("--recipe", metavar="FILE", help="take [transfer] from this recipe"))),
+     (_MODEL, _OUT, *TRANSFER)),
     ("evaluate", "flows.evaluate_command", "evaluate",
      "Score a model on held-out documents, under probes and on tasks.", (_MODEL, *EVALUATE)),
     ("generate", "flows.model_commands", "generate", "Continue a prompt.",

@@ -8,7 +8,7 @@ import sentencepiece
 import torch
 
 from flows import cli
-from flows.cli import TASK_NAMES
+from flows.arguments import TASK_NAMES
 from model import export
 from model.architecture import ModelConfig
 from model.gpt import GPT
