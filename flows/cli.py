@@ -26,6 +26,7 @@ EXAMPLES = """\
 examples:
   textmill run quickstart                    the whole chain on the quickstart corpus
   textmill run small --source my-texts/      the same on a folder of yours
+  textmill plan quickstart --budget 10m      what training will take, what size suits
   textmill explain quickstart                what would be made again, and why
   textmill clean my-texts/ --out cleaned     one stage on its own files
   textmill generate models:/quickstart@champion "人工智能"
@@ -95,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="read this file, folder or glob instead of the recipe's sources (repeatable)",
     )  # fmt: skip
     for name, module, function, helptext, arguments in COMMANDS:
-        parents = [common, recipe] if name in ("run", "explain") else [common]
+        parents = [common, recipe] if name in ("run", "explain", "plan") else [common]
         command = commands.add_parser(name, help=helptext, description=helptext, parents=parents)
         command.set_defaults(module=module, function=function, command=name)
         for flags, keywords in arguments:
@@ -163,6 +164,13 @@ _SERVER = (
         help="answer requests addressed to this host name too (repeatable)",
     ),
 )
+_PLAN = (
+    _argument("--budget", metavar="TIME",
+              help="propose the size that uses this training time best: 90s, 30m, 2h, 1d"),
+    _argument("--price", type=float, metavar="PER_HOUR",
+              help="what an hour of this machine costs; the plan then says what training costs"),
+    _argument("--seconds", type=float, default=4.0, help="how long to measure a size (4)"),
+)  # fmt: skip
 _EXPORT = (
     _argument("--format", required=True, action="append", choices=("hf", "gguf", "onnx"),
               help="hf: a folder for transformers; gguf: llama.cpp; onnx: onnxruntime "
@@ -195,6 +203,9 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
                 help="also build Great Expectations' own pages (they load assets from outside)"))),
     ("explain", "flows.commands", "explain", "Say what a run would make again, and why.",
      (_RECIPE,)),
+    ("plan", "flows.plan_commands", "plan",
+     "Measure a few steps; predict time, memory, disk, FLOPs and money of training.",
+     (_RECIPE, *_PLAN)),
     ("up", "flows.up", "up", "Start Prefect, MLflow and a worker here; Ctrl-C ends them.", _PORTS),
     ("rules", "flows.rules", "rules", "List profiles, rules with bounds, repairs, edits, readers.",
      (_argument("--profile", help="whose bounds to show (web)"),)),

@@ -8,6 +8,7 @@ from typing import Any
 
 from expectations import gate
 from expectations.expect import Verdict
+from flows import plan_report
 from flows.chain import CHAIN, Link, all_parents, plan
 from flows.config import Recipe, sections
 from flows.runs import record_run
@@ -94,13 +95,20 @@ def write_page(outcome: Outcome) -> Path:
         list(outcome.verdicts.values()),
         funnel(outcome.runs),
         f"textmill: {outcome.recipe.name}",
-        figures(outcome.artifacts),
+        figures(outcome.artifacts) | _spent(outcome),
         {name: typical_rejects(made) for name, made in outcome.artifacts.items()},
     )
     path = storage.inside(outcome.settings.runs, outcome.recipe.name, "gates.html")
     storage.write_bytes(path, text.encode())
     outcome.page = path
     return path
+
+
+def _spent(outcome: Outcome) -> dict[str, str]:
+    train = outcome.artifacts.get("train")
+    if train is None:
+        return {}
+    return plan_report.figures(outcome.settings.store, outcome.recipe, train)
 
 
 def page_address(outcome: Outcome) -> str:
@@ -147,7 +155,8 @@ def register(outcome: Outcome) -> Any:
         data=data,
         verdict_files=verdict_files,
         params=sections(recipe),
-        card=card.render([*data, model, evaluation], verdicts, recipe.register.model),
+        card=card.render([*data, model, evaluation], verdicts, recipe.register.model)
+        + plan_report.section(outcome.settings.store, recipe, model),
         pages=[outcome.page] if outcome.page else [],
         compare=compare,
     )

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from expectations.figures import number
+from flows import plan_report
 from pipeline.artifact import MAIN, Artifact
 from pipeline.stage import StageRun
 
@@ -137,6 +138,9 @@ def print_summary(console: Console, outcome: Any, samples: list[tuple[str, str]]
         console.print(_curve_table(made["train"]))
         for line in data_lines(made["train"].stats):
             console.print(line, highlight=False, soft_wrap=True)
+        spent = plan_report.compared(outcome.settings.store, outcome.recipe, made["train"])
+        if spent:
+            console.print(_spent_table(spent))
     if "evaluate" in made:
         console.print(_evaluation_table(made["evaluate"]))
         asked = rows_of(made["evaluate"], "figures")
@@ -229,6 +233,13 @@ def _curve_table(artifact: Artifact) -> Table:
             "" if held_out is None else f"{held_out:.3f}",
             f"{row['learning_rate']:.2e}",
         )
+    return table
+
+
+def _spent_table(rows: list[plan_report.Row]) -> Table:
+    table = _table("What training took", "figure", "planned", "actual")
+    for label, planned, actual in rows:
+        table.add_row(label, planned or "(see textmill plan)", actual)
     return table
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from model import spent
 from model.tracking import FINGERPRINT, RunLog, metric_name
 from pipeline import storage
 from pipeline.artifact import Artifact
@@ -82,6 +83,7 @@ class Evidence:
         run.metrics([(name, value, 0) for name, value in mixture.items()])
         speed = throughput_of(self.training)
         run.curves(self.training, speed)
+        run.metrics([(name, value, 0) for name, value in spent_figures(self.training).items()])
         for part in self.data:
             run.dataset(part, "training")
         with tempfile.TemporaryDirectory() as folder:
@@ -172,6 +174,14 @@ def throughput_of(training: Artifact) -> list[tuple[int, float]]:
     """Return (tokens seen, tokens per second) as noted beside the artifact; empty if it was not."""
     path = training.path / SPEED
     return [(seen, rate) for seen, rate in storage.read_json(path)] if path.exists() else []
+
+
+def spent_figures(training: Artifact) -> dict[str, float]:
+    """Return what training took as {metric name: value}: time, rate, FLOPs, MFU, memory, disk."""
+    noted = spent.read(training) or {}
+    return {
+        f"spent/{name}": value for name, value in noted.items() if isinstance(value, int | float)
+    }
 
 
 def bits_per_byte_of(evaluation: Artifact) -> float:

@@ -8,12 +8,13 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from model import embeddings, export, loader, networks, precision
+from model import embeddings, export, loader, networks, precision, spent
 from model.data import open_loader, realised, unused_tokens
 from model.loop import fit
 from model.networks import AnyNetwork
 from model.objectives import batch_of
 from model.optim import build_optimizer
+from model.spent import Meter
 from model.train_config import TrainConfig
 from model.training import Batches, Training
 from pipeline import storage
@@ -45,9 +46,11 @@ def run(job: Job) -> None:
     held_out = Layout(skip_parts=config.data.skip_parts)
     validation = loader.token_file(shards, "validation", tokenizer, tokens, held_out)
     training = _prepare(job, config, batches, validation, tokenizer)
+    meter = Meter(training)
     fit(training)
     export.write(training.network, tokenizer_file, job.file)
     storage.write_json(job.folder / SPEED, training.state.speed)
+    spent.write(meter.read(training, job.folder), job.folder)
     used = batches.tokens - batches.leftover
     write = functools.partial(_write_curve, used, unused_tokens(batches))
     job.map(write, [training.state.curve])

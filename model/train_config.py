@@ -99,6 +99,11 @@ class TrainConfig:
                 raise ConfigError(f"train.{name}: {value}, wanted {wanted}")
 
     @property
+    def tokens_per_step(self) -> int:
+        """Tokens of a step's windows, over all devices."""
+        return self.batch_size * self.model.context
+
+    @property
     def hyperparameters(self) -> dict[str, float | None]:
         """Settings of the optimizer as given; None is the usual one."""
         return {item.name: getattr(self, item.name) for item in fields(Hyperparameters)}

@@ -1,0 +1,96 @@
+"""A plan beside what the run took: kept in the store, shown in summary, page and card."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from flows.config import Recipe
+from model import spent
+from model.forecast import Plan, gigabytes
+from model.markdown import markdown_table
+from pipeline import storage
+from pipeline.artifact import Artifact
+from pipeline.fingerprint import plain
+
+FOLDER = "plans"
+Row = tuple[str, str, str]  # figure, planned, actual
+
+
+def path_of(store: Path, recipe: Recipe) -> Path:
+    """Return where the plan of a recipe is kept: by what decides how long its training takes."""
+    decides = {"train": asdict(recipe.train), "vocab_size": recipe.tokenizer.vocab_size}
+    digest = storage.sha256_text(storage.canonical_json(plain(decides)))
+    return store / FOLDER / f"{digest[:16]}.json"
+
+
+def keep(plan: Plan, store: Path, recipe: Recipe) -> None:
+    """Keep a plan for the run's report; a later one replaces it."""
+    storage.write_json(path_of(store, recipe), plan.to_json())
+
+
+def planned(store: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """Return the plan that was made of this recipe, or None."""
+    path = path_of(store, recipe)
+    return storage.read_json(path) if path.exists() else None
+
+
+def rows(plan: dict[str, Any] | None, actual: dict[str, Any] | None) -> list[Row]:
+    """Return the figures in words, planned and actual; what is not known is empty."""
+    found = []
+    for key, (label, words) in FIGURES.items():
+        sides = (plan or {}, actual or {})
+        pair = [words(one[key]) if one.get(key) is not None else "" for one in sides]
+        if any(pair):
+            found.append((label, pair[0], pair[1]))
+    return found
+
+
+def compared(store: Path, recipe: Recipe, training: Artifact) -> list[Row]:
+    """Return the rows of a run: what was planned of its recipe, if anything, and what it took."""
+    actual = spent.read(training)
+    return [] if actual is None else rows(planned(store, recipe), actual)
+
+
+def section(store: Path, recipe: Recipe, training: Artifact) -> str:
+    """Return the section of the model card; empty if nothing was noted."""
+    found = compared(store, recipe, training)
+    table = markdown_table(("figure", "planned", "actual"), found)
+    return f"\n## What training took\n\n{table}\n" if found else ""
+
+
+def figures(store: Path, recipe: Recipe, training: Artifact) -> dict[str, str]:
+    """Return the rows for the run's page, as figures in words."""
+    return {
+        label: f"{actual or 'unknown'} (planned {plan})" if plan else actual
+        for label, plan, actual in compared(store, recipe, training)
+    }
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: 45 s, 12.5 min, 3.2 h, 4.1 days."""
+    for size, unit, above in ((86400, "days", 172_800), (3600, "h", 5400), (60, "min", 100)):
+        if seconds >= above:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+FIGURES: dict[str, tuple[str, Any]] = {
+    "device": ("device", str),
+    "precision": ("precision", str),
+    "parameters": ("parameters", _count),
+    "steps": ("steps", _count),
+    "tokens": ("tokens", _count),
+    "epochs": ("epochs over the text", lambda value: f"{value:.2f}"),
+    "flops": ("floating-point operations", lambda value: f"{value:.3g}"),
+    "seconds": ("training time", duration),
+    "tokens_per_second": ("tokens per second", _count),
+    "utilisation": ("model FLOPs utilisation", lambda value: f"{value:.0%}"),
+    "ceiling_flops": ("ceiling of the device", lambda value: f"{value / 1e9:,.0f} GFLOP/s"),
+    "memory_bytes": ("memory of training", gigabytes),
+    "disk_bytes": ("disk during training", gigabytes),
+    "money": ("money", lambda value: f"{value:,.2f}"),
+}

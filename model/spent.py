@@ -1,0 +1,86 @@
+"""What a training took, noted beside its artifact: the other half of a plan."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from model import cost, device
+from model.training import Training
+from pipeline import storage
+from pipeline.artifact import Artifact
+
+SPENT = "spent.json"  # not part of the artifact's identity
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Figures under the names that a plan has for them; memory is what training added."""
+
+    device: str
+    precision: str
+    parameters: int
+    steps: int
+    tokens: int
+    flops: float
+    seconds: float
+    tokens_per_second: float
+    utilisation: float
+    ceiling_flops: float
+    memory_bytes: int
+    disk_bytes: int
+
+
+class Meter:
+    """Started when everything is built and nothing has run, read when training is done."""
+
+    def __init__(self, training: Training) -> None:
+        self._began = time.perf_counter()
+        self._memory_before = device.memory_used(training.device)
+
+    def read(self, training: Training, folder: Path) -> Spent:
+        """Return what training took; earlier parts of a run that was resumed are counted in.
+
+        Measures the ceiling of the device, half a second on a CPU.
+        """
+        size = cost.size_of(training.config.model, training.network.vocab_size)
+        steps, tokens = training.state.step, training.state.step * training.tokens_per_step
+        stepping = step_seconds(training.state.speed)
+        rate = tokens / stepping if stepping else 0.0
+        ceiling = device.matmul_ceiling(training.device, training.precision)
+        moments = cost.state_bytes(size.parameters)  # weights are built, the rest is not
+        added = device.memory_used(training.device) - self._memory_before
+        return Spent(
+            device=device.name(training.device),
+            precision=training.precision,
+            parameters=size.parameters,
+            steps=steps,
+            tokens=tokens,
+            flops=float(size.flops_per_token) * tokens,
+            seconds=max(stepping, time.perf_counter() - self._began),
+            tokens_per_second=rate,
+            utilisation=rate * size.flops_per_token / ceiling,
+            ceiling_flops=ceiling,
+            memory_bytes=max(moments, added + cost.BYTES_PER_NUMBER * size.parameters),
+            disk_bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+        )
+
+
+def step_seconds(speed: list[tuple[int, float]]) -> float:
+    """Return the time in steps from (tokens seen, tokens per second) at each row of the curve."""
+    before, total = 0, 0.0
+    for tokens, rate in speed:
+        total += (tokens - before) / rate
+        before = tokens
+    return total
+
+
+def write(spent: Spent, folder: Path) -> None:
+    """Note it in an artifact's folder."""
+    storage.write_json(folder / SPENT, asdict(spent))
+
+
+def read(training: Artifact) -> dict[str, Any] | None:
+    """Return what was noted beside a train artifact, or None."""
+    path = training.path / SPENT
+    return storage.read_json(path) if path.exists() else None

@@ -1,0 +1,138 @@
+"""What a plan says follows from the network's shape and from a few measured steps."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from model import cost, device, forecast, networks, precision, probe, spent
+from model.architecture import ModelConfig, preset
+from model.forecast import Room
+from model.train_config import TrainConfig
+
+SHAPE = ModelConfig(layers=2, width=32, heads=2, kv_heads=1, hidden=48, context=16)
+CONFIG = TrainConfig(
+    steps=100, batch_size=4, validate_every=50, validation_windows=8, precision="fp32", model=SHAPE
+)
+CPU = torch.device("cpu")
+
+
+def measured(config=CONFIG, vocab_size=64, seconds_per_step=0.5) -> probe.Measured:
+    size = cost.size_of(config.model, vocab_size)
+    return probe.Measured("a device", "fp32", size, seconds_per_step, 0.1, 10**8, 1e10, 4)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen", "gpt2", "vaswani2017", "bert"])
+def test_sizes_are_those_of_the_network_that_is_built(name):
+    config = ModelConfig(**{**vars(SHAPE), **preset(name), "kv_heads": 2})
+    network = networks.build(config, 64)
+    size = cost.size_of(config, 64)
+    assert size.parameters == network.parameter_count()
+    products = [m for m in network.modules() if isinstance(m, torch.nn.Linear)]
+    assert size.multiplied == sum(m.weight.numel() for m in products)
+
+
+def test_flops_per_token_are_six_per_weight_and_twelve_per_position():
+    attention = 32 * 32 + 2 * 32 * 16 + 32 * 32
+    weights = 2 * (attention + 3 * 32 * 48) + 64 * 32
+    assert cost.size_of(SHAPE, 64).flops_per_token == 6 * weights + 12 * 2 * 32 * 16
+
+
+def test_flops_agree_with_what_torch_counts():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = replace(SHAPE, kv_heads=2)
+    network = networks.build(config, 64)
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(3, 16, dtype=torch.long)).sum().backward()
+    per_token = counter.get_total_flops() / (3 * 16)
+    attended = 12 * config.layers * config.width * config.context
+    assert per_token == pytest.approx(cost.size_of(config, 64).flops_per_token, abs=1.2 * attended)
+
+
+def test_a_plan_multiplies_out_what_a_step_took():
+    plan = forecast.make(CONFIG, 64, measured(), Room(corpus_tokens=3200, price_per_hour=36.0))
+    assert plan.tokens == 100 * 4 * 16
+    assert plan.epochs == 2.0
+    assert plan.tokens_per_second == 4 * 16 / 0.5
+    steps, validation, checkpoints = 100 * 0.5, 2 * (8 / 4) * 0.5 / 3, 0.1
+    assert plan.seconds == pytest.approx(steps + validation + checkpoints)
+    assert plan.money == pytest.approx(plan.seconds / 100)
+    rate = cost.size_of(SHAPE, 64).flops_per_token * plan.tokens_per_second
+    assert plan.utilisation == pytest.approx(rate / 1e10)
+
+
+@pytest.mark.parametrize(
+    ("room", "words"),
+    [
+        (Room(memory_bytes=10**8), "memory"),
+        (Room(disk_bytes=1000), "disk"),
+        (Room(corpus_tokens=100), "epochs"),
+    ],
+)
+def test_what_will_not_fit_is_warned_about(room, words):
+    plan = forecast.make(CONFIG, 64, measured(), room)
+    assert [w for w in plan.warnings if words in w]
+    assert not forecast.make(CONFIG, 64, measured(), Room(10**6, 10**12, 10**12)).warnings
+
+
+def test_a_network_too_large_to_try_is_told_before_it_is_built():
+    huge = replace(CONFIG, model=replace(SHAPE, width=16384, heads=128, kv_heads=128, layers=100))
+    reason = forecast.unprobed_memory(huge, 64, 10**9)
+    assert reason is not None
+    assert "will not fit" in reason
+    assert forecast.unprobed_memory(CONFIG, 64, 10**9) is None
+
+
+def test_a_larger_budget_proposes_a_larger_model_of_about_the_asked_ratio():
+    sizes = []
+    for hours in (0.1, 1, 10, 100):
+        chosen = forecast.propose(CONFIG, 4096, 1e11, hours * 3600)
+        size = cost.size_of(chosen.model, 4096)
+        sizes.append(size.parameters)
+        used = chosen.steps * chosen.tokens_per_step * size.flops_per_token
+        assert used == pytest.approx(hours * 3600 * 1e11, rel=0.01)
+        ratio = chosen.steps * chosen.tokens_per_step / size.parameters
+        assert ratio >= forecast.TOKENS_PER_PARAMETER or chosen.model.width == 64
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > 10 * sizes[0]
+
+
+def test_every_shape_is_one_that_can_be_built():
+    widths = [shape.width for shape in forecast.shapes(replace(SHAPE, heads=4, kv_heads=2))]
+    assert widths == sorted(widths)  # and ModelConfig has refused none
+
+
+def test_steps_are_cut_to_the_budget():
+    cut = forecast.within(CONFIG, measured(), 30.0)
+    plan = forecast.make(cut, 64, measured(), Room())
+    assert 28.0 < plan.seconds <= 31.0
+
+
+def test_the_probe_takes_real_steps_and_disturbs_nothing():
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    found = probe.measure(CONFIG, 64, CPU, seconds=0.2)
+    assert torch.equal(torch.rand(3), expected)
+    assert found.seconds_per_step > 0
+    assert 1 <= found.rows <= 4
+    assert found.memory_bytes >= cost.state_bytes(found.size.parameters)
+    assert 0 < found.utilisation(CONFIG) < 1
+
+
+def test_a_batch_that_would_take_long_is_measured_in_part():
+    large = replace(CONFIG, batch_size=10_000_000)
+    found = probe.measure(large, 64, CPU, seconds=0.1)
+    assert found.rows < large.batch_size
+    assert found.memory_bytes > cost.state_bytes(found.size.parameters)
+
+
+def test_the_device_is_named_and_measured():
+    assert device.name(CPU)
+    assert device.matmul_ceiling(CPU, precision.FP32) > 1e8
+    assert device.memory_used(CPU) > 10**7
+
+
+def test_time_in_steps_follows_from_the_rates():
+    assert spent.step_seconds([(100, 50.0), (300, 100.0)]) == 4.0
