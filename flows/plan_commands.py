@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.table import Table
 
 from flows import chain, config, plan_report, steps
@@ -56,7 +55,7 @@ def plan(options: Namespace) -> dict[str, Any] | None:
 
 
 def _proposal(
-    train: TrainConfig, vocab_size: int, place: torch.device, budget: float, seconds: float
+    train: TrainConfig, vocab_size: int, place: Any, budget: float, seconds: float
 ) -> tuple[TrainConfig, probe.Measured]:
     """Probe a small network, then what its speed suggests, until the size stays."""
     chosen = replace(train, model=next(forecast.shapes(train.model)))
@@ -70,9 +69,7 @@ def _proposal(
     return forecast.within(chosen, measured, budget), measured
 
 
-def _room(
-    recipe: Recipe, settings: Settings, place: torch.device, price: float | None
-) -> forecast.Room:
+def _room(recipe: Recipe, settings: Settings, place: Any, price: float | None) -> forecast.Room:
     folder = settings.store
     while not folder.exists():
         folder = folder.parent
