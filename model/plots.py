@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from model import evaluation_plots as quality
-from model.look import BARS, BLUE, GREEN, GRID, INK, ORANGE, Row, counted, readable, style
+from model.look import BARS, BLUE, GREEN, GREY, GRID, INK, ORANGE, Row, counted, readable, style
 from pipeline import storage
 from pipeline.artifact import MAIN, Artifact
 
@@ -41,6 +41,10 @@ def draw(
         jobs.append(("throughput", lambda axes: throughput(axes, speed), 3.2))
     if any(made.stage in DOCUMENT_STAGES for made in data):
         jobs.append(("funnel", lambda axes: funnel(axes, data), 4.2))
+    mixed = training.stats.get("mixture", [])
+    if mixed:
+        height = 1.9 + 0.45 * min(len(mixed), BARS)
+        jobs.append(("mixture", lambda axes: mixture(axes, mixed), height))
     slices = _rows(evaluation) if evaluation else []
     if slices:
         height = 1.9 + 0.55 * min(len(slices), BARS)
@@ -129,6 +133,29 @@ def funnel(axes: Axes, data: Sequence[Artifact]) -> None:
     axes.set(title="Documents kept by each stage", xlabel="share of documents", xlim=(0, 1))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     axes.grid(visible=False)
+
+
+def mixture(axes: Axes, rows: Sequence[Row]) -> None:
+    """Draw each source's share of the tokens trained on beside its share of the shards' tokens."""
+    shown = sorted(rows, key=lambda row: -row["share"])[:BARS]
+    there = [row["tokens"] / row["epochs"] if row["epochs"] else 0.0 for row in rows]
+    own = dict(zip([(row["source"], row["lang"]) for row in rows], there, strict=True))
+    before = [own[row["source"], row["lang"]] / max(1.0, sum(there)) for row in shown]
+    trained = [row["share"] for row in shown]
+    places = range(len(shown))
+    axes.barh([p - 0.19 for p in places], trained, height=0.36, color=BLUE, label="trained on")
+    axes.barh([p + 0.19 for p in places], before, height=0.36, color=GREY, label="in the shards")
+    for place, row in zip(places, shown, strict=True):
+        text = f" {row['share']:.1%}   {row['epochs']:.3g} epochs, {counted(row['tokens'])} tokens"
+        axes.text(row["share"], place - 0.19, text, va="center", fontsize=8.5)
+    labels = [readable(f"{row['source']} ({row['lang']})") for row in shown]
+    axes.set_yticks(list(places), labels)
+    axes.invert_yaxis()
+    axes.set(title="What the model was trained on", xlabel="share of tokens")
+    axes.set_xlim(0, max([*trained, *before, 0.01]) * 1.45)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    axes.grid(visible=False, axis="y")
+    axes.legend(frameon=False, loc="lower right")
 
 
 def _rows(artifact: Artifact, table: str = MAIN) -> list[Row]:

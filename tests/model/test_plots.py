@@ -47,6 +47,19 @@ def test_loss_shows_training_and_held_out_text_over_tokens(chain):
     assert canvas.get_ylabel() == "nats per token"
 
 
+def test_the_mixture_shows_shares_trained_on_beside_those_in_the_shards():
+    rows = [{"source": "百科$", "lang": "zh", "tokens": 6000, "share": 0.6, "epochs": 3.0},
+            {"source": "web", "lang": "en", "tokens": 4000, "share": 0.4, "epochs": 0.5},
+            ]  # fmt: skip
+    canvas = axes()
+    plots.mixture(canvas, rows)
+    widths = [round(bar.get_width(), 3) for bar in canvas.patches]
+    assert widths == [0.6, 0.4, 0.2, 0.8]
+    assert "60.0%   3 epochs, 6k tokens" in canvas.texts[0].get_text()
+    never = {"source": "old", "lang": "en", "tokens": 0, "share": 0.0, "epochs": 0.0}
+    plots.mixture(axes(), [*rows, never])
+
+
 def test_funnel_shows_share_counts_and_chief_reason(chain):
     canvas = axes()
     plots.funnel(canvas, chain.data)
