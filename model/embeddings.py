@@ -36,7 +36,8 @@ class EmbeddingConfig:
     """Where the embedding's first values come from.
 
     `word2vec`: skip-gram with negative sampling (Mikolov et al. 2013) over the training tokens, by
-    gensim. `glove`: lines of a word and its numbers (Pennington et al. 2014) in `file`.
+    gensim. `glove`: lines of a word and its numbers (Pennington et al. 2014) in `file`, which the
+    other ways pass by.
     """
 
     init: str = RANDOM
@@ -51,9 +52,9 @@ class EmbeddingConfig:
             raise ConfigError(
                 f"train.embeddings.init: {self.init!r}, wanted one of {', '.join(INITS)}"
             )
-        if (self.init == GLOVE) != (self.file is not None):
+        if self.init == GLOVE and self.file is None:
             raise ConfigError(
-                "train.embeddings.file goes with init = 'glove', as in --set "
+                "train.embeddings.init = 'glove' needs a file, as in --set "
                 '\'train.embeddings = {init = "glove", file = {path = "vectors.txt"}}\''
             )
         for name in ("window", "negative", "epochs", "tokens_max"):

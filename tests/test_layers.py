@@ -19,6 +19,9 @@ HOMES = {
     "mlflow": ("model/tracking.py", "model/registry.py", "model/pyfunc_model.py"),
     "ray": ("pipeline/engine/ray.py", "model/launch.py"),
     "torch": ("model/",),
+    "gensim": ("model/embeddings.py",),
+    "gguf": ("model/formats/gguf_file.py",),
+    "onnxruntime": ("model/formats/onnx_graph.py",),
 }
 LINES_MAX = 300
 

@@ -133,9 +133,7 @@ def test_training_begins_from_them(shards, tmp_path):
     assert losses["random"] != losses["word2vec"]
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"init": "elmo"}, {"init": "glove"}, {"file": InputFile("x")}, {"window": 0}]
-)
+@pytest.mark.parametrize("wrong", [{"init": "elmo"}, {"init": "glove"}, {"window": 0}])
 def test_settings_without_meaning_are_refused(wrong):
     with pytest.raises(ConfigError, match=r"train\.embeddings"):
         EmbeddingConfig(**wrong)
