@@ -1,4 +1,4 @@
-"""Sorting hashes: values spread evenly over 64 bits fall almost into place by their upper bits."""
+"""Distinct hashes in ascending order: values spread evenly over 64 bits fall almost into place."""
 
 import numpy as np
 
@@ -8,34 +8,36 @@ HASHES = numba.types.Array(numba.uint64, 1, "C")
 
 
 @numba.njit(HASHES(HASHES), cache=True)
-def sorted_hashes(hashes):  # type: ignore[no-untyped-def]
-    """Return the values in ascending order, in linear time if they are spread evenly.
+def distinct_sorted(hashes):  # type: ignore[no-untyped-def]
+    """Return each value once, in ascending order; in linear time if they are spread evenly.
 
-    One pass puts each into the bucket of its upper bits, about one value per bucket; an insertion
-    sort sets right what is left. Unevenly spread values come out sorted too, only slower.
+    A value is put into the slot of its upper bits or the next free one, where a copy of it is met
+    again; an insertion sort sets right what is left. Repeated values cost no more than others.
     """
-    count, bits = len(hashes), 1
-    while 1 << bits < count and bits < 24:
+    count, bits = len(hashes), 3
+    while 1 << bits < 2 * count:
         bits += 1
     shift = np.uint64(64 - bits)
-    ends = np.zeros((1 << bits) + 1, np.int64)
+    slots = np.zeros((1 << bits) + count, np.uint64)  # 0 is free; the last slots' values go behind
+    zeros = np.int64(0)
     for value in hashes:
-        ends[np.int64(value >> shift) + 1] += 1
-    largest = np.int64(0)
-    for bucket in range(1 << bits):
-        largest = max(largest, ends[bucket + 1])
-        ends[bucket + 1] += ends[bucket]
-    if largest > 64:  # many copies of a value, or no hashes at all
-        return np.sort(hashes)
-    ordered = np.empty(count, np.uint64)
-    for value in hashes:
-        bucket = np.int64(value >> shift)
-        ordered[ends[bucket]] = value
-        ends[bucket] += 1
-    for i in range(1, count):
-        value, at = ordered[i], i
-        while at > 0 and ordered[at - 1] > value:
-            ordered[at] = ordered[at - 1]
-            at -= 1
-        ordered[at] = value
-    return ordered
+        if value == 0:
+            zeros = 1
+            continue
+        at = np.int64(value >> shift)
+        while slots[at] != 0 and slots[at] != value:
+            at += 1
+        slots[at] = value
+    ordered, filled = np.zeros(count + 1, np.uint64), zeros
+    for slot in slots:  # no branch: the processor cannot guess which are free
+        ordered[filled] = slot
+        filled += slot != 0
+    for i in range(1, filled):
+        value = ordered[i]
+        if ordered[i - 1] > value:
+            at = i
+            while at > 0 and ordered[at - 1] > value:
+                ordered[at] = ordered[at - 1]
+                at -= 1
+            ordered[at] = value
+    return ordered[:filled]

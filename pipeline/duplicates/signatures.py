@@ -20,7 +20,7 @@ from pipeline.characters import (
     text_buffers,
 )
 from pipeline.compiled import numba
-from pipeline.duplicates.hash_sort import sorted_hashes
+from pipeline.duplicates.hash_sort import distinct_sorted
 from pipeline.duplicates.shingling import (
     GOLDEN,
     LONGEST_SHINGLE,
@@ -164,10 +164,8 @@ def _sets(data, rows, table, classes, unspaced, words, characters):  # type: ign
         cut = unspaced[row] or is_unspaced(data, at, end, classes)
         size = characters if cut else words
         found = shingles_of(data, at, end, table, cut, size, ring, halves, hashes[filled:])
-        ordered = sorted_hashes(hashes[filled : filled + found])
-        for i in range(found):
-            if i == 0 or ordered[i] != ordered[i - 1]:
-                hashes[filled] = ordered[i]
-                filled += 1
+        ordered = distinct_sorted(hashes[filled : filled + found])
+        hashes[filled : filled + len(ordered)] = ordered
+        filled += len(ordered)
         ends[row + 1] = filled
     return hashes[:filled].copy(), ends
