@@ -79,6 +79,9 @@ def tokenizer_config(vocabulary: Vocabulary, context: int | None = None) -> dict
     for name, token_id in vocabulary.controls.items():
         if token_id is not None:
             config[f"{name}_token"] = vocabulary.pieces[token_id]
+    more = [i for i in vocabulary.of_kind(Kind.CONTROL) if i not in vocabulary.controls.values()]
+    if more:
+        config["extra_special_tokens"] = [vocabulary.pieces[i] for i in more]
     return config if context is None else config | {"model_max_length": context}
 
 

@@ -96,10 +96,10 @@ class TokenizerConfig:
             raise ConfigError(f"tokenizer.balance is {self.balance}; give 0 to 1")
         taken = [*CONTROLS, *(["\n"] if self.keep_newlines else [])]
         for name in named:
-            if [*taken, *named].count(name) > 1 or not name.strip() or SPACE_MARK in name:
+            if [*taken, *named].count(name) > 1 or not name or {SPACE_MARK, " "} & {*name}:
                 raise ConfigError(
                     f"tokenizer.symbols and tokenizer.control_symbols have {name!r}; give each "
-                    f"name once, not blank, without U+2581 and none of {taken}"
+                    f"name once, not empty, without spaces or U+2581 and none of {taken}"
                 )
         if not 1 <= self.max_piece_characters <= 256:
             raise ConfigError(

@@ -16,6 +16,9 @@ from pipeline.errors import ArtifactError
 # Unigram scores are multiples of this, in nats: then SentencePiece's float32 sums are exact to 2 M
 # nats (about 600 kB of text), and equal ways to cut a run do not depend on what stands before it.
 SCORE_STEP = 0.125
+# More than any other way to cut a symbol and what pieces across its ends would have covered, at
+# most 16 characters of about -20 nats on each side.
+SYMBOL_SCORE = 1000.0
 MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
@@ -83,18 +86,21 @@ def read_vocabulary(model: bytes) -> Vocabulary:
 
 
 def with_exact_scores(model: bytes) -> bytes:
-    """Return a unigram model whose scores are rounded to SCORE_STEP.
+    """Return a unigram model whose scores are rounded to SCORE_STEP and whose symbols are found.
 
-    A line feed that stands for itself becomes a piece like others: user-defined ones have scores
-    that are no multiples. No text is cut differently by that: no piece has a line feed inside.
+    SentencePiece scores a user-defined symbol by its bytes, so that a long one may lose to pieces
+    of its name, and by no multiple. Here it is a piece like others: one character in no other
+    piece, as the line feed, needs no more than that, a longer one gets SYMBOL_SCORE.
     """
     stored = proto.ModelProto()  # type: ignore[attr-defined] # made at import
     stored.ParseFromString(model)
     best = max(entry.score for entry in stored.pieces if entry.type == Kind.NORMAL)
+    inside = "".join(entry.piece for entry in stored.pieces if entry.type == Kind.NORMAL)
     changed_by_rules = stored.normalizer_spec.precompiled_charsmap
     for entry in stored.pieces:
-        if entry.piece == "\n" and entry.type == Kind.USER_DEFINED and not changed_by_rules:
-            entry.type, entry.score = Kind.NORMAL, best
+        if entry.type == Kind.USER_DEFINED and not changed_by_rules:
+            alone = len(entry.piece) == 1 and entry.piece not in inside
+            entry.type, entry.score = Kind.NORMAL, best if alone else SYMBOL_SCORE
         if entry.type == Kind.NORMAL:
             entry.score = round(entry.score / SCORE_STEP) * SCORE_STEP
     return stored.SerializeToString(deterministic=True)

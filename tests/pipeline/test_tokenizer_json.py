@@ -113,6 +113,25 @@ def test_symbols_are_found_by_both(model_type):
     assert own.encode("<|user|>") == [1024]
 
 
+def test_transformers_know_reserved_symbols_and_find_them_in_no_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from transformers import AutoTokenizer
+
+    lines = "the cat sat on the mat\nthe hat\n".splitlines() * 20
+    config = TokenizerConfig(vocab_size=300, symbols=("<|user|>",), control_symbols=("<|fim|>",))
+    stored = train(iter(lines), config)
+    tokenizer_json.write(stored, tmp_path.joinpath)
+    own, loaded = Tokenizer(stored), AutoTokenizer.from_pretrained(tmp_path)
+    text = "the<|user|>cat <|fim|> sat"
+    ids = own.encode(text)
+    assert loaded(text).input_ids == ids
+    assert own.symbol_id("<|user|>") in ids
+    fim = own.symbol_id("<|fim|>")
+    assert fim not in ids
+    assert loaded.convert_tokens_to_ids("<|fim|>") == fim
+    assert loaded.decode([fim, *ids], skip_special_tokens=True) == text
+
+
 def test_a_model_without_byte_fallback_has_the_same_ids():
     lines = "the cat sat on the mat\nthe hat\n".splitlines() * 20
     settings = TokenizerConfig(vocab_size=60, byte_fallback=False)
@@ -146,7 +165,7 @@ def changed(change) -> bytes:
         (lambda m: setattr(m.normalizer_spec, "remove_extra_whitespaces", True), "removes spaces"),
         (lambda m: setattr(m.trainer_spec, "model_type", 3), "'word'"),
         (lambda m: setattr(m.pieces[-1], "type", int(Kind.UNUSED)), "unused"),
-        (lambda m: setattr(m.pieces[-1], "score", -7.3), "rounded"),
+        (lambda m: setattr(m.pieces[-1], "score", -7.3), "with rounding"),
         (lambda m: setattr(m.pieces[-1], "piece", "t\u0fff"), "no piece"),
     ],
 )

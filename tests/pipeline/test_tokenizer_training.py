@@ -194,17 +194,19 @@ def test_no_line_is_left_out_of_training(tmp_path, text):
 @pytest.mark.parametrize("model_type", ["bpe", "unigram"])
 def test_symbols_are_pieces_in_text_and_control_symbols_are_not(model_type):
     lines = [line for _, text, _ in corpus(8) for line in text.splitlines()]
+    long = "<|the_end_of_what_a_reader_of_this_says_and_is_not_a_module|>"
     config = TokenizerConfig(
-        vocab_size=1024, model_type=model_type, symbols=("<|user|>",), control_symbols=("<|fim|>",)
-    )
+        vocab_size=1024, model_type=model_type, symbols=("<|user|>", long),
+        control_symbols=("<|fim|>",),
+    )  # fmt: skip
     own = tokenizer_training.Tokenizer(train(iter(lines), config))
-    names = [own.piece(i) for i in range(own.vocab_size)]
-    symbol, control = names.index("<|user|>"), names.index("<|fim|>")
-    text = "say<|user|>hi <|fim|> <|user|>"
+    text = f"say<|user|>hi <|fim|> <|user|>the{long}a module{long}"
     ids = own.encode(text)
-    assert ids.count(symbol) == 2
-    assert control not in ids
+    assert ids.count(own.symbol_id("<|user|>")) == 2
+    assert ids.count(own.symbol_id(long)) == 2
+    assert own.symbol_id("<|fim|>") not in ids
     assert own.decode(ids) == text
+    assert own.encode_batch([text])[0].tolist() == ids
 
 
 def test_line_feeds_are_a_piece_or_bytes():
@@ -222,7 +224,7 @@ def test_line_feeds_are_a_piece_or_bytes():
     [
         {"vocab_size": 100}, {"model_type": "word"}, {"normalization": "nfd"},
         {"character_coverage": 0.5}, {"sample_bytes": 0}, {"max_piece_characters": 0},
-        {"symbols": ("<|bos|>",)}, {"symbols": ("a", "a")}, {"control_symbols": (" ",)},
+        {"symbols": ("<|bos|>",)}, {"symbols": ("a", "a")}, {"control_symbols": ("a b",)},
         {"balance": 2.0},
     ],
 )  # fmt: skip
