@@ -25,6 +25,7 @@ from pipeline.batching.token_file import TokenFile
 
 BAR = 10.0
 RESUME_SECONDS = 1.0
+ENV = "loader"
 PACKAGES = ("litdata==0.2.76", "mosaicml-streaming==0.13.0", "torch")
 CONTEXT, BATCH = 1024, 32
 ROUNDS = 3
@@ -58,7 +59,7 @@ def ours(loader: Loader, first: int) -> tuple[dict[str, float], int]:
 def theirs(name: str, folder: Path, workers: int) -> dict[str, float]:
     """Return a peer's rates."""
     arguments = (str(folder), str(CONTEXT + 1), str(BATCH), str(workers), str(SECONDS))
-    return peers.run_in_env(SCRIPT, name, *arguments)
+    return peers.run_in_env(ENV, SCRIPT, name, *arguments)
 
 
 def resume_seconds(source: TokenFile, step: int) -> float:
@@ -89,11 +90,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--million-tokens", type=int, default=64)
     options = parser.parse_args()
-    peers.ensure_env(PACKAGES)
+    peers.ensure_env(ENV, PACKAGES)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = zipf_tokens(folder / "bench.tokens", options.million_tokens * 1_000_000)
-        peers.run_in_env(SCRIPT, "prepare", str(source.path), str(folder), str(CONTEXT + 1))
+        peers.run_in_env(ENV, SCRIPT, "prepare", str(source.path), str(folder), str(CONTEXT + 1))
         alone: dict[str, float] = {}  # per CPU second, one process
         wall: dict[str, float] = {}  # per second, with or without workers
         step = 0
