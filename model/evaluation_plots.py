@@ -109,16 +109,49 @@ def bias(axes: Axes, figures: Sequence[Row]) -> None:
     """Draw by language and attribute how often the stereotype is likelier, with intervals."""
     rows = [row for row in figures if row["name"].startswith(BIAS)]
     names = [row["name"].removeprefix(BIAS).split(".") for row in rows]
-    values = [row["value"] for row in rows]
+    labels = [f"{language(lang)}: {', '.join(rest)}" for lang, *rest in names]
+    _dots(axes, rows, labels, [lang for lang, *_ in names])
+    axes.axvline(0.5, color=INK, lw=1, ls="--")
+    axes.set(title="Bias: how often the stereotype is likelier")
+    axes.set_xlabel("share of sentence pairs; 0.5 is no preference, bars are 95 % intervals")
+
+
+def tasks(axes: Axes, figures: Sequence[Row]) -> None:
+    """Draw each task's metrics by language, with intervals and what guessing would score."""
+    rows = task_rows(figures)
+    names = [row["name"].split(".")[1:] for row in rows]
+    labels = [f"{task}, {language(lang)}: {metric}" for task, metric, lang in names]
+    _dots(axes, rows, labels, [lang for *_, lang in names])
+    guesses = {row["name"]: row["value"] for row in figures if ".majority." in row["name"]}
+    places = [
+        (guesses[f"task.{task}.majority.{lang}"], place)
+        for place, (task, metric, lang) in enumerate(names)
+        if metric.startswith("accuracy") and f"task.{task}.majority.{lang}" in guesses
+    ]
+    if places:
+        across, up = zip(*places, strict=True)
+        axes.scatter(across, up, marker="|", color=INK, s=120, zorder=4,
+                     label="the most common answer always")  # fmt: skip
+        axes.legend(frameon=False, fontsize=8.5, loc="lower right")
+    axes.set(title="Tasks, without further training")
+    axes.set_xlabel("0 to 1, higher is better; bars are 95 % intervals")
+
+
+def task_rows(figures: Sequence[Row]) -> list[Row]:
+    """Return the figures of tasks that are scores, in their order."""
+    scores = [
+        row for row in figures if row["name"].startswith("task.") and row["name"].count(".") == 3
+    ]
+    return [row for row in scores if ".majority." not in row["name"]]
+
+
+def _dots(axes: Axes, rows: Sequence[Row], labels: Sequence[str], langs: Sequence[str]) -> None:
     for place, row in enumerate(rows):
         low, high = (row["value"] if end is None else end for end in (row["low"], row["high"]))
         axes.plot([low, high], [place, place], color=GREY, lw=5, solid_capstyle="round")
-    colours = [LANGUAGE_COLOURS.get(lang, GREEN) for lang, *_ in names]
-    axes.scatter(values, range(len(rows)), color=colours, s=42, zorder=3)
-    labels = [f"{language(lang)}: {', '.join(rest) or 'all'}" for lang, *rest in names]
+    colours = [LANGUAGE_COLOURS.get(lang, GREEN) for lang in langs]
+    axes.scatter([row["value"] for row in rows], range(len(rows)), color=colours, s=42, zorder=3)
     axes.set_yticks(range(len(rows)), [readable(label) for label in labels])
-    axes.axvline(0.5, color=INK, lw=1, ls="--")
     axes.invert_yaxis()
-    axes.set(title="Bias: how often the stereotype is likelier", xlim=(0, 1))
-    axes.set_xlabel("share of sentence pairs; 0.5 is no preference, bars are 95 % intervals")
+    axes.set_xlim(-0.02, 1.02)
     axes.grid(visible=False, axis="y")

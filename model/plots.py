@@ -58,6 +58,10 @@ def draw(
     probes = _rows(evaluation, "figures") if evaluation else []
     if any(row["name"].startswith(quality.BIAS) for row in probes):
         jobs.append(("bias", lambda axes: quality.bias(axes, probes), 3.6))
+    asked = quality.task_rows(probes)
+    if asked:
+        height = 1.6 + 0.32 * len(asked)
+        jobs.append(("tasks", lambda axes: quality.tasks(axes, probes), height))
     with matplotlib.rc_context(style()):
         return [save(folder, name, paint, height) for name, paint, height in jobs]
 

@@ -1,10 +1,14 @@
 """textmill evaluate: on held-out text, on tasks, what is refused, what is written."""
 
 import json
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from flows import cli
+from expectations.suites import suite
+from flows import cli, config
 from flows.arguments import EVALUATION_TASKS
 from model.tasks.table import TASKS
 from model.train import STAGE as TRAIN
@@ -80,3 +84,15 @@ def test_misuse_says_what_to_do(trained, arguments, words, capsys):
     model, _ = trained
     assert cli.main(["evaluate", str(model), *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_the_recipe_of_the_readme_loads_and_comes_back_whole(tmp_path):
+    text = (Path(cli.__file__).parents[1] / "model" / "README.md").read_text("utf-8")
+    [block] = [
+        b for b in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "evaluate.tasks" in b
+    ]
+    recipe = config.build(tomllib.loads(block))
+    assert recipe.evaluate.tasks[0].shots == 2
+    assert recipe.evaluate.tasks[0].data.path == "reviews.jsonl.gz"
+    assert suite("evaluate", recipe.gates)[-1].metric == "task.sentiment.accuracy.zh"
+    assert config.build(tomllib.loads(config.dump(recipe))) == recipe

@@ -121,3 +121,24 @@ def test_reliability_and_positions_show_the_tables(tmp_path):
     canvas = axes()
     evaluation_plots.by_position(canvas, places)
     assert list(canvas.lines[0].get_ydata()) == [4, 3.5, 3, 2.5, 2, 1.5]
+
+
+def figure_row(name, value):
+    return {"name": name, "value": value, "low": max(0, value - 0.1), "high": min(1, value + 0.1)}
+
+
+def test_bias_and_tasks_are_dots_with_intervals_and_guessing_is_marked():
+    values = {"bias.by_attribute.zh.gender": 0.6, "bias.preference.zh": 0.6,
+              "task.topic.accuracy.zh": 0.4, "task.topic.majority.zh": 0.3,
+              "task.topic.shots": 2.0, "task.code.passes.python": 0.0}  # fmt: skip
+    rows = [figure_row(name, value) for name, value in values.items()]
+    canvas = axes()
+    evaluation_plots.bias(canvas, rows)
+    assert [label.get_text() for label in canvas.get_yticklabels()] == ["Chinese (zh): gender"]
+    canvas = axes()
+    evaluation_plots.tasks(canvas, rows)
+    labels = [label.get_text() for label in canvas.get_yticklabels()]
+    assert labels == ["topic, Chinese (zh): accuracy", "code, python: passes"]
+    scores, guess = canvas.collections
+    assert scores.get_offsets()[:, 0].tolist() == [0.4, 0.0]
+    assert guess.get_offsets().tolist() == [[0.3, 0.0]]
