@@ -80,3 +80,26 @@ TRANSFER = (
              help="fine-tune so many times each, with seeds 1 to N (3)"),
     argument("--recipe", metavar="FILE", help="take [transfer] from this recipe"),
 )  # fmt: skip
+LAUNCH = (
+    argument("--processes", type=int, metavar="N",
+             help="processes of this host that train together, one per GPU (1)"),
+    argument("--parallel", choices=("ddp", "fsdp"),
+             help="every process holds the model (ddp, default) or a share of it (fsdp)"),
+    argument("--hosts", type=int, metavar="N",
+             help="hosts that train together over a shared --out or --store (1)"),
+    argument("--rendezvous", metavar="HOST:PORT",
+             help="where further hosts find this one; the line they run is printed"),
+)  # fmt: skip
+SOURCES = argument(
+    "--source", action="append", default=[], metavar="PATH",
+    help="read this file, folder or glob instead of the recipe's sources (repeatable)",
+)  # fmt: skip
+COMPARE = (
+    argument("settings", nargs="+", metavar="KEY=VALUES",
+             help="a key of [train] or [train.model] with values to try, or seed=1,2,3"),
+    argument("--recipe", default="quickstart", metavar="RECIPE",
+             help="what all variants share: its data, model and number of tokens (quickstart)"),
+    argument("--shards", metavar="DIR", help="train on these shards instead of the recipe's"),
+    SOURCES,
+    *LAUNCH,
+)  # fmt: skip

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flows.arguments import EVALUATE, FINETUNE, TOKENIZER, TRANSFER
+from flows.arguments import COMPARE, EVALUATE, FINETUNE, LAUNCH, SOURCES, TOKENIZER, TRANSFER
 from flows.arguments import argument as _argument
 from pipeline.errors import ConfigError, Interrupted, TextmillError
 
@@ -91,10 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument("--verbose", action="store_true", help="log what happens to stderr")
     recipe = argparse.ArgumentParser(add_help=False)
     _add_set(recipe)
-    recipe.add_argument(
-        "--source", action="append", default=[], metavar="PATH",
-        help="read this file, folder or glob instead of the recipe's sources (repeatable)",
-    )  # fmt: skip
+    recipe.add_argument(*SOURCES[0], **SOURCES[1])
     for name, module, function, helptext, arguments in COMMANDS:
         parents = [common, recipe] if name in ("run", "explain", "plan") else [common]
         command = commands.add_parser(name, help=helptext, description=helptext, parents=parents)
@@ -192,13 +189,14 @@ _RECIPE = _argument("recipe", metavar="RECIPE", help="a recipe's name or a .toml
 
 TOKEN_FORMATS = ("nanogpt", "megatron", "datatrove")
 STAGE_COMMANDS = (
-    "ingest", "clean", "what-if", "dedup", "tokenizer", "shard", "train", "finetune", "transfer",
-    "evaluate",
+    "ingest", "clean", "what-if", "dedup", "tokenizer", "shard", "train", "compare", "finetune",
+    "transfer", "evaluate",
 )  # fmt: skip
 # name, module, function, help, arguments
 COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
     ("run", "flows.commands", "run", "Run the whole chain of a recipe.",
-     (_RECIPE, _argument("--dry-run", action="store_true", help="print the resolved recipe"),
+     (_RECIPE, *LAUNCH,
+      _argument("--dry-run", action="store_true", help="print the resolved recipe"),
       _argument("--data-docs", metavar="DIR",
                 help="also build Great Expectations' own pages (they load assets from outside)"))),
     ("explain", "flows.commands", "explain", "Say what a run would make again, and why.",
@@ -243,7 +241,10 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
       _argument("--lang", help="with --from: the documents' language (und)"))),
     ("train", "flows.stage_commands", "train", "Train a model on shards.",
      (_argument("input", nargs=1, metavar="SHARDS", help="the artifact of `shard`"), _OUT,
-      _argument("--recipe", metavar="FILE", help="take [train] from this recipe"))),
+      _argument("--recipe", metavar="FILE", help="take [train] from this recipe"), *LAUNCH)),
+    ("compare", "flows.compare", "compare",
+     "Train variants at equal tokens: optimizer=adamw,muon learning_rate=1e-3,3e-3 seed=1,2.",
+     COMPARE),
     ("finetune", "flows.finetune_commands", "finetune",
      "Teach a model from prompts with answers, or conversations.", (_MODEL, _OUT, *FINETUNE)),
     ("transfer", "flows.transfer_commands", "transfer",

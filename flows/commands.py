@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from flows import config, steps
 from flows.chain import plan
 from flows.runs import explain as explain_plan
 from flows.runs import last_run
-from flows.settings import Settings, read_settings
+from flows.settings import Settings, read_launch, read_settings
 from flows.terminal import progress_bars, stdout
 
 
@@ -25,6 +26,7 @@ def run(options: Namespace) -> dict[str, Any] | None:
         print(config.dump(recipe), end="")
         return None
     settings = read_settings(options.store, options.workers)
+    settings = replace(settings, launch=read_launch(options))
     from flows.server import run_on_server, running_server
 
     server = running_server(settings)

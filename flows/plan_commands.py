@@ -15,7 +15,7 @@ from flows.plan_report import duration
 from flows.settings import Settings, read_settings
 from flows.terminal import stdout
 from model import device, forecast, probe
-from model.train import device as training_device
+from model.distributed import World
 from model.train_config import TrainConfig
 from pipeline import artifact as artifacts
 from pipeline.errors import ConfigError, TrainingError
@@ -32,7 +32,7 @@ def plan(options: Namespace) -> dict[str, Any] | None:
     recipe = config.load(options.recipe, options.overrides, options.source)
     settings = read_settings(options.store, options.workers)
     budget = None if options.budget is None else seconds_of(options.budget)
-    place = training_device()
+    place = World().device
     room = _room(recipe, settings, place, options.price)
     train, vocab_size = recipe.train, recipe.tokenizer.vocab_size
     if budget is None:

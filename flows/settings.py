@@ -1,12 +1,16 @@
 """Where a run happens: folders, servers, workers. Read from the environment, never hashed."""
 
+import functools
 import os
-from dataclasses import dataclass
+from argparse import Namespace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from model.launch import DDP, Launch
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
+from pipeline.stage import Stage
 
 PREFIX = "TEXTMILL_"
 
@@ -28,6 +32,7 @@ class Settings:
     workers: int
     mlflow_uri: str
     experiment: str = "textmill"
+    launch: Launch = field(default_factory=Launch)  # processes that train
 
     @property
     def runs(self) -> Path:
@@ -53,6 +58,13 @@ class Settings:
         """Return the engine that stages map over."""
         return LocalEngine(self.workers)
 
+    def placed(self, stage: Stage) -> Stage:
+        """Return a stage as it runs here: training in several processes, where that is asked."""
+        if stage.name != "train" or self.launch.size == 1:
+            return stage
+        run = functools.partial(stage.run, launch=self.launch)  # type: ignore[call-arg] # train's
+        return replace(stage, run=run)
+
 
 def runs_folder(store: Path) -> Path:
     """Return where a store keeps records and report pages of runs."""
@@ -73,7 +85,18 @@ def read_settings(store: str | None = None, workers: int | None = None) -> Setti
         raise ConfigError(f"--workers {workers}: wanted a whole number from 1")
     count = workers or _positive(f"{PREFIX}WORKERS") or usable_cpus()
     uri = os.environ.get(f"{PREFIX}MLFLOW_URI") or f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"
-    return Settings(folder, count, uri)
+    return Settings(folder, count, uri, launch=read_launch(Namespace()))
+
+
+def read_launch(options: Namespace) -> Launch:
+    """Read TEXTMILL_PROCESSES, _HOSTS, _RENDEZVOUS and _PARALLEL; flags win."""
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    return Launch(
+        processes=given.get("processes") or _positive(f"{PREFIX}PROCESSES") or 1,
+        hosts=given.get("hosts") or _positive(f"{PREFIX}HOSTS") or 1,
+        rendezvous=given.get("rendezvous") or os.environ.get(f"{PREFIX}RENDEZVOUS"),
+        parallel=given.get("parallel") or os.environ.get(f"{PREFIX}PARALLEL") or DDP,
+    )
 
 
 def usable_cpus() -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from flows import config
 from flows.chain import CHAIN, CORPUS, Link
 from flows.config import Recipe
-from flows.settings import Settings, read_settings
+from flows.settings import Settings, read_launch, read_settings
 from flows.summary import data_lines
 from flows.terminal import progress_bars, stdout
 from pipeline import artifact as artifacts
@@ -141,9 +141,10 @@ def _run_link(
     options: Namespace, link: Link, settled: Any, parents: Any, previous: Artifact | None = None
 ) -> dict[str, Any] | None:
     settings = read_settings(options.store, options.workers)
+    settings = replace(settings, launch=read_launch(options))
     with progress_bars() as (progress, _):
         run = run_stage(
-            link.stage, settled, parents(settings, progress), Path(options.out),
+            settings.placed(link.stage), settled, parents(settings, progress), Path(options.out),
             engine=settings.engine(), progress=progress, previous=previous,
         )  # fmt: skip
     if options.json:

@@ -68,8 +68,9 @@ def make(
     parents = all_parents(link, recipe, parents, settings.store)
     identity = link.stage.fingerprint(config, parents)
     destination = store_path(settings.store, link.name, identity.digest)
+    stage = settings.placed(link.stage)
     run = run_stage(
-        link.stage, config, parents, destination, engine=settings.engine(), progress=progress
+        stage, config, parents, destination, engine=settings.engine(), progress=progress
     )
     logger.info("%s: %s in %.1f s (%s)", link.name, link.done, run.seconds, run.reason)
     return run

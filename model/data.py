@@ -61,8 +61,10 @@ def open_loader(
     context: int,
     batch_size: int,
     seed: int,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Loader:
-    """Return the loader of the training split, its token file in `folder`.
+    """Return the loader of one process's rows of the training split, its token file in `folder`.
 
     Raises what `token_file` and `Loader` raise.
     """
@@ -77,6 +79,8 @@ def open_loader(
         packing=config.packing,
         number_documents=config.mask_documents,
         contexts=config.contexts,
+        rank=rank,
+        world_size=world_size,
         ahead=STEPS_AHEAD,
     )
 

@@ -1,13 +1,19 @@
-"""One process or many: who this one is, sums over all, whole tensors out of split ones.
+"""One process or many: who this one is, sums over all, a network spread over all.
 
-Each process holds a `World`; that of a single process does nothing. Network and optimizer know
-nothing of it.
+Each process holds a `World`; that of a single process does nothing. Networks and optimizers know
+nothing of it: `spread` wraps a module from outside.
 """
 
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from model.blocks import Block
+from model.launch import FSDP
 
 
 @dataclass(frozen=True)
@@ -16,11 +22,19 @@ class World:
 
     rank: int = 0
     size: int = 1
+    local_rank: int = 0  # among those of this host
 
     @property
     def is_first(self) -> bool:
         """Tell whether this process writes files and reports."""
         return self.rank == 0
+
+    @property
+    def device(self) -> torch.device:
+        """This process's device: a CUDA GPU, an Apple GPU, else the CPU."""
+        if torch.cuda.is_available():
+            return torch.device("cuda", self.local_rank)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
     def total(self, values: Tensor) -> Tensor:
         """Return the sum of `values` over all processes, the same bits in each."""
@@ -28,10 +42,73 @@ class World:
             torch.distributed.all_reduce(values)
         return values
 
+    @contextmanager
+    def first_goes_first(self) -> Iterator[None]:
+        """Run the block in the first process, then in the others."""
+        if not self.is_first:
+            self.wait()
+        yield
+        if self.is_first:
+            self.wait()
+
     def wait(self) -> None:
         """Return when all processes have come here."""
         if self.size > 1:
             torch.distributed.barrier()
+
+
+def join(environment: Mapping[str, str]) -> World:
+    """Join the processes that torchrun started, over NCCL where there are GPUs, else over gloo."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    world = World(*(int(environment[name]) for name in names))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(world.device)
+        torch.distributed.init_process_group("nccl", device_id=world.device)
+    else:
+        torch.distributed.init_process_group("gloo")
+    return world
+
+
+def spread(module: nn.Module, world: World, parallel: str) -> nn.Module:
+    """Return what computes `module` over all processes, gradients averaged.
+
+    With DDP each holds all weights (Li et al. 2020); with FSDP2 they are split, block by block, and
+    gathered when they are needed (Zhao et al. 2023).
+    """
+    if world.size == 1:
+        return module
+    if parallel == FSDP:
+        return _split(module, world)
+    return DistributedDataParallel(
+        module,
+        device_ids=[world.local_rank] if world.device.type == "cuda" else None,
+        broadcast_buffers=False,
+        gradient_as_bucket_view=True,
+    )
+
+
+def _split(module: nn.Module, world: World) -> nn.Module:
+    # imported here: 2 s that a single process need not pay
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(world.device.type, (world.size,))
+    for block in module.modules():
+        if isinstance(block, Block):
+            fully_shard(block, mesh=mesh)
+    # Resharded after the forward pass too: validation swaps weights between two forward passes.
+    fully_shard(module, mesh=mesh, reshard_after_forward=True)
+    return module
+
+
+def gradients_exchanged(module: nn.Module, now: bool) -> AbstractContextManager[object]:
+    """Return the context of a backward pass that ends with an exchange of gradients, or not."""
+    set_exchange = getattr(module, "set_requires_gradient_sync", None)  # FSDP2
+    if set_exchange is not None:
+        set_exchange(now)
+    elif isinstance(module, DistributedDataParallel) and not now:
+        return module.no_sync()
+    return nullcontext()
 
 
 def whole(tensor: Tensor) -> Tensor:

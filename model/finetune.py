@@ -19,6 +19,7 @@ import torch
 from model import export, lora, networks, precision
 from model.architecture import ModelConfig
 from model.chat import Coded
+from model.distributed import World
 from model.example_set import code_split
 from model.loop import fit, validation_loss
 from model.lora import LoraConfig
@@ -26,7 +27,7 @@ from model.networks import AnyNetwork
 from model.optim import build_optimizer
 from model.packing import ExampleBatches
 from model.schedule import SCHEDULES
-from model.train import SPEED, device, settle_precision
+from model.train import SPEED, settle_precision
 from model.train_config import TrainConfig
 from model.training import Training
 from pipeline import storage
@@ -159,7 +160,7 @@ def starting_network(base: BaseModel, config: FinetuneConfig) -> AnyNetwork:
         network = networks.build(network.config, network.vocab_size)
     if config.lora is not None:
         lora.add(network, config.lora, config.seed)
-    return network.to(device()).train()
+    return network.to(World().device).train()
 
 
 def tune(

@@ -49,6 +49,8 @@ def fit(training: Training) -> None:
                     f"a checkpoint is written, the same command goes on from it"
                 )
             _settle(training)
+    if training.world.size > 1:
+        _save(training)  # complete, for the process that makes the model of it
     _keep_weights(training)
 
 
@@ -179,6 +181,7 @@ def _go_back(training: Training, reason: Diverged) -> None:
         ) from reason
     events = [*state.rollbacks, Rollback(str(reason), state.step, before[-1])]
     training.state = _load(training, before[-1])
+    training.world.wait()  # for all to have read what is removed next
     training.state.rollbacks = events
     training.state.best_loss, training.state.best_step = state.best_loss, state.best_step
     checkpoint.rewrite_state(

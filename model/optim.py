@@ -145,17 +145,14 @@ def _fused(network: nn.Module) -> bool:
 def sgd(network: nn.Module, settled: Hyperparameters) -> Parts:
     """Plain gradient descent (Robbins & Monro 1951)."""
     groups = decay_groups(trained(network), settled.weight_decay)
-    return [torch.optim.SGD(groups, lr=0.0, fused=_fused(network))]
+    return [torch.optim.SGD(groups, lr=0.0, foreach=True)]
 
 
 def momentum(network: nn.Module, settled: Hyperparameters) -> Parts:
     """Gradient descent with a heavy ball (Polyak 1964), looking ahead (Nesterov 1983)."""
     groups = decay_groups(trained(network), settled.weight_decay)
-    return [
-        torch.optim.SGD(
-            groups, lr=0.0, momentum=settled.momentum, nesterov=True, fused=_fused(network)
-        )
-    ]
+    # not fused: that kernel cannot split its work over processes
+    return [torch.optim.SGD(groups, lr=0.0, momentum=settled.momentum, nesterov=True, foreach=True)]
 
 
 def rmsprop(network: nn.Module, settled: Hyperparameters) -> Parts:

@@ -83,7 +83,7 @@ def loss_curve(axes: Axes, rows: Sequence[Row]) -> None:
             label=f"held-out text, last {held_out[-1]['validation_loss']:.3f}",
         )
     axes.set(title="Loss", ylabel="nats per token")
-    _token_axis(axes, log=True)
+    token_axis(axes, log=True)
     axes.legend(frameon=False)
 
 
@@ -93,7 +93,7 @@ def learning_rate(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set(title="Learning rate", ylabel="per step")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    _token_axis(axes)
+    token_axis(axes)
 
 
 def gradient_norm(axes: Axes, rows: Sequence[Row]) -> None:
@@ -107,7 +107,7 @@ def gradient_norm(axes: Axes, rows: Sequence[Row]) -> None:
     else:
         axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    _token_axis(axes)
+    token_axis(axes)
 
 
 def throughput(axes: Axes, speed: Sequence[tuple[int, float]]) -> None:
@@ -116,7 +116,7 @@ def throughput(axes: Axes, speed: Sequence[tuple[int, float]]) -> None:
     axes.set(title="Training speed", ylabel="tokens per second")
     axes.set_ylim(0, 1.1 * max(rate for _, rate in speed))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: counted(value)))
-    _token_axis(axes)
+    token_axis(axes)
 
 
 def funnel(axes: Axes, data: Sequence[Artifact]) -> None:
@@ -175,7 +175,8 @@ def _lost(made: Artifact) -> str:
     return f"−{gone.total():,}\n{readable(rule)} {count:,}{more}"
 
 
-def _token_axis(axes: Axes, *, log: bool = False) -> None:
+def token_axis(axes: Axes, *, log: bool = False) -> None:
+    """Label the horizontal axis as tokens seen."""
     if log:
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())

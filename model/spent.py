@@ -59,7 +59,7 @@ class Meter:
             flops=float(size.flops_per_token) * tokens,
             seconds=max(stepping, time.perf_counter() - self._began),
             tokens_per_second=rate,
-            utilisation=rate * size.flops_per_token / ceiling,
+            utilisation=rate * size.flops_per_token / ceiling / training.world.size,
             ceiling_flops=ceiling,
             memory_bytes=max(moments, added + cost.BYTES_PER_NUMBER * size.parameters),
             disk_bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),

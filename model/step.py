@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from model import objectives, precision
+from model.distributed import gradients_exchanged, whole
 from model.networks import AnyNetwork
 from model.objectives import Batch
 from model.schedule import learning_rate
@@ -123,7 +124,7 @@ def _backward(training: "Training", stop_requested: bool) -> tuple[float, float,
     for start in range(0, count, size):
         part = rows.part(start, start + size)
         seed = objectives.step_seed(config.seed, training.state.step, world.rank * count + start)
-        with training.sync_gradients(start + size >= count):
+        with gradients_exchanged(training.objective, start + size >= count):
             with precision.arithmetic(training.precision, training.device):
                 loss, weight = training.objective(part, seed)
             (loss * (weight * (scale * world.size / training.tokens_per_step))).backward()
@@ -146,5 +147,4 @@ def _finish_gradient(training: "Training", factor: float) -> float:
         torch._foreach_mul_([w.grad for w in weights if w.grad is not None], factor)
     clip = training.config.gradient_clip
     limit = math.inf if clip is None else clip
-    norm = torch.nn.utils.clip_grad_norm_(weights, limit)
-    return (norm.full_tensor() if hasattr(norm, "full_tensor") else norm).item()
+    return whole(torch.nn.utils.clip_grad_norm_(weights, limit)).item()

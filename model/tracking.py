@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PARENT = "mlflow.parentRunId"  # tag by which MLflow shows a run below another
 FINGERPRINT = "textmill.fingerprint"  # of the train artifact: the model's identity
 PARAM_CHARACTERS = 6000  # MLflow refuses longer values
 PARAMS_PER_CALL = 100

@@ -6,29 +6,36 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pydantic
 import torch
 
 from model import embeddings, export, loader, networks, precision, spent
+from model import launch as launched
 from model.data import open_loader, realised, unused_tokens
+from model.distributed import World, spread
+from model.launch import DDP, FSDP, Launch
 from model.loop import fit
 from model.networks import AnyNetwork
 from model.objectives import batch_of
-from model.optim import build_optimizer
+from model.optim import OPTIMIZERS, build_optimizer
 from model.spent import Meter
 from model.train_config import TrainConfig
-from model.training import Batches, Training
+from model.training import Batches, Training, objective_of
+from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.batching.token_file import Layout
+from pipeline.errors import ConfigError
 from pipeline.schema import CURVE
 from pipeline.sink import Sink
-from pipeline.stage import Job, Stage
-from pipeline.tokenizer import Tokenizer, load_tokenizer
+from pipeline.stage import Job, Progress, Stage, silent
+from pipeline.tokenizer import load_tokenizer
 
+HERE, ALONE = Launch(), World()
 SPEED = "speed.json"  # tokens per second; not part of the artifact's identity
 
 
-def run(job: Job) -> None:
+def run(job: Job, launch: Launch = HERE) -> None:
     """Train on the shards' train split; the shards carry their tokenizer.
 
     The account is kept in tokens: those that fill no window, that no share of the mixture takes or
@@ -36,74 +43,122 @@ def run(job: Job) -> None:
     """
     config: TrainConfig = job.config
     shards: Artifact = job.parents[0]
-    tokenizer_file = shards.file("tokenizer.model")
-    tokenizer = load_tokenizer(tokenizer_file)
-    tokens = job.scratch("tokens")
-    batches = open_loader(
-        config.data, shards, tokenizer, tokens,
-        context=config.model.context, batch_size=config.batch_size, seed=config.seed,
-    )  # fmt: skip
-    held_out = Layout(skip_parts=config.data.skip_parts)
-    validation = loader.token_file(shards, "validation", tokenizer, tokens, held_out)
-    training = _prepare(job, config, batches, validation, tokenizer)
+    place = job.scratch("checkpoints").parent
+    if config.batch_size % launch.size:
+        raise ConfigError(
+            f"train.batch_size {config.batch_size} on {launch.size} processes: wanted a multiple"
+        )
+    if launch.size > 1:
+        again = {"config": asdict(config), "shards": str(shards.path), "place": str(place)}
+        launched.train(launch, job.scratch("launch") / "job", again, job.progress)
+    training = prepare(config, shards, place, job.progress, on_cpu=launch.size > 1)
     meter = Meter(training)
     fit(training)
+    tokenizer_file = shards.file("tokenizer.model")
     export.write(training.network, tokenizer_file, job.file)
     storage.write_json(job.folder / SPEED, training.state.speed)
-    spent.write(meter.read(training, job.folder), job.folder)
+    if launch.size > 1:
+        storage.link_or_copy(place / spent.SPENT, job.folder / spent.SPENT)
+    else:
+        spent.write(meter.read(training, job.folder), job.folder)
+    batches = training.loader
+    assert isinstance(batches, loader.Loader)
     used = batches.tokens - batches.leftover
     write = functools.partial(_write_curve, used, unused_tokens(batches))
     job.map(write, [training.state.curve])
+    job.stats.update(_figures(training, config, batches))
+    job.stats["tokenizer_sha256"] = load_tokenizer(tokenizer_file).fingerprint
+
+
+def _figures(training: Training, config: TrainConfig, batches: loader.Loader) -> dict[str, Any]:
     last = training.state.curve[-1]
-    job.stats.update(
-        parameters=training.network.parameter_count(),
-        tokens_seen=last["tokens"],
-        epochs=round(last["tokens"] / (batches.windows * config.model.context), 4),
-        loss=last["loss"],
-        validation_loss=last["validation_loss"],
-        kept_step=training.kept_step,
-        precision=training.precision,
-        optimizer={"name": config.optimizer, **asdict(training.optimizer.hyperparameters)},
-        rollbacks=[asdict(event) for event in training.state.rollbacks],
-        tokenizer_sha256=tokenizer.fingerprint,
+    return {
+        "parameters": training.network.parameter_count(),
+        "tokens_seen": last["tokens"],
+        "epochs": round(last["tokens"] / (batches.windows * config.model.context), 4),
+        "loss": last["loss"],
+        "validation_loss": last["validation_loss"],
+        "kept_step": training.kept_step,
+        "precision": training.precision,
+        "optimizer": {"name": config.optimizer, **asdict(training.optimizer.hyperparameters)},
+        "rollbacks": [asdict(event) for event in training.state.rollbacks],
         **realised(batches, training.state.batch),
-    )
+    }
 
 
-def _prepare(
-    job: Job,
+def resume(
+    config: dict[str, Any],
+    shards: str,
+    place: str,
+    *,
+    world: World,
+    parallel: str,
+    progress: Progress,
+) -> None:
+    """Take part in a training as one of several processes; the last checkpoint is the result."""
+    made = pydantic.TypeAdapter(TrainConfig).validate_python(config)
+    report = progress if world.is_first else silent
+    opened = artifacts.load(Path(shards))
+    training = prepare(made, opened, Path(place), report, world=world, parallel=parallel)
+    meter = Meter(training)
+    fit(training)
+    if world.is_first:
+        spent.write(meter.read(training, Path(place)), Path(place))
+
+
+def prepare(
     config: TrainConfig,
-    batches: loader.Loader,
-    validation: loader.TokenFile,
-    tokenizer: Tokenizer,
+    shards: Artifact,
+    place: Path,
+    progress: Progress,
+    *,
+    world: World = ALONE,
+    parallel: str = DDP,
+    on_cpu: bool = False,
 ) -> Training:
+    """Return the training of a config, its scratch files below `place`.
+
+    Raises ConfigError where the optimizer's state cannot be split as `parallel` asks for.
+    """
+    if parallel == FSDP and not OPTIMIZERS[config.optimizer].shards:
+        raise ConfigError(
+            f"--parallel fsdp: the state of {config.optimizer!r} is not split with its weights; "
+            f"use ddp or another train.optimizer"
+        )
+    tokenizer, tokens = load_tokenizer(shards.file("tokenizer.model")), place / "tokens"
+    tokens.mkdir(parents=True, exist_ok=True)
+    batches = open_loader(
+        config.data, shards, tokenizer, tokens,
+        context=config.model.context, batch_size=config.batch_size, seed=config.seed,
+        rank=world.rank, world_size=world.size,
+    )  # fmt: skip
+    held_out = Layout(skip_parts=config.data.skip_parts)
+    validation = loader.token_file(shards, "validation", tokenizer, tokens, held_out)
     held_out_BT = loader.spread_windows(validation, config.model.context, config.validation_windows)
     size = config.micro_batch_size or config.batch_size
     torch.manual_seed(config.seed)
-    network = networks.build(config.model, tokenizer.vocab_size).to(device())
-    note = job.scratch("embeddings") / "embeddings.npz"
+    network = networks.build(config.model, tokenizer.vocab_size)
+    network = network.to("cpu" if on_cpu else world.device)
+    note = place / "embeddings" / "embeddings.npz"
     note.parent.mkdir(parents=True, exist_ok=True)
-    shards: Artifact = job.parents[0]
-    embeddings.initialise(
-        network, config.embeddings, shards, tokenizer, seed=config.seed, note=note
-    )
+    with world.first_goes_first():  # it measures and learns, the others read what it noted
+        embeddings.initialise(
+            network, config.embeddings, shards, tokenizer, seed=config.seed, note=note
+        )
+        kind = settle_precision(config, network, batches, place / "precision")
+    spread_out = spread(objective_of(network, config), world, parallel)
     return Training(
         network=network,
         optimizer=build_optimizer(network, config.optimizer, config.hyperparameters),
         loader=batches,
         validation=[held_out_BT[row : row + size] for row in range(0, len(held_out_BT), size)],
-        precision=settle_precision(config, network, batches, job.scratch("precision")),
-        checkpoints=job.scratch("checkpoints"),
-        progress=job.progress,
+        precision=kind,
+        checkpoints=place / "checkpoints",
+        progress=progress,
         config=config,
+        world=world,
+        spread=spread_out if world.size > 1 else None,
     )
-
-
-def device() -> torch.device:
-    """Return the device to train on: a CUDA GPU, an Apple GPU, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def settle_precision(
@@ -114,7 +169,7 @@ def settle_precision(
         return config.precision
     note = folder / "precision.json"
     if not note.exists():
-        ids_BT = batch_of(batches.batch(0), device()).ids_BT
+        ids_BT = batch_of(batches.batch(0), network.device).ids_BT
         storage.write_json(note, precision.measure(network, ids_BT))
     return storage.read_json(note)
 

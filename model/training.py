@@ -1,7 +1,6 @@
 """What a training run consists of: the parts that steps touch, the state that checkpoints hold."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,13 +83,12 @@ class Training:
     progress: Callable[[str, int, int], None]
     config: TrainConfig
     world: World = field(default_factory=World)
+    spread: torch.nn.Module | None = None  # the objective over several processes
     state: State = field(default_factory=State)
 
     def __post_init__(self) -> None:
         self.average = Average(self.network, self.config.ema_decay)
-        self.objective: torch.nn.Module = Objective(
-            self.network, self.config.label_smoothing, self.config.z_loss
-        )
+        self.objective = self.spread or objective_of(self.network, self.config)
         if self.precision == precision.FP16:
             self.state.scale.value = LossScale.START
 
@@ -115,7 +113,7 @@ class Training:
         """The step whose weights become the model."""
         return self.state.best_step if self.keeps_best else self.state.step
 
-    def sync_gradients(self, now: bool) -> AbstractContextManager[object]:
-        """Return the context of a backward pass that ends with an exchange of gradients, or not."""
-        no_sync = getattr(self.objective, "no_sync", None)
-        return nullcontext() if now or no_sync is None else no_sync()
+
+def objective_of(network: AnyNetwork, config: TrainConfig) -> Objective:
+    """Return what the network learns under the config's loss terms."""
+    return Objective(network, config.label_smoothing, config.z_loss)

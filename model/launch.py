@@ -1,0 +1,205 @@
+"""Training in several processes: started here under torchrun, or by hand on further hosts.
+
+The stage `train` stays one process. It writes `job.json` into its scratch folder, starts
+`torchrun ... -m model.launch FOLDER` and waits; what it gets back is the last checkpoint, which it
+reads as it would its own. Other hosts run the same torchrun line over the same (shared) folder.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import storage
+from pipeline.errors import ConfigError, Interrupted, TextmillError, TrainingError
+
+DDP, FSDP = "ddp", "fsdp"
+PARALLEL = (DDP, FSDP)
+JOB, OUTCOME, FIRST, LOG = "job.json", "outcome.json", "first.pid", "torchrun.log"
+WATCH = "--ends-with-stdin"
+LOG_TAIL_CHARACTERS = 2000
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Where training runs; no part of what it computes.
+
+    `processes` counts those of one host, `rendezvous` is host:port of the first host, needed for
+    several. `ddp` holds the whole model in every process, `fsdp` a share of it.
+    """
+
+    processes: int = 1
+    hosts: int = 1
+    rendezvous: str | None = None
+    parallel: str = DDP
+
+    def __post_init__(self) -> None:
+        if self.parallel not in PARALLEL:
+            raise ConfigError(f"--parallel {self.parallel!r}: wanted {' or '.join(PARALLEL)}")
+        if self.processes < 1 or self.hosts < 1:
+            raise ConfigError(
+                f"--processes {self.processes}, --hosts {self.hosts}: wanted at least 1 of each"
+            )
+        if self.hosts > 1 and not self.rendezvous:
+            raise ConfigError(
+                f"--hosts {self.hosts}: also give --rendezvous HOST:PORT, an address of this host "
+                f"that the others reach"
+            )
+
+    @property
+    def size(self) -> int:
+        """Processes of all hosts."""
+        return self.processes * self.hosts
+
+
+def command(launch: Launch, folder: Path) -> list[str]:
+    """Return the torchrun line that every host runs; `folder` is the job's, seen by all."""
+    line = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={launch.processes}"]
+    if launch.hosts == 1:
+        line.append("--standalone")
+    else:
+        line += [
+            f"--nnodes={launch.hosts}", "--rdzv-backend=c10d",
+            f"--rdzv-endpoint={launch.rendezvous}", f"--rdzv-id={folder.parent.parent.name}",
+        ]  # fmt: skip
+    return [*line, "-m", "model.launch", str(folder)]
+
+
+def train(launch: Launch, folder: Path, job: dict[str, Any], progress: Progress) -> None:
+    """Run the job's training in `launch.size` processes; the last checkpoint is its result.
+
+    `job` is what `model.train.resume` is called with. Raises what the training raised, and
+    TrainingError with the end of the log if a process died.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    storage.write_json(folder / JOB, {**job, "launch": asdict(launch)})
+    if launch.hosts > 1:
+        print(
+            f"training waits for {launch.hosts - 1} more hosts; run there, in an environment with "
+            f"textmill: {shlex.join(['python', *command(launch, folder)[1:]])}",
+            file=sys.stderr,
+        )
+    with (folder / LOG).open("w") as log:
+        processes = subprocess.Popen(
+            [*command(launch, folder), WATCH], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=log, text=True, env=_environment(launch), start_new_session=True,
+        )  # fmt: skip
+        asked: list[int] = []
+
+        def forward(number: int, _frame: object) -> None:
+            asked.append(number)
+            _ask_to_stop(folder, processes)
+
+        with _handled(forward):
+            assert processes.stdout is not None
+            for line in processes.stdout:
+                if line.startswith("{"):
+                    progress(*json.loads(line)["progress"])
+            code = processes.wait()
+    _report(folder, code, bool(asked))
+
+
+def _environment(launch: Launch) -> dict[str, str]:
+    environment = dict(os.environ)
+    environment.setdefault(
+        "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // launch.processes))
+    )
+    if launch.hosts == 1:  # a host's own name need not resolve
+        environment.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
+    root = str(Path(__file__).resolve().parents[1])
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [root, *filter(None, [environment.get("PYTHONPATH")])]
+    )
+    return environment
+
+
+def _ask_to_stop(folder: Path, processes: subprocess.Popen[str]) -> None:
+    """Signal one training process: the others learn of it with the next step's sums."""
+    try:
+        os.kill(int((folder / FIRST).read_text()), signal.SIGTERM)
+    except (FileNotFoundError, ValueError, ProcessLookupError):
+        processes.terminate()  # before the first step, or after the last
+
+
+class _handled:
+    """SIGTERM and Ctrl-C go to `handler` inside the block, where signals can be had."""
+
+    def __init__(self, handler: Callable[[int, object], None]):
+        self.handler = handler
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self.before[number] = signal.signal(number, self.handler)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+def _report(folder: Path, code: int, asked: bool) -> None:
+    outcome = storage.read_json(folder / OUTCOME) if (folder / OUTCOME).exists() else {}
+    kinds: dict[str, type[TextmillError]] = {
+        kind.__name__: kind for kind in (Interrupted, TrainingError, ConfigError)
+    }
+    if "error" in outcome:
+        raise kinds[outcome["error"]](outcome["message"])
+    if outcome.get("done"):
+        return
+    if asked:
+        raise Interrupted("training stopped before its first step; run the same command again")
+    tail = (folder / LOG).read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
+    raise TrainingError(
+        f"a training process died (torchrun's exit code {code}); the same command goes on from the "
+        f"last checkpoint. The end of its log:\n{tail}"
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Be one of the processes; torchrun says which in the environment."""
+    import torch
+
+    from model.distributed import World, join
+    from model.train import resume
+
+    folder = Path(arguments[0])
+    if WATCH in arguments:
+        threading.Thread(target=_leave_with_parent, daemon=True).start()
+    world: World = join(os.environ)
+    if world.is_first:
+        storage.write_bytes(folder / FIRST, str(os.getpid()).encode())
+    job = storage.read_json(folder / JOB)
+    launch = Launch(**job.pop("launch"))
+    outcome: dict[str, Any] = {"done": True}
+    try:
+        resume(**job, world=world, parallel=launch.parallel, progress=_print_progress)
+    except (Interrupted, TrainingError, ConfigError) as error:
+        outcome = {"error": type(error).__name__, "message": str(error)}
+    if world.is_first:
+        storage.write_json(folder / OUTCOME, outcome)
+    torch.distributed.destroy_process_group()
+    return 0
+
+
+def _print_progress(what: str, done: int, total: int) -> None:
+    print(json.dumps({"progress": [what, done, total]}), flush=True)
+
+
+def _leave_with_parent() -> None:
+    """End this process when the one that started torchrun ends: its side of the pipe closes."""
+    os.read(0, 1)  # not sys.stdin, whose lock a thread must not hold when Python ends
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
