@@ -6,7 +6,6 @@ and text that spells a control token's name is text: no input can produce a cont
 
 import functools
 import hashlib
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 MODEL_FILE = "tokenizer.model"
 CONTROLS = ("<|unk|>", "<|bos|>", "<|eos|>", "<|pad|>")  # ids 0 to 3
-_log = logging.getLogger(__name__)
 # A million pieces of 16 ideographs are 60 MB; more is no tokenizer.
 MODEL_BYTES_MAX = 256 << 20
 # SentencePiece writes spaces as this character and would give it back as a space.
@@ -83,16 +81,9 @@ class Tokenizer:
     @functools.cached_property
     def _encoder(self) -> "Encoder | None":
         # Imported here: what encodes a prompt now and then needs no compiled loops.
-        from pipeline.encoding.encoder import Encoder
-        from pipeline.encoding.tables import why_not
-        from pipeline.vocabulary import read_vocabulary
+        from pipeline.encoding.encoder import encoder_of
 
-        vocabulary = read_vocabulary(self._file)
-        reason = why_not(vocabulary)
-        if reason:
-            _log.warning("this tokenizer has %s: SentencePiece itself encodes, slower", reason)
-            return None
-        return Encoder(vocabulary)
+        return encoder_of(self._file)
 
     def _encode_one(self, text: str) -> np.ndarray:
         if SPACE_MARK not in text or not len(self._mark_ids):

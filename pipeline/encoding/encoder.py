@@ -1,15 +1,19 @@
 """SentencePiece's ids for whole columns of text, several times as fast."""
 
+import functools
+import logging
+
 import numpy as np
 import pyarrow as pa
 
 from pipeline.characters import text_buffers
 from pipeline.encoding.rows import KEPT_BYTES, KEPT_IDS, encode_rows, nothing_known
-from pipeline.encoding.tables import tables_of
-from pipeline.vocabulary import Vocabulary
+from pipeline.encoding.tables import tables_of, why_not
+from pipeline.vocabulary import Vocabulary, read_vocabulary
 
 CHUNK_BYTES = 4 << 20  # encoded at once: 4 bytes of ids and 8 of cuts may be needed per byte
 _WORD = 8
+_log = logging.getLogger(__name__)
 
 
 class Encoder:
@@ -47,3 +51,17 @@ class Encoder:
         ends = np.zeros(len(offsets) - 1, np.int64)
         encode_rows(text, words, offsets - offsets[0], self._tables, self._known, ids, ends)
         return ids[: ends[-1]].copy(), ends
+
+
+@functools.lru_cache(maxsize=2)  # 13 MB each
+def encoder_of(model: bytes) -> Encoder | None:
+    """Return the encoder of a .model file, None if SentencePiece itself has to encode.
+
+    One for all the parts that a process encodes: what it met in one it knows in the next.
+    """
+    vocabulary = read_vocabulary(model)
+    reason = why_not(vocabulary)
+    if reason is None:
+        return Encoder(vocabulary)
+    _log.warning("this tokenizer has %s: SentencePiece itself encodes, which is slower", reason)
+    return None

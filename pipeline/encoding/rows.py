@@ -74,7 +74,9 @@ def _encode_row(text, words, at, stops, tables, known, short, out, count):  # ty
     for stop in stops:
         size = (stop >> 1) - at
         if size > KEPT_BYTES:
-            count, total = append_solved(text, at, stop, total, tables, out, count)
+            count, total = append_solved(
+                text, at, stop, total, tables, work, path, heap, ids, out, count
+            )
             at = stop >> 1
             continue
         one = _word(words, at) & masks[size, 0]
@@ -95,7 +97,9 @@ def _encode_row(text, words, at, stops, tables, known, short, out, count):  # ty
         if abs(total) < limits[slot, _LIMIT]:
             count, total = _append_known(kept_ids, slot, scores, is_exact, total, out, count)
         else:
-            count, total = append_solved(text, at, stop, total, tables, out, count)
+            count, total = append_solved(
+                text, at, stop, total, tables, work, path, heap, ids, out, count
+            )
         at = stop >> 1
     return count
 

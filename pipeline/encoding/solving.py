@@ -7,7 +7,7 @@ from pipeline.compiled import numba
 from pipeline.encoding.best_path import best_path
 from pipeline.encoding.lookup import find
 from pipeline.encoding.merging import merge_segment
-from pipeline.encoding.segment import MARK, SPACE, work_tables, write_unknown
+from pipeline.encoding.segment import MARK, SHORT, SPACE, work_tables, write_unknown
 from pipeline.encoding.tables import CODE_BITS
 
 
@@ -42,9 +42,11 @@ def solve(text, at, stop, total, tables, work, path, heap, ids):  # type: ignore
 
 
 @numba.njit(cache=True)
-def append_solved(text, at, stop, total, tables, out, count):  # type: ignore[no-untyped-def]
+def append_solved(text, at, stop, total, tables, work, path, heap, ids, out, count):  # type: ignore[no-untyped-def]
     """Append the ids of a segment that is not kept; return their number and the new total."""
-    work, path, heap, ids = work_tables((stop >> 1) - at)
+    characters = (stop >> 1) - at
+    if characters > SHORT:
+        work, path, heap, ids = work_tables(characters)
     found, _, total = solve(text, at, stop, total, tables, work, path, heap, ids)
     for i in range(found):
         out[count + i] = ids[i]
