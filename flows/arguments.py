@@ -72,6 +72,8 @@ FINETUNE = (
     argument("--lora", type=int, metavar="RANK",
              help="train adapters of this rank only, merged into the weights at the end"),
     argument("--recipe", metavar="FILE", help="take [examples], [finetune] from this recipe"),
+    argument("--register", metavar="NAME",
+             help="register the result in MLflow under this name, its parent recorded"),
 )  # fmt: skip
 TRANSFER = (
     argument("data", nargs="+", metavar="DATA",

@@ -1,18 +1,22 @@
 """The command `finetune`: examples of files, then a model taught by them."""
 
 from argparse import Namespace
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from flows import config
-from flows.config import Recipe
+from flows.config import Recipe, sections
 from flows.model_commands import model_folder
 from flows.settings import Settings, read_settings
+from flows.steps import tracking_settings
 from flows.terminal import progress_bars, stdout
+from model import evaluate_answers, finetune_card, registry
 from model import finetune as finetuning
+from model.evaluate_answers import EvaluateAnswersConfig
 from model.finetune import BaseModel
 from model.lora import LoraConfig
+from model.registry import Registration
 from pipeline import artifact as artifacts
 from pipeline import examples as reading
 from pipeline.artifact import Artifact
@@ -32,10 +36,50 @@ def finetune(options: Namespace) -> dict[str, Any] | None:
             finetuning.STAGE, recipe.finetune, [base, examples], destination,
             engine=settings.engine(), progress=progress,
         )  # fmt: skip
+        registration = None
+        if options.register:
+            registration = _register(options, recipe, settings, examples, run.artifact, progress)
     if options.json:
-        return {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}
+        told = {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}
+        return told | ({"registration": asdict(registration)} if registration else {})
     stdout().print(_line(run, examples), soft_wrap=True)
+    if registration is not None:
+        stdout().print(
+            f"models:/{registration.name}/{registration.version}: {registration.reason}",
+            soft_wrap=True,
+        )
     return None
+
+
+def _register(
+    options: Namespace,
+    recipe: Recipe,
+    settings: Settings,
+    examples: Artifact,
+    tuned: Artifact,
+    progress: Progress,
+) -> Registration:
+    """Score held-out answers and register the model with what it came from."""
+    asked = EvaluateAnswersConfig()
+    digest = evaluate_answers.STAGE.fingerprint(asked, [tuned, examples]).digest[:16]
+    folder = Path(f"{options.out}.inputs") / f"evaluate-{digest}"
+    evaluation = run_stage(
+        evaluate_answers.STAGE, asked, [tuned, examples], folder,
+        engine=settings.engine(), progress=progress,
+    ).artifact  # fmt: skip
+    return registry.register(
+        tracking_settings(settings),
+        options.register,
+        tuned.path,
+        evaluation=evaluation,
+        training=tuned,
+        data=[examples],
+        verdict_files=[],
+        params={"finetune.parent": options.model, **sections(recipe)},
+        card=finetune_card.render(examples, tuned, evaluation, options.register, options.model),
+        pages=[],
+        compare=lambda champion: evaluate_answers.bits_per_byte(champion, examples, asked),
+    )
 
 
 def _recipe(options: Namespace) -> Recipe:

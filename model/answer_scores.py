@@ -1,6 +1,7 @@
 """How likely a network finds answers: nats of each, for all families alike."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,12 +13,24 @@ from model.networks import AnyNetwork
 from model.packing import collate
 
 
-def answer_nats(network: AnyNetwork, examples: Sequence[Coded], batch_size: int = 32) -> np.ndarray:
-    """Return the negative log-likelihood of what each example predicts (N,), its end included.
+@dataclass(frozen=True)
+class AnswerScores:
+    """Of N examples: nats of their answers, tokens in them, tokens that were the likeliest."""
+
+    nats_N: np.ndarray
+    tokens_N: np.ndarray
+    correct_N: np.ndarray
+
+
+def score_answers(
+    network: AnyNetwork, examples: Sequence[Coded], batch_size: int = 32
+) -> AnswerScores:
+    """Return how well a network predicts the answers, their ends included.
 
     An encoder has all of the answer masked at once, so its figures are a pseudo-likelihood.
     """
-    nats_N = np.zeros(len(examples))
+    nats_N, correct_N = np.zeros(len(examples)), np.zeros(len(examples))
+    tokens_N = np.array([_predicted(one, network) for one in examples])
     order = sorted(range(len(examples)), key=lambda index: len(examples[index].ids))
     network.eval()
     for start in range(0, len(order), batch_size):
@@ -28,9 +41,11 @@ def answer_nats(network: AnyNetwork, examples: Sequence[Coded], batch_size: int 
             found = objectives.predictions(network, batch)
             logits_MV = network.logits(found.hidden).float()
         nats_M = F.cross_entropy(logits_MV, found.targets, reduction="none").double().cpu().numpy()
-        tokens = [_predicted(examples[index], network) for index in chosen]
-        nats_N[chosen] = np.add.reduceat(nats_M, np.cumsum([0, *tokens[:-1]]))
-    return nats_N
+        likeliest_M = (logits_MV.argmax(-1) == found.targets).double().cpu().numpy()
+        starts = np.cumsum([0, *tokens_N[chosen][:-1]])
+        nats_N[chosen] = np.add.reduceat(nats_M, starts)
+        correct_N[chosen] = np.add.reduceat(likeliest_M, starts)
+    return AnswerScores(nats_N, tokens_N, correct_N)
 
 
 def _predicted(example: Coded, network: AnyNetwork) -> int:

@@ -19,6 +19,7 @@ from pipeline.errors import ArtifactError
 EVALUATION = "textmill.evaluation"
 YARDSTICK = "textmill.yardstick"
 DATA = "textmill.data"
+PARENT = "textmill.parent"  # content of the model that this one was fine-tuned from
 GATES = "textmill.gates"
 BITS_PER_BYTE = "bits_per_byte"
 DESCRIPTION_CHARACTERS = 5000  # width of the column in MLflow's database
@@ -37,6 +38,7 @@ FIGURES = (
     "ppmd_bits_per_byte",
     "xz_bits_per_byte",
 )
+MODELS = ("train", "finetune")  # stages whose artifact is a model
 POSITION_FIGURES = ("tokens", "loss", "accuracy", "bits_per_byte", "low", "high")
 SPEED = "speed.json"  # written by the stage `train`, not part of the artifact's identity
 
@@ -71,7 +73,7 @@ class Evidence:
             BITS_PER_BYTE: repr(bits_per_byte_of(self.evaluation)),
             DATA: self.data[-1].fingerprint if self.data else "none",
             GATES: _gate_words(self.verdict_files),
-        }
+        } | ({PARENT: self.training.stats["parent"]} if "parent" in self.training.stats else {})
 
     def log(self, run: RunLog) -> None:
         """Write all of it into an open run."""
@@ -199,7 +201,7 @@ def bits_per_byte_of(evaluation: Artifact) -> float:
 def yardstick(evaluation: Artifact) -> str:
     """Return a hash of how and on what text was measured: the fingerprint without the model."""
     inputs = dict(evaluation.manifest["inputs"])
-    inputs["parents"] = [p for p in inputs.get("parents", []) if p["stage"] != "train"]
+    inputs["parents"] = [p for p in inputs.get("parents", []) if p["stage"] not in MODELS]
     return storage.sha256_text(storage.canonical_json(inputs))
 
 

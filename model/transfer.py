@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from model import export, finetune, linear_baseline
-from model.answer_scores import answer_nats
+from model.answer_scores import score_answers
 from model.chat import Coded
 from model.example_set import code_row, code_split, lowest, rows_of
 from model.finetune import RANDOM, FinetuneConfig
@@ -201,7 +201,7 @@ def _candidate_nats(
     ]
     ready = [one for one in coded if isinstance(one, Coded)]
     assert len(ready) == len(coded)  # `answerable` left out what does not fit
-    return answer_nats(network, ready).reshape(len(asked), -1)
+    return score_answers(network, ready).nats_N.reshape(len(asked), -1)
 
 
 def _blanked(row: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from flows import cli
 from flows.arguments import TASK_NAMES
 from model import export
 from model.architecture import ModelConfig
+from model.finetune import BaseModel
 from model.gpt import GPT
 from pipeline.task_templates import TASKS
 
@@ -66,6 +67,31 @@ def test_a_file_of_chats_becomes_a_model_folder_with_one_line_of_summary(
     assert "reused" in capsys.readouterr().out
     prompt = ["generate", str(tmp_path / "m"), "User: 1. What is rain?\n\nAssistant: "]
     assert cli.main([*prompt, "--max-tokens", "3"]) == 0
+
+
+def test_a_registered_model_records_its_parent_and_is_found_by_name(
+    model, chats, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("TEXTMILL_MLFLOW_URI", f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}")
+    store = ["--store", str(tmp_path / "store")]
+    arguments = ["finetune", str(model), str(chats), "--out", str(tmp_path / "m"), *SMALL, *store]
+    assert cli.main([*arguments, "--register", "talker", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["registration"]["version"] == "1"
+    from flows.settings import read_settings
+    from flows.steps import tracking_settings
+    from model import registry, tracking
+
+    where = tracking_settings(read_settings(str(tmp_path / "store")))
+    version = tracking.connect(where).get_model_version("talker", "1")
+    assert version.tags["textmill.parent"] == BaseModel(model).fingerprint
+    folder = registry.resolve("models:/talker@champion", where)
+    assert (folder / "model.safetensors").read_bytes() == (
+        tmp_path / "m" / "model.safetensors"
+    ).read_bytes()
+    assert "held-out answers" in version.description
+    assert cli.main([*arguments, "--register", "talker"]) == 0  # the same one again
+    assert "models:/talker/1" in capsys.readouterr().out
 
 
 def test_lora_and_a_task_are_flags_and_recipe_fields(model, tmp_path, capsys):

@@ -1,0 +1,136 @@
+"""The stage `evaluate` of a fine-tuned model: how well it predicts held-out answers."""
+
+import functools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from model import export
+from model.answer_scores import AnswerScores, score_answers
+from model.example_set import ExampleSet, code_split
+from model.resampling import interval, ratio
+from pipeline.artifact import Artifact
+from pipeline.errors import ConfigError, TrainingError
+from pipeline.schema import EVALUATION
+from pipeline.shard import TRAIN, VALIDATION
+from pipeline.sink import Sink
+from pipeline.stage import Job, Stage
+from pipeline.tokenizer import load_tokenizer
+
+
+@dataclass(frozen=True)
+class EvaluateAnswersConfig:
+    """How many held-out examples are scored, those of the lowest id hashes."""
+
+    examples_max: int = 1000
+    seed: int = 0  # of the resamples for the intervals
+
+    def __post_init__(self) -> None:
+        if self.examples_max < 1:
+            raise ConfigError(
+                f"evaluate_answers.examples_max: {self.examples_max}, wanted at least 1"
+            )
+
+
+def run(job: Job) -> None:
+    """Score the second parent's held-out answers under the model of the first.
+
+    The account is kept in held-out examples. Raises TrainingError if there are none.
+    """
+    config: EvaluateAnswersConfig = job.config
+    model, examples = job.parents
+    found, scores = _scored(model.path, examples, config)
+    unigram_N = _unigram_bits(model.path, examples, found)
+    rows = _slices(found, scores, unigram_N, config.seed)
+    job.map(functools.partial(_write, rows, found), [None])
+    job.stats.update(
+        bits_per_byte=rows[0]["bits_per_byte"],
+        unigram_bits_per_byte=rows[0]["unigram_bits_per_byte"],
+        documents=len(found.coded),
+    )
+
+
+def bits_per_byte(folder: Path, examples: Artifact, config: EvaluateAnswersConfig) -> float:
+    """Return what the held-out answers cost any model, whatever its tokenizer."""
+    found, scores = _scored(folder, examples, config)
+    return float(scores.nats_N.sum() / math.log(2) / _bytes(found).sum())
+
+
+def _scored(
+    folder: Path, examples: Artifact, config: EvaluateAnswersConfig
+) -> tuple[ExampleSet, AnswerScores]:
+    network, tokenizer = export.read(folder), load_tokenizer(folder / export.TOKENIZER)
+    limit = config.examples_max
+    found = code_split(examples, VALIDATION, tokenizer, network.config, limit)
+    if not found.coded:
+        raise TrainingError(
+            f"{examples.path}: no held-out example that fits the model; give more examples or "
+            f"raise examples.validation_share"
+        )
+    return found, score_answers(network, found.coded)
+
+
+def _bytes(found: ExampleSet) -> np.ndarray:
+    return np.array([len(row["turns"][-1]["text"].encode()) for row in found.rows])
+
+
+def _unigram_bits(folder: Path, examples: Artifact, found: ExampleSet) -> np.ndarray:
+    """Return the bits (N,) of each answer under the token frequencies of the training answers."""
+    network, tokenizer = export.read(folder), load_tokenizer(folder / export.TOKENIZER)
+    counts_V = np.ones(tokenizer.vocab_size)
+    for one in code_split(examples, TRAIN, tokenizer, network.config).coded:
+        counts_V += np.bincount(one.ids[one.counted], minlength=tokenizer.vocab_size)
+    bits_V = math.log2(counts_V.sum()) - np.log2(counts_V)
+    return np.array([bits_V[one.ids[one.counted]].sum() for one in found.coded])
+
+
+def _slices(
+    found: ExampleSet, scores: AnswerScores, unigram_N: np.ndarray, seed: int
+) -> list[dict[str, Any]]:
+    groups = {(kind, row[kind]) for row in found.rows for kind in ("lang", "source")}
+    keys = [("all", "all"), *sorted(groups)]
+    rows = []
+    for kind, name in keys:
+        here = [i for i, row in enumerate(found.rows) if kind == "all" or row[kind] == name]
+        bytes_N, bits_N = _bytes(found)[here], scores.nats_N[here] / math.log(2)
+        tokens, nats = int(scores.tokens_N[here].sum()), float(scores.nats_N[here].sum())
+        low, high = interval(np.stack((bits_N, bytes_N), 1), ratio, seed) or (None, None)
+        rows.append(
+            {
+                "kind": kind,
+                "name": name,
+                "documents": len(here),
+                "tokens": tokens,
+                "bytes": int(bytes_N.sum()),
+                "loss": nats / tokens,
+                "perplexity": math.exp(min(nats / tokens, 700.0)),
+                "accuracy": float(scores.correct_N[here].sum()) / tokens,
+                "bits_per_byte": float(bits_N.sum() / bytes_N.sum()),
+                "unigram_bits_per_byte": float(unigram_N[here].sum() / bytes_N.sum()),
+                "bits_per_byte_low": low,
+                "bits_per_byte_high": high,
+            }
+        )
+    return rows
+
+
+def _write(rows: list[dict[str, Any]], found: ExampleSet, task: None, sink: Sink) -> None:
+    sink.saw(len(found.coded) + found.dropped.total())
+    sink.kept(len(found.coded))
+    for reason, count in sorted(found.dropped.items()):
+        sink.dropped(reason, count)
+    sink.write("main", pa.Table.from_pylist(rows))
+
+
+STAGE = Stage(
+    name="evaluate",
+    contract=EVALUATION,
+    run=run,
+    module="model.evaluate_answers",
+    libraries=("torch", "numpy"),
+    counts_rows=False,
+)
