@@ -120,12 +120,17 @@ def test_an_encoder_decoder_wants_a_stream():
         TrainConfig(model=model, data=DataConfig(packing="best_fit"))
 
 
+SMALL = ["train.steps=4", "train.batch_size=2", "train.precision=fp32", "train.model.layers=1",
+         "train.model.width=32", "train.model.heads=2", "train.model.kv_heads=1",
+         "train.model.hidden=48", "train.model.context=32"]  # fmt: skip
+
+
+def sets(*settings):
+    return [flag for one in (*SMALL, *settings) for flag in ("--set", one)]
+
+
 def test_training_says_what_its_data_was(shards, tmp_path, capsys):
-    settings = ["train.steps=4", "train.batch_size=2", "train.precision=fp32",
-                "train.model.layers=1", "train.model.width=32", "train.model.heads=2",
-                "train.model.kv_heads=1", "train.model.hidden=48", "train.model.context=32",
-                'train.data.mixture=[{lang="zh", weight=1}, {weight=1}]']  # fmt: skip
-    flags = [flag for one in settings for flag in ("--set", one)]
+    flags = sets('train.data.mixture=[{lang="zh", weight=1}, {weight=1}]')
     assert main(["train", str(shards.path), "--out", str(tmp_path / "m"), *flags]) == 0
     assert "Data: zh-source (zh) 50.0%, 0.0" in capsys.readouterr().out
 
@@ -134,8 +139,7 @@ def test_the_command_names_damage_and_goes_on_without_it(tmp_path, capsys):
     shards = make_shards(tmp_path, parts=3)
     name = shards.parts()[1].name
     shards.parts()[1].write_bytes(b"PAR1")
-    flags = ["--set", "train.steps=2", "--set", "train.model.layers=1"]
-    command = ["train", str(shards.path), "--out", str(tmp_path / "m"), *flags]
+    command = ["train", str(shards.path), "--out", str(tmp_path / "m"), *sets()]
     assert main(command) == 1
     said = capsys.readouterr().err
     assert f"damaged shards: {name}: 4 bytes" in said
