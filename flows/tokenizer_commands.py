@@ -15,7 +15,7 @@ from flows.terminal import stdout
 from pipeline import artifact as artifacts
 from pipeline import storage, tokenizer_check, tokenizer_json, tokenizer_sweep
 from pipeline.errors import ConfigError
-from pipeline.tokenizer import CONTROLS, MODEL_FILE, load_tokenizer
+from pipeline.tokenizer import CONTROLS, MODEL_FILE
 from pipeline.tokenizer_drift import ALL
 from pipeline.tokenizer_import import read_tokenizer_json
 from pipeline.tokenizer_json import TOKENIZER_CONFIG, TOKENIZER_JSON
@@ -122,7 +122,6 @@ def _convert(options: Namespace) -> dict[str, Any] | None:
     if options.import_:
         model = read_tokenizer_json(given / TOKENIZER_JSON if given.is_dir() else given)
     else:
-        load_tokenizer(given)
         model = (given / MODEL_FILE if given.is_dir() else given).read_bytes()
     storage.write_bytes(folder / MODEL_FILE, model)
     tokenizer_json.write(model, folder.joinpath)

@@ -1,6 +1,7 @@
 """tokenizer.json: the library that reads it gives the ids of SentencePiece, for any text."""
 
 import functools
+import io
 import json
 import random
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from sentencepiece import sentencepiece_model_pb2 as proto
 from tokenizers import Tokenizer as Reader
 
@@ -20,6 +22,7 @@ from tests.conftest import shared_texts
 from tests.pipeline.test_tokenizer import model, pieces
 
 TYPES = ("bpe", "unigram")
+SHORT = ["the cat sat on the mat", "the hat"] * 20
 SAMPLED = ("code_cpython", "en_20news", "zh_lctt", "zh_laws", "langid_udhr", "dirty", "par_tldr")
 
 
@@ -117,9 +120,8 @@ def test_transformers_know_reserved_symbols_and_find_them_in_no_text(tmp_path, m
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     from transformers import AutoTokenizer
 
-    lines = "the cat sat on the mat\nthe hat\n".splitlines() * 20
     config = TokenizerConfig(vocab_size=300, symbols=("<|user|>",), control_symbols=("<|fim|>",))
-    stored = train(iter(lines), config)
+    stored = train(iter(SHORT), config)
     tokenizer_json.write(stored, tmp_path.joinpath)
     own, loaded = Tokenizer(stored), AutoTokenizer.from_pretrained(tmp_path)
     text = "the<|user|>cat <|fim|> sat"
@@ -133,12 +135,26 @@ def test_transformers_know_reserved_symbols_and_find_them_in_no_text(tmp_path, m
 
 
 def test_a_model_without_byte_fallback_has_the_same_ids():
-    lines = "the cat sat on the mat\nthe hat\n".splitlines() * 20
     settings = TokenizerConfig(vocab_size=60, byte_fallback=False)
-    own = Tokenizer(stored := train(iter(lines), settings))
+    own = Tokenizer(stored := train(iter(SHORT), settings))
     reader = reader_of(stored)
     for text in ("the cat", "the 猫猫 sat", "a\u2581hat", "Ω the Ω"):
         assert reader.encode(text).ids == own.encode(text)
+
+
+def test_a_model_trained_elsewhere_that_begins_texts_with_a_space_has_the_same_ids():
+    """Llama's settings: a dummy prefix, controls by other names and no padding."""
+    stored = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(SHORT), model_writer=stored, model_type="bpe", vocab_size=400,
+        byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False,
+        minloglevel=2, hard_vocab_limit=False,
+    )  # fmt: skip
+    own = SentencePieceProcessor(model_proto=stored.getvalue())
+    reader = reader_of(stored.getvalue())
+    for text in ("", " ", "  ", "the cat", " the  cat ", "a\nb", "猫 the", "<s>the</s>", "the🌊"):
+        assert reader.encode(text).ids == own.encode(text), text
+        assert reader.decode(own.encode(text)) == text
 
 
 def test_unigram_scores_add_up_exactly():
