@@ -5,8 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from flows.model_commands import model_folder
 from flows.settings import read_settings
 from flows.terminal import stdout
@@ -22,7 +20,7 @@ def export(options: Namespace) -> dict[str, Any] | None:
             f"exporting needs the package {error.name}; install it with `pip install "
             f"'textmill[export]'`"
         ) from error
-    from model.formats.card import HEADER, row
+    from model.formats.card import sentence
     from model.formats.parity import TEXTS
     from model.serve.__main__ import served_name
 
@@ -44,9 +42,7 @@ def export(options: Namespace) -> dict[str, Any] | None:
     )
     if options.json:
         return {"out": options.out, "files": [asdict(one) for one in files]}
-    table = Table(*HEADER)
     for one in files:
-        table.add_row(*row(one))
-    stdout().print(table)
+        stdout().print(sentence(one), highlight=False)
     stdout().print(f"{len(files)} files in {options.out}; {CARD} there says how to open them")
     return None

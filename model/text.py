@@ -1,6 +1,6 @@
 """Prompts in, text out: a model folder with its tokenizer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,16 +59,25 @@ def complete_batch(
     writers = [Writing(loaded, *one) for one in zip(prompts, samplings, strict=True)]
     texts = [""] * len(writers)
 
+    def give(row: int, piece: str) -> bool:
+        texts[row] += piece
+        return True
+
+    write_together(writers, give)
+    return [writer.completion(text) for writer, text in zip(writers, texts, strict=True)]
+
+
+def write_together(writers: Sequence["Writing"], give: Callable[[int, str], bool]) -> None:
+    """Write texts of one model side by side; `give(row, piece)` says whether the row goes on."""
+
     def wants_more(row: int, token: int) -> bool:
         piece, going = writers[row].take(token)
-        texts[row] += piece
-        return going
+        return give(row, piece) and going
 
-    ids = [writer.prompt for writer in writers]
-    generate_batch(loaded.network, ids, samplings, wants_more)
-    return [
-        writer.completion(text + writer.rest()) for writer, text in zip(writers, texts, strict=True)
-    ]
+    network, prompts = writers[0].loaded.network, [writer.prompt for writer in writers]
+    generate_batch(network, prompts, [writer.sampling for writer in writers], wants_more)
+    for row, writer in enumerate(writers):
+        give(row, writer.rest())
 
 
 def stream(loaded: LoadedModel, prompt: str, sampling: SamplingConfig) -> Iterator[str]:
@@ -80,7 +89,7 @@ class Writing:
     """One continuation in the making; counts and `finish_reason` grow while it is read."""
 
     def __init__(self, loaded: LoadedModel, prompt: str, sampling: SamplingConfig):
-        self._loaded, self._sampling = loaded, sampling
+        self.loaded, self.sampling = loaded, sampling
         self.prompt = prompt_ids(loaded, prompt)
         self.prompt_tokens = len(self.prompt)
         self.completion_tokens = 0
@@ -90,7 +99,7 @@ class Writing:
 
     def pieces(self) -> Iterator[str]:
         """Yield new text as soon as it can no longer change."""
-        for token in generate(self._loaded.network, self.prompt, self._sampling):
+        for token in generate(self.loaded.network, self.prompt, self.sampling):
             piece, going = self.take(token)
             if piece:
                 yield piece
@@ -100,7 +109,7 @@ class Writing:
 
     def take(self, token: int) -> tuple[str, bool]:
         """Return what a token makes certain of the text, and whether there is more to come."""
-        tokenizer = self._loaded.tokenizer
+        tokenizer = self.loaded.tokenizer
         if token == tokenizer.eos_id:
             self.finish_reason = STOP
             return "", False
@@ -120,7 +129,7 @@ class Writing:
 
     def rest(self) -> str:
         """Return what was held back, once no token comes any more."""
-        self._text += self._loaded.tokenizer.decode(self._pending)
+        self._text += self.loaded.tokenizer.decode(self._pending)
         self._pending = []
         return self._give(len(self._text))
 
@@ -133,13 +142,13 @@ class Writing:
         return self._text[start : self._held]
 
     def _stop_at(self, text: str) -> int | None:
-        found = [text.find(stop) for stop in self._sampling.stop if stop in text]
+        found = [text.find(stop) for stop in self.sampling.stop if stop in text]
         return min(found) if found else None
 
     def _undecided(self, text: str) -> int:
         """Count characters at the end that may be the beginning of a stop string."""
         longest = 0
-        for stop in self._sampling.stop:
+        for stop in self.sampling.stop:
             for size in range(min(len(stop) - 1, len(text)), 0, -1):
                 if text.endswith(stop[:size]):
                     longest = max(longest, size)

@@ -87,6 +87,24 @@ def row(one: Exported) -> tuple[str, ...]:
     )
 
 
+def sentence(one: Exported) -> str:
+    """Return what the table says of a file as one line of plain text."""
+    what = f"{one.format} {one.precision}, {size(one.file_bytes)}: "
+    found = one.comparison
+    if found is None:
+        return f"{what}not compared, as the program that reads it is not installed"
+    facts = [
+        f"log-probabilities differ by {found.log_prob_difference:.1e} at most",
+        f"divergence {found.divergence:.1e} nats",
+    ]
+    if found.choices:
+        facts.append(f"{found.same_choices} of {found.choices} greedy choices the same")
+    if found.same_texts is not None:
+        facts.append(f"{found.same_texts} of {found.texts} texts cut alike")
+    facts.append(f"{found.row_ms:.2f} ms per row, the model {found.own_row_ms:.2f}")
+    return f"{what}{', '.join(facts)} ({found.program}); {one.file}"
+
+
 def _folder(files: Sequence[Exported], kind: str) -> str:
     first = next(one.file for one in files if one.format == kind)
     return first.rpartition("/")[0] or "."

@@ -131,7 +131,7 @@ def compare(
         program=other.program,
         positions=sum(row.predicted for row in rows),
         log_prob_difference=largest,
-        divergence=statistics.fmean(divergences),
+        divergence=max(0.0, statistics.fmean(divergences)),  # rounding can bring it below
         same_choices=sum(a == b for a, b in zip(mine, theirs, strict=True)),
         choices=len(mine),
         same_texts=same,

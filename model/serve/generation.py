@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from model.generate import SamplingConfig
 from model.serve.schema import ApiError, CompletionRequest, ServeLimits
-from model.text import LoadedModel, Writing
+from model.text import LoadedModel, Writing, write_together
 
 SEED_BITS = 62
 DEFAULT_NEW_TOKENS = 16  # as in OpenAI's API
@@ -61,9 +61,10 @@ class Generator:
                     kind="rate_limit_error",
                 )
             self._open.update(work)
+        future = self._threads.submit(write, work)
         for one in work:
-            one.future = self._threads.submit(one.run)
-            one.future.add_done_callback(functools.partial(self._leave, one))
+            one.future = future
+        future.add_done_callback(functools.partial(self._leave, work))
         return work
 
     async def stop(self) -> None:
@@ -74,13 +75,28 @@ class Generator:
             one.cancel()
         await asyncio.to_thread(self._threads.shutdown)
 
-    def _leave(self, one: "Generation", _: Future[None]) -> None:
+    def _leave(self, work: list["Generation"], _: Future[None]) -> None:
         with self._lock:
-            self._open.discard(one)
+            self._open.difference_update(work)
+
+
+def write(work: list["Generation"]) -> None:
+    """Write the texts of one request side by side until all end or are cancelled, in a thread."""
+    end: BaseException | None = None
+    try:
+        for one in work:
+            one.begin()
+        write_together([one.writer for one in work], lambda row, piece: work[row].take(piece))
+    except BaseException as error:  # handed over whole: `pieces` raises it where it is awaited
+        end = error
+    for one in work:
+        one.finish(end)
 
 
 class Generation:
-    """One continuation: written by a thread, read by the event loop."""
+    """One continuation: written by a thread beside others, read by the event loop."""
+
+    writer: Writing
 
     def __init__(
         self,
@@ -98,20 +114,22 @@ class Generation:
         self.prompt_tokens = 0
         self.completion_tokens = 0
 
-    def run(self) -> None:
-        """Generate until the end or until cancelled; runs in a thread."""
-        end: BaseException | None = None
-        try:
-            writer = Writing(*self._make)
-            for piece in writer.pieces():
-                if self._cancelled.is_set():
-                    break
-                self._put(piece)
-            self.finish_reason = writer.finish_reason
-            self.prompt_tokens = writer.prompt_tokens
-            self.completion_tokens = writer.completion_tokens
-        except BaseException as error:  # handed over whole: `pieces` raises it where it is awaited
-            end = error
+    def begin(self) -> None:
+        """Read the prompt; raises what that raises."""
+        self.writer = Writing(*self._make)
+
+    def take(self, piece: str) -> bool:
+        """Hand a piece to the event loop; False if nobody wants more."""
+        if piece:
+            self._put(piece)
+        return not self._cancelled.is_set()
+
+    def finish(self, end: BaseException | None) -> None:
+        """Keep the counts and end `pieces`, with an error if there was one."""
+        if end is None:
+            self.finish_reason = self.writer.finish_reason
+            self.prompt_tokens = self.writer.prompt_tokens
+            self.completion_tokens = self.writer.completion_tokens
         self._put(end)
 
     async def pieces(self) -> AsyncIterator[str]:
