@@ -40,6 +40,7 @@ FIGURES = (
 )
 MODELS = ("train", "finetune")  # stages whose artifact is a model
 POSITION_FIGURES = ("tokens", "loss", "accuracy", "bits_per_byte", "low", "high")
+MEASURED = "measured.json"  # as SPEED
 SPEED = "speed.json"  # written by the stage `train`, not part of the artifact's identity
 
 
@@ -85,6 +86,9 @@ class Evidence:
         run.metrics([(name, value, 0) for name, value in mixture.items()])
         speed = throughput_of(self.training)
         run.curves(self.training, speed)
+        measured = self.training.path / MEASURED
+        if measured.exists():
+            run.file(measured)
         run.metrics([(name, value, 0) for name, value in spent_figures(self.training).items()])
         for part in self.data:
             run.dataset(part, "training")

@@ -26,13 +26,20 @@ def arithmetic(precision: str, device: torch.device) -> AbstractContextManager[o
 
 
 def measure(network: AnyNetwork, ids_BT: torch.Tensor) -> str:
-    """Time forward and backward passes on windows in both and return the faster one's name.
+    """Time forward and backward passes on windows in both and return the faster one's name."""
+    return faster(rates_of(network, ids_BT))
+
+
+def rates_of(network: AnyNetwork, ids_BT: torch.Tensor) -> dict[str, float]:
+    """Return passes per second, forward and back, by arithmetic.
 
     Takes about `2 * PROBE_SECONDS`; leaves the network's weights and gradients as they were.
     """
-    rates = {
-        precision: _passes_per_second(network, ids_BT, precision) for precision in (FP32, BF16)
-    }
+    return {precision: _passes_per_second(network, ids_BT, precision) for precision in (FP32, BF16)}
+
+
+def faster(rates: dict[str, float]) -> str:
+    """Return the arithmetic to use: bfloat16 where it is clearly faster."""
     return BF16 if rates[BF16] > ADVANTAGE * rates[FP32] else FP32
 
 
@@ -43,6 +50,7 @@ def _passes_per_second(network: AnyNetwork, ids_BT: torch.Tensor, precision: str
             loss = objectives.loss(network, objectives.Batch(ids_BT))
         loss.backward()
         network.zero_grad(set_to_none=True)
+        loss.item()  # waits for the device
         passes += 1
         if passes == 0:
             began = time.perf_counter()

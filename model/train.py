@@ -11,6 +11,7 @@ import torch
 
 from model import embeddings, export, loader, networks, precision, spent
 from model import launch as launched
+from model.acceleration import NOTE, forget_activations, settle_compile
 from model.data import open_loader, realised, unused_tokens
 from model.distributed import World, spread
 from model.launch import DDP, FSDP, Launch
@@ -33,6 +34,7 @@ from pipeline.tokenizer import load_tokenizer
 
 HERE, ALONE = Launch(), World()
 SPEED = "speed.json"  # tokens per second; not part of the artifact's identity
+MEASURED = "measured.json"  # what was chosen by measuring, and why; nor is this
 
 
 def run(job: Job, launch: Launch = HERE) -> None:
@@ -61,6 +63,7 @@ def run(job: Job, launch: Launch = HERE) -> None:
         storage.link_or_copy(place / spent.SPENT, job.folder / spent.SPENT)
     else:
         spent.write(meter.read(training, job.folder), job.folder)
+    storage.write_json(job.folder / MEASURED, _measured(place / "precision"))
     batches = training.loader
     assert isinstance(batches, loader.Loader)
     used = batches.tokens - batches.leftover
@@ -146,6 +149,12 @@ def prepare(
             network, config.embeddings, shards, tokenizer, seed=config.seed, note=note
         )
         kind = settle_precision(config, network, batches, place / "precision")
+        if not on_cpu:
+            rows_BT = _probe_rows(config, network, batches)
+            rows = config.steps * config.batch_size // world.size
+            settle_compile(config.compile, network, rows_BT, kind, rows, place / "precision")
+    if config.activation_checkpointing:
+        forget_activations(network)
     spread_out = spread(objective_of(network, config), world, parallel)
     return Training(
         network=network,
@@ -169,9 +178,22 @@ def settle_precision(
         return config.precision
     note = folder / "precision.json"
     if not note.exists():
-        ids_BT = batch_of(batches.batch(0), network.device).ids_BT
-        storage.write_json(note, precision.measure(network, ids_BT))
-    return storage.read_json(note)
+        rates = precision.rates_of(network, _probe_rows(config, network, batches))
+        found = {"precision": precision.faster(rates), "passes_per_second": rates}
+        storage.write_json(note, found)
+    return storage.read_json(note)["precision"]
+
+
+def _probe_rows(config: TrainConfig, network: AnyNetwork, batches: Batches) -> torch.Tensor:
+    """Return ids as many as a forward pass takes at once."""
+    return batch_of(batches.batch(0), network.device).ids_BT[: config.micro_batch_size]
+
+
+def _measured(folder: Path) -> dict[str, Any]:
+    """Return the notes of choices made by measuring, by what was chosen."""
+    names = {"precision": "precision.json", "compile": NOTE}
+    files = {what: folder / name for what, name in names.items()}
+    return {what: storage.read_json(file) for what, file in files.items() if file.exists()}
 
 
 def _write_curve(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from model import precision
+from model import acceleration, precision
 from model.architecture import ENCODER_DECODER, ModelConfig
 from model.data import DataConfig
 from model.embeddings import EmbeddingConfig
@@ -19,6 +19,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": tuple(OPTIMIZERS),
     "schedule": tuple(SCHEDULES),
     "precision": precision.PRECISIONS,
+    "compile": acceleration.COMPILE,
     "keep": (LAST, BEST),
     "on_divergence": (STOP, ROLLBACK),
 }
@@ -60,7 +61,8 @@ class TrainConfig:
     on_divergence: str = STOP
     spike_nats: float | None = 2.0  # mean loss of 8 steps above the lowest such mean: diverged
     precision: str = precision.AUTO
-    activation_checkpointing: bool = False
+    compile: str = acceleration.AUTO
+    activation_checkpointing: bool = False  # a third more time, much less memory
     seed: int = 1
     checkpoint_every: int = 100
     keep_checkpoints: int = 2

@@ -25,7 +25,7 @@ def artifact_bytes(store: Path) -> dict[str, str]:
     return {
         str(file.relative_to(folder)): storage.sha256_of(file)
         for file in files
-        if file.name not in ("timing.json", "speed.json")
+        if file.name not in ("timing.json", "speed.json", "spent.json", "measured.json")
     }
 
 

@@ -17,7 +17,7 @@ from model import export, loop
 from model.architecture import ModelConfig
 from model.loader import spread_windows, token_file
 from model.objectives import Batch
-from model.train import SPEED, STAGE
+from model.train import MEASURED, SPEED, STAGE
 from model.train_config import TrainConfig
 from pipeline import storage
 from pipeline.errors import ConfigError, Interrupted, TrainingError
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = ModelConfig(layers=2, width=32, heads=2, kv_heads=1, hidden=64, context=32)
 CONFIG = TrainConfig(
     steps=48, batch_size=4, warmup_steps=4, checkpoint_every=10, validate_every=16, log_every=8,
-    learning_rate=1e-2, precision="fp32", model=TINY,
+    learning_rate=1e-2, precision="fp32", compile="off", model=TINY,
 )  # fmt: skip
 
 
@@ -141,11 +141,15 @@ def test_a_diverging_run_stops_with_step_loss_and_advice(shards, tmp_path):
 
 
 def test_precision_is_measured_once_and_kept(shards, tmp_path, monkeypatch):
-    answers = iter(["bf16"])
-    monkeypatch.setattr("model.precision.measure", lambda *_: next(answers))
-    config = replace(CONFIG, precision="auto", steps=5)
+    answers = iter([{"fp32": 1.0, "bf16": 1.2}])
+    monkeypatch.setattr("model.precision.rates_of", lambda *_: next(answers))
+    config = replace(CONFIG, precision="auto", compile="auto", steps=5)
     artifact = run_stage(STAGE, config, [shards], tmp_path / "m").artifact
     assert artifact.stats["precision"] == "bf16"
+    measured = json.loads((artifact.path / MEASURED).read_text())
+    assert measured["precision"]["passes_per_second"] == {"fp32": 1.0, "bf16": 1.2}
+    assert not measured["compile"]["compile"]
+    assert "too short to pay" in measured["compile"]["reason"]
 
 
 def test_the_measurement_leaves_the_network_as_it_was(shards, monkeypatch):

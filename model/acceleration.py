@@ -1,0 +1,100 @@
+"""Blocks compiled where that pays, and blocks that forget what they can compute again.
+
+Both are put on a network from outside and change no name of a weight.
+"""
+
+import functools
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from model import objectives
+from model.blocks import Block
+from model.networks import AnyNetwork
+from model.precision import arithmetic
+from pipeline import storage
+
+logger = logging.getLogger(__name__)
+OFF, ON, AUTO = "off", "on", "auto"
+COMPILE = (AUTO, ON, OFF)
+PASSES = 5  # timed; the first one or two are left out
+WORTH_SECONDS = 1200.0  # a shorter run cannot win back what compiling takes, a minute or two
+ADVANTAGE = 1.05
+NOTE = "compile.json"
+
+
+def forget_activations(network: nn.Module) -> None:
+    """Keep only the inputs of blocks for the backward pass, which computes the rest again.
+
+    Chen et al. 2016: about a third more time, memory for one block instead of all.
+    """
+    for block in _blocks(network):
+        block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+
+
+def settle_compile(
+    wanted: str, network: AnyNetwork, ids_BT: Tensor, kind: str, rows: int, folder: Path
+) -> None:
+    """Compile the blocks if that is wanted, or pays over the `rows` of a run; note why.
+
+    The note in `folder` decides for every later start of the same run.
+    """
+    note = folder / NOTE
+    if not note.exists():
+        storage.write_json(note, _decision(wanted, network, ids_BT, kind, rows))
+    if storage.read_json(note)["compile"]:
+        _compile(network, True)
+
+
+def _decision(
+    wanted: str, network: AnyNetwork, ids_BT: Tensor, kind: str, rows: int
+) -> dict[str, Any]:
+    if wanted != AUTO:
+        return {"compile": wanted == ON, "reason": f"train.compile is {wanted!r}"}
+    eager = _seconds(network, ids_BT, kind)[1]
+    run_seconds = eager * rows / len(ids_BT)
+    found: dict[str, Any] = {"compile": False, "seconds_per_pass": eager}
+    if run_seconds < WORTH_SECONDS:
+        return {**found, "reason": f"the run takes about {run_seconds:.0f} s: too short to pay"}
+    _compile(network, True)
+    try:
+        first, compiled = _seconds(network, ids_BT, kind)
+    except RuntimeError as error:  # what torch raises where no compiler is to be had
+        _compile(network, False)
+        return {**found, "reason": f"blocks cannot be compiled here: {str(error)[:300]}"}
+    _compile(network, False)
+    saved = run_seconds * (1.0 - compiled / eager)
+    pays = eager > ADVANTAGE * compiled and saved > first
+    reason = f"{eager / compiled:.2f} times as fast, {first:.0f} s to compile"
+    return {**found, "compile": pays, "compiled_seconds_per_pass": compiled, "reason": reason}
+
+
+def _seconds(network: AnyNetwork, ids_BT: Tensor, kind: str) -> tuple[float, float]:
+    """Return how long the first pass takes, forward and back, and the fastest of the last."""
+    taken = []
+    for _ in range(PASSES):
+        began = time.perf_counter()
+        with arithmetic(kind, ids_BT.device):
+            loss = objectives.loss(network, objectives.Batch(ids_BT))
+        loss.backward()
+        network.zero_grad(set_to_none=True)
+        loss.item()  # waits for the device
+        taken.append(time.perf_counter() - began)
+    return taken[0], min(taken[2:])
+
+
+def _compile(network: nn.Module, on: bool) -> None:
+    for block in _blocks(network):
+        if on:
+            block.compile()
+        else:
+            block._compiled_call_impl = None
+
+
+def _blocks(network: nn.Module) -> Iterator[Block]:
+    return (module for module in network.modules() if isinstance(module, Block))
