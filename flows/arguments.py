@@ -25,6 +25,8 @@ EVALUATE = (
     argument("--seed", type=int, help="what is drawn: rows, shots, samples, resamples (0)"),
     argument("--recipe", metavar="FILE", help="take [evaluate] from this recipe"),
     argument("--out", metavar="DIR", help="also write report.md, figures and examples there"),
+    argument("--log", action="store_true",
+             help="add figures of probes and tasks to the MLflow run behind models:/NAME@ALIAS"),
     argument("--lm-eval", metavar="DIR",
               help="write the questions as tasks for EleutherAI's lm-eval, ask nothing"),
 )  # fmt: skip

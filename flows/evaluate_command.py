@@ -11,10 +11,13 @@ from flows import config
 from flows.config import Recipe
 from flows.model_commands import model_folder
 from flows.settings import Settings, read_settings
+from flows.steps import tracking_settings
 from flows.summary import figure_table, rows_of
 from flows.terminal import progress_bars, stdout
 from model.card_evaluation import figure_sections, sections
 from model.evaluate import STAGE, EvaluateConfig, asked
+from model.evidence import log_figures
+from model.registry import run_of
 from model.tasks import lm_eval
 from model.tasks.ask import TaskConfig, ask_for
 from model.tasks.table import TASKS
@@ -37,12 +40,16 @@ def evaluate(options: Namespace) -> dict[str, Any] | None:
             "evaluate: nothing to score on; give SHARDS (the artifact of `shard`), or --tasks with "
             f"some of {', '.join(TASKS)}"
         )
+    if options.log and not options.model.startswith("models:/"):
+        raise ConfigError(f"--log: {options.model} has no run; give models:/NAME@champion")
     folder = model_folder(options.model, settings)
     if options.lm_eval:
         return _write_lm_eval(options, folder, wanted)
     slices, figures, examples, report = _score(options, folder, wanted, settings)
     if options.out:
         _write_report(Path(options.out), report, figures, examples)
+    if options.log:
+        log_figures(run_of(options.model, tracking_settings(settings)), figures, examples)
     if options.json:
         return {"slices": slices, "figures": figures}
     _print(slices, figures, options)

@@ -20,7 +20,7 @@ class BaselineConfig:
     """What the model is held against besides token frequencies; `off` leaves one out."""
 
     ngram_order: int | None = 5  # interpolated Kneser-Ney over the model's own tokens
-    ngram_tokens_max: int = 4_000_000  # training tokens it counts, at 120 bytes of memory each
+    ngram_tokens_max: int = 4_000_000  # training tokens it counts, at 180 bytes of memory each
     compressor_bytes_max: int | None = 4_000_000  # training text that xz and PPMd read first
 
     def __post_init__(self) -> None:

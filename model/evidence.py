@@ -104,14 +104,33 @@ class Evidence:
         run.metrics([(name, value, step) for name, value in figures.items()])
         for path in self.verdict_files:
             run.text(path.read_text(encoding="utf-8"), f"gates/{_stage_of(path)}.json")
-        for table in ("figures", "examples"):
-            rows = _rows(self.evaluation, table)
-            if rows:
-                lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-                run.text(lines, f"evaluation/{table}.jsonl")
+        tables = {name: _rows(self.evaluation, name) for name in ("figures", "examples")}
+        _log_tables(run, tables)
         for page in self.pages:
             run.file(page)
         run.text(self.card, "card.md")
+
+
+def log_figures(
+    run: RunLog, figures: Sequence[dict[str, Any]], examples: Sequence[dict[str, Any]]
+) -> None:
+    """Write figures of probes and tasks into a run under the names that a recipe's have."""
+    from model import plots
+
+    found: dict[str, float] = {}
+    _enter_figures(found, figures)
+    run.metrics([(name, value, 0) for name, value in found.items()])
+    _log_tables(run, {"figures": figures, "examples": examples})
+    with tempfile.TemporaryDirectory() as folder:
+        for plot in plots.draw_figures(Path(folder), figures):
+            run.file(plot, "plots")
+
+
+def _log_tables(run: RunLog, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    for name, rows in tables.items():
+        if rows:
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            run.text(lines, f"evaluation/{name}.jsonl")
 
 
 def funnel_figures(data: Sequence[Artifact]) -> dict[str, float]:
@@ -155,12 +174,14 @@ def evaluation_figures(evaluation: Artifact) -> dict[str, float]:
     for row in _rows(evaluation, "positions"):
         place = f"position/{row['first']}-{row['last']}"
         _enter(found, place, {figure: row[figure] for figure in POSITION_FIGURES})
-    for row in _rows(evaluation, "figures"):
-        place = row["name"].replace(".", "/")
-        _enter(
-            found, place, {figure: row[figure] for figure in ("value", "low", "high", "examples")}
-        )
+    _enter_figures(found, _rows(evaluation, "figures"))
     return found
+
+
+def _enter_figures(found: dict[str, float], figures: Sequence[Mapping[str, Any]]) -> None:
+    for row in figures:
+        wanted = ("value", "low", "high", "examples")
+        _enter(found, row["name"].replace(".", "/"), {figure: row[figure] for figure in wanted})
 
 
 def _enter(found: dict[str, float], place: str, figures: Mapping[str, float | None]) -> None:

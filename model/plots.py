@@ -19,6 +19,9 @@ DOTS_PER_INCH = 130
 RATIO_FOR_LOG = 30  # a narrower range has too few ticks on a log scale
 
 
+Job = tuple[str, Callable[[Axes], None], float]  # name, what paints it, height in inches
+
+
 def draw(
     folder: Path,
     training: Artifact,
@@ -32,7 +35,7 @@ def draw(
     installed font has are written as escapes.
     """
     rows = _rows(training)
-    jobs: list[tuple[str, Callable[[Axes], None], float]] = [
+    jobs: list[Job] = [
         ("loss", lambda axes: loss_curve(axes, rows), 4.2),
         ("learning_rate", lambda axes: learning_rate(axes, rows), 3.2),
         ("gradient_norm", lambda axes: gradient_norm(axes, rows), 3.2),
@@ -55,15 +58,26 @@ def draw(
     places = _rows(evaluation, "positions") if evaluation else []
     if places:
         jobs.append(("position", lambda axes: quality.by_position(axes, places), 3.6))
-    probes = _rows(evaluation, "figures") if evaluation else []
-    if any(row["name"].startswith(quality.BIAS) for row in probes):
-        jobs.append(("bias", lambda axes: quality.bias(axes, probes), 3.6))
-    asked = quality.task_rows(probes)
-    if asked:
-        height = 1.6 + 0.32 * len(asked)
-        jobs.append(("tasks", lambda axes: quality.tasks(axes, probes), height))
+    jobs += _figure_jobs(_rows(evaluation, "figures") if evaluation else [])
     with matplotlib.rc_context(style()):
         return [save(folder, name, paint, height) for name, paint, height in jobs]
+
+
+def draw_figures(folder: Path, figures: Sequence[Row]) -> list[Path]:
+    """Write the plots of probes and tasks into `folder` and return their paths."""
+    with matplotlib.rc_context(style()):
+        return [save(folder, *job) for job in _figure_jobs(figures)]
+
+
+def _figure_jobs(figures: Sequence[Row]) -> list[Job]:
+    jobs: list[Job] = []
+    if any(row["name"].startswith(quality.BIAS) for row in figures):
+        jobs.append(("bias", lambda axes: quality.bias(axes, figures), 3.6))
+    asked = quality.task_rows(figures)
+    if asked:
+        height = 1.6 + 0.32 * len(asked)
+        jobs.append(("tasks", lambda axes: quality.tasks(axes, figures), height))
+    return jobs
 
 
 def loss_curve(axes: Axes, rows: Sequence[Row]) -> None:

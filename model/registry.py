@@ -8,7 +8,6 @@ see `model.champion`) is finished by the next call.
 import fcntl
 import importlib.metadata
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -111,25 +110,34 @@ def resolve(uri: str, settings: TrackingSettings) -> Path:
                 f"model {uri!r}: no such folder; give a model folder or models:/NAME@champion"
             )
         return folder
+    client = tracking.connect(settings)
+    return _fetch(client, settings, _version_at(client, settings, uri))
+
+
+def run_of(uri: str, settings: TrackingSettings) -> RunLog:
+    """Return the run behind `models:/...`, to log more into; refuses what `resolve` refuses."""
+    client = tracking.connect(settings)
+    version = _version_at(client, settings, uri)
+    run = client.get_run(str(version.run_id))  # textmill's versions all have one
+    return RunLog(client, run.info.experiment_id, run.info.run_id)
+
+
+def _version_at(client: "MlflowClient", settings: TrackingSettings, uri: str) -> "ModelVersion":
     found = re.fullmatch(r"models:/+([^/@:]+)(?:@([\w-]+)|/(\d+))", uri)
     if found is None:
         raise ConfigError(f"model {uri!r}: wanted models:/NAME@ALIAS or models:/NAME/VERSION")
-    client = tracking.connect(settings)
     from mlflow.exceptions import MlflowException
 
     name, alias, number = found.groups()
     try:
-        version = (
-            client.get_model_version_by_alias(name, alias)
-            if alias
-            else client.get_model_version(name, number)
-        )
+        if alias:
+            return client.get_model_version_by_alias(name, alias)
+        return client.get_model_version(name, number)
     except MlflowException as error:
         known = ", ".join(model.name for model in client.search_registered_models())
         raise ConfigError(
             f"model {uri!r}: {error.message}; {settings.uri} has: {known or 'no models yet'}"
         ) from error
-    return _fetch(client, settings, version)
 
 
 def _check_name(name: str) -> None:
@@ -230,12 +238,7 @@ def _copy_model(training: Artifact, model_folder: Path, destination: Path) -> No
     """Collect the files that the manifest lists, linked where the disk allows, else copied."""
     for entry in training.manifest["files"]:
         source = storage.inside(model_folder, entry["path"])
-        target = storage.inside(destination, entry["path"])
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(source, target)
+        storage.link_or_copy(source, storage.inside(destination, entry["path"]))
 
 
 def _save_pyfunc(folder: Path, stored: Any, run_id: str) -> None:

@@ -78,6 +78,7 @@ def test_shards_and_tasks_give_a_report(trained, tmp_path, capsys):
         (["--data", "qa=x.jsonl"], "give --tasks too"),
         (["--tasks", "topic", "--data", "topic=/nowhere.jsonl"], "no such file"),
         (["--tasks", "qa,qa"], "a task twice"),
+        (["--tasks", "qa", "--log"], "has no run"),
     ],
 )
 def test_misuse_says_what_to_do(trained, arguments, words, capsys):

@@ -9,7 +9,7 @@ import pytest
 
 from model import plots, registry, tracking
 from model.champion import CHALLENGER, CHAMPION, COMPLETE, DECISION
-from model.evidence import BITS_PER_BYTE, YARDSTICK, yardstick
+from model.evidence import BITS_PER_BYTE, YARDSTICK, log_figures, yardstick
 from model.tracking import TrackingSettings
 from pipeline.errors import ArtifactError, ConfigError
 
@@ -190,6 +190,22 @@ def test_the_stored_model_holds_the_listed_files_only(register, settings, chains
     stored = [path for path in folder.parents[1].rglob("*") if path.is_file()]
     assert not [path for path in stored if path.suffix in (".pkl", ".pickle", ".pt", ".bin")]
     assert not (settings.artifact_root / ".staging").exists()
+
+
+def test_figures_of_a_later_evaluation_land_in_the_version_s_run(register, settings, client):
+    made = register("asked", "first")
+    rows = [{"name": "task.topic.accuracy.zh", "value": 0.4, "low": 0.3, "high": 0.5,
+             "examples": 90, "seed": 0, "meaning": "share of right answers"}]  # fmt: skip
+    run = registry.run_of("models:/asked@champion", settings)
+    assert run.run_id == made.run_id
+    log_figures(run, rows, [{"name": "task.topic", "got": "体育"}])
+    metrics = client.get_run(made.run_id).data.metrics
+    assert metrics["evaluate/task/topic/accuracy/zh/value"] == 0.4
+    assert metrics["evaluate/task/topic/accuracy/zh/examples"] == 90
+    found = [entry.path for entry in client.list_artifacts(made.run_id, "evaluation")]
+    assert found == ["evaluation/examples.jsonl", "evaluation/figures.jsonl"]
+    plots = [entry.path for entry in client.list_artifacts(made.run_id, "plots")]
+    assert "plots/tasks.png" in plots
 
 
 def test_addresses_that_lead_nowhere_are_explained(settings, client, register, tmp_path):
