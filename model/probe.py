@@ -67,12 +67,12 @@ def measure(
     keep_freed_memory()
     before = device.memory_used(place)
     with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
-        training = _training(_rows(config, 1), vocab_size, place, Path(folder))
+        training = trial(_rows(config, 1), vocab_size, place, Path(folder))
         one_row = _seconds_per_step(training, 0.0)
         fitting = int(seconds / STEPS_AT_LEAST / one_row)
         rows = max(1, min(config.batch_size, fitting))
         if rows > 1:
-            training = _training(_rows(config, rows), vocab_size, place, Path(folder))
+            training = trial(_rows(config, rows), vocab_size, place, Path(folder))
         per_step = _seconds_per_step(training, seconds)
         memory = device.memory_used(place) - before
         began = time.perf_counter()
@@ -104,7 +104,8 @@ def _rows(config: TrainConfig, rows: int) -> TrainConfig:
     return replace(config, batch_size=rows, micro_batch_size=micro if fits else None)
 
 
-def _training(config: TrainConfig, vocab_size: int, place: torch.device, folder: Path) -> Training:
+def trial(config: TrainConfig, vocab_size: int, place: torch.device, folder: Path) -> Training:
+    """Return a training on random tokens, ready for `step.take`; the arithmetic is settled."""
     torch.manual_seed(config.seed)
     network = networks.build(config.model, vocab_size).to(place)
     batches = RandomTokens(config.batch_size, config.model.context, vocab_size)
