@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.schema import Contract, column
-from pipeline.sink import Sink
+from pipeline.sink import PartResult, Sink
 from pipeline.stage import Job
 
 # The last bin read may hold this share of a corpus more than the sample: 25 MB of 100 GB.
@@ -28,8 +28,20 @@ BIN_BITS = 12
 CANDIDATES = "candidates"
 UNSURE = "und"
 GROUP = ["lang", "source"]
-SURVEYED = {"lang": pl.String, "source": pl.String, "bin": pl.Int64, "bytes": pl.Int64}
+BINS = "bins"
 BOUNDS = {"lang": pl.String, "source": pl.String, "quota": pl.Int64, "last_bin": pl.Int64}
+SURVEY = Contract(
+    "survey",
+    1,
+    pa.schema(
+        [
+            column("lang", pa.string(), "language; 'und' if unknown"),
+            column("source", pa.string(), "source"),
+            column("bin", pa.int64(), "first BIN_BITS bits of the hash of the id"),
+            column("bytes", pa.int64(), "text bytes of the part's documents there"),
+        ]
+    ),
+)
 CANDIDATE = Contract(
     "candidate",
     2,
@@ -77,9 +89,12 @@ def draw_sample(
     parts = documents.parts()
     bounds = None
     if documents.text_bytes > bytes_max:
-        surveyed = job.map(functools.partial(survey, salt), parts, phase="survey")
-        rows = [row for result in surveyed for row in result.value]
-        counted = pl.DataFrame(rows, schema=SURVEYED, orient="row").group_by(*GROUP, "bin").sum()
+        surveyed = job.map(
+            functools.partial(survey, salt), parts, phase="survey", contracts={BINS: SURVEY}
+        )
+        rows = pl.scan_parquet(_files(job, "survey", surveyed, BINS))
+        # One row per group and bin, however many parts there are.
+        counted = rows.group_by(*GROUP, "bin").sum().collect(engine="streaming")
         bounds = _bounds(counted, bytes_max, balance).rows()
     collected = job.map(
         functools.partial(collect, salt, bounds),
@@ -87,18 +102,21 @@ def draw_sample(
         phase="sample",
         contracts={CANDIDATES: CANDIDATE},
     )
-    folder = job.scratch("sample")
-    files = [
-        folder / entry["path"] for result in collected for entry in result.files.get(CANDIDATES, [])
-    ]
+    files = _files(job, "sample", collected, CANDIDATES)
     seen = sum(result.value for result in collected)
     path = job.scratch("drawn") / "sample.parquet"
     return _write(path, files, bounds, seen)
 
 
-def survey(salt: str, part: Path, sink: Sink) -> list[list[Any]]:
-    """Return rows (lang, source, hash bin, text bytes) of one part."""
-    found = [pl.DataFrame(schema=SURVEYED)]
+def _files(job: Job, phase: str, results: list[PartResult], table: str) -> list[Path]:
+    folder = job.scratch(phase)
+    return [folder / entry["path"] for result in results for entry in result.files.get(table, [])]
+
+
+def survey(salt: str, part: Path, sink: Sink) -> None:
+    """Write the text bytes of each language, source and hash bin of one part."""
+    schema = {"lang": pl.String, "source": pl.String, "bin": pl.Int64, "bytes": pl.Int64}
+    found = [pl.DataFrame(schema=schema)]
     with pq.ParquetFile(part) as file:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=["id", "text", *GROUP])
@@ -109,11 +127,11 @@ def survey(salt: str, part: Path, sink: Sink) -> list[list[Any]]:
                     "bin": _bins(id_hashes(table["id"], salt)),
                     "bytes": pc.binary_length(table["text"]),
                 },
-                schema=SURVEYED,
+                schema=schema,
             )
             found.append(rows.group_by(*GROUP, "bin").sum())
     summed = pl.concat(found).group_by(*GROUP, "bin").sum().sort(*GROUP, "bin")
-    return [list(row) for row in summed.iter_rows()]
+    sink.write(BINS, summed.to_arrow())
 
 
 def quotas(sizes: np.ndarray, bytes_max: int, balance: float) -> np.ndarray:
