@@ -95,7 +95,7 @@ def _score(
         rows = [asdict(figure) for figure in figures]
         report = "\n\n".join(figure_sections(rows))
         return [], rows, [asdict(example) for example in examples], report
-    shards = artifacts.load(Path(options.shards), contract="shard")
+    shards = artifacts.load(Path(options.shards), contract="shard", checksums=True)
     model = artifacts.load(folder)
     with tempfile.TemporaryDirectory() as temporary, progress_bars() as (progress, _):
         destination = Path(temporary) / "evaluation"
