@@ -50,10 +50,19 @@ def headline(found: Sequence[Comparison]) -> str:
 
 def sentence(one: Comparison) -> str:
     """Return what came of one set of examples in a line."""
-    against = "; ".join(
-        f"{one.verdict(arm)} {NAMES[arm]} ({percent(one.accuracy[arm])})" for arm in one.over
-    )
-    return f"{one.name}: transferred {percent(one.accuracy[TRANSFERRED])} {against}"
+    told = [
+        f"{one.verdict(arm)} {NAMES[arm]} with {_of(one, TRANSFERRED, arm)} against "
+        f"{_of(one, arm, arm)}"
+        for arm in one.over
+    ]
+    return f"{one.name}: the transferred model {'; '.join(told)}"
+
+
+def _of(one: Comparison, arm: str, rival: str) -> str:
+    """Return the figure of an arm by which the transferred model is compared with its rival."""
+    if one.by_bits(rival):
+        return f"{one.bits_per_byte[arm].mean:.3f} bits per byte"
+    return percent(one.accuracy[arm])
 
 
 def percent(figure: Figure) -> str:
@@ -135,8 +144,8 @@ def _badge(verdict: str) -> str:
 
 def _losses(found: Sequence[Comparison]) -> str:
     lost = [
-        f"<li>{escape(one.name)}: {escape(NAMES[arm])} is right in {one.accuracy[arm].mean:.1%} "
-        f"of the questions, the transferred model in {one.accuracy[TRANSFERRED].mean:.1%}"
+        f"<li>{escape(one.name)}: {escape(NAMES[arm])} has {_of(one, arm, arm)}, the transferred "
+        f"model {_of(one, TRANSFERRED, arm)}"
         + ("." if one.verdict(arm) == LOSES else "; the difference may be chance.")
         + "</li>"
         for one in found

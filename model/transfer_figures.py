@@ -50,9 +50,12 @@ class Comparison:
 
         By accuracy; but where answers are free, two networks by the bits that right ones cost.
         """
-        free = self.task not in LABELLED and arm == SCRATCH
-        gap = self.bits_saved if free else self.over[arm]
+        gap = self.bits_saved if self.by_bits(arm) else self.over[arm]
         return BEATS if gap.low > 0 else LOSES if gap.high < 0 else UNDECIDED
+
+    def by_bits(self, arm: str) -> bool:
+        """Tell whether bits of the right answers decide, rather than accuracy."""
+        return self.task not in LABELLED and arm == SCRATCH
 
     def to_json(self) -> dict[str, Any]:
         """Return the form kept in reports."""

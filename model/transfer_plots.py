@@ -26,6 +26,7 @@ def draw(folder: Path, comparisons: Sequence[Comparison]) -> list[Path]:
         return [
             plots.save(folder, "transfer_accuracy", lambda a: accuracy(a, comparisons), height),
             plots.save(folder, "transfer_gain", lambda a: gain(a, comparisons), height),
+            plots.save(folder, "transfer_bits", lambda a: bits(a, comparisons), height),
         ]
 
 
@@ -58,6 +59,18 @@ def gain(axes: Axes, comparisons: Sequence[Comparison]) -> None:
     _rows(axes, comparisons)
     axes.set(title="What the transfer gains", xlabel="difference in accuracy, 95 % interval")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.0%}"))
+
+
+def bits(axes: Axes, comparisons: Sequence[Comparison]) -> None:
+    """Draw what the right answers cost less after the transfer than from scratch."""
+    found = [one.bits_saved for one in comparisons]
+    errors = [[one.mean - one.low for one in found], [one.high - one.mean for one in found]]
+    places, means = range(len(found)), [one.mean for one in found]
+    axes.errorbar(means, places, xerr=errors, fmt="o", ms=5, color=BLUE, lw=1.6,
+                  label="from scratch minus transferred")  # fmt: skip
+    axes.axvline(0, color=INK, lw=1)
+    _rows(axes, comparisons)
+    axes.set(title="Bits saved on the right answers", xlabel="bits per byte, 95 % interval")
 
 
 def _rows(axes: Axes, comparisons: Sequence[Comparison]) -> None:
