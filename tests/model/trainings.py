@@ -35,11 +35,16 @@ class Bytes:
 
 
 def training(
-    folder: Path, config: TrainConfig, *, broken: tuple[int, ...] = (), held_out: str = "text"
+    folder: Path,
+    config: TrainConfig,
+    *,
+    broken: tuple[int, ...] = (),
+    held_out: str = "text",
+    device: str = "cpu",
 ) -> Training:
     """Return a training that has not begun; `held_out` is 'text', 'noise' or 'none'."""
     torch.manual_seed(config.seed)
-    network: AnyNetwork = build(config.model, VOCABULARY)
+    network: AnyNetwork = build(config.model, VOCABULARY).to(device)
     assert isinstance(network, GPT)
     batches = Bytes(config.batch_size, config.model.context, broken)
     noise = Bytes(config.batch_size, config.model.context, tuple(range(10**6, 10**6 + 2)))
