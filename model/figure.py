@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.resampling import interval, mean_interval
+from model.resampling import difference_interval, mean_interval
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,6 @@ def difference(
     name: str, values: np.ndarray, others: np.ndarray, seed: int, meaning: str
 ) -> Figure:
     """Return by how much the mean of `values` exceeds that of `others`, with its interval."""
-    mine_N2 = np.stack((values, np.ones(len(values))), axis=1).astype(np.float64)
-    theirs_N2 = np.stack((others, np.ones(len(others))), axis=1).astype(np.float64)
-    parts_N4 = np.zeros((len(values) + len(others), 4))
-    parts_N4[: len(values), :2], parts_N4[len(values) :, 2:] = mine_N2, theirs_N2
-
-    def gap(sums_R4: np.ndarray) -> np.ndarray:
-        counts_R2 = np.maximum(sums_R4[:, [1, 3]], 1)
-        return sums_R4[:, 0] / counts_R2[:, 0] - sums_R4[:, 2] / counts_R2[:, 1]
-
-    low, high = interval(parts_N4, gap, seed) or (None, None)
-    value = float(gap(parts_N4.sum(0, keepdims=True))[0])
-    return Figure(name, value, low, high, len(parts_N4), seed, meaning)
+    low, high = difference_interval(values, others, seed) or (None, None)
+    value = float(values.mean() - others.mean())
+    return Figure(name, value, low, high, len(values) + len(others), seed, meaning)

@@ -194,7 +194,7 @@ FIGURE = Contract(
         [
             column("name", pa.string(), "stable, such as 'bias.preference.en'"),
             column("value", pa.float64(), "the figure"),
-            column("low", pa.float64(), "95 % bootstrap interval over examples", nullable=True),
+            column("low", pa.float64(), "95 % interval over examples", nullable=True),
             column("high", pa.float64(), "its upper end", nullable=True),
             column("examples", pa.int64(), "examples behind it"),
             column("seed", pa.int64(), "seed that chose the examples and drew the samples"),
