@@ -64,7 +64,7 @@ def test_llama_cpp_reads_the_same_model(preset, more, limit, model_of, tmp_path)
         pytest.param("gpt2", marks=pytest.mark.slow),
         pytest.param("modern_encoder", marks=pytest.mark.slow),
         pytest.param("vaswani2017", marks=pytest.mark.slow),
-        "modern_encoder_decoder",
+        pytest.param("modern_encoder_decoder", marks=pytest.mark.slow),
     ],
 )
 def test_onnxruntime_reads_the_same_model(preset, model_of, tmp_path):
