@@ -120,7 +120,7 @@ def tasks(axes: Axes, figures: Sequence[Row]) -> None:
     """Draw each task's metrics by language, with intervals and what guessing would score."""
     rows = task_rows(figures)
     names = [row["name"].split(".")[1:] for row in rows]
-    labels = [f"{task}, {language(lang)}: {metric}" for task, metric, lang in names]
+    labels = [f"{task}, {lang}: {metric}" for task, metric, lang in names]
     _dots(axes, rows, labels, [lang for *_, lang in names])
     guesses = {row["name"]: row["value"] for row in figures if ".majority." in row["name"]}
     places = [

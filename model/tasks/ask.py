@@ -72,6 +72,8 @@ def run(
             answers.append(_write(loaded, task, question.prompt))
             report(config.name, number, len(questions))
         figures, examples = _judge(task, questions, answers, name, seed)
+        empty = [not answer.strip() for answer in answers]
+        figures.append(mean(f"{name}.empty", empty, seed, "share of questions left unanswered"))
     return figures + _conditions(questions, name, seed), examples
 
 
@@ -96,6 +98,11 @@ def ask_for(loaded: LoadedModel, config: TaskConfig, seed: int) -> list[Question
             )
         picked = generator.permutation(others)[: config.shots].astype(int)
         shots = [task.item(rows[one], labels) for one in picked]
+        if not all(shot.answers[0] for shot in shots):
+            raise ConfigError(
+                f"task {config.name}: a row without an answer cannot be a solved example; give "
+                f"canonical_solution in the data, or 0 shots"
+            )
         questions.append(_fitted(loaded, task, row, labels, shots))
     return questions
 

@@ -145,6 +145,25 @@ PROGRAMS = (  # name, arguments, what it returns, checks
     ("longest", "words", "the longest word of a list", ("(['a', 'mill', 'sun']) == 'mill'",)),
 )  # fmt: skip
 
+SOLUTIONS = {  # bodies, shown where programs stand before a question as solved examples
+    "add": "return a + b",
+    "largest": "return max(numbers)",
+    "is_even": "return n % 2 == 0",
+    "reverse": "return text[::-1]",
+    "count_vowels": "return sum(letter in 'aeiou' for letter in text)",
+    "factorial": "return 1 if n == 0 else n * factorial(n - 1)",
+    "unique": "return list(dict.fromkeys(items))",
+    "square_all": "return [number * number for number in numbers]",
+    "is_palindrome": "return text == text[::-1]",
+    "mean": "return sum(numbers) / len(numbers)",
+    "fibonacci": "return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)",
+    "words": "return text.split()",
+    "clamp": "return max(low, min(value, high))",
+    "flatten": "return [item for items in lists for item in items]",
+    "gcd": "return a if b == 0 else gcd(b, a % b)",
+    "longest": "return max(words, key=len)",
+}
+
 
 def sentiment(seed: int) -> list[Row]:
     """Return reviews with the labels pos and neg."""
@@ -204,6 +223,7 @@ def code(seed: int) -> list[Row]:
             "prompt": f'def {name}({arguments}):\n    """Return {what}."""\n',
             "test": "\n".join(f"assert {name}{check}" for check in checks),
             "entry_point": name,
+            "canonical_solution": f"    {SOLUTIONS[name]}\n",
         }
         for name, arguments, what, checks in PROGRAMS
     ]

@@ -89,7 +89,7 @@ def arithmetic(row: Row, labels: Sequence[str]) -> Item:
 def code(row: Row, labels: Sequence[str]) -> Item:
     """Write the body of a Python function."""
     call = f"\ncheck({row['entry_point']})" if "def check(" in row["test"] else ""
-    solution = row.get("canonical_solution") or "    pass"
+    solution = row.get("canonical_solution", "")
     return Item("python", row["prompt"], (solution,), check=row["test"] + call)
 
 

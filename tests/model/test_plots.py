@@ -138,7 +138,7 @@ def test_bias_and_tasks_are_dots_with_intervals_and_guessing_is_marked():
     canvas = axes()
     evaluation_plots.tasks(canvas, rows)
     labels = [label.get_text() for label in canvas.get_yticklabels()]
-    assert labels == ["topic, Chinese (zh): accuracy", "code, python: passes"]
+    assert labels == ["topic, zh: accuracy", "code, python: passes"]
     scores, guess = canvas.collections
     assert scores.get_offsets()[:, 0].tolist() == [0.4, 0.0]
     assert guess.get_offsets().tolist() == [[0.3, 0.0]]

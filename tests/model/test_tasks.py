@@ -66,15 +66,20 @@ def test_every_task_has_rows_items_and_figures(name, loaded):
     assert set(task.metrics) <= {figure.name.split(".")[2] for figure in figures}
 
 
-def test_programs_that_come_along_can_be_solved():
-    bodies = {"add": "    return a + b\n", "largest": "    return max(numbers)\n",
-              "words": "    return text.split()\n"}  # fmt: skip
+def test_programs_that_come_along_are_solved_by_their_solutions_and_by_nothing_else():
     for row in read_rows(TaskConfig("code"), 0):
         item = TASKS["code"].item(row, [])
-        if row["entry_point"] in bodies:
-            assert compiles(bodies[row["entry_point"]], item) == 1
-            assert passes(bodies[row["entry_point"]], item) == 1
-            assert passes("    return None\n", item) == 0
+        assert compiles(item.answers[0], item) == 1
+        assert passes(item.answers[0], item) == 1
+        assert passes("    return None\n", item) == 0
+
+
+def test_programs_without_a_solution_are_no_solved_examples(loaded, tmp_path):
+    file = tmp_path / "programs.jsonl"
+    row = {"prompt": "def f():\n", "test": "f()", "entry_point": "f"}
+    file.write_text(json.dumps(row) + "\n" + json.dumps(row) + "\n")
+    with pytest.raises(ConfigError, match="canonical_solution"):
+        ask_for(loaded, TaskConfig("code", shots=1, data=InputFile(str(file))), 0)
 
 
 def test_a_file_in_the_layout_of_humaneval_is_checked_by_its_own_function(tmp_path):
