@@ -10,12 +10,9 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 
-from model.look import INK, Row, counted, style
+from model.look import COLOURS, DASHES, INK, Row, counted, style
 from model.plots import save, token_axis
 
-# Told apart by people who see colours differently (Okabe & Ito 2008), then by the line's dashes.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#22303c")
-DASHES = ("-", "--", ":", "-.")
 FIGURES = ("validation_loss", "bits_per_byte", "loss", "tokens_per_second", "tokens")
 HEADINGS = ("variant", "validation loss", "bits per byte", "tokens per second", "tokens", "seeds")
 

@@ -86,6 +86,7 @@ class Evidence:
         run.metrics([(name, value, 0) for name, value in mixture.items()])
         speed = throughput_of(self.training)
         run.curves(self.training, speed)
+        run.metrics(source_losses(self.training.stats))
         measured = self.training.path / MEASURED
         if measured.exists():
             run.file(measured)
@@ -131,6 +132,14 @@ def _log_tables(run: RunLog, tables: Mapping[str, Sequence[Mapping[str, Any]]]) 
         if rows:
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             run.text(lines, f"evaluation/{name}.jsonl")
+
+
+def source_losses(stats: Mapping[str, Any]) -> list[tuple[str, float, int]]:
+    """Return the held-out loss by source as (metric name, value, step)."""
+    return [
+        (metric_name(f"validation/source/{row['source']}/loss"), row["loss"], row["step"])
+        for row in stats.get("source_losses", [])
+    ]
 
 
 def funnel_figures(data: Sequence[Artifact]) -> dict[str, float]:

@@ -245,10 +245,21 @@ class Loader:
 
 def spread_windows(source: TokenFile, context: int, windows: int) -> np.ndarray:
     """Return up to `windows` windows, evenly spread over a split (N, context + 1), int64."""
-    tokens = source.tokens()
-    available = max(0, len(tokens) - 1) // context
-    count = min(windows, available)
-    start_N = np.array([i * available // count * context for i in range(count)], np.int64)
-    ids_NT = np.empty((count, context + 1), np.int64)
-    copy_windows(tokens, start_N, ids_NT)
+    start_N = _spread_starts(source, context, windows)
+    ids_NT = np.empty((len(start_N), context + 1), np.int64)
+    copy_windows(source.tokens(), start_N, ids_NT)
     return ids_NT
+
+
+def spread_sources(source: TokenFile, context: int, windows: int) -> list[str]:
+    """Return the source of the document that each of `spread_windows` begins in."""
+    strata = source.groups()[0]
+    first_S = np.array([stratum.start for stratum in strata])
+    places_N = np.searchsorted(first_S, _spread_starts(source, context, windows), side="right") - 1
+    return [strata[place].source for place in places_N]
+
+
+def _spread_starts(source: TokenFile, context: int, windows: int) -> np.ndarray:
+    available = max(0, len(source.tokens()) - 1) // context
+    count = min(windows, available)
+    return np.array([i * available // count * context for i in range(count)], np.int64)

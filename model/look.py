@@ -5,6 +5,9 @@ from typing import Any
 from matplotlib import font_manager
 
 INK, GRID = "#22303c", "#d9dee3"
+# Told apart by people who see colours differently (Okabe & Ito 2008), then by the line's dashes.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#22303c")
+DASHES = ("-", "--", ":", "-.")
 BLUE, ORANGE, GREEN, GREY = "#2f6db3", "#d9742b", "#3c8c5a", "#b9c2cb"
 # First installed one with Chinese glyphs is used behind the default font.
 CHINESE_FONTS = (

@@ -99,7 +99,10 @@ def _settle(training: Training) -> None:
     if state.seconds > 0:
         state.speed.append((tokens, state.loss_count * training.tokens_per_step / state.seconds))
     due = _is_due(training, config.validate_every)
-    held_out = validation_loss(training) if due else None
+    held_out, by_source = _held_out_losses(training) if due else (None, {})
+    state.source_losses += [
+        {"step": state.step, "source": name, "loss": loss} for name, loss in by_source.items()
+    ]
     state.curve.append(
         {
             "step": state.step,
@@ -133,8 +136,14 @@ def _stopped_early(training: Training) -> bool:
 
 def validation_loss(training: Training) -> float | None:
     """Return the mean loss per predicted token over the validation batches, None without any."""
+    return _held_out_losses(training)[0]
+
+
+def _held_out_losses(training: Training) -> tuple[float | None, dict[str, float]]:
+    """Return the mean loss per predicted token over all validation batches and by source."""
     batches, world = training.validation, training.world
-    sums = torch.zeros(2, dtype=torch.float64)
+    sources = list(dict.fromkeys(training.validation_sources))
+    sums_S2 = torch.zeros(max(1, len(sources)), 2, dtype=torch.float64)
     training.objective.eval()
     with training.average.applied(), torch.no_grad():
         for start in range(0, len(batches), world.size):
@@ -145,10 +154,13 @@ def validation_loss(training: Training) -> float | None:
             with precision.arithmetic(training.precision, training.device):
                 loss, _ = training.objective(batch, number)
             tokens = predicted_tokens(batch) if own else 0.0
-            sums += torch.tensor([loss.item() * tokens, tokens])
+            place = sources.index(training.validation_sources[number]) if sources else 0
+            sums_S2[place] += torch.tensor([loss.item() * tokens, tokens])
     training.objective.train()
-    total, predicted = world.total(sums.to(step.sum_device(training.device))).tolist()
-    return total / predicted if predicted else None
+    sums_S2 = world.total(sums_S2.to(step.sum_device(training.device))).cpu()
+    total, predicted = sums_S2.sum(0).tolist()
+    means = {name: (row[0] / row[1]).item() for name, row in zip(sources, sums_S2, strict=False)}
+    return (total / predicted if predicted else None), means
 
 
 def _save(training: Training) -> None:

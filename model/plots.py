@@ -10,7 +10,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from model import evaluation_plots as quality
-from model.look import BARS, BLUE, GREEN, GREY, GRID, INK, ORANGE, Row, counted, readable, style
+from model.look import (
+    BARS,
+    BLUE,
+    COLOURS,
+    DASHES,
+    GREEN,
+    GREY,
+    GRID,
+    INK,
+    ORANGE,
+    Row,
+    counted,
+    readable,
+    style,
+)
 from pipeline import storage
 from pipeline.artifact import MAIN, Artifact
 
@@ -40,6 +54,9 @@ def draw(
         ("learning_rate", lambda axes: learning_rate(axes, rows), 3.2),
         ("gradient_norm", lambda axes: gradient_norm(axes, rows), 3.2),
     ]
+    parts = training.stats.get("source_losses", [])
+    if len({row["source"] for row in parts}) > 1:
+        jobs.append(("loss_by_source", lambda axes: loss_by_source(axes, parts, rows), 4.2))
     if speed:
         jobs.append(("throughput", lambda axes: throughput(axes, speed), 3.2))
     if any(made.stage in DOCUMENT_STAGES for made in data):
@@ -99,6 +116,22 @@ def loss_curve(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set(title="Loss", ylabel="nats per token")
     token_axis(axes, log=True)
     axes.legend(frameon=False)
+
+
+def loss_by_source(axes: Axes, parts: Sequence[Row], rows: Sequence[Row]) -> None:
+    """Draw the held-out loss of each source over training tokens (log scale)."""
+    tokens = {row["step"]: row["tokens"] for row in rows}
+    names = sorted({row["source"] for row in parts})
+    for place, name in enumerate(names):
+        own = [row for row in parts if row["source"] == name]
+        axes.plot(
+            [tokens[row["step"]] for row in own], [row["loss"] for row in own], lw=1.6, marker="o",
+            ms=3, color=COLOURS[place % len(COLOURS)], ls=DASHES[place // len(COLOURS)],
+            label=f"{readable(name)}, last {own[-1]['loss']:.3f}",
+        )  # fmt: skip
+    axes.set(title="Held-out loss by source", ylabel="nats per token")
+    token_axis(axes, log=True)
+    axes.legend(frameon=False, fontsize=8.5)
 
 
 def learning_rate(axes: Axes, rows: Sequence[Row]) -> None:

@@ -1,10 +1,12 @@
 """The stage `train`: shards to a model folder with its training curve."""
 
 import functools
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pydantic
 import torch
@@ -34,6 +36,7 @@ from pipeline.tokenizer import load_tokenizer
 
 HERE, ALONE = Launch(), World()
 SPEED = "speed.json"  # tokens per second; not part of the artifact's identity
+SOURCES_SHOWN, OTHERS = 8, "other sources"  # in the held-out loss by source
 MEASURED = "measured.json"  # what was chosen by measuring, and why; nor is this
 
 
@@ -82,6 +85,7 @@ def _figures(training: Training, config: TrainConfig, batches: loader.Loader) ->
         "loss": last["loss"],
         "validation_loss": last["validation_loss"],
         "kept_step": training.kept_step,
+        "source_losses": training.state.source_losses,
         "precision": training.precision,
         "optimizer": {"name": config.optimizer, **asdict(training.optimizer.hyperparameters)},
         "rollbacks": [asdict(event) for event in training.state.rollbacks],
@@ -137,8 +141,7 @@ def prepare(
     )  # fmt: skip
     held_out = Layout(skip_parts=config.data.skip_parts)
     validation = loader.token_file(shards, "validation", tokenizer, tokens, held_out)
-    held_out_BT = loader.spread_windows(validation, config.model.context, config.validation_windows)
-    size = config.micro_batch_size or config.batch_size
+    batches_held_out, sources = _held_out(config, validation)
     torch.manual_seed(config.seed)
     network = networks.build(config.model, tokenizer.vocab_size)
     network = network.to("cpu" if on_cpu else world.device)
@@ -160,7 +163,8 @@ def prepare(
         network=network,
         optimizer=build_optimizer(network, config.optimizer, config.hyperparameters),
         loader=batches,
-        validation=[held_out_BT[row : row + size] for row in range(0, len(held_out_BT), size)],
+        validation=batches_held_out,
+        validation_sources=sources,
         precision=kind,
         checkpoints=place / "checkpoints",
         progress=progress,
@@ -168,6 +172,25 @@ def prepare(
         world=world,
         spread=spread_out if world.size > 1 else None,
     )
+
+
+def _held_out(
+    config: TrainConfig, validation: loader.TokenFile
+) -> tuple[list[np.ndarray], list[str]]:
+    """Return the validation batches, each of one source, and their sources; rare ones together."""
+    context, windows = config.model.context, config.validation_windows
+    ids_BT = loader.spread_windows(validation, context, windows)
+    names = loader.spread_sources(validation, context, windows)
+    common = [name for name, _ in Counter(names).most_common(SOURCES_SHOWN)]
+    groups = np.array([common.index(name) if name in common else len(common) for name in names])
+    size = config.micro_batch_size or config.batch_size
+    batches: list[np.ndarray] = []
+    sources: list[str] = []
+    for place, name in enumerate([*common, OTHERS]):
+        own_BT = ids_BT[groups == place]
+        batches += [own_BT[row : row + size] for row in range(0, len(own_BT), size)]
+        sources += [name] * (len(batches) - len(sources))
+    return batches, sources
 
 
 def settle_precision(

@@ -41,6 +41,7 @@ class State:
     step: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list)
     speed: list[tuple[int, float]] = field(default_factory=list)
+    source_losses: list[dict[str, Any]] = field(default_factory=list)  # step, source, loss
     loss_sum: float = 0.0
     loss_count: int = 0
     seconds: float = 0.0  # since the last row
@@ -83,6 +84,7 @@ class Training:
     progress: Callable[[str, int, int], None]
     config: TrainConfig
     world: World = field(default_factory=World)
+    validation_sources: Sequence[str] = ()  # of each validation batch, where known
     spread: torch.nn.Module | None = None  # the objective over several processes
     state: State = field(default_factory=State)
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
-from model import export, loop
+from model import export, loop, plots
 from model.architecture import ModelConfig
+from model.evidence import source_losses
 from model.loader import spread_windows, token_file
 from model.objectives import Batch
 from model.train import MEASURED, SPEED, STAGE
@@ -57,6 +59,27 @@ def test_training_learns_and_accounts_for_its_tokens(trained, shards):
     assert trained.stats["tokens_seen"] == 48 * 4 * 32
     assert trained.ledger.dropped["shorter_than_a_window"] < 32
     assert len(json.loads((trained.path / SPEED).read_text())) == 6
+
+
+def test_held_out_loss_is_told_by_source(trained):
+    rows = trained.stats["source_losses"]
+    assert [row["step"] for row in rows] == [16, 16, 32, 32, 48, 48]
+    assert {row["source"] for row in rows} == {"en-source", "zh-source"}
+    whole = {row["step"]: row["validation_loss"] for row in trained.scan().collect().to_dicts()}
+    for step in (16, 32, 48):
+        parts = sorted(row["loss"] for row in rows if row["step"] == step)
+        assert parts[0] < whole[step] < parts[1]
+    names = {name for name, _, _ in source_losses(trained.stats)}
+    assert names == {"validation/source/en-source/loss", "validation/source/zh-source/loss"}
+
+
+def test_the_plot_by_source_has_a_line_each(trained, tmp_path):
+    made = plots.draw(tmp_path, trained)
+    assert "loss_by_source" in [path.stem for path in made]
+    axes = Figure().add_subplot()
+    rows = trained.scan().collect().to_dicts()
+    plots.loss_by_source(axes, trained.stats["source_losses"], rows)
+    assert [list(line.get_xdata()) for line in axes.get_lines()] == [[2048, 4096, 6144]] * 2
 
 
 def test_the_folder_holds_the_trained_network(trained, shards):
