@@ -9,7 +9,17 @@ import pytest
 from model.finetune import BaseModel, FinetuneConfig
 from model.linear_baseline import match, predict_labels
 from model.transfer import ARMS, LINEAR, SCRATCH, STAGE, TRANSFERRED, TransferConfig
-from model.transfer_figures import BEATS, LOSES, UNDECIDED, Comparison, Draws, Figure, compare
+from model.transfer_figures import (
+    BEATS,
+    LOSES,
+    UNDECIDED,
+    Comparison,
+    Draws,
+    Figure,
+    compare,
+    figure,
+)
+from model.transfer_plots import draw
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.examples import STAGE as EXAMPLES
 from pipeline.examples import ExamplesConfig
@@ -129,6 +139,17 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
         low, high = np.quantile(Draws(60, {"a": 3}, trial).means("a", values), [0.025, 0.975])
         held += low <= 0.6 <= high
     assert 0.88 < held / 200 < 0.99
+
+
+def test_equal_outcomes_give_an_interval_around_their_mean_that_can_be_drawn(tmp_path):
+    sure = figure(1.0, np.full(1000, 1.0 + 2e-16 * 4))
+    assert sure.low <= sure.mean <= sure.high
+    arms = dict.fromkeys(ARMS, sure)
+    one = Comparison(
+        name="一 $set$", task="qa", langs=("zh",), questions=9, examples=9, chance=0.25, seeds=(1,),
+        accuracy=arms, bits_per_byte=arms, over={SCRATCH: sure, LINEAR: sure}, bits_saved=sure,
+    )  # fmt: skip
+    assert all(plot.stat().st_size > 10_000 for plot in draw(tmp_path, [one]))
 
 
 def test_seeds_that_differ_widen_the_interval():

@@ -1,0 +1,62 @@
+"""The command `transfer`: tasks known by their fields, one page, JSON, plots, figures in MLflow."""
+
+import json
+
+import pytest
+
+from flows import cli
+from flows.transfer_commands import task_in
+from pipeline.errors import SourceError
+from pipeline.sources import Source, SourceSet
+from tests.flows.test_finetune_commands import model  # noqa: F401  # a fixture
+
+FAST = ["--seeds", "2", "--workers", "1"]
+for setting in ("epochs=2", "precision=fp32", "examples_max=30"):
+    FAST += ["--set", f"transfer.finetune.{setting}"]
+
+
+@pytest.mark.slow  # a minute of CPU: five fine-tunings, cross-validation, a new MLflow store
+def test_files_become_a_report_with_figures(model, tmp_path, capsys, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("TEXTMILL_MLFLOW_URI", f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}")
+    file = tmp_path / "colours.jsonl"
+    rows = [{"text": f"{n} rain", "label": "Rain"} for n in range(40)]
+    rows += [{"text": f"{n} 太阳", "label": "Sun"} for n in range(40)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    out, store = tmp_path / "out", str(tmp_path / "store")
+    command = ["transfer", str(model), str(file), "--out", str(out), "--store", store, "--json"]
+    assert cli.main([*command, *FAST]) == 0
+    told = json.loads(capsys.readouterr().out)
+    [found] = told["sets"]
+    assert (found["name"], found["task"], found["seeds"]) == ("colours", "classification", [1, 2])
+    assert found["accuracy"]["linear"]["mean"] > 0.9
+    page = (out / "report.html").read_text()
+    assert told["headline"].split(".")[0] in page
+    assert page.count("data:image/png;base64,") == 3
+    assert "http" not in page.replace("data:image", "")
+    from flows.settings import read_settings
+    from flows.steps import tracking_settings
+    from model import tracking
+
+    run = tracking.connect(tracking_settings(read_settings(store))).get_run(told["run_id"])
+    linear = run.data.metrics["transfer/colours/linear/accuracy"]
+    assert linear == pytest.approx(found["accuracy"]["linear"]["mean"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "task"),
+    [({"text": "t", "label": "pos"}, "sentiment"),
+     ({"text": "t", "label": "Sports"}, "classification"),
+     ({"en": "a", "zh": "甲"}, "translation"), ({"text": "t", "summary": "s"}, "summarisation"),
+     ({"text": "t", "question": "q", "answers": ["a"]}, "qa")],
+)  # fmt: skip
+def test_a_task_is_known_by_its_fields(fields, task, tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps(fields))
+    sources = SourceSet.open([Source(path=str(tmp_path / "rows.jsonl"))], tmp_path)
+    assert task_in(sources, "rows.jsonl") == task
+
+
+def test_a_file_without_a_task_says_what_is_wanted(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": "plain"}))
+    sources = SourceSet.open([Source(path=str(tmp_path / "rows.jsonl"))], tmp_path)
+    with pytest.raises(SourceError, match="text with label"):
+        task_in(sources, "rows.jsonl")
