@@ -21,6 +21,7 @@ NAMES = {
     TRANSFERRED: "transferred",
     LINEAR: "TF-IDF + logistic regression",
 }
+RIVALS = {SCRATCH: "the one from scratch", LINEAR: NAMES[LINEAR]}
 
 
 def report(
@@ -51,7 +52,7 @@ def headline(found: Sequence[Comparison]) -> str:
 def sentence(one: Comparison) -> str:
     """Return what came of one set of examples in a line."""
     told = [
-        f"{one.verdict(arm)} {NAMES[arm]} with {_of(one, TRANSFERRED, arm)} against "
+        f"{one.verdict(arm)} {RIVALS[arm]} with {_of(one, TRANSFERRED, arm)} against "
         f"{_of(one, arm, arm)}"
         for arm in one.over
     ]
