@@ -39,7 +39,7 @@ Parts = list[torch.optim.Optimizer]
 class Kind:
     """How an optimizer is made of (matrices and vectors to decay or not, matrices inside blocks).
 
-    `usual` was found on small decoders with `textmill compare` (model/README.md, Log).
+    `usual` is a place to start from; rates of a given model are found with `textmill compare`.
     """
 
     make: Callable[[nn.Module, Hyperparameters], Parts]
