@@ -50,7 +50,7 @@ def as_json(vocabulary: Vocabulary) -> dict[str, Any]:
         "added_tokens": [
             {
                 "id": token_id,
-                "content": vocabulary.pieces[token_id],
+                "content": vocabulary.pieces[token_id].replace(SPACE_MARK, " "),
                 "single_word": False,
                 "lstrip": False,
                 "rstrip": False,

@@ -42,6 +42,7 @@ BATCH_ROWS = 256
 BY_SOURCE = "by_source"
 GIVEN = "given_tokenizer"
 UNUSED_SHOWN = 40
+INDENTED_LINES = ("\n\n", *("\n" + SPACE_MARK * spaces for spaces in (3, 7, 11, 15)))
 TOO_FEW = re.compile(r"required_chars\. \d+ vs (\d+)")
 
 
@@ -60,6 +61,9 @@ class TokenizerConfig:
     # A line feed as a piece of its own. Without it each one is a byte piece: as many tokens, but on
     # mixed manuals 120k instead of 12k of a language's byte tokens, hiding what bytes report.
     keep_newlines: bool = True
+    # Also two line feeds, and one with 3, 7, 11 or 15 spaces: the space before the word is left to
+    # the word's own piece. BPE only: in a unigram model their scores would be rounded in sums.
+    indented_lines: bool = False
     symbols: tuple[str, ...] = ()  # pieces of their own wherever a text has them
     control_symbols: tuple[str, ...] = ()  # reserved for programs: no text contains them
     # Languages, and sources within each, share the sample by size ** (1 - balance): 0 is the
@@ -69,7 +73,8 @@ class TokenizerConfig:
 
     def __post_init__(self) -> None:
         named = [*self.symbols, *self.control_symbols]
-        least = len(CONTROLS) + 256 * self.byte_fallback + self.keep_newlines + len(named) + 1
+        lines = len(self.line_pieces)
+        least = len(CONTROLS) + 256 * self.byte_fallback + lines + len(named) + 1
         if not least <= self.vocab_size <= 1_000_000:
             raise ConfigError(
                 f"tokenizer.vocab_size is {self.vocab_size}; give {least} to 1000000 "
@@ -94,16 +99,30 @@ class TokenizerConfig:
             )
         if not 0 <= self.balance <= 1:
             raise ConfigError(f"tokenizer.balance is {self.balance}; give 0 to 1")
-        taken = [*CONTROLS, *(["\n"] if self.keep_newlines else [])]
-        for name in named:
-            if [*taken, *named].count(name) > 1 or not name or {SPACE_MARK, " "} & {*name}:
-                raise ConfigError(
-                    f"tokenizer.symbols and tokenizer.control_symbols have {name!r}; give each "
-                    f"name once, not empty, without spaces or U+2581 and none of {taken}"
-                )
+        if self.indented_lines and (self.model_type != "bpe" or not self.keep_newlines):
+            raise ConfigError(
+                f"tokenizer.indented_lines is set with model_type {self.model_type!r} and "
+                f"keep_newlines {self.keep_newlines}; it needs 'bpe' and true"
+            )
+        _check_names(self.line_pieces, named)
         if not 1 <= self.max_piece_characters <= 256:
             raise ConfigError(
                 f"tokenizer.max_piece_characters is {self.max_piece_characters}; give 1 to 256"
+            )
+
+    @property
+    def line_pieces(self) -> tuple[str, ...]:
+        """Pieces that begin with a line feed."""
+        return (*("\n",) * self.keep_newlines, *INDENTED_LINES * self.indented_lines)
+
+
+def _check_names(lines: tuple[str, ...], named: list[str]) -> None:
+    taken = [*CONTROLS, *lines]
+    for name in named:
+        if [*taken, *named].count(name) > 1 or not name or {SPACE_MARK, " "} & {*name}:
+            raise ConfigError(
+                f"tokenizer.symbols and tokenizer.control_symbols have {name!r}; give each "
+                f"name once, not empty, without spaces or U+2581 and none of {taken}"
             )
 
 
@@ -243,7 +262,7 @@ def _trainer_options(config: TokenizerConfig) -> dict[str, Any]:
         "character_coverage": config.character_coverage,
         "split_digits": config.split_digits,
         "max_sentencepiece_length": config.max_piece_characters,
-        "user_defined_symbols": [*(["\n"] if config.keep_newlines else []), *config.symbols],
+        "user_defined_symbols": [*config.line_pieces, *config.symbols],
         "control_symbols": [*config.control_symbols],
         "normalization_rule_name": config.normalization,
         "add_dummy_prefix": False,

@@ -30,21 +30,10 @@ _UNKNOWN, _NOWHERE = -1, -1
 
 
 @numba.njit(cache=True)
-def best_path(
-    text,
-    at,
-    end,
-    total,
-    start,
-    edges,
-    piece_of_node,
-    scores,
-    unknown_score,
-    byte_ids,
-    work,
-    path,
-    ids,
-):  # type: ignore[no-untyped-def]
+def best_path(  # type: ignore[no-untyped-def]
+    text, at, end, total, start, edges, piece_of_node, scores, unknown_score, byte_ids,
+    work, path, ids
+):  # fmt: skip
     """Write the ids of text[at:end] after a path of score `total` (float32) to `ids`.
 
     Returns how many there are, the path's margin and the score after it.
@@ -72,6 +61,13 @@ def best_path(
         if not is_piece:
             _offer(work, path, i, i + 1, _UNKNOWN, unknown_score)
             furthest = max(furthest, i + 1)
+    written, margin = _write(text, count, byte_ids, work, path, ids)
+    return written, margin, path[count, SCORE]
+
+
+@numba.njit(inline="always")
+def _write(text, count, byte_ids, work, path, ids):  # type: ignore[no-untyped-def]
+    """Write the ids along the path back from its end; their number and the least margin."""
     margin, place, step = np.float32(np.inf), np.int64(count), 0
     while place > 0:
         margin = min(margin, path[place, MARGIN])
@@ -87,7 +83,7 @@ def best_path(
         else:
             ids[written] = work[place, TOKEN]
             written += 1
-    return written, margin, path[count, SCORE]
+    return written, margin
 
 
 @numba.njit(inline="always")

@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +133,15 @@ def test_transformers_know_reserved_symbols_and_find_them_in_no_text(tmp_path, m
     assert fim not in ids
     assert loaded.convert_tokens_to_ids("<|fim|>") == fim
     assert loaded.decode([fim, *ids], skip_special_tokens=True) == text
+
+
+def test_lines_with_their_indentation_have_the_same_ids():
+    code = Path(tokenizer_json.__file__).read_text("utf-8")
+    config = TokenizerConfig(vocab_size=700, indented_lines=True)
+    stored = train((found.group() for found in SEGMENT.finditer(code * 3)), config)
+    own, reader = Tokenizer(stored), reader_of(stored)
+    assert not differing(own, reader, [code, "\n\n\n    a\n" + " " * 16 + "b\n   \n", " \n  c"])
+    assert "\n       " in [reader.decode([one]) for one in own.encode(code)]
 
 
 def test_a_model_without_byte_fallback_has_the_same_ids():

@@ -34,6 +34,7 @@ RAW = {"model_type": "unigram", "add_dummy_prefix": False, "remove_extra_whitesp
 MODELS = {
     "bpe": TokenizerConfig(vocab_size=1500),
     "bpe with symbols": TokenizerConfig(vocab_size=1200, symbols=SYMBOLS),
+    "bpe with indented lines": TokenizerConfig(vocab_size=1200, indented_lines=True),
     "bpe without bytes": TokenizerConfig(
         vocab_size=1200, byte_fallback=False, character_coverage=0.98, keep_newlines=False
     ),
