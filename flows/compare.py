@@ -26,6 +26,7 @@ from model import comparison, tracking
 from model.architecture import ModelConfig
 from model.comparison import Trained
 from model.evidence import bits_per_byte_of, throughput_of
+from model.optim import Hyperparameters
 from model.tracking import metric_name
 from model.train_config import TrainConfig
 from pipeline import artifact as artifacts
@@ -91,7 +92,7 @@ def variants(recipe: Recipe, assignments: Sequence[str]) -> list[Variant]:
     made = []
     for values in itertools.product(*(values for _, values in axes)):
         chosen = [f"{key}={value}" for (key, _), value in zip(axes, values, strict=True)]
-        changed = config.override(recipe, chosen)
+        changed = _usual(config.override(recipe, chosen), recipe, [key for key, _ in axes])
         name = ", ".join(_short(word) for word in chosen if not word.startswith(f"{SEED}="))
         made.append(Variant(name or "as the recipe is", _at_equal_tokens(changed, recipe, tokens)))
     return made
@@ -116,6 +117,18 @@ def _axis(assignment: str) -> tuple[str, list[str]]:
 
 def _short(assignment: str) -> str:
     return assignment.removeprefix(f"{MODEL}.").removeprefix(f"{TRAIN}.")
+
+
+def _usual(changed: Recipe, base: Recipe, compared: Sequence[str]) -> Recipe:
+    """Return the recipe, its optimizer's settings the usual ones if it is another than the base's.
+
+    Those that are compared stay: a rate chosen for one optimizer says nothing of another's.
+    """
+    if changed.train.optimizer == base.train.optimizer:
+        return changed
+    usual: dict[str, Any] = {item.name: None for item in fields(Hyperparameters)
+             if f"{TRAIN}.{item.name}" not in compared}  # fmt: skip
+    return replace(changed, train=replace(changed.train, **usual))
 
 
 def _tokens_per_step(train: TrainConfig) -> int:

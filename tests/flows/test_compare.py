@@ -35,6 +35,12 @@ def test_a_grid_is_every_combination_named_by_what_differs():
     assert found[-1].recipe.train.optimizer == "muon"
 
 
+def test_another_optimizer_is_run_at_its_usual_settings():
+    recipe = config.override(base(), ["train.learning_rate=0.5", "train.beta2=0.7"])
+    found = [v.recipe.train for v in variants(recipe, ["optimizer=adamw,lion", "beta2=0.8"])]
+    assert [(t.learning_rate, t.beta2) for t in found] == [(0.5, 0.8), (None, 0.8)]
+
+
 def test_variants_see_the_same_number_of_tokens():
     found = variants(base(), ["batch_size=2,4,8", "context=16,32"])
     tokens = {v.recipe.train.steps * v.recipe.train.batch_size * v.recipe.train.model.context
