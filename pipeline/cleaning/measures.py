@@ -39,7 +39,7 @@ def measure(texts: pl.Series, langs: pl.Series) -> pl.DataFrame:
     frame = pl.DataFrame({"text": texts}).hstack(letter_pairs(texts))
     frame = frame.hstack(counts(column, langs, chinese))
     return frame.select(
-        (entry.expression.cast(pl.Float64).fill_nan(0.0).fill_null(0.0)).alias(name)
+        entry.expression.cast(pl.Float64).alias(name)  # `share` leaves no NaN to be filled
         for name, entry in MEASURES.items()
     )
 
