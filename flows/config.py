@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pydantic
@@ -200,6 +200,16 @@ def _value(text: str) -> Any:
         return None if text == "off" else text
 
 
+def _may_be_off(names: Sequence[str]) -> bool:
+    """Tell whether the setting at this path of keys may be none."""
+    kind: Any = Recipe
+    for name in names:
+        hint = get_type_hints(kind).get(name) if is_dataclass(kind) else None
+        kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        kind = next(filter(is_dataclass, kinds), hint)
+    return hint is None or NoneType in kinds
+
+
 def _put(table: dict[str, Any], key: str, value: Any, assignment: str) -> None:
     first, _, rest = key.partition(".")
     if first == "gates" and rest:  # metric names hold dots: gates.dedup.duplicate_share.at_most
@@ -220,7 +230,8 @@ def _put(table: dict[str, Any], key: str, value: Any, assignment: str) -> None:
                 f"--set {assignment!r}: unknown key {key!r}; {hint}known here: {', '.join(known)}"
             )
         if depth == len(names) - 1:
-            place[name] = value
+            is_word = value is None and not _may_be_off(names)  # clean.pii.action=off
+            place[name] = "off" if is_word else value
         else:
             place = place[name]
 

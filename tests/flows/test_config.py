@@ -53,6 +53,15 @@ def test_overrides_are_typed_and_nested():
     assert recipe.tokenizer == load("smoke").tokenizer
 
 
+def test_off_is_a_word_where_there_is_such_a_choice_and_nothing_elsewhere():
+    changed = config.override(
+        Recipe(), ["clean.pii.action=off", "train.compile=off", "clean.normalize.unicode_form=off"]
+    )
+
+    assert (changed.clean.pii.action, changed.train.compile) == ("off", "off")
+    assert changed.clean.normalize.unicode_form is None
+
+
 def test_gates_are_overridden_by_metric_and_unknown_metrics_refused():
     recipe = override(Recipe(), ["gates.dedup.duplicate_share.at_most=0.9"])
     assert recipe.gates == {"dedup.duplicate_share": {"at_most": 0.9}}
