@@ -113,7 +113,7 @@ def test_levels_lie_in_the_order_of_their_measure(shards, tokenizer, tmp_path, m
     assert sorted(levels) == [0, 1, 2, 3]
     assert all(max(levels[n]) <= min(levels[n + 1]) for n in range(3))
     assert max(map(len, levels.values())) - min(map(len, levels.values())) <= 2
-    [blocks] = Stream(source, 16).blocks
+    [blocks] = Stream(source, 16, False).blocks
     assert sum(blocks.levels) == blocks.count
     assert len(blocks.levels) == 4
 
