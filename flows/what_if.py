@@ -38,8 +38,7 @@ def what_if(options: Namespace) -> dict[str, Any] | None:
     made = artifact.manifest["inputs"]["config"]
     profile = options.profile or made["profile"]
     table = profiles.thresholds(profile, recipe.clean.thresholds, recipe.clean.switched_off)
-    made_with = profiles.thresholds(made["profile"], made["thresholds"], made["switched_off"])
-    profiles.refuse_unmeasured(table, made_with, str(artifact.path))
+    profiles.refuse_unmeasured(table, made, str(artifact.path))
     if options.rule:
         table = {rule: groups for rule, groups in table.items() if rule in options.rule}
     swept = sweep(artifact, table)

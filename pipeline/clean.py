@@ -112,6 +112,7 @@ def run(job: Job) -> None:
 def clean_part(config: CleanConfig, part: Path, sink: Sink) -> dict[str, Any]:
     """Clean one Parquet part; return bytes read and documents by language."""
     table = profiles.thresholds(config.profile, config.thresholds, config.switched_off)
+    wanted = filters.measures_of(table)
     langs: Counter[str] = Counter()
     bytes_in = 0
     with pq.ParquetFile(part) as file:
@@ -119,7 +120,6 @@ def clean_part(config: CleanConfig, part: Path, sink: Sink) -> dict[str, Any]:
             documents = pl.DataFrame(file.read_row_group(group))
             sink.saw(documents.height)
             bytes_in += int(documents["text"].str.len_bytes().sum())
-            wanted = filters.measures_of(table)
             documents, measured = _cleaned(documents, config, wanted, sink)
             langs.update(documents["lang"].to_list())
             write_judged(documents, measured, table, sink, config)

@@ -45,13 +45,9 @@ def run(job: Job) -> None:
     """Judge the documents of the one parent, a clean artifact, again."""
     clean: Artifact = job.parents[0]
     _refuse_other_text(clean, job.config.profile)
-    made_with = clean.manifest["inputs"]["config"]
-    names = ("profile", "thresholds", "switched_off")
-    before, now = (
-        profiles.thresholds(*(given[name] for name in names))
-        for given in (made_with, vars(job.config))
-    )
-    profiles.refuse_unmeasured(now, before, str(clean.path))
+    config = job.config
+    table = profiles.thresholds(config.profile, config.thresholds, config.switched_off)
+    profiles.refuse_unmeasured(table, clean.manifest["inputs"]["config"], str(clean.path))
     job.map(functools.partial(rejudge_part, job.config), _part_files(clean))
     job.stats.update(clean.stats)
 

@@ -68,8 +68,9 @@ def thresholds(
     return table
 
 
-def refuse_unmeasured(table: Thresholds, made_with: Thresholds, where: str) -> None:
-    """Raise ConfigError for a rule on a measure that was not made under `made_with`."""
+def refuse_unmeasured(table: Thresholds, made: Mapping[str, Any], where: str) -> None:
+    """Raise ConfigError for a rule on a measure that cleaning with the config `made` left out."""
+    made_with = thresholds(made["profile"], made["thresholds"], made["switched_off"])
     missing = measures_of(table) & set(ASKED) - measures_of(made_with)
     if missing:
         rules = [rule for rule in table if table[rule] and FILTERS[rule].measure in missing]
