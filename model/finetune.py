@@ -7,13 +7,10 @@ also kept by themselves, in `adapter/`.
 
 import functools
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import torch
 
 from model import export, lora, networks, precision
@@ -27,14 +24,13 @@ from model.networks import AnyNetwork
 from model.optim import build_optimizer
 from model.packing import ExampleBatches
 from model.schedule import SCHEDULES
-from model.train import SPEED, settle_precision
+from model.train import SPEED, settle_precision, write_curve
 from model.train_config import TrainConfig
 from model.training import Training
 from pipeline import storage
 from pipeline.errors import ConfigError
 from pipeline.schema import CURVE
 from pipeline.shard import TRAIN, VALIDATION
-from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
 from pipeline.tokenizer import load_tokenizer
 
@@ -131,7 +127,8 @@ def run(job: Job) -> None:
     export.write(network, tokenizer_file, job.file)
     storage.write_json(job.folder / SPEED, training.state.speed)
     job.map(
-        functools.partial(_write_curve, len(train.coded), train.dropped), [training.state.curve]
+        functools.partial(write_curve, len(train.coded), dict(sorted(train.dropped.items()))),
+        [training.state.curve],
     )
     last = training.state.curve[-1]
     job.stats.update(
@@ -219,14 +216,6 @@ def train_config(
         log_every=config.log_every,
         model=model,
     )
-
-
-def _write_curve(kept: int, dropped: Counter[str], curve: list[dict[str, Any]], sink: Sink) -> None:
-    sink.saw(kept + dropped.total())
-    sink.kept(kept)
-    for reason, count in sorted(dropped.items()):
-        sink.dropped(reason, count)
-    sink.write("main", pa.Table.from_pylist(curve, schema=CURVE.schema))
 
 
 STAGE = Stage(

@@ -2,6 +2,7 @@
 
 import functools
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def run(job: Job, launch: Launch = HERE) -> None:
     batches = training.loader
     assert isinstance(batches, loader.Loader)
     used = batches.tokens - batches.leftover
-    write = functools.partial(_write_curve, used, unused_tokens(batches))
+    write = functools.partial(write_curve, used, unused_tokens(batches))
     job.map(write, [training.state.curve])
     job.stats.update(_figures(training, config, batches))
     job.stats["tokenizer_sha256"] = load_tokenizer(tokenizer_file).fingerprint
@@ -219,11 +220,12 @@ def _measured(folder: Path) -> dict[str, Any]:
     return {what: storage.read_json(file) for what, file in files.items() if file.exists()}
 
 
-def _write_curve(
-    tokens: int, unused: dict[str, int], curve: list[dict[str, Any]], sink: Sink
+def write_curve(
+    kept: int, unused: Mapping[str, int], curve: list[dict[str, Any]], sink: Sink
 ) -> None:
-    sink.saw(tokens + sum(unused.values()))
-    sink.kept(tokens)
+    """Write the curve; the account is of what was trained on, `kept`, and what was not, by why."""
+    sink.saw(kept + sum(unused.values()))
+    sink.kept(kept)
     for reason, count in unused.items():
         sink.dropped(reason, count)
     sink.write("main", pa.Table.from_pylist(curve, schema=CURVE.schema))
