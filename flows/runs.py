@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.config import Recipe
 from pipeline import storage
-from pipeline.fingerprint import plain
+from pipeline.fingerprint import changed_inputs, plain
 
 if TYPE_CHECKING:
     from flows.chain import Planned
@@ -62,7 +62,7 @@ def explain(planned: "list[Planned]", last: dict[str, Any] | None) -> list[dict[
     remade: set[str] = set()
     rows = []
     for step in planned:
-        changes = _changes(before.get(step.stage, {}).get("inputs"), step.identity.inputs)
+        changes = changed_inputs(before.get(step.stage, {}).get("inputs"), step.identity.inputs)
         if step.exists:
             because = "its artifact is in the store"
             if changes and last is not None:
@@ -86,36 +86,3 @@ def explain(planned: "list[Planned]", last: dict[str, Any] | None) -> list[dict[
             }
         )
     return rows
-
-
-def _changes(before: dict[str, Any] | None, now: dict[str, Any]) -> list[str]:
-    """List in words how two fingerprints' ingredients differ."""
-    if before is None or before == now:
-        return []
-    changes = []
-    for section in ("config", "libraries"):
-        label = "" if section == "config" else "library "
-        changes += [
-            f"{label}{key} {old!r} -> {new!r}"
-            for key, old, new in _differences(before[section], now[section])
-        ]
-    if before["contract"] != now["contract"]:
-        changes.append(f"contract {before['contract']} -> {now['contract']}")
-    if before["code"] != now["code"]:
-        changes.append("the stage's code changed")
-    old_parents = {p["stage"]: p["fingerprint"] for p in before["parents"]}
-    for parent in now["parents"]:
-        if old_parents.get(parent["stage"]) != parent["fingerprint"]:
-            what = "content changed" if parent["stage"] == "sources" else "differs"
-            changes.append(f"its input {parent['stage']} {what}")
-    return changes
-
-
-def _differences(before: Any, now: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        rows = []
-        for key in sorted(set(before) | set(now)):
-            path = f"{prefix}.{key}" if prefix else key
-            rows += _differences(before.get(key), now.get(key), path)
-        return rows
-    return [] if before == now else [(prefix, before, now)]

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.duplicates import candidates, passage_phases
-from pipeline.duplicates.candidates import Chunk, Part, parquet_rows
+from pipeline.duplicates.candidates import Chunk
+from pipeline.duplicates.corpus import Part, parquet_rows
 from pipeline.duplicates.decisions import KINDS, Decider, Found, write_part
-from pipeline.duplicates.layout import chunk_starts, corpus_parts
+from pipeline.duplicates.layout import chunk_starts, corpus_parts, refuse_other_making
 from pipeline.duplicates.passage_phases import PassageConfig
 from pipeline.duplicates.signatures import Shingling
 from pipeline.duplicates.tables import INDEX, PAIRS, SCRATCH
@@ -71,6 +72,8 @@ class DedupConfig:
 def run(job: Job) -> None:
     """Deduplicate the parent artifacts, taken one after the other as one corpus."""
     config, old = job.config, job.previous
+    if old is not None:
+        refuse_other_making(old, job.stage, config)
     parts, old_parts = corpus_parts(job.parents, old)
     first_new = sum(part.rows for part in old_parts)
     total = first_new + sum(part.rows for part in parts)
@@ -93,10 +96,11 @@ def run(job: Job) -> None:
     decider = Decider(job.scratch("decisions"), total, removed)
     chunks = list(zip(starts, [*starts[1:], total][: len(starts)], strict=True))
     decisions = decider.decide(copies, verified, chunks)
-    found = _find_passages(job, decisions, parts)
-    if config.keep_index and not config.passages.kinds:
-        signatures = job.scratch("signatures")
-        found = replace(found, index=dict.fromkeys(("index_exact", "index_bands"), signatures))
+    found = _find_passages(job, decisions, old_parts, parts)
+    if config.keep_index:
+        folders = {"index_exact": "signatures", "index_bands": "signatures", "index_marks": "marks"}
+        index = {table: job.scratch(phase) for table, phase in folders.items()}
+        found = replace(found, index=index)
     work = functools.partial(write_part, config.threshold, found)
     job.map(work, list(enumerate(parts)), start=len(old_parts))
     ledger = job.output.ledger
@@ -140,25 +144,27 @@ def _find_near(
     return [left.get("verified", []) for left in _scratch_by_task(job, "verified", check, tasks)]
 
 
-def _find_passages(job: Job, decisions: list[Path], parts: list[Part]) -> Found:
-    """Find passages that earlier documents have, among the documents that stay."""
+def _find_passages(
+    job: Job, decisions: list[Path], old_parts: list[Part], parts: list[Part]
+) -> Found:
+    """Find passages that earlier documents have, among the new documents that stay."""
     config = job.config.passages
     found = Found(decisions, config)
     if not config.kinds or not parts:
         return found
     mark = functools.partial(passage_phases.write_marks, config, decisions)
-    marked = _scratch(job, "marks", mark, parts)
-    if not marked:
-        return found
-    rows = sum(parquet_rows(path) for path in marked["marks"])
-    bits = partition_bits(rows)
-    find = functools.partial(passage_phases.find_repeats, bits, marked["marks"])
-    repeats = _scratch(job, "repeats", find, range(1 << bits)).get("repeats", [])
+    marks = _scratch(job, "marks", mark, parts).get("index_marks", [])
+    if job.previous is not None:
+        marks = [*job.previous.parts("index_marks"), *marks]
+    bits = partition_bits(sum(parquet_rows(path) for path in marks))
+    find = functools.partial(passage_phases.find_repeats, bits, marks, parts[0].first)
+    ranges = range(1 << bits) if marks else []
+    repeats = _scratch(job, "repeats", find, ranges).get("repeats", [])
     contexts: list[Path] = []
     if repeats and config.substrings:
         least = config.least_substring_bytes
         around = functools.partial(passage_phases.write_contexts, least, repeats)
-        contexts = _scratch(job, "contexts", around, parts).get("contexts", [])
+        contexts = _scratch(job, "contexts", around, [*old_parts, *parts]).get("contexts", [])
     return replace(found, repeats=repeats, contexts=contexts)
 
 
@@ -197,5 +203,5 @@ STAGE = Stage(
     run=run,
     module="pipeline.dedup",
     libraries=("numba", "numpy", "polars", "pyarrow"),
-    tables={**INDEX, "pairs": PAIRS, CHANGES: passage_phases.CUT},
+    tables={**INDEX, **passage_phases.INDEX, "pairs": PAIRS, CHANGES: passage_phases.CUT},
 )

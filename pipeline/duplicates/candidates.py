@@ -1,12 +1,12 @@
 """The parts of deduplication that run over files: each function takes one task and fills a sink.
 
 Nothing here holds more than a part, a partition or a chunk in memory. Partitions are ranges of a
-hash: index files are sorted by it, one row group per INDEX_BITS leading bits, so that a reader of
+hash: index files have one row group per value of its INDEX_BITS leading bits, so that a reader of
 one range skips the rest by Parquet's own statistics. Documents are numbered through the corpus.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.duplicates import clusters, signatures
+from pipeline.duplicates.corpus import Part, read_between, row_groups, wanted_rows
 from pipeline.duplicates.signatures import Shingling
 from pipeline.duplicates.tables import ADDRESS, CONTENT, SETS
 from pipeline.duplicates.urls import addresses
@@ -27,47 +28,6 @@ INDEX_BITS = 4
 EXCERPT_CHARACTERS = 200
 SET_ROWS = 64  # a row group, so that a reader of one chunk skips most of the others
 SETS_HELD_BYTES = 64 << 20
-
-
-@dataclass(frozen=True)
-class Part:
-    """Parquet files with some of the documents `first` to `first + rows`, in order."""
-
-    files: tuple[Path, ...]
-    first: int
-    rows: int
-    removed: tuple[Path, ...] = ()  # decisions about those that are in the range but not the files
-
-    def numbers(self) -> np.ndarray:
-        """Numbers of the documents that are in the files (int64)."""
-        numbers = np.arange(self.first, self.first + self.rows)
-        if not self.removed:
-            return numbers
-        gone = read_between(list(self.removed), "document", self.first, self.first + self.rows)
-        return np.setdiff1d(numbers, gone["document"].to_numpy())
-
-
-def row_groups(
-    part: Part, columns: Sequence[str], wanted: np.ndarray | None = None
-) -> Iterator[tuple[np.ndarray, pa.Table]]:
-    """Yield (document numbers, table) of each row group; those without a `wanted` one are skipped.
-
-    `wanted` is sorted; only its rows come, and row groups without any are not read.
-    """
-    numbers, at = part.numbers(), 0
-    for path in part.files:
-        with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                rows = file.metadata.row_group(group).num_rows
-                here = numbers[at : at + rows]
-                at += rows
-                if wanted is None:
-                    yield here, file.read_row_group(group, columns=columns)
-                    continue
-                chosen = np.flatnonzero(np.isin(here, wanted, assume_unique=True))
-                if len(chosen):
-                    table = file.read_row_group(group, columns=columns)
-                    yield here[chosen], table.take(chosen)
 
 
 def write_signatures(
@@ -160,11 +120,11 @@ def gather_sets(shingling: Shingling, needs: list[Path], part: Part, sink: Sink)
         return
     documents, chunks = wanted["document"].to_numpy(), wanted["chunk"].to_numpy()
     held, held_bytes = [], 0
-    for present, table in row_groups(part, ["id", "text", "lang"], np.unique(documents)):
+    for present, table in wanted_rows(part, ["id", "text", "lang"], np.unique(documents)):
         hashes, ends = signatures.shingle_sets(table["text"], table["lang"], shingling)
         sets = pa.LargeListArray.from_arrays(ends, hashes)
         excerpts = pc.utf8_slice_codeunits(table["text"], 0, EXCERPT_CHARACTERS)
-        here = slice(*np.searchsorted(documents, [present[0], present[-1] + 1]))
+        here = np.isin(documents, present)
         at = np.searchsorted(present, documents[here])
         columns = {
             "chunk": chunks[here],
@@ -255,25 +215,15 @@ def _sets_of(groups: Sequence[tuple[Path, int]], chunk: int) -> pa.Table:
     return pa.concat_tables(found)
 
 
-def parquet_rows(path: Path) -> int:
-    """Number of rows of a Parquet file, from its footer."""
-    return int(pq.read_metadata(path).num_rows)
-
-
-def read_between(files: Sequence[Path], column: str, first: int, end: int) -> pl.DataFrame:
-    """Rows of Parquet files with `first <= column < end`; row groups outside are not read."""
-    if not files:
-        return pl.DataFrame(schema={column: pl.Int64})
-    return pl.scan_parquet(list(files)).filter(pl.col(column).is_between(first, end - 1)).collect()
-
-
 def write_ranges(sink: Sink, name: str, table: pa.Table) -> None:
-    """Write rows in order of their key, one row group per range of its upper bits."""
-    keys = table["key"].to_numpy()
-    order = np.argsort(keys, kind="stable")
-    table, keys = table.take(order), keys[order].view(np.uint64)
-    bounds = np.arange((1 << INDEX_BITS) + 1, dtype=np.uint64) << np.uint64(HASH_BITS - INDEX_BITS)
-    cuts = np.searchsorted(keys, bounds)
+    """Write rows as one row group per range of their key's upper bits, each in the order given.
+
+    Within a range keys are as good as random, and numbers in the order of the text pack well.
+    """
+    ranges = (table["key"].to_numpy() >> (HASH_BITS - INDEX_BITS)).astype(np.uint8)
+    order = np.argsort(ranges, kind="stable")
+    table = table.take(order)
+    cuts = np.searchsorted(ranges[order], np.arange((1 << INDEX_BITS) + 1))
     for start, end in itertools.pairwise(cuts):
         sink.write(name, table.slice(start, end - start))
 

@@ -55,13 +55,12 @@ def joined(spans: pl.DataFrame, least: int) -> pl.DataFrame:
 
 
 def cut(texts: pa.Array | pa.ChunkedArray, spans: pl.DataFrame) -> pa.LargeStringArray:
-    """Texts without the byte ranges of `spans` (row, start, end; sorted, apart), trimmed."""
+    """Texts without the byte ranges of `spans` (row, start, end; sorted, apart)."""
     data, rows = text_buffers(texts)
     numbers = [spans[name].to_numpy() for name in ("row", "start", "end")]
     kept, offsets = _cut(data, rows, *numbers)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(kept)]
-    array = pa.LargeStringArray.from_buffers(len(offsets) - 1, buffers[1], buffers[2])
-    return pl.Series(array).str.strip_chars().to_arrow()
+    return pa.LargeStringArray.from_buffers(len(offsets) - 1, buffers[1], buffers[2])
 
 
 @numba.njit(_SPANS(BYTES, OFFSETS, _I64, _I64, _I64, BYTES, OFFSETS, BYTES, OFFSETS), cache=True)

@@ -11,14 +11,11 @@ import pyarrow.parquet as pq
 
 from pipeline.artifact import MAIN
 from pipeline.duplicates import clusters
-from pipeline.duplicates.candidates import (
-    EXCERPT_CHARACTERS,
-    Part,
-    read_between,
-    row_groups,
-)
+from pipeline.duplicates.candidates import EXCERPT_CHARACTERS
+from pipeline.duplicates.corpus import Part, read_between, row_groups
 from pipeline.duplicates.passage_phases import PassageConfig, take_out
 from pipeline.duplicates.tables import ADDRESS, CONTENT, DECISIONS, NEAR
+from pipeline.duplicates.uncut import missing
 from pipeline.schema import CLEAN
 from pipeline.sink import REJECTS, Sink
 
@@ -167,16 +164,20 @@ def _write_kept(numbers: np.ndarray, table: pa.Table, found: Found, sink: Sink) 
     if len(numbers) == 0 or not found.repeats:
         sink.write(MAIN, table)
         return
-    table, empty, partners = take_out(
-        found.passages, found.repeats, found.contexts, numbers, table, sink
-    )
+    taken = take_out(found.passages, found.repeats, found.contexts, numbers, table, sink)
+    if taken is None:
+        sink.write(MAIN, table)
+        return
     left = np.ones(len(numbers), bool)
-    left[empty] = False
-    sink.write(MAIN, table.filter(pa.array(left)))
-    gone = table.select(["id", "source"]).take(pa.array(empty))
+    left[taken.empty] = False
+    sink.write(MAIN, taken.table.filter(pa.array(left)))
+    gone = taken.table.select(["id", "source"]).take(pa.array(taken.empty))
     for name, value in (("rule", ALL_REPEATED), ("value", 0.0), ("threshold", 1.0)):
-        gone = gone.append_column(name, pa.array([value] * len(empty)))
-    sink.write(REJECTS, gone.append_column("partner", pa.array(partners, pa.string())))
+        gone = gone.append_column(name, pa.array([value] * len(taken.empty)))
+    sink.write(REJECTS, gone.append_column("partner", pa.array(taken.partners, pa.string())))
+    if found.index:
+        lost = missing(numbers, table, taken.spans, taken.untrimmed)
+        sink.write("index_cuts", lost.to_arrow())
 
 
 def _rejects(rows: pl.DataFrame, threshold: float) -> pa.Table:

@@ -3,10 +3,13 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline.artifact import MAIN, Artifact
-from pipeline.duplicates.candidates import Part
+from pipeline.duplicates.corpus import Part
 from pipeline.errors import ConfigError
+from pipeline.fingerprint import changed_inputs
+from pipeline.stage import Stage
 
 CHUNKS_PER_PART = 4  # of documents whose pairs are verified together
 
@@ -30,6 +33,16 @@ def corpus_parts(
     return parts, old_parts
 
 
+def refuse_other_making(old: Artifact, stage: Stage, config: Any) -> None:
+    """Raise ConfigError unless `old` is what this stage makes under this config, parents aside."""
+    before = {**old.manifest["inputs"], "parents": []}
+    if changes := changed_inputs(before, stage.fingerprint(config, []).inputs):
+        raise ConfigError(
+            f"{old.path}: not what would be made of its text now ({'; '.join(changes)}), so "
+            f"nothing can be added to it; give the same settings, or deduplicate both together"
+        )
+
+
 def chunk_starts(parts: Sequence[Part]) -> list[int]:
     """First document of each chunk of the new documents, in order; no chunk is empty."""
     return [
@@ -47,18 +60,23 @@ def _old_parts(old: Artifact, parents: Sequence[Artifact]) -> list[Part]:
             f"{old.path}: not made of the first {len(made_of)} of these parents; give the parents "
             f"in the order in which they were added"
         )
-    if old.ledger.kept and not old.parts("index_exact") + old.parts("index_bands"):
+    if not old.manifest["inputs"]["config"]["keep_index"]:
         raise ConfigError(
-            f"{old.path}: carries no index (dedup.keep_index = false, or passages taken out), so "
-            f"nothing can be added to it; deduplicate old and new text together"
+            f"{old.path}: carries no index (dedup.keep_index = false), so nothing can be added to "
+            f"it; deduplicate old and new text together"
         )
-    files: dict[int, list[Path]] = defaultdict(list)
-    removed: dict[int, list[Path]] = defaultdict(list)
-    for table, where in ((MAIN, files), ("index_removed", removed)):
-        for path in old.parts(table):
-            where[int(path.stem.split("-")[1])].append(path)
+    files, removed, cuts = (
+        _files_by_part(old, table) for table in (MAIN, "index_removed", "index_cuts")
+    )
     first, parts = 0, []
     for index, rows in enumerate(old.stats["parts"]):
-        parts.append(Part(tuple(files[index]), first, rows, tuple(removed[index])))
+        parts.append(Part(files[index], first, rows, removed[index], cuts[index]))
         first += rows
     return parts
+
+
+def _files_by_part(old: Artifact, table: str) -> dict[int, tuple[Path, ...]]:
+    found: dict[int, tuple[Path, ...]] = defaultdict(tuple)
+    for path in old.parts(table):
+        found[int(path.stem.split("-")[1])] += (path,)
+    return found

@@ -12,34 +12,40 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pipeline.duplicates.candidates import Part, read_between, read_range, row_groups, write_ranges
+from pipeline.duplicates.candidates import read_range, write_ranges
+from pipeline.duplicates.corpus import Part, read_between, row_groups, wanted_rows
 from pipeline.duplicates.cuts import cut, extended, joined
 from pipeline.duplicates.passages import KINDS, LINE, PARAGRAPH, SUBSTRING, mark
+from pipeline.duplicates.uncut import INDEX_CUTS
 from pipeline.errors import ConfigError
 from pipeline.schema import Contract, column
 from pipeline.sink import Sink
 
-MARKS = Contract(
-    "passage_marks",
+INDEX_MARKS = Contract(
+    "index_marks",
     1,
     pa.schema(
         [
             column("key", pa.int64(), "upper half of the passage's hash, 63 bits"),
-            column("check", pa.int64(), "lower half"),
+            column("check", pa.int32(), "some of the lower half"),
             column("kind", pa.int8(), "place in passages.KINDS"),
             column("document", pa.int64(), "number in corpus order"),
             column("start", pa.int64(), "first byte in its text"),
-            column("end", pa.int64(), "byte after the last"),
+            column("bytes", pa.int64(), "length in its text"),
             column("id", pa.string(), "the document's id"),
         ]
     ),
+    random=("key", "check"),
 )
 REPEATS = Contract(
     "passage_repeats",
     1,
     pa.schema(
         [
-            *(field for field in MARKS.schema if field.name not in ("key", "check", "id")),
+            column("kind", pa.int8(), "place in passages.KINDS"),
+            column("document", pa.int64(), "number in corpus order"),
+            column("start", pa.int64(), "first byte in its text"),
+            column("end", pa.int64(), "byte after the last"),
             column("keeper", pa.int64(), "document of the first occurrence"),
             column("keeper_start", pa.int64(), "first byte there"),
             column("keeper_end", pa.int64(), "byte after the last there"),
@@ -72,7 +78,8 @@ CUT = Contract(
         ]
     ),
 )
-SCRATCH = {"marks": MARKS, "repeats": REPEATS, "contexts": CONTEXTS}
+INDEX = {"index_marks": INDEX_MARKS, "index_cuts": INDEX_CUTS}
+SCRATCH = {**INDEX, "repeats": REPEATS, "contexts": CONTEXTS}
 
 
 @dataclass(frozen=True)
@@ -120,24 +127,27 @@ def write_marks(config: PassageConfig, decisions: Sequence[Path], part: Part, si
             rows = found["row"].to_numpy()
             columns = {
                 "key": found["key"].to_arrow(),
-                "check": found["check"].to_arrow(),
+                # 95 bits in all: 500 GB of text have an equal pair with a chance of 1 in 10^9.
+                "check": found["check"].to_numpy().astype(np.int32),
                 "kind": np.full(len(rows), KINDS.index(kind), np.int8),
                 "document": kept[rows],
                 "start": found["start"].to_arrow(),
-                "end": found["end"].to_arrow(),
+                "bytes": (found["end"] - found["start"]).to_arrow(),
                 "id": texts["id"].take(pa.array(rows)).combine_chunks(),
             }
-            write_ranges(sink, "marks", pa.table(columns))
+            write_ranges(sink, "index_marks", pa.table(columns))
 
 
-def find_repeats(bits: int, files: list[Path], partition: int, sink: Sink) -> None:
-    """Write the passages of one hash range that an earlier document has, with where it has them."""
-    frame = read_range(files, partition, bits).sort("kind", "key", "check", "document", "start")
+def find_repeats(bits: int, files: list[Path], first_new: int, partition: int, sink: Sink) -> None:
+    """Write the passages of new documents in one hash range that an earlier one has, and where."""
+    end = (pl.col("start") + pl.col("bytes")).alias("end")
+    frame = read_range(files, partition, bits).with_columns(end)
+    frame = frame.sort("kind", "key", "check", "document", "start")
     first = pl.col("document", "start", "end", "id").first().over("kind", "key", "check")
     repeats = (
         frame.with_columns(first.name.prefix("keeper_"))
         .rename({"keeper_document": "keeper"})
-        .filter(pl.col("document") != pl.col("keeper"))
+        .filter((pl.col("document") != pl.col("keeper")) & (pl.col("document") >= first_new))
         .select(REPEATS.schema.names)
         .sort("document", "start", "kind")
     )
@@ -150,18 +160,29 @@ def write_contexts(least: int, repeats: list[Path], part: Part, sink: Sink) -> N
     wanted = wanted.filter(pl.col("kind") == KINDS.index(SUBSTRING)).sort("keeper", "keeper_start")
     if wanted.is_empty():
         return
-    for numbers, table in row_groups(part, ["text"], np.unique(wanted["keeper"].to_numpy())):
-        texts = dict(zip(numbers.tolist(), table["text"].to_pylist(), strict=True))
+    for numbers, table in wanted_rows(part, ["text"], np.unique(wanted["keeper"].to_numpy())):
+        data = table["text"].cast(pa.large_binary()).to_pylist()
+        texts = dict(zip(numbers.tolist(), data, strict=True))
         here = wanted.filter(pl.col("keeper").is_in(numbers))
         before, after = [], []
         for keeper, start, end in here.select("keeper", "keeper_start", "keeper_end").iter_rows():
-            data = texts[keeper].encode()
-            before.append(data[max(0, start - least) : start])
-            after.append(data[end : end + least])
+            before.append(texts[keeper][max(0, start - least) : start])
+            after.append(texts[keeper][end : end + least])
         columns = {"document": here["document"].to_arrow(), "start": here["start"].to_arrow()}
         around = {name: pa.array(values, pa.large_binary())
                   for name, values in (("before", before), ("after", after))}  # fmt: skip
         sink.write("contexts", pa.table({**columns, **around}))
+
+
+@dataclass(frozen=True)
+class TakenOut:
+    """A table without its repeated passages, and what was done to it."""
+
+    table: pa.Table
+    spans: pl.DataFrame  # row, start, end of what was cut, sorted, apart
+    untrimmed: pl.Series  # the texts before white space at their ends was trimmed
+    empty: np.ndarray  # rows of which nothing is left
+    partners: list[str]  # of those: the document that has a passage of it
 
 
 def take_out(
@@ -171,18 +192,43 @@ def take_out(
     numbers: np.ndarray,
     table: pa.Table,
     sink: Sink,
-) -> tuple[pa.Table, np.ndarray, list[str]]:
-    """Cut what earlier documents have; return the table, rows left empty, their partners.
+) -> TakenOut | None:
+    """Cut what earlier documents have; None where that is nothing.
 
     What was cut is written to the sink's table 'changes'.
     """
+    cuts = _cuts(config, repeats, contexts, numbers, table)
+    if cuts.is_empty():
+        return None
+    ids = pl.Series(table["id"])
+    named = cuts.with_columns(id=ids.gather(cuts["row"]))
+    sink.write("changes", named.select(CUT.schema.names).to_arrow())
+    spans = joined(cuts.drop("change"), 1)
+    untrimmed = pl.Series(cut(table["text"], spans))
+    touched = np.zeros(len(untrimmed), bool)
+    touched[spans["row"].to_numpy()] = True
+    texts = untrimmed.str.strip_chars().zip_with(pl.Series(touched), untrimmed)
+    at = table.column_names.index("text")
+    table = table.set_column(at, table.schema.field("text"), pa.chunked_array([texts.to_arrow()]))
+    empty = np.flatnonzero((texts.str.len_bytes().to_numpy() == 0) & touched)
+    partners = dict(zip(cuts["row"].to_list(), cuts["partner"].to_list(), strict=True))
+    return TakenOut(table, spans, untrimmed, empty, [partners[row] for row in empty.tolist()])
+
+
+def _cuts(
+    config: PassageConfig,
+    repeats: Sequence[Path],
+    contexts: Sequence[Path],
+    numbers: np.ndarray,
+    table: pa.Table,
+) -> pl.DataFrame:
+    """What to cut from the texts of documents `numbers`: row, start, end, partner, change."""
     first, end = int(numbers[0]), int(numbers[-1]) + 1
-    found = read_between(repeats, "document", first, end)
-    if found.is_empty():
-        return table, np.zeros(0, np.int64), []
     places = pl.DataFrame({"document": numbers, "row": np.arange(len(numbers))})
-    found = found.join(places, on="document", how="inner").sort("row", "start", "kind")
+    found = read_between(repeats, "document", first, end)
     spans = []
+    if not found.is_empty():
+        found = found.join(places, on="document", how="inner").sort("row", "start", "kind")
     for index, kind in enumerate(KINDS):
         these = found.filter(pl.col("kind") == index)
         if these.is_empty():
@@ -194,17 +240,7 @@ def take_out(
             these = these.with_columns(start=pl.Series(starts), end=pl.Series(ends))
         whole = joined(these.select("row", "start", "end", partner="keeper_id"), config.least(kind))
         spans.append(whole.with_columns(change=pl.lit(kind)))
-    cuts = pl.concat(spans).sort("row", "start", "end")
-    ids = pl.Series(table["id"])
-    named = cuts.with_columns(id=ids.gather(cuts["row"]))
-    sink.write("changes", named.select(CUT.schema.names).to_arrow())
-    texts = cut(table["text"], joined(cuts.drop("change"), 1))
-    at = table.column_names.index("text")
-    table = table.set_column(at, table.schema.field("text"), pa.chunked_array([texts]))
-    empty = np.flatnonzero(pl.Series(texts).str.len_bytes().to_numpy() == 0)
-    empty = empty[np.isin(empty, cuts["row"].to_numpy())]
-    partners = dict(zip(cuts["row"].to_list(), cuts["partner"].to_list(), strict=True))
-    return table, empty, [partners[row] for row in empty.tolist()]
+    return pl.concat(spans).sort("row", "start", "end") if spans else pl.DataFrame()
 
 
 def _removed(decisions: Sequence[Path], part: Part) -> np.ndarray:

@@ -20,7 +20,7 @@ INDEX_EXACT = Contract(
             column("id", pa.string(), "its id"),
         ]
     ),
-    random=("key", "check", "document"),
+    random=("key", "check"),
 )
 INDEX_BANDS = Contract(
     "index_bands",
@@ -32,7 +32,7 @@ INDEX_BANDS = Contract(
             column("document", pa.int64(), "number in corpus order"),
         ]
     ),
-    random=("key", "content", "document"),
+    random=("key", "content"),
 )
 DECISIONS = Contract(
     "index_removed",

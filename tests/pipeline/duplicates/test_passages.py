@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.duplicates.cuts import cut, extended, joined
 from pipeline.duplicates.passages import LINE, PARAGRAPH, SUBSTRING, mark
+from pipeline.duplicates.uncut import emptied, emptied_texts, missing, restored
 
 ENGLISH = "The committee met on Tuesday and agreed that the library needs a new roof before winter."
 CHINESE = "委员会星期二开会，一致同意图书馆在冬天到来之前需要修一个新的屋顶，费用由市政府承担。"
@@ -113,11 +115,35 @@ def test_spans_that_touch_become_one_and_short_ones_go():
     assert joined(spans, 30).rows() == [(0, 10, 90, "a"), (1, 0, 30, "e")]
 
 
-def test_cutting_leaves_the_rest_and_trims_the_ends():
+def test_what_was_cut_is_put_back_whatever_was_trimmed():
+    data = texts(f" \u3000 {ENGLISH}\n\n{CHINESE}\n \n", CHINESE, "left", f"\n{ENGLISH} ")
+    ends = [len(text.as_py().encode()) for text in data]
+    spans = pl.DataFrame(
+        {
+            "row": [0, 0, 1, 3],
+            "start": [7, 40, 0, 0],
+            "end": [30, ends[0] - 3, ends[1], ends[3] - 1],
+        }
+    )
+    table = pa.table({"id": ["a", "b", "c", "d"], "lang": ["en", "zh", "en", "en"], "text": data})
+    numbers, left = np.array([3, 4, 7, 9]), pl.Series(cut(data, spans))
+    found = missing(numbers, table, spans, left)
+    trimmed = table.set_column(2, "text", left.str.strip_chars().to_arrow()).take([0, 2])
+
+    assert found["id"].to_list() == [None, "b", "d"]
+    assert (
+        restored(numbers[[0, 2]], trimmed, found)["text"].to_pylist()
+        == data.take([0, 2]).to_pylist()
+    )
+    gone = emptied_texts(emptied(found.lazy()).collect())
+    assert gone.to_pylist() == table.take([1, 3]).to_pylist()
+
+
+def test_cutting_leaves_the_rest():
     given_texts = texts("abc DEF ghi", "untouched", "X", "文字重复文字")
     spans = pl.DataFrame(
         {"row": [0, 0, 2, 3], "start": [0, 8, 0, 6], "end": [4, 11, 1, 12]},
         schema=dict.fromkeys(("row", "start", "end"), pl.Int64),
     )
 
-    assert cut(given_texts, spans).to_pylist() == ["DEF", "untouched", "", "文字文字"]
+    assert cut(given_texts, spans).to_pylist() == ["DEF ", "untouched", "", "文字文字"]
