@@ -179,6 +179,8 @@ _EXPORT = (
               help="of the weights (float32)"),
     _argument("--int8", action="store_true", help="also write 8-bit weights (gguf, onnx)"),
     _argument("--text", metavar="FILE", help="compare on the lines of this file (built-in texts)"),
+    _argument("--tolerance", type=float,
+              help="how far log-probabilities of float32 weights may differ (0.001)"),
     _argument("--name", default=None, help="the model's name in the files"),
 )  # fmt: skip
 _PORTS = (

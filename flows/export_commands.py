@@ -21,7 +21,7 @@ def export(options: Namespace) -> dict[str, Any] | None:
             f"'textmill[export]'`"
         ) from error
     from model.formats.card import sentence
-    from model.formats.parity import TEXTS
+    from model.formats.parity import TEXTS, TOLERANCE
     from model.serve.__main__ import served_name
 
     settings = read_settings(options.store, options.workers)
@@ -39,6 +39,7 @@ def export(options: Namespace) -> dict[str, Any] | None:
         precision=options.precision,
         int8=options.int8,
         texts=texts,
+        tolerance=TOLERANCE if options.tolerance is None else options.tolerance,
     )
     if options.json:
         return {"out": options.out, "files": [asdict(one) for one in files]}

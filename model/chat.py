@@ -6,18 +6,43 @@ after its role's symbol, an answer closed by `<|eos|>`. Without them roles are s
 conversation are `<|bos|>` prompt response `<|eos|>`, so that plain completion asks the same way.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.task_templates import ANSWERED, ASSISTANT, PROMPT, RESPONSE, SYSTEM, USER, Turn
-from pipeline.tokenizer import Tokenizer
+from pipeline.task_templates import (
+    ANSWERED,
+    ASSISTANT,
+    PROMPT,
+    RESPONSE,
+    ROLE_SYMBOLS,
+    SYSTEM,
+    USER,
+    Turn,
+)
+from pipeline.tokenizer import CONTROLS, Tokenizer
 
-ROLE_SYMBOLS = {SYSTEM: "<|system|>", USER: "<|user|>", ASSISTANT: "<|assistant|>"}
 ROLE_WORDS = {SYSTEM: "System: ", USER: "User: ", ASSISTANT: "Assistant: "}
 BETWEEN = "\n\n"  # after a turn that is not answered by the model, where roles are words
 TOO_LONG, FORGED = "too_long", "spells_a_role"
+CHAT_TEMPLATE = """
+{%- set symbols = ROLES -%}
+{{- bos_token -}}
+{%- for message in messages -%}
+{%- set role = 'system' if message['role'] == 'developer' else message['role'] -%}
+{%- if role not in symbols -%}
+{{- raise_exception('role ' ~ role ~ ': wanted system, user or assistant') -}}
+{%- endif -%}
+{%- for name in NAMES if name in message['content'] -%}
+{{- raise_exception('a message spells ' ~ name ~ '; leave it out') -}}
+{%- endfor -%}
+{{- symbols[role] ~ message['content'] -}}
+{%- if role == 'assistant' -%}{{- eos_token -}}{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- symbols['assistant'] -}}{%- endif -%}
+""".strip()
 CUTS = 12  # tries to shorten a prompt: each takes off at least what is over, so a few suffice
 
 
@@ -83,6 +108,18 @@ def role_ids(tokenizer: Tokenizer) -> dict[str, int] | None:
     found = {role: tokenizer.symbol_id(name) for role, name in ROLE_SYMBOLS.items()}
     known = {role: token_id for role, token_id in found.items() if token_id is not None}
     return known if len(known) == len(found) else None
+
+
+def chat_template(tokenizer: Tokenizer) -> str | None:
+    """Return how transformers writes a conversation (Jinja), so that its ids are `code_turns`'s.
+
+    None where roles are words: those are encoded with the text beside them, in pieces of turns. A
+    message that spells a control is refused: in a whole text nothing tells it from one.
+    """
+    if role_ids(tokenizer) is None:
+        return None
+    names = json.dumps([*CONTROLS, *ROLE_SYMBOLS.values()])
+    return CHAT_TEMPLATE.replace("NAMES", names).replace("ROLES", json.dumps(ROLE_SYMBOLS))
 
 
 def spells_a_role(turns: Sequence[Turn], tokenizer: Tokenizer) -> bool:

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 
 from model.architecture import ModelConfig
+from model.chat import chat_template
 from model.formats import huggingface, imported
 from model.formats.layouts import LLAMA, QWEN3, Layout
 from model.networks import AnyNetwork, build
@@ -30,8 +31,17 @@ TRUNK = "model."
 OWN = "textmill"
 
 
-def write(network: AnyNetwork, tokenizer_file: Path, place: Callable[[str], Path]) -> None:
-    """Write the folder's files to the paths that `place(name)` gives."""
+def write(
+    network: AnyNetwork,
+    tokenizer_file: Path,
+    place: Callable[[str], Path],
+    *,
+    chats: bool = False,
+) -> None:
+    """Write the folder's files to the paths that `place(name)` gives.
+
+    `chats` says that it was taught conversations: transformers then finds how they are written.
+    """
     load_tokenizer(tokenizer_file)  # refuses a tokenizer whose controls have other ids
     own = {"vocab_size": network.vocab_size, OWN: asdict(network.config)}
     layout = native_layout(network.config)
@@ -41,17 +51,26 @@ def write(network: AnyNetwork, tokenizer_file: Path, place: Callable[[str], Path
         storage.write_json(place(CONFIG), huggingface.CONTROL_IDS | own)
         storage.write_json(place(GENERATION), huggingface.generation_of(network))
         huggingface.save_weights(dict(network.named_parameters()), place(WEIGHTS))
-    write_tokenizer(tokenizer_file, place, network.config.context)
+    write_tokenizer(tokenizer_file, place, network.config.context, chats=chats)
 
 
-def write_tokenizer(tokenizer_file: Path, place: Callable[[str], Path], context: int) -> None:
+def write_tokenizer(
+    tokenizer_file: Path, place: Callable[[str], Path], context: int, *, chats: bool = False
+) -> None:
     """Write the tokenizer, for SentencePiece and, where that is possible, for transformers."""
     model = tokenizer_file.read_bytes()
+    template = chat_template(load_tokenizer(tokenizer_file)) if chats else None
     storage.write_bytes(place(TOKENIZER), model)
     try:
-        tokenizer_json.write(model, place, context)
+        tokenizer_json.write(model, place, context, template)
     except ConfigError as error:
         logger.warning("transformers cannot load the tokenizer of this model: %s", error)
+
+
+def taught_to_chat(folder: Path) -> bool:
+    """Tell whether a model folder says how its conversations are written."""
+    config = folder / tokenizer_json.TOKENIZER_CONFIG
+    return config.is_file() and "chat_template" in storage.read_json(config)
 
 
 def native_layout(config: ModelConfig) -> Layout | None:

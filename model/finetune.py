@@ -32,6 +32,7 @@ from pipeline.errors import ConfigError
 from pipeline.schema import CURVE
 from pipeline.shard import TRAIN, VALIDATION
 from pipeline.stage import Job, Stage
+from pipeline.task_templates import CHAT
 from pipeline.tokenizer import load_tokenizer
 
 STARTS = (WEIGHTS, RANDOM) = ("weights", "random")
@@ -124,7 +125,7 @@ def run(job: Job) -> None:
     if config.lora is not None:
         lora.write(network, config.lora, job.file)
         lora.merge(network)
-    export.write(network, tokenizer_file, job.file)
+    export.write(network, tokenizer_file, job.file, chats=examples.stats["task"] == CHAT)
     storage.write_json(job.folder / SPEED, training.state.speed)
     job.map(
         functools.partial(write_curve, len(train.coded), dict(sorted(train.dropped.items()))),

@@ -37,8 +37,13 @@ def load_model(folder: Path) -> LoadedModel:
     return LoadedModel(export.read(folder), load_tokenizer(folder / export.TOKENIZER))
 
 
-def prompt_ids(loaded: LoadedModel, prompt: str) -> list[int]:
-    """Return the tokens a prompt becomes, after the token that begins documents."""
+Prompt = str | list[int]  # text, or ids as they are to be read
+
+
+def prompt_ids(loaded: LoadedModel, prompt: Prompt) -> list[int]:
+    """Return the tokens a text becomes, after the token that begins documents; ids as they are."""
+    if not isinstance(prompt, str):
+        return prompt
     return [loaded.tokenizer.bos_id, *loaded.tokenizer.encode(prompt)]
 
 
@@ -88,7 +93,7 @@ def stream(loaded: LoadedModel, prompt: str, sampling: SamplingConfig) -> Iterat
 class Writing:
     """One continuation in the making; counts and `finish_reason` grow while it is read."""
 
-    def __init__(self, loaded: LoadedModel, prompt: str, sampling: SamplingConfig):
+    def __init__(self, loaded: LoadedModel, prompt: Prompt, sampling: SamplingConfig):
         self.loaded, self.sampling = loaded, sampling
         self.prompt = prompt_ids(loaded, prompt)
         self.prompt_tokens = len(self.prompt)

@@ -15,6 +15,9 @@ from pipeline.errors import ConfigError
 from pipeline.reading.documents import BLANK
 
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
+# What announces a turn in a vocabulary that has these: no text can spell them.
+ROLE_SYMBOLS = {SYSTEM: "<|system|>", USER: "<|user|>", ASSISTANT: "<|assistant|>"}
+CHAT = "chat"  # the task whose records are conversations
 PROMPT, RESPONSE = "prompt", "response"  # the turns of a task that is no conversation
 ROLES = {
     "system": SYSTEM, "developer": SYSTEM, "user": USER, "human": USER, "prompter": USER,
@@ -82,7 +85,7 @@ def read_example(fields: Fields, task: str, given: tuple[str | None, str | None]
     """
     turns = _stated_turns(fields)
     if turns is not None:
-        return _conversation(turns, chat=task == "chat")
+        return _conversation(turns, chat=task == CHAT)
     template = TASKS[task]
     if template is None:
         wanted = "messages, or prompt and response, or instruction and output"
@@ -179,7 +182,7 @@ def _names(fields: Fields) -> list[str]:
 def task_of(fields: Fields) -> str | None:
     """Return the task that a record's fields speak of, None if they speak of none."""
     if not {"messages", "conversations", "instruction", "response"}.isdisjoint(fields):
-        return "chat"
+        return CHAT
     if str(fields.get("label")).lower() in SENTIMENTS:
         return "sentiment"
     for task, needed in MARKS.items():
@@ -196,7 +199,7 @@ def check_task(task: str) -> None:
 
 _LABELLED = {"zh": ("文本：", "\n类别："), "en": ("Text: ", "\nCategory: ")}
 TASKS: dict[str, Template | None] = {
-    "chat": None,
+    CHAT: None,
     "classification": Template(("text",), ("label",), _LABELLED),
     "sentiment": Template(
         ("text",), ("label",), {"zh": ("评论：", "\n情感："), "en": ("Review: ", "\nSentiment: ")}

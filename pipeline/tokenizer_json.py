@@ -3,8 +3,8 @@
 Three things make the ids the same. Pieces hold spaces themselves rather than U+2581 in their place,
 so text needs no rewriting and a U+2581 in it becomes its three bytes, as in `Tokenizer`. Controls
 stay out of `added_tokens`, which would be found in text; `split_special_tokens` in
-tokenizer_config.json keeps transformers from adding them. And BPE merges stand in the order of
-SentencePiece's scores, every way to split a piece among them.
+tokenizer_config.json keeps transformers from adding them (but see `tokenizer_config`). And BPE
+merges stand in the order of SentencePiece's scores, every way to split a piece among them.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,12 @@ TOKENIZER_JSON, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 NEVER = -1e4
 
 
-def write(model: bytes, place: Callable[[str], Path], context: int | None = None) -> None:
+def write(
+    model: bytes,
+    place: Callable[[str], Path],
+    context: int | None = None,
+    chat_template: str | None = None,
+) -> None:
     """Write both files for a .model file's bytes to the paths that `place(name)` gives.
 
     Raises ConfigError, before anything is written, if they cannot give the same ids.
@@ -33,7 +38,8 @@ def write(model: bytes, place: Callable[[str], Path], context: int | None = None
     vocabulary = read_vocabulary(model)
     content = storage.canonical_json(as_json(vocabulary))
     storage.write_bytes(place(TOKENIZER_JSON), content.encode())
-    storage.write_json(place(TOKENIZER_CONFIG), tokenizer_config(vocabulary, context))
+    config = tokenizer_config(vocabulary, context, chat_template)
+    storage.write_json(place(TOKENIZER_CONFIG), config)
 
 
 def as_json(vocabulary: Vocabulary) -> dict[str, Any]:
@@ -67,14 +73,21 @@ def as_json(vocabulary: Vocabulary) -> dict[str, Any]:
     }
 
 
-def tokenizer_config(vocabulary: Vocabulary, context: int | None = None) -> dict[str, Any]:
-    """Return the content of tokenizer_config.json; `context` is the model's length in tokens."""
+def tokenizer_config(
+    vocabulary: Vocabulary, context: int | None = None, chat_template: str | None = None
+) -> dict[str, Any]:
+    """Return the content of tokenizer_config.json; `context` is the model's length in tokens.
+
+    A chat template writes controls by their names, so with one they are found in text; it has to
+    refuse messages that spell them.
+    """
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
         "add_bos_token": False,
         "add_eos_token": False,
-        "split_special_tokens": True,  # text that spells a control's name is text
+        # text that spells a control's name is text
+        "split_special_tokens": chat_template is None,
     }
     for name, token_id in vocabulary.controls.items():
         if token_id is not None:
@@ -82,6 +95,8 @@ def tokenizer_config(vocabulary: Vocabulary, context: int | None = None) -> dict
     more = [i for i in vocabulary.of_kind(Kind.CONTROL) if i not in vocabulary.controls.values()]
     if more:
         config["extra_special_tokens"] = [vocabulary.pieces[i] for i in more]
+    if chat_template is not None:
+        config["chat_template"] = chat_template
     return config if context is None else config | {"model_max_length": context}
 
 

@@ -23,6 +23,7 @@ from pipeline.sampling import Sample, draw_sample
 from pipeline.schema import TOKENIZER_REPORT, TOKENIZER_SOURCES
 from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
+from pipeline.task_templates import ROLE_SYMBOLS
 from pipeline.tokenizer import CONTROLS, MODEL_FILE, SPACE_MARK, Tokenizer, load_tokenizer
 from pipeline.tokenizer_drift import DriftRule, drift, reasons
 from pipeline.tokenizer_report import measure, unused_pieces
@@ -65,7 +66,8 @@ class TokenizerConfig:
     # the word's own piece. BPE only: in a unigram model their scores would be rounded in sums.
     indented_lines: bool = False
     symbols: tuple[str, ...] = ()  # pieces of their own wherever a text has them
-    control_symbols: tuple[str, ...] = ()  # reserved for programs: no text contains them
+    # Reserved for programs: no text contains them. Those of roles are for conversations, later on.
+    control_symbols: tuple[str, ...] = tuple(ROLE_SYMBOLS.values())
     # Languages, and sources within each, share the sample by size ** (1 - balance): 0 is the
     # corpus's own mixture, 1 the same for all. Matters where the corpus is larger than the sample.
     balance: float = 0.5

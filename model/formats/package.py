@@ -19,11 +19,11 @@ from model import export
 from model.formats import gguf_file, huggingface, onnx_graph, readers
 from model.formats.card import Exported, card
 from model.formats.layouts import layout_of
-from model.formats.parity import TEXTS, Opened, compare
+from model.formats.parity import TEXTS, TOLERANCE, Opened, compare
 from model.networks import AnyNetwork
 from model.text import LoadedModel, load_model
 from pipeline import storage
-from pipeline.errors import ConfigError
+from pipeline.errors import ArtifactError, ConfigError
 from pipeline.vocabulary import read_vocabulary
 
 REPORT, CARD = "export.json", "README.md"
@@ -102,7 +102,8 @@ def _onnx_config(network: AnyNetwork) -> dict[str, Any]:
 
 def _write_tokenizer(source: Source, folder: Path) -> None:
     context = source.network.config.context
-    export.write_tokenizer(source.tokenizer_file, lambda name: folder / name, context)
+    chats = export.taught_to_chat(source.folder)
+    export.write_tokenizer(source.tokenizer_file, lambda name: folder / name, context, chats=chats)
 
 
 FORMATS: dict[str, Callable[[Source, Path, str, bool], Iterator[Written]]] = {
@@ -123,11 +124,13 @@ def export_model(
     precision: str = "float32",
     int8: bool = False,
     texts: Sequence[str] = TEXTS,
+    tolerance: float = TOLERANCE,
 ) -> list[Exported]:
     """Write the model in each format, compare, and write REPORT and CARD; `out` appears whole.
 
     One format fills `out` itself, several a folder each. An earlier export there is replaced.
-    Raises ConfigError for what a format cannot hold and for an `out` that holds other files.
+    Raises ConfigError for what a format cannot hold and for an `out` that holds other files,
+    ArtifactError where a program makes of float32 weights what the model does not say.
     """
     _check(formats, precision, int8)
     source = Source(load_model(model_folder), model_folder, name)
@@ -138,6 +141,7 @@ def export_model(
             place.mkdir(exist_ok=True)
             for written in FORMATS[one](source, place, precision, int8):
                 found.append(_measured(source, written, place, folder, texts))
+                _check_agreement(found[-1], tolerance)
         storage.write_json(folder / REPORT, [asdict(one) for one in found])
         storage.write_bytes(folder / CARD, card(name, source.network, found).encode())
     return found
@@ -152,6 +156,19 @@ def _check(formats: Sequence[str], precision: str, int8: bool) -> None:
             raise ConfigError(f"format {one!r} holds {known}, not {precision!r}")
     if int8 and not {*formats} & {*WITH_INT8}:
         raise ConfigError(f"8-bit weights go with {' and '.join(WITH_INT8)}, not {formats[0]!r}")
+
+
+def _check_agreement(made: Exported, tolerance: float) -> None:
+    """Raise ArtifactError unless a file of unrounded weights says the same as the model."""
+    if made.comparison is None or made.precision != "float32":
+        return
+    wrong = made.comparison.disagreement(tolerance)
+    if wrong is not None:
+        raise ArtifactError(
+            f"{made.file}: {made.comparison.program} does not say what the model says: {wrong}, "
+            f"wanted the same tokens and at most {tolerance:.0e} (llama.cpp looks GPT-2's GELU up "
+            f"in a table of 16-bit floats); use another --format, or accept more with --tolerance"
+        )
 
 
 def _measured(

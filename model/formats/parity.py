@@ -18,6 +18,7 @@ from pipeline.tokenizer import Tokenizer
 ROW_TOKENS = 32  # llama.cpp is asked once per position
 CHOICES = 8  # tokens chosen greedily after each row
 TIMED_ROUNDS = 5
+TOLERANCE = 1e-3  # of natural-log probabilities, where weights are kept as they are
 TEXTS = (
     "The bridge was closed in March 2019, and since then the ferry has carried everybody: school "
     "children, two doctors, and a man who sells bread.",
@@ -65,6 +66,17 @@ class Comparison:
     texts: int
     row_ms: float
     own_row_ms: float  # the model itself, in the same minute
+
+    def disagreement(self, tolerance: float) -> str | None:
+        """Return in which way another program does not say the same, None if it does.
+
+        Where log-probabilities agree, a greedy choice that differs was a tie.
+        """
+        if self.log_prob_difference > tolerance:
+            return f"log-probabilities differ by {self.log_prob_difference:.1e}"
+        if self.same_texts is not None and self.same_texts < self.texts:
+            return f"{self.texts - self.same_texts} of {self.texts} texts are cut into other tokens"
+        return None
 
 
 def rows_of(network: AnyNetwork, tokenizer: Tokenizer, texts: Sequence[str]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The HTTP app: OpenAI's `/v1/completions` and `/v1/models`, `/health`, and a page to try it.
+"""The HTTP app: OpenAI's completions, chat and models, `/health`, and a page to try it.
 
 Open to programs on this machine: requests whose Host header names another machine are refused
 (against DNS rebinding), and bodies must say they are JSON, which a foreign page cannot send
@@ -6,7 +6,6 @@ without asking first. There is no login: put a proxy in front before binding to 
 """
 
 import asyncio
-import secrets
 import signal
 import socket
 import threading
@@ -18,27 +17,28 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from model import export
 from model.serve import page
+from model.serve.conversation import ChatReply, ChatRequest, conversation_ids, ends_of_answer
 from model.serve.generation import Generation, Generator, sampling_of, seed_of
+from model.serve.replies import CHAT, COMPLETION, Reply
 from model.serve.schema import (
     ApiError,
-    Choice,
     CompletionReply,
     CompletionRequest,
+    SamplingRequest,
     ServeLimits,
-    Usage,
     parse_request,
 )
-from model.text import load_model
+from model.text import Prompt, load_model
 from pipeline.errors import ServiceError
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
 STOP_SECONDS = 5  # how long replies under way may take after a stop was asked for
-GONE = 499  # the client left; nobody reads this status
 
 
 def create_app(
@@ -52,7 +52,8 @@ def create_app(
     `hosts` are Host headers accepted beside the local ones. Raises what `load_model` raises.
     """
     limits = limits or ServeLimits()
-    generator = Generator(load_model(model_folder), limits)
+    loaded = load_model(model_folder)
+    generator = Generator(loaded, limits)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -63,28 +64,36 @@ def create_app(
     app = FastAPI(title=f"textmill: {name}", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL_HOSTS, *hosts])
     _add_error_shapes(app)
-    _add_information(app, name, limits)
+    _add_information(app, name, limits, chats=export.taught_to_chat(model_folder))
 
-    @app.post("/v1/completions", openapi_extra=_body_schema(), response_model=CompletionReply)
+    @app.post(
+        "/v1/completions", openapi_extra=_body(CompletionRequest), response_model=CompletionReply
+    )
     async def completions(request: Request) -> Response:
         """Continue one prompt or several, whole or as server-sent events."""
-        asked = parse_request(await read_body(request, limits), name, limits)
+        body = await read_body(request, limits)
+        asked = parse_request(body, CompletionRequest, name, limits)
+        prompts = asked.prompt_of_each
+        begins = prompts if asked.echo else [""] * len(prompts)
+        return await Reply(asked, COMPLETION, start(asked, prompts), begins).respond(request)
+
+    @app.post("/v1/chat/completions", openapi_extra=_body(ChatRequest), response_model=ChatReply)
+    async def chat_completions(request: Request) -> Response:
+        """Answer the last message of a conversation, whole or as server-sent events."""
+        asked = parse_request(await read_body(request, limits), ChatRequest, name, limits)
+        ids = await asyncio.to_thread(conversation_ids, asked, loaded)
+        work = start(asked, [ids] * asked.choices, ends_of_answer(loaded))
+        return await Reply(asked, CHAT, work, [""] * len(work)).respond(request)
+
+    def start(
+        asked: SamplingRequest, prompts: Sequence[Prompt], stops: tuple[str, ...] = ()
+    ) -> list[Generation]:
         seed = seed_of(asked)
-        work = generator.start(
-            [(p, sampling_of(asked, index, seed)) for index, p in enumerate(each_choice(asked))]
+        return generator.start(
+            [(p, sampling_of(asked, index, seed, stops)) for index, p in enumerate(prompts)]
         )
-        if asked.stream:
-            head = {"cache-control": "no-store", "x-accel-buffering": "no"}
-            events = stream_events(asked, work)
-            return StreamingResponse(events, media_type="text/event-stream", headers=head)
-        return await unless_gone(request, whole_reply(asked, work), work)
 
     return app
-
-
-def each_choice(asked: CompletionRequest) -> list[str]:
-    """Return the prompt of every choice, in the order of their index."""
-    return [prompt for prompt in asked.prompts for _ in range(asked.n or 1)]
 
 
 async def read_body(request: Request, limits: ServeLimits) -> bytes:
@@ -113,77 +122,12 @@ async def read_body(request: Request, limits: ServeLimits) -> bytes:
     return bytes(body)
 
 
-async def whole_reply(asked: CompletionRequest, work: Sequence[Generation]) -> Response:
-    """Wait for all choices and return them with their token counts."""
-    choices = []
-    for index, (prompt, one) in enumerate(zip(each_choice(asked), work, strict=True)):
-        text = "".join([piece async for piece in one.pieces()])
-        text = prompt + text if asked.echo else text
-        choices.append(Choice(text=text, index=index, finish_reason=one.finish_reason))
-    reply = CompletionReply(**_head(asked), choices=choices, usage=_usage(asked, work))
-    return JSONResponse(reply.model_dump())
-
-
-async def stream_events(asked: CompletionRequest, work: Sequence[Generation]) -> AsyncIterator[str]:
-    """Yield server-sent events: pieces as they are made, each choice's end, counts, `[DONE]`."""
-    head = _head(asked)
-    counts = bool(asked.stream_options and asked.stream_options.include_usage)
-
-    def event(choices: list[Choice], usage: Usage | None = None) -> str:
-        reply = CompletionReply(**head, choices=choices, usage=usage)
-        return f"data: {reply.model_dump_json(exclude=None if counts else {'usage'})}\n\n"
-
-    try:
-        for index, (prompt, one) in enumerate(zip(each_choice(asked), work, strict=True)):
-            if asked.echo:
-                yield event([Choice(text=prompt, index=index, finish_reason=None)])
-            async for piece in one.pieces():
-                yield event([Choice(text=piece, index=index, finish_reason=None)])
-            yield event([Choice(text="", index=index, finish_reason=one.finish_reason)])
-        if counts:
-            yield event([], _usage(asked, work))
-    finally:  # also when the client left
-        for one in work:
-            one.cancel()
-    yield "data: [DONE]\n\n"
-
-
-async def unless_gone(request: Request, reply: Any, work: Sequence[Generation]) -> Response:
-    """Await `reply`, or stop the work when the client disconnects first."""
-    task = asyncio.ensure_future(reply)
-    gone = asyncio.ensure_future(_disconnect(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else Response(status_code=GONE)
-    finally:
-        task.cancel()
-        gone.cancel()
-        for one in work:
-            one.cancel()
-
-
-async def _disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _head(asked: CompletionRequest) -> dict[str, Any]:
-    created = int(time.time())
-    return {"id": f"cmpl-{secrets.token_hex(12)}", "created": created, "model": asked.model}
-
-
-def _usage(asked: CompletionRequest, work: Sequence[Generation]) -> Usage:
-    read = sum(one.prompt_tokens for one in work[:: asked.n or 1])  # a prompt is counted once
-    written = sum(one.completion_tokens for one in work)
-    return Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
-
-
-def _body_schema() -> dict[str, Any]:
-    schema = CompletionRequest.model_json_schema()
+def _body(asked: type[SamplingRequest]) -> dict[str, Any]:
+    schema = asked.model_json_schema()
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def _add_information(app: FastAPI, name: str, limits: ServeLimits) -> None:
+def _add_information(app: FastAPI, name: str, limits: ServeLimits, *, chats: bool) -> None:
     started = int(time.time())
 
     @app.get("/health")
@@ -210,7 +154,9 @@ def _add_information(app: FastAPI, name: str, limits: ServeLimits) -> None:
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def root() -> HTMLResponse:
         headers = {"content-security-policy": page.policy(), "x-content-type-options": "nosniff"}
-        return HTMLResponse(page.render(name, limits.max_new_tokens_max), headers=headers)
+        return HTMLResponse(
+            page.render(name, limits.max_new_tokens_max, chats=chats), headers=headers
+        )
 
 
 def _add_error_shapes(app: FastAPI) -> None:

@@ -8,17 +8,21 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from model.generate import SamplingConfig
-from model.serve.schema import ApiError, CompletionRequest, ServeLimits
-from model.text import LoadedModel, Writing, write_together
+from model.serve.schema import ApiError, SamplingRequest, ServeLimits
+from model.text import LoadedModel, Prompt, Writing, write_together
 
 SEED_BITS = 62
-DEFAULT_NEW_TOKENS = 16  # as in OpenAI's API
 
 
-def sampling_of(asked: CompletionRequest, index: int, seed: int) -> SamplingConfig:
-    """Return the settings of choice `index`; each choice draws from a seed of its own."""
+def sampling_of(
+    asked: SamplingRequest, index: int, seed: int, stops: tuple[str, ...] = ()
+) -> SamplingConfig:
+    """Return the settings of choice `index`; each choice draws from a seed of its own.
+
+    `stops` end a text as well as those asked for.
+    """
     return SamplingConfig(
-        max_new_tokens=asked.max_tokens or DEFAULT_NEW_TOKENS,
+        max_new_tokens=asked.new_tokens_max,
         temperature=1.0 if asked.temperature is None else asked.temperature,
         top_k=asked.top_k,
         top_p=asked.top_p,
@@ -28,11 +32,11 @@ def sampling_of(asked: CompletionRequest, index: int, seed: int) -> SamplingConf
         frequency_penalty=asked.frequency_penalty,
         beams=asked.beams,
         seed=seed + index,
-        stop=asked.stops,
+        stop=(*asked.stops, *stops),
     )
 
 
-def seed_of(asked: CompletionRequest) -> int:
+def seed_of(asked: SamplingRequest) -> int:
     """Return the seed asked for, else a random one."""
     return secrets.randbits(SEED_BITS) if asked.seed is None else asked.seed
 
@@ -47,7 +51,7 @@ class Generator:
         self._lock = threading.Lock()
         self._open: set[Generation] = set()
 
-    def start(self, settings: list[tuple[str, SamplingConfig]]) -> list["Generation"]:
+    def start(self, settings: list[tuple[Prompt, SamplingConfig]]) -> list["Generation"]:
         """Queue one generation per (prompt, sampling); raise ApiError 429 if they do not fit."""
         loop = asyncio.get_running_loop()
         work = [Generation(self._loaded, prompt, sampling, loop) for prompt, sampling in settings]
@@ -101,7 +105,7 @@ class Generation:
     def __init__(
         self,
         loaded: LoadedModel,
-        prompt: str,
+        prompt: Prompt,
         sampling: SamplingConfig,
         loop: asyncio.AbstractEventLoop,
     ):

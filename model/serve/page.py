@@ -1,4 +1,4 @@
-"""The page at `/`: one prompt, a streamed continuation; nothing is loaded from elsewhere."""
+"""The page at `/`: a prompt continued or a conversation, streamed; nothing is from elsewhere."""
 
 import base64
 import hashlib
@@ -22,7 +22,13 @@ textarea { min-height: 6rem; resize: vertical; }
 textarea:focus-visible, input:focus-visible, button:focus-visible {
   outline: 2px solid var(--blue); outline-offset: 1px; }
 output { min-height: 9rem; white-space: pre-wrap; overflow-wrap: anywhere; }
-output b { color: var(--soft); font-weight: 400; } output.error { color: var(--red); }
+output b { color: var(--soft); font-weight: 400; } output .error { color: var(--red); }
+output p { margin: 0 0 .7rem; color: inherit; font-size: inherit; }
+output p.user { margin-left: 18%; padding: .4rem .8rem; border-radius: 10px; color: var(--soft);
+  background: var(--paper); border: 1px solid var(--line); }
+fieldset { border: 0; padding: 0; margin: 0 0 .8rem; display: flex; gap: 1.2rem; }
+fieldset label { font-size: .93rem; cursor: pointer; }
+fieldset input { display: inline; width: auto; margin: 0 .4rem 0 0; }
 form > div { display: flex; flex-wrap: wrap; gap: .7rem 1rem; align-items: end; margin: .8rem 0; }
 label { font-size: .8rem; color: var(--soft); }
 input { display: block; width: 6.5rem; font: inherit; padding: .3rem .5rem; color: var(--ink);
@@ -39,51 +45,79 @@ code { background: var(--card); border: 1px solid var(--line); border-radius: 5p
 _SCRIPT = """
 const form = document.querySelector("form"), box = document.querySelector("textarea");
 const out = document.querySelector("output"), go = document.querySelector(".go");
-const foot = document.querySelector("#figures");
+const foot = document.querySelector("#figures"), clear = document.querySelector("#new");
 const model = JSON.parse(document.querySelector("#model").textContent);
-let running = null;
+const words = { text: ["Continue", "Beginning of the text"], chat: ["Send", "Message"] };
+let running = null, said = [];
+function mode() { return form.elements.mode.value; }
+function settle() {
+  const [verb, label] = words[mode()];
+  go.textContent = running ? "Stop" : verb; box.ariaLabel = box.placeholder = label;
+  clear.hidden = mode() !== "chat";
+}
+function reset() { said = []; out.replaceChildren(); foot.textContent = ""; settle(); }
 for (const b of document.querySelectorAll(".try")) b.onclick = () => {
   box.value = b.textContent; form.requestSubmit(); };
+for (const b of form.elements.mode) b.onchange = reset;
+clear.onclick = reset;
 box.onkeydown = e => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) form.requestSubmit(); };
-function fail(text) { out.className = "error"; out.textContent = text; }
+function add(kind, text) {
+  const part = document.createElement(kind === "given" ? "b" : mode() === "chat" ? "p" : "span");
+  part.className = kind; part.textContent = text; out.append(part); return part;
+}
 function number(id) { const v = form.elements[id].value; return v === "" ? null : Number(v); }
+function request() {
+  const asked = { model, stream: true, max_tokens: number("tokens"),
+    temperature: number("temperature"), top_k: number("top_k"), seed: number("seed"),
+    stream_options: { include_usage: true } };
+  if (mode() === "text") return ["v1/completions", { ...asked, prompt: box.value }];
+  return ["v1/chat/completions", { ...asked, messages: said }];
+}
+async function* events(reply) {
+  const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split("\\n\\n"); rest = parts.pop();
+    for (const line of parts) {
+      const data = line.replace(/^data: /, "");
+      if (data !== "[DONE]") yield JSON.parse(data);
+    }
+  }
+}
 form.onsubmit = async event => {
   event.preventDefault();
   if (running) { running.abort(); return; }
-  running = new AbortController(); go.textContent = "Stop";
-  out.className = ""; foot.textContent = "";
-  const given = document.createElement("b"), made = document.createTextNode("");
-  given.textContent = box.value; out.replaceChildren(given, made);
+  const chat = mode() === "chat";
+  foot.textContent = "";
+  if (chat) { said.push({ role: "user", content: box.value }); add("user", box.value); }
+  else { out.replaceChildren(); add("given", box.value); }
+  const [address, asked] = request(), made = add("made", "");
+  if (chat) box.value = "";
+  running = new AbortController(); settle();
   const started = performance.now();
+  function fail(text) { made.className = "error"; made.textContent = text; if (chat) said.pop(); }
   try {
-    const reply = await fetch("v1/completions", { method: "POST", signal: running.signal,
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ model, prompt: box.value, stream: true, max_tokens: number("tokens"),
-        temperature: number("temperature"), top_k: number("top_k"), seed: number("seed"),
-        stream_options: { include_usage: true } }) });
+    const reply = await fetch(address, { method: "POST", signal: running.signal,
+      headers: { "content-type": "application/json" }, body: JSON.stringify(asked) });
     if (!reply.ok) { fail((await reply.json()).error.message); return; }
-    const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      const events = (rest + value).split("\\n\\n"); rest = events.pop();
-      for (const line of events) {
-        const data = line.replace(/^data: /, "");
-        if (data === "[DONE]") continue;
-        const event = JSON.parse(data);
-        if (event.error) { fail(event.error.message); return; }
-        if (event.choices.length) made.appendData(event.choices[0].text);
-        if (event.usage) {
-          const n = event.usage.completion_tokens, s = (performance.now() - started) / 1000;
-          const rate = (n / s).toFixed(0);
-          foot.textContent = `${n} tokens in ${s.toFixed(1)} s, ${rate} per second`;
-        }
+    for await (const part of events(reply)) {
+      if (part.error) { fail(part.error.message); return; }
+      for (const one of part.choices)
+        made.append(chat ? one.delta.content ?? "" : one.text);
+      if (part.usage) {
+        const n = part.usage.completion_tokens, s = (performance.now() - started) / 1000;
+        foot.textContent = `${n} tokens in ${s.toFixed(1)} s, ${(n / s).toFixed(0)} per second`;
       }
     }
-  } catch (error) { if (error.name !== "AbortError") fail("No answer: " + error.message); }
-  finally { running = null; go.textContent = "Continue"; }
+    if (chat) said.push({ role: "assistant", content: made.textContent });
+  } catch (error) {
+    if (error.name !== "AbortError") fail("No answer: " + error.message);
+    else if (chat) said.push({ role: "assistant", content: made.textContent });
+  } finally { running = null; settle(); }
 };
+settle();
 """
 
 _BODY = """<!doctype html>
@@ -91,13 +125,16 @@ _BODY = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,"><style>{style}</style></head>
 <body><main>
-<h1>{name} <small>continues text</small></h1>
-<p>A base model: give it a beginning in Chinese or English rather than a question.</p>
+<h1>{name} <small>{does}</small></h1>
+<p>{advice}</p>
 <form>
-<textarea aria-label="Beginning of the text" required maxlength="20000">人工智能</textarea>
-<div>
-<button type="button" class="try">人工智能</button>
-<button type="button" class="try">The model</button>
+<fieldset>
+<label><input type="radio" name="mode" value="text" {text}>Continue a text</label>
+<label><input type="radio" name="mode" value="chat" {chat}>Talk</label>
+</fieldset>
+<textarea required maxlength="20000">{begin}</textarea>
+<div>{tries}
+<button type="button" id="new" hidden>New conversation</button>
 </div>
 <div>
 <label>Tokens<input id="tokens" type="number" min="1" max="{tokens_max}" value="{tokens}"></label>
@@ -110,18 +147,29 @@ _BODY = """<!doctype html>
 </form>
 <output aria-live="polite"></output>
 <footer><span id="figures"></span></footer>
-<footer>API: <code>POST /v1/completions</code>, <code>GET /v1/models</code>,
-<code>GET /health</code></footer>
+<footer>API: <code>POST /v1/completions</code>, <code>POST /v1/chat/completions</code>,
+<code>GET /v1/models</code>, <code>GET /health</code></footer>
 </main>
 <script type="application/json" id="model">{model}</script><script>{script}</script>
 </body></html>
 """
 
 
-def render(name: str, max_new_tokens: int) -> str:
-    """Return the page for the model called `name`."""
+TRIES = {False: ("人工智能", "The model"), True: ("你好", "Hello")}
+
+
+def render(name: str, max_new_tokens: int, *, chats: bool) -> str:
+    """Return the page for the model called `name`; `chats` says whether it was taught to."""
+    tries = [f'<button type="button" class="try">{one}</button>' for one in TRIES[chats]]
+    advice = "A base model: give it a beginning in Chinese or English rather than a question."
     return _BODY.format(
         name=escape(name),
+        does="answers" if chats else "continues text",
+        advice="It was taught conversations." if chats else advice,
+        text="" if chats else "checked",
+        chat="checked" if chats else "",
+        begin=TRIES[chats][0],
+        tries="\n".join(tries),
         model=json.dumps(name).replace("<", "\\u003c"),
         style=_STYLE,
         script=_SCRIPT,

@@ -1,20 +1,15 @@
-"""Requests and replies of the HTTP API, in the shapes of OpenAI's completions API."""
+"""Requests and replies of the HTTP API, in the shapes of OpenAI's completions API.
+
+What every way of asking shares, and plain continuation; `model.serve.conversation` has chat.
+"""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-# Fields of the original API that have an effect we do not offer: accepted at their neutral value.
-NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "logprobs": (None,),
-    "suffix": (None, ""),
-    "best_of": (None, 1),
-    "logit_bias": (None, {}),
-}
-
-
 BEAMS_MAX = 8  # texts under way at once in one search
+DEFAULT_NEW_TOKENS = 16  # as in OpenAI's API
 
 
 @dataclass(frozen=True)
@@ -26,6 +21,7 @@ class ServeLimits:
     prompts_max: int = 16
     max_new_tokens_max: int = 2048
     choices_max: int = 16  # prompts times n
+    messages_max: int = 256  # of a conversation; together they are bounded as a prompt is
     stop_max: int = 4
     concurrent: int = 1  # generations at a time; torch already uses every core for one
     waiting_max: int = 32  # requests that queue behind them; more are turned away with 429
@@ -40,17 +36,18 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class CompletionRequest(BaseModel):
-    """Body of POST /v1/completions.
+class SamplingRequest(BaseModel):
+    """What every way of asking takes: how tokens are chosen, how many, and in which form they come.
 
     `top_k`, `min_p`, `repetition_penalty` and `beams` are extensions, named as in other servers.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
+    # Fields of the original API with an effect we do not offer: accepted at their neutral value.
+    neutral: ClassVar[dict[str, tuple[Any, ...]]] = {"logit_bias": (None, {})}
 
     model: str
-    prompt: str | list[str] = Field(description="text to continue; a list is continued one by one")
-    max_tokens: Annotated[int, Field(ge=1)] | None = 16
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=1)] | None = None
@@ -62,19 +59,10 @@ class CompletionRequest(BaseModel):
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    echo: bool | None = False
     user: str | None = None
-    logprobs: int | None = None
-    suffix: str | None = None
-    best_of: int | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     logit_bias: dict[str, float] | None = None
-
-    @property
-    def prompts(self) -> list[str]:
-        """The prompts as a list."""
-        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -82,6 +70,59 @@ class CompletionRequest(BaseModel):
         if self.stop is None:
             return ()
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    @property
+    def new_tokens_max(self) -> int:
+        """How many tokens an answer may have."""
+        return self.max_tokens or DEFAULT_NEW_TOKENS
+
+    @property
+    def choices(self) -> int:
+        """How many texts are asked for."""
+        return self.n or 1
+
+    def check(self, limits: ServeLimits) -> None:
+        """Raise ApiError if what is to be read is larger than `limits`."""
+
+
+class CompletionRequest(SamplingRequest):
+    """Body of POST /v1/completions."""
+
+    neutral: ClassVar[dict[str, tuple[Any, ...]]] = {
+        **SamplingRequest.neutral,
+        "logprobs": (None,),
+        "suffix": (None, ""),
+        "best_of": (None, 1),
+    }
+
+    prompt: str | list[str] = Field(description="text to continue; a list is continued one by one")
+    echo: bool | None = False
+    logprobs: int | None = None
+    suffix: str | None = None
+    best_of: int | None = None
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts as a list."""
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+    @property
+    def choices(self) -> int:
+        """How many texts are asked for."""
+        return len(self.prompts) * (self.n or 1)
+
+    @property
+    def prompt_of_each(self) -> list[str]:
+        """The prompt of every choice, in the order of their index."""
+        return [prompt for prompt in self.prompts for _ in range(self.n or 1)]
+
+    def check(self, limits: ServeLimits) -> None:
+        """Raise ApiError if there are too many prompts, or one is too long."""
+        if not 1 <= len(self.prompts) <= limits.prompts_max:
+            message = f"prompt: {len(self.prompts)} prompts, 1 to {limits.prompts_max} are taken"
+            raise ApiError(400, message, param="prompt")
+        for prompt in self.prompts:
+            check_size("prompt", prompt, limits)
 
 
 class Choice(BaseModel):
@@ -129,21 +170,32 @@ class ApiError(Exception):
         self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def parse_request(body: bytes, name: str, limits: ServeLimits) -> CompletionRequest:
+Request = TypeVar("Request", bound=SamplingRequest)
+
+
+def parse_request(body: bytes, kind: type[Request], name: str, limits: ServeLimits) -> Request:
     """Check a body against the API and the limits; raise ApiError naming the field."""
     try:
-        request = CompletionRequest.model_validate_json(body)
+        request = kind.model_validate_json(body)
     except ValidationError as error:
         raise _refusal(error) from error
     if request.model != name:
         message = f"The model {request.model!r} does not exist; this server has {name!r}"
         raise ApiError(404, message, param="model", code="model_not_found")
-    for field, neutral in NEUTRAL.items():
+    for field, neutral in kind.neutral.items():
         if getattr(request, field) not in neutral:
             raise ApiError(400, f"{field} is not supported here; leave it out", param=field)
-    _check_prompts(request, limits)
-    _check_sizes(request, limits)
+    request.check(limits)
+    _check_output(request, limits)
     return request
+
+
+def check_size(field: str, text: str, limits: ServeLimits) -> None:
+    """Raise ApiError for a text that is longer than a prompt may be."""
+    size = len(text.encode())  # the JSON parser has refused what is no Unicode
+    if size > limits.prompt_bytes_max:
+        message = f"{field}: {size} bytes, at most {limits.prompt_bytes_max} are taken"
+        raise ApiError(400, message, param=field, code="context_length_exceeded")
 
 
 def _refusal(error: ValidationError) -> ApiError:
@@ -160,24 +212,12 @@ def _refusal(error: ValidationError) -> ApiError:
     return ApiError(400, f"{place or 'body'}: {first['msg']}", param=field)
 
 
-def _check_prompts(request: CompletionRequest, limits: ServeLimits) -> None:
-    if not 1 <= len(request.prompts) <= limits.prompts_max:
-        message = f"prompt: {len(request.prompts)} prompts, 1 to {limits.prompts_max} are taken"
-        raise ApiError(400, message, param="prompt")
-    for prompt in request.prompts:
-        size = len(prompt.encode())  # the JSON parser has refused what is no Unicode
-        if size > limits.prompt_bytes_max:
-            message = f"prompt: {size} bytes, at most {limits.prompt_bytes_max} are taken"
-            raise ApiError(400, message, param="prompt", code="context_length_exceeded")
-
-
-def _check_sizes(request: CompletionRequest, limits: ServeLimits) -> None:
-    if (request.max_tokens or 0) > limits.max_new_tokens_max:
-        message = f"max_tokens: {request.max_tokens}, at most {limits.max_new_tokens_max} are made"
-        raise ApiError(400, message, param="max_tokens")
-    choices = len(request.prompts) * (request.n or 1)
-    if choices > limits.choices_max:
-        message = f"n: {choices} choices in all, at most {limits.choices_max} are made"
+def _check_output(request: SamplingRequest, limits: ServeLimits) -> None:
+    if request.new_tokens_max > limits.max_new_tokens_max:
+        found, most = request.new_tokens_max, limits.max_new_tokens_max
+        raise ApiError(400, f"max_tokens: {found}, at most {most} are made", param="max_tokens")
+    if request.choices > limits.choices_max:
+        message = f"n: {request.choices} choices in all, at most {limits.choices_max} are made"
         raise ApiError(400, message, param="n")
     if len(request.stops) > limits.stop_max or "" in request.stops:
         message = f"stop: wanted at most {limits.stop_max} texts, none of them empty"

@@ -200,16 +200,27 @@ def made_chain(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     """A model folder as `train` writes it: an untrained network of a few thousand weights."""
+    return untrained(tmp_path_factory, "tiny-model", [])
+
+
+@pytest.fixture(scope="session")
+def chat_model(tmp_path_factory) -> Path:
+    """The same as `finetune` writes it after chats: with symbols for roles, and a template."""
+    from pipeline.task_templates import ROLE_SYMBOLS
+
+    return untrained(tmp_path_factory, "chat-model", list(ROLE_SYMBOLS.values()), chats=True)
+
+
+def untrained(tmp_path_factory, name: str, controls: list[str], *, chats: bool = False) -> Path:
     import io
 
     import sentencepiece
-    import torch
 
     from model import export
     from model.architecture import ModelConfig
     from model.gpt import GPT
 
-    folder = tmp_path_factory.mktemp("tiny-model")
+    folder = tmp_path_factory.mktemp(name)
     learned = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([f"{text} {i}" for i in range(60) for text in TEXTS.values()]),
@@ -217,12 +228,11 @@ def tiny_model(tmp_path_factory) -> Path:
         normalization_rule_name="identity", add_dummy_prefix=False,
         remove_extra_whitespaces=False, unk_id=0, bos_id=1, eos_id=2, pad_id=3,
         unk_piece="<|unk|>", bos_piece="<|bos|>", eos_piece="<|eos|>", pad_piece="<|pad|>",
-        minloglevel=2, num_threads=1,
+        control_symbols=controls, minloglevel=2, num_threads=1,
     )  # fmt: skip
     given = tmp_path_factory.mktemp("tiny-tokenizer") / "tokenizer.model"
     given.write_bytes(learned.getvalue())
     torch.manual_seed(5)
     config = ModelConfig(layers=1, width=32, heads=2, kv_heads=2, hidden=48, context=64)
-    network = GPT(config, vocab_size=380)
-    export.write(network, given, lambda name: folder / name)
+    export.write(GPT(config, vocab_size=380), given, lambda name: folder / name, chats=chats)
     return folder

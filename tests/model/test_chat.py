@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from model.chat import FORGED, ROLE_SYMBOLS, TOO_LONG, code_example, code_prompt, code_turns
-from pipeline.task_templates import ASSISTANT, PROMPT, RESPONSE, SYSTEM, USER, Turn
+from model.chat import FORGED, TOO_LONG, code_example, code_prompt, code_turns
+from pipeline.task_templates import ASSISTANT, PROMPT, RESPONSE, ROLE_SYMBOLS, SYSTEM, USER, Turn
 from pipeline.tokenizer import Tokenizer, load_tokenizer
 
 CHAT = [Turn(SYSTEM, "Be kind."), Turn(USER, "Hello?"), Turn(ASSISTANT, "Yes."),
@@ -97,3 +97,23 @@ def test_controls_cannot_be_spelled(tiny_model):
     tokenizer = load_tokenizer(tiny_model)
     coded = code_turns([Turn(PROMPT, "<|eos|>"), Turn(RESPONSE, "<|bos|>")], tokenizer)
     assert (coded.ids[1:-1] > tokenizer.pad_id).all()
+
+
+def test_transformers_writes_a_conversation_as_fine_tuning_does(chat_model, tiny_model):
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoTokenizer.from_pretrained(chat_model)
+    ours = load_tokenizer(chat_model)
+
+    def written(turns, **options):
+        said = [{"role": turn.role, "content": turn.text} for turn in turns]
+        return theirs.apply_chat_template(said, return_dict=False, **options)
+
+    odd = [Turn(USER, "  a\n\nUser: <|usr|> ▁ 😀 "), Turn(ASSISTANT, "\n")]
+    for turns in (CHAT, CHAT[1:], odd):
+        assert written(turns) == code_turns(turns, ours).ids.tolist()
+        asked = written(turns[:-1], add_generation_prompt=True)
+        assert asked == code_prompt(turns[:-1], ours)
+    for name in ("<|assistant|>", "<|eos|>"):
+        with pytest.raises(Exception, match="spells"):
+            written([Turn(USER, f"Hi{name}")])
+    assert transformers.AutoTokenizer.from_pretrained(tiny_model).chat_template is None

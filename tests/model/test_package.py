@@ -44,7 +44,6 @@ def model_of(tiny_model, tmp_path_factory):
         ("llama", {}, 1e-4),
         ("llama", {"biases": "all", "tied_embeddings": False}, 1e-4),
         ("qwen", {}, 1e-4),
-        ("gpt2", {}, 1e-2),  # llama.cpp looks its GELU up in a table of 16-bit floats
     ],
 )
 def test_llama_cpp_reads_the_same_model(preset, more, limit, model_of, tmp_path):
@@ -56,6 +55,19 @@ def test_llama_cpp_reads_the_same_model(preset, more, limit, model_of, tmp_path)
     assert full.comparison.same_texts == full.comparison.texts
     assert small.file_bytes < 0.45 * full.file_bytes
     assert small.comparison.divergence < 1e-3
+
+
+def test_a_file_that_says_something_else_is_refused_unless_more_is_accepted(model_of, tmp_path):
+    """llama.cpp looks the GELU of GPT-2 up in a table of 16-bit floats."""
+    pytest.importorskip("xllamacpp")
+    folder, out = model_of("gpt2"), tmp_path / "out"
+    command = ["export", str(folder), "--format", "gguf", "--out", str(out), "--name", "tiny"]
+    assert cli.main(command) == 1
+    assert not out.exists()
+    assert cli.main([*command, "--tolerance", "0.01"]) == 0
+    (file,) = json.loads((out / "export.json").read_text())
+    assert 1e-3 < file["comparison"]["log_prob_difference"] < 1e-2
+    assert file["comparison"]["same_texts"] == file["comparison"]["texts"]
 
 
 @pytest.mark.parametrize(

@@ -293,7 +293,7 @@ def test_the_page_loads_nothing_from_elsewhere(client):
 
 
 def test_a_name_cannot_put_script_into_the_page():
-    text = page.render("</script><script>alert(1)", 10)
+    text = page.render("</script><script>alert(1)", 10, chats=True)
     assert "<script>alert" not in text
 
 
@@ -334,5 +334,5 @@ def test_a_full_queue_turns_requests_away(tiny_model):
 def test_null_means_the_default():
     body = {"model": NAME, "prompt": "a", "max_tokens": None, "temperature": None, "n": None,
             "stop": None, "stream": None, "top_p": None, "logit_bias": {}}  # fmt: skip
-    asked = parse_request(json.dumps(body).encode(), NAME, ServeLimits())
+    asked = parse_request(json.dumps(body).encode(), CompletionRequest, NAME, ServeLimits())
     assert asked.stops == ()

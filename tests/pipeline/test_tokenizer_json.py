@@ -109,12 +109,12 @@ def test_no_text_becomes_a_control_or_byte_by_its_name(model_type, name):
 @pytest.mark.parametrize("model_type", TYPES)
 def test_symbols_are_found_by_both(model_type):
     stored = proto.ModelProto.FromString(model(model_type))
-    for name in ("<|user|>", "<|user|>>", "§"):
+    for name in ("<|tool|>", "<|tool|>>", "§"):
         stored.pieces.add(piece=name, type=Kind.USER_DEFINED, score=0.0)
     own, reader = Tokenizer(stored.SerializeToString()), reader_of(stored.SerializeToString())
-    texts = ["<|user|>hi<|user|>>", "a <|user|><|user|>\n§§ <|bos|>", "x<|use", "the<|user|>re"]
+    texts = ["<|tool|>hi<|tool|>>", "a <|tool|><|tool|>\n§§ <|bos|>", "x<|too", "the<|tool|>re"]
     assert not differing(own, reader, texts)
-    assert own.encode("<|user|>") == [1024]
+    assert own.encode("<|tool|>") == [own.symbol_id("<|tool|>")]
 
 
 def test_transformers_know_reserved_symbols_and_find_them_in_no_text(tmp_path, monkeypatch):
