@@ -25,7 +25,7 @@ EXIT_INTERRUPTED = 130
 EXAMPLES = """\
 examples:
   textmill run quickstart                    the whole chain on the quickstart corpus
-  textmill run small --source my-texts/      the same on a folder of yours
+  textmill run smoke --source my-texts/      the same on a folder of yours
   textmill plan quickstart --budget 10m      what training will take, what size suits
   textmill compare optimizer=adamw,muon      variants at equal tokens, side by side
   textmill explain quickstart                what would be made again, and why

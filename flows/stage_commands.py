@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,19 @@ from pipeline.tokenizer_training import GivenTokenizer
 LINKS = {link.name: link for link in CHAIN}
 
 
+@dataclass(frozen=True)
+class Work:
+    """Where a command's stages run; each that is made on the way leaves a line of its summary."""
+
+    settings: Settings
+    progress: Progress
+    lines: list[str] = field(default_factory=list)
+
+
 def ingest(options: Namespace) -> dict[str, Any] | None:
     """Read raw files into documents."""
     recipe = config.override(Recipe(), options.overrides)
-    return _run(options, recipe, "ingest", lambda s, p: [_sources(options.input, s)])
+    return _run(options, recipe, "ingest", lambda work: [_sources(options.input, work.settings)])
 
 
 def clean(options: Namespace) -> dict[str, Any] | None:
@@ -35,7 +44,7 @@ def clean(options: Namespace) -> dict[str, Any] | None:
     if options.rethreshold:
         return _rethreshold(options)
     recipe = _with(options, "clean", profile=options.profile)
-    return _run(options, recipe, "clean", lambda s, p: [_documents(options, "clean", s, p)])
+    return _run(options, recipe, "clean", lambda work: [_documents(options, "clean", work)])
 
 
 def _rethreshold(options: Namespace) -> dict[str, Any] | None:
@@ -44,7 +53,7 @@ def _rethreshold(options: Namespace) -> dict[str, Any] | None:
     profile = options.profile or before.manifest["inputs"]["config"]["profile"]
     settled = rethreshold.RethresholdConfig(profile, given.thresholds, given.switched_off)
     link = replace(LINKS["clean"], stage=rethreshold.STAGE, done="judged documents again")
-    return _run_link(options, link, settled, lambda settings, progress: [before])
+    return _run_link(options, link, settled, lambda work: [before])
 
 
 def dedup(options: Namespace) -> dict[str, Any] | None:
@@ -54,11 +63,11 @@ def dedup(options: Namespace) -> dict[str, Any] | None:
     paths = [Path(path) for path in options.input]
     several = len(paths) > 1 and all(map(artifacts.exists, paths))
 
-    def parents(settings: Settings, progress: Progress) -> list[Any]:
+    def parents(work: Work) -> list[Any]:
         if several:
             new = [artifacts.load(path, contract="clean") for path in paths]
         else:
-            new = [_documents(options, "dedup", settings, progress)]
+            new = [_documents(options, "dedup", work)]
         known = old.manifest["inputs"]["parents"] if old else []
         return [*(Known(entry["stage"], entry["fingerprint"]) for entry in known), *new]
 
@@ -79,8 +88,8 @@ def tokenizer(options: Namespace) -> dict[str, Any] | None:
     given = [earlier(options.use)] if options.use else []
     given = [GivenTokenizer(one.file(MODEL_FILE)) for one in given]  # used, whatever its figures
 
-    def parents(settings: Settings, progress: Progress) -> list[Any]:
-        return [_documents(options, "tokenizer", settings, progress), *given]
+    def parents(work: Work) -> list[Any]:
+        return [_documents(options, "tokenizer", work), *given]
 
     done = "took over the tokenizer" if given else LINKS["tokenizer"].done
     link = replace(LINKS["tokenizer"], done=done)
@@ -94,7 +103,7 @@ def about_tokenizers(
     recipe = config.override(Recipe(), options.overrides)
     settings = read_settings(options.store, options.workers)
     with progress_bars() as (progress, _):
-        documents = _documents(options, "tokenizer", settings, progress)
+        documents = _documents(options, "tokenizer", Work(settings, progress))
         return run_stage(
             stage, settled(recipe), [documents, *more], Path(options.out),
             engine=settings.engine(), progress=progress,
@@ -114,7 +123,7 @@ def shard(options: Namespace) -> dict[str, Any] | None:
     """Turn documents into tokens."""
     recipe = config.override(Recipe(), options.overrides)
     own = artifacts.load(Path(options.tokenizer), contract="tokenizer_report")
-    return _run(options, recipe, "shard", lambda s, p: [_documents(options, "shard", s, p), own])
+    return _run(options, recipe, "shard", lambda work: [_documents(options, "shard", work), own])
 
 
 def train(options: Namespace) -> dict[str, Any] | None:
@@ -123,7 +132,7 @@ def train(options: Namespace) -> dict[str, Any] | None:
     recipe = config.override(recipe, options.overrides)
     # Training checks every part's content itself and names all that are damaged.
     shards = artifacts.load(Path(options.input[0]), contract="shard", files=False)
-    return _run(options, recipe, "train", lambda s, p: [shards])
+    return _run(options, recipe, "train", lambda work: [shards])
 
 
 def _with(options: Namespace, section: str, **flags: Any) -> Recipe:
@@ -143,13 +152,14 @@ def _run_link(
     settings = read_settings(options.store, options.workers)
     settings = replace(settings, launch=read_launch(options))
     with progress_bars() as (progress, _):
+        work = Work(settings, progress)
         run = run_stage(
-            settings.placed(link.stage), settled, parents(settings, progress), Path(options.out),
+            settings.placed(link.stage), settled, parents(work), Path(options.out),
             engine=settings.engine(), progress=progress, previous=previous,
         )  # fmt: skip
     if options.json:
         return {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}
-    for line in (_line(run, link), *data_lines(run.artifact.stats)):
+    for line in (*work.lines, _line(run, link), *data_lines(run.artifact.stats)):
         stdout().print(line, soft_wrap=True)
     return None
 
@@ -167,7 +177,7 @@ def _sources(paths: Sequence[str], settings: Settings) -> SourceSet:
     return SourceSet.open(sources, Path.cwd(), workers=settings.workers)
 
 
-def _documents(options: Namespace, stage: str, settings: Settings, progress: Progress) -> Artifact:
+def _documents(options: Namespace, stage: str, work: Work) -> Artifact:
     """Open the artifact given as IN, or make one of raw files with the stages that come before.
 
     Raw files pass through `clean` with the profile 'none': repaired and measured, nothing dropped.
@@ -178,13 +188,16 @@ def _documents(options: Namespace, stage: str, settings: Settings, progress: Pro
     if any(artifacts.exists(path) for path in paths):
         raise ConfigError("IN: give one artifact folder, or raw files only, not both")
     recipe = config.override(Recipe(), ["clean.profile=none"])
-    made: Any = _sources(options.input, settings)
+    made: Any = _sources(options.input, work.settings)
     before = [link for link in CORPUS if link.name in ("ingest", "clean") and link.name != stage]
     for link in before[: 1 if stage == "clean" else 2]:
         settled = link.config(recipe)
         digest = link.stage.fingerprint(settled, [made]).digest[:16]
         folder = Path(f"{options.out}.inputs") / f"{link.name}-{digest}"
-        made = run_stage(
-            link.stage, settled, [made], folder, engine=settings.engine(), progress=progress
-        ).artifact
+        run = run_stage(
+            link.stage, settled, [made], folder,
+            engine=work.settings.engine(), progress=work.progress,
+        )  # fmt: skip
+        work.lines.append(_line(run, link))
+        made = run.artifact
     return made

@@ -1,8 +1,10 @@
 """The command line as a stable surface: names, flags, exit codes."""
 
+import re
+
 import pytest
 
-from flows import cli
+from flows import cli, config
 
 # Other tools script against these; adding is fine, removing or renaming is not.
 SURFACE = {
@@ -51,6 +53,18 @@ def test_help_teaches_by_example(capsys):
     text = capsys.readouterr().out
     assert "examples:" in text
     assert all(name in text for name in SURFACE)
+    recipes = re.findall(r"textmill (?:run|plan|explain) (\w+)", text)
+    assert recipes
+    for name in recipes:
+        config.load(name)
+
+
+def test_a_stage_on_raw_files_tells_what_the_stages_before_it_left_out(tmp_path, capsys):
+    (tmp_path / "in.jsonl").write_text('{"text": "a broken line"\n{"text": "and a whole one"}\n')
+    assert cli.main(["clean", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out")]) == 0
+    read, cleaned = capsys.readouterr().out.splitlines()
+    assert "1 of 2 records kept, quarantined bad_json 1" in read
+    assert "of 1 documents kept" in cleaned
 
 
 def test_misuse_exits_with_2(capsys):
