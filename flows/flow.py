@@ -44,6 +44,7 @@ def textmill(recipe: Recipe = Recipe(), overrides: list[str] = []) -> str:  # no
 
 
 def _run(links: Sequence[Link], given: Mapping[str, Any], outcome: steps.Outcome) -> dict[str, Any]:
+    outcome.settings.store.mkdir(parents=True, exist_ok=True)
     sources = steps.open_sources(outcome.recipe, outcome.settings)
     try:
         return walk(

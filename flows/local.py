@@ -22,6 +22,7 @@ def run_chain(
     Raises GateError at the first critical failure, after writing verdict, page and record.
     """
     outcome = steps.Outcome(recipe, settings)
+    settings.store.mkdir(parents=True, exist_ok=True)
     sources = steps.open_sources(recipe, settings)
 
     def step(link: Link, parents: Sequence[Any]) -> Artifact:

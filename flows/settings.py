@@ -50,6 +50,11 @@ class Settings:
         return self.store / "prefect"
 
     @property
+    def source_hashes(self) -> Path:
+        """Database of the hashes of source files that were read before."""
+        return self.store / "source-hashes.db"
+
+    @property
     def services(self) -> Path:
         """File that `textmill up` keeps while its servers run: their addresses."""
         return self.store / "up.json"

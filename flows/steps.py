@@ -57,7 +57,9 @@ def open_sources(recipe: Recipe, settings: Settings) -> SourceSet:
             "this recipe names no sources; add [[sources]] with a path to it, or give "
             "`--source FOLDER`"
         )
-    return SourceSet.open(recipe.sources, Path.cwd(), workers=settings.workers)
+    return SourceSet.open(
+        recipe.sources, Path.cwd(), workers=settings.workers, memory=settings.source_hashes
+    )
 
 
 def make(

@@ -98,7 +98,7 @@ def read_part(config: ExamplesConfig, task: ReadTask, sink: Sink) -> dict[str, i
 
 
 def _rows(file: SourceFile, config: ExamplesConfig, task: ReadTask) -> Any:
-    source = Input(file.path, "text", config.record_bytes_max, EXPANSION_MAX, task.lines)
+    source = Input(file.path, "text", config.record_bytes_max, EXPANSION_MAX, task.part)
     for entry in entries_of(file, source):
         yield entry if isinstance(entry, Broken) else row_of(entry, file, config)
 

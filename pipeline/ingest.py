@@ -23,7 +23,7 @@ from pipeline.reading.document_ids import IdNotes, Repeats, find_repeats, later_
 from pipeline.reading.documents import Document, Fields, document_of
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
 from pipeline.reading.readers import READERS, suffix_of
-from pipeline.reading.records import Broken, Input, LineRange, Record
+from pipeline.reading.records import Broken, Input, LineRange, Range, Record
 from pipeline.reading.tasks import ReadTask, count_newlines, tasks_of, with_line_numbers
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import RAW, Contract
@@ -91,7 +91,7 @@ def run(job: Job) -> None:
 
 def _numbered(job: Job, tasks: list[ReadTask]) -> list[ReadTask]:
     """Count the lines of files read in ranges, so that positions are those of the whole file."""
-    ranges = [task for task in tasks if task.lines is not None]
+    ranges = [task for task in tasks if isinstance(task.part, LineRange)]
     counted = job.map(count_lines, ranges, phase="lines") if ranges else []
     counts = {task.index: result.value for task, result in zip(ranges, counted, strict=True)}
     return with_line_numbers(tasks, counts)
@@ -99,8 +99,8 @@ def _numbered(job: Job, tasks: list[ReadTask]) -> list[ReadTask]:
 
 def count_lines(task: ReadTask, sink: Sink) -> list[int]:
     """Return what `count_newlines` finds in a task's range."""
-    assert task.lines is not None
-    return count_newlines(task.files[0].path, task.lines)
+    assert isinstance(task.part, LineRange)
+    return count_newlines(task.files[0].path, task.part)
 
 
 def read_documents(
@@ -118,14 +118,14 @@ def read_documents(
         broken = Broken(WHOLE_FILE, left.reason, left.detail)
         rows.set_aside(left.source_name, left.relative, broken)
     for file in task.files:
-        source = _input(file, config, task.lines)
+        source = _input(file, config, task.part)
         for entry in _documents(file, source, config):
             if isinstance(entry, Document):
                 notes.add(entry.wanted_id, entry.derived_id)
                 rows.keep(entry, entry.wanted_id, file.relative)
             else:
                 rows.set_aside(file.source_name, file.relative, entry)
-        if source.encoding and (task.lines is None or task.lines.begin == 0):
+        if source.encoding and (task.part is None or task.part.begin == 0):
             encodings[source.encoding] += 1
         passed_by.update(source.passed_by)
     rows.flush()
@@ -156,8 +156,8 @@ def settle_ids(folder: Path, staged_folder: Path, staged_json: dict[str, Any], s
     return len(endings)
 
 
-def _input(file: SourceFile, config: IngestConfig, lines: LineRange | None) -> Input:
-    return Input(file.path, config.text_field, config.record_bytes_max, config.expansion_max, lines)
+def _input(file: SourceFile, config: IngestConfig, part: Range | None) -> Input:
+    return Input(file.path, config.text_field, config.record_bytes_max, config.expansion_max, part)
 
 
 def _documents(

@@ -9,7 +9,6 @@ is listed in `skipped` with its reason.
 import glob
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from pipeline.reading.entries import not_read, relative_name, walk, why_not
 from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
 from pipeline.reading.remote import RemoteFile, byte_size, is_remote
 from pipeline.reading.remote_lists import remote_files
+from pipeline.source_hashes import sizes_and_hashes
 
 SCHEMES = {"quickstart:": fetch_quickstart, "builtin:": builtin_folder}
 
@@ -85,9 +85,12 @@ class SourceSet:
         return storage.sha256_text(storage.canonical_json([read, left]))
 
     @classmethod
-    def open(cls, sources: Sequence[Source], base: Path, workers: int = 1) -> "SourceSet":
+    def open(
+        cls, sources: Sequence[Source], base: Path, workers: int = 1, memory: Path | None = None
+    ) -> "SourceSet":
         """List and hash the files of `sources`; relative paths start at `base`.
 
+        `memory` is a database of hashes (see `source_hashes`): unchanged files are not read again.
         Raises SourceError if a source is missing, holds nothing that can be read, or two files
         would go by the same name.
         """
@@ -103,8 +106,7 @@ class SourceSet:
                 raise SourceError(_nothing_usable(source, place, left))
             candidates += found
             skipped += left
-        with ThreadPoolExecutor(max(workers, 1)) as pool:
-            files = list(pool.map(_hashed, candidates))
+        files = _hashed(candidates, workers, memory)
         _refuse_same_names(files)
         return cls(
             tuple(sorted(files, key=lambda f: (f.source_name, f.relative))),
@@ -237,22 +239,25 @@ def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{name} x{count}" for name, count in counter.most_common(8))
 
 
-def _hashed(candidate: _Candidate) -> SourceFile:
-    source, path = candidate.source, candidate.path
-    size = byte_size(path)
-    if isinstance(path, RemoteFile):
-        sha256 = storage.sha256_text(storage.canonical_json([path.url, size, path.version]))
-    else:
-        sha256 = storage.sha256_of(path)
-    return SourceFile(
-        candidate.name,
-        source.lang,
-        source.license,
-        candidate.path,
-        candidate.relative,
-        size,
-        sha256,
-    )
+def _hashed(
+    candidates: Sequence[_Candidate], workers: int, memory: Path | None
+) -> list[SourceFile]:
+    paths = [one.path for one in candidates if isinstance(one.path, Path)]
+    local = dict(zip(paths, sizes_and_hashes(paths, workers, memory), strict=True))
+    files = []
+    for one in candidates:
+        size, sha256 = local[one.path] if isinstance(one.path, Path) else _identity(one.path)
+        source = one.source
+        files.append(
+            SourceFile(one.name, source.lang, source.license, one.path, one.relative, size, sha256)
+        )
+    return files
+
+
+def _identity(file: RemoteFile) -> tuple[int, str]:
+    """Size of a remote file, and a hash of its address, size and version."""
+    size = byte_size(file)
+    return size, storage.sha256_text(storage.canonical_json([file.url, size, file.version]))
 
 
 def _refuse_same_names(files: list[SourceFile]) -> None:

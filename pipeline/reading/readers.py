@@ -15,7 +15,7 @@ from pipeline.reading import html
 from pipeline.reading.archive_reader import read_archive
 from pipeline.reading.encodings import UnknownEncoding, decoded, detect_stream
 from pipeline.reading.main_text import main_text
-from pipeline.reading.records import Broken, Entry, Input, Reader, Record
+from pipeline.reading.records import Broken, Entry, Input, LineRange, Reader, Record
 from pipeline.reading.streams import (
     SAMPLE_BYTES,
     ByteStream,
@@ -69,7 +69,7 @@ def _json_lines(source: Input, stream: ByteStream) -> Iterator[Entry]:
     if stream.head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
         source.encoding = detect_stream(stream)
         chunks = (text.encode() for text in decoded(stream, source.encoding))
-    first = source.lines.first_line if source.lines else 0
+    first = source.part.first_line if isinstance(source.part, LineRange) else 0
     for line in split_lines(chunks, source.record_bytes_max, first):
         if not line.whole:
             found = f"line {line.number + 1} has {line.size} bytes"
@@ -158,7 +158,7 @@ READERS: dict[str, Reader] = {
     ".json": Reader(read_json),
     ".csv": Reader(read_csv),
     ".tsv": Reader(read_tsv),
-    ".parquet": Reader(read_parquet),
+    ".parquet": Reader(read_parquet, by_row_group=True),
     ".warc": Reader(read_archive),
     ".wet": Reader(read_archive),
     ".arc": Reader(read_archive),

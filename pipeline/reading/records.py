@@ -40,6 +40,18 @@ class LineRange:
     first_line: int  # number of its first line in the file, from 0
 
 
+@dataclass(frozen=True)
+class RowGroupRange:
+    """Row groups `begin` up to, not including, `end` of a Parquet file."""
+
+    begin: int
+    end: int
+    first_row: int  # number of its first row in the file, from 0
+
+
+Range = LineRange | RowGroupRange
+
+
 @dataclass
 class Input:
     """A file to read: where, under which limits.
@@ -52,14 +64,14 @@ class Input:
     text_field: str
     record_bytes_max: int
     expansion_max: float
-    lines: "LineRange | None" = None  # of a file of lines, only these
+    part: Range | None = None  # of the file, only this
     encoding: str | None = field(default=None, init=False)
     passed_by: Counter[str] = field(default_factory=Counter, init=False)
 
     def open(self) -> ByteStream:
         """Unpacked bytes of the file, or of its range of lines."""
-        if self.lines is not None:
-            return ByteStream(line_range(self.path, self.lines.begin, self.lines.end))
+        if isinstance(self.part, LineRange):
+            return ByteStream(line_range(self.path, self.part.begin, self.part.end))
         return open_bytes(self.path, self.expansion_max)
 
     def want_text_column(self, columns: list[str]) -> None:
@@ -86,3 +98,4 @@ class Reader:
     read: Callable[[Input], Iterator[Entry]]
     one_document: bool = False  # the file is the document
     by_line: bool = False  # ranges of lines can be read apart from each other
+    by_row_group: bool = False  # so can row groups

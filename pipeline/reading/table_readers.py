@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.reading.encodings import decoded, detect_stream
-from pipeline.reading.records import Broken, Entry, Input, Record
+from pipeline.reading.records import Broken, Entry, Input, Record, RowGroupRange
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput, split_lines
 
 BATCH_BYTES = 8 << 20
@@ -109,13 +109,20 @@ class _TextLines:
 
 
 def read_parquet(source: Input) -> Iterator[Entry]:
-    """Yield the rows of a Parquet file, batch by batch; a packed one is unpacked to a temporary."""
+    """Yield the rows of a Parquet file or of a range of its row groups, batch by batch.
+
+    A packed one is unpacked to a temporary file.
+    """
     with _seekable(source) as file:
         try:
             table = pq.ParquetFile(file, pre_buffer=False)
             source.want_text_column(table.schema_arrow.names)
-            position = 0
-            for batch in table.iter_batches(batch_size=_batch_rows(table.metadata)):
+            position, groups = 0, range(table.num_row_groups)
+            if isinstance(source.part, RowGroupRange):
+                position = source.part.first_row
+                groups = range(source.part.begin, source.part.end)
+            size = _batch_rows(table.metadata)
+            for batch in table.iter_batches(batch_size=size, row_groups=list(groups)):
                 yield from _batch_records(batch, position)
                 position += batch.num_rows
         except (pa.ArrowException, OSError) as error:

@@ -1,11 +1,19 @@
-"""Units of work of ingest: small files together, large files of lines in ranges of lines."""
+"""Units of work of ingest: small files together, large ones in ranges where that can be done.
+
+Ranges can be read apart where their beginning is found without what comes before: lines of JSON,
+and Parquet's row groups. Not so in a packed stream, whose bytes depend on all before them, nor in
+CSV, where only a reader from the start knows whether a line end stands inside quotes.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from pipeline.reading.readers import READERS, suffix_of
-from pipeline.reading.records import LineRange
+from pipeline.reading.records import LineRange, Range, RowGroupRange
 from pipeline.reading.remote import RemoteFile
 from pipeline.reading.streams import (
     CHUNK_BYTES,
@@ -15,6 +23,7 @@ from pipeline.reading.streams import (
 )
 from pipeline.sources import SkippedFile, SourceFile
 
+PARQUET_MAGIC = b"PAR1"
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")  # UTF-16 and UTF-32: b"\n" is no line end
 
 
@@ -22,13 +31,13 @@ WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")  # UTF-16 and UTF-32: b
 class ReadTask:
     """Files that one worker reads in order, and entries that nobody reads.
 
-    With `lines` it is a range of the one file.
+    With `part` it is a range of the one file.
     """
 
     index: int
     files: tuple[SourceFile, ...]
     skipped: tuple[SkippedFile, ...]
-    lines: LineRange | None = None
+    part: Range | None = None
 
 
 def tasks_of(
@@ -38,13 +47,11 @@ def tasks_of(
 
     The line numbers of ranges are not known yet: `with_line_numbers` fills them in.
     """
-    groups: list[tuple[list[SourceFile], LineRange | None]] = []
+    groups: list[tuple[list[SourceFile], Range | None]] = []
     room = 0
     for file in files:
-        if file.size >= 2 * bytes_per_task and _can_be_split(file):
-            starts = range(0, file.size, bytes_per_task)
-            ends = (*starts[1:], file.size)
-            groups += [([file], LineRange(b, e, 0)) for b, e in zip(starts, ends, strict=True)]
+        if ranges := _ranges(file, bytes_per_task):
+            groups += [([file], part) for part in ranges]
             room = 0
             continue
         if file.size > room:
@@ -53,18 +60,43 @@ def tasks_of(
         groups[-1][0].append(file)
         room -= file.size
     return [
-        ReadTask(index, tuple(group), skipped if index == 0 else (), lines)
-        for index, (group, lines) in enumerate(groups)
+        ReadTask(index, tuple(group), skipped if index == 0 else (), part)
+        for index, (group, part) in enumerate(groups)
     ]
 
 
-def _can_be_split(file: SourceFile) -> bool:
-    if isinstance(file.path, RemoteFile) or not READERS[suffix_of(file.path.name)].by_line:
-        return False  # lines of a remote file could be counted only by fetching it twice
+def _ranges(file: SourceFile, bytes_per_task: int) -> Sequence[Range]:
+    """Ranges of about `bytes_per_task` of a file twice as large; none of one read as a whole."""
+    reader = READERS[suffix_of(file.path.name)]
+    if file.size < 2 * bytes_per_task or isinstance(file.path, RemoteFile):
+        return ()  # lines of a remote file could be counted only by fetching it twice
     with file.path.open("rb") as opened:
         head = opened.read(4)
+    if reader.by_row_group and head == PARQUET_MAGIC:
+        return _row_groups(file.path, bytes_per_task)
     packed = head.startswith(GZIP_MAGIC) or head == ZSTD_MAGIC or head[1:] == ZSTD_SKIPPABLE_MAGIC
-    return not packed and not head.startswith(WIDE_MARKS)
+    if not reader.by_line or packed or head.startswith(WIDE_MARKS):
+        return ()
+    starts = range(0, file.size, bytes_per_task)
+    ends = (*starts[1:], file.size)
+    return [LineRange(begin, end, 0) for begin, end in zip(starts, ends, strict=True)]
+
+
+def _row_groups(path: Path, bytes_per_task: int) -> list[RowGroupRange]:
+    """Row groups of a Parquet file taken together; none of a file that cannot be read."""
+    try:
+        metadata = pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return []  # the reader says what is wrong with it
+    ranges, begin, first, size, row = [], 0, 0, 0, 0
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        size += sum(group.column(c).total_compressed_size for c in range(group.num_columns))
+        row += group.num_rows
+        if size >= bytes_per_task or index == metadata.num_row_groups - 1:
+            ranges.append(RowGroupRange(begin, index + 1, first))
+            begin, first, size = index + 1, row, 0
+    return ranges
 
 
 def count_newlines(path: Path | RemoteFile, lines: LineRange) -> list[int]:
@@ -84,14 +116,14 @@ def with_line_numbers(tasks: Sequence[ReadTask], counts: dict[int, list[int]]) -
     result: list[ReadTask] = []
     before, at_line_start = 0, True
     for task in tasks:
-        if task.lines is None:
+        if not isinstance(task.part, LineRange):
             result.append(task)
             continue
-        if task.lines.begin == 0:
+        if task.part.begin == 0:
             before, at_line_start = 0, True
         # A range that begins inside a line leaves that line to the range before it.
         first = before if at_line_start else before + 1
-        result.append(replace(task, lines=replace(task.lines, first_line=first)))
+        result.append(replace(task, part=replace(task.part, first_line=first)))
         newlines, ends_line = counts[task.index]
         before, at_line_start = before + newlines, bool(ends_line)
     return result

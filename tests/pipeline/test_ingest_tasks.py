@@ -80,6 +80,20 @@ def test_ranges_read_by_two_workers_give_the_same_bytes(tmp_path, monkeypatch):
     assert (one.path / "manifest.json").read_bytes() == (two.path / "manifest.json").read_bytes()
 
 
+@pytest.mark.parametrize("size", [1000, 9000])
+def test_a_table_read_by_row_groups_gives_the_same_rows(tmp_path, monkeypatch, size):
+    rows = [{"id": f"d{i % 37}", "text": text, "n": i} for i, text in enumerate(["", *TEXTS])]
+    (tmp_path / "in").mkdir()
+    pl.DataFrame(rows).write_parquet(tmp_path / "in" / "a.parquet", row_group_size=3)
+    whole = ingested(tmp_path / "in", tmp_path / "whole")
+    monkeypatch.setattr(ingest, "TASK_BYTES", size)
+    groups = ingested(tmp_path / "in", tmp_path / "groups")
+    assert len(whole.parts()) == 1 < len(groups.parts())
+    assert documents(groups).equals(documents(whole))
+    assert quarantine(groups).equals(quarantine(whole))
+    assert (groups.ledger, groups.stats) == (whole.ledger, whole.stats)
+
+
 @pytest.mark.parametrize("codec", ["utf-16", "gzip"])
 def test_what_is_not_plain_lines_is_read_as_one(tmp_path, monkeypatch, codec):
     monkeypatch.setattr(ingest, "TASK_BYTES", 500)

@@ -1,0 +1,92 @@
+"""SHA-256 of source files, remembered by what the file system says of them.
+
+A file is not read again while its path, size, inode and times of change are those of when it was
+hashed. `ctime` is among them: no program can set it back, so an edit that keeps the size and
+restores the time of modification is noticed. A file that changed moments before it was hashed is
+not remembered, for it could change again within the same tick of the file system's clock.
+"""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+from pipeline import storage
+
+logger = logging.getLogger(__name__)
+
+SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system in use (FAT) ticks every 2 s
+TABLE = (
+    "create table if not exists hashes (path blob primary key, size integer, inode integer, "
+    "device integer, mtime_ns integer, ctime_ns integer, sha256 text) without rowid"
+)
+Stamp = tuple[int, int, int, int, int]  # size, inode, device, mtime_ns, ctime_ns
+
+
+def sizes_and_hashes(
+    paths: Sequence[Path], workers: int = 1, memory: Path | None = None
+) -> list[tuple[int, str]]:
+    """Size in bytes and hex SHA-256 of each file.
+
+    `memory` is the database of what was hashed before; without one, or without its folder, every
+    file is read. One that cannot be used is left alone, with a warning.
+    """
+    known = _recall(memory, paths)
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        found = list(pool.map(_hashed, paths, known))
+    _remember(memory, paths, found, known)
+    return [(stamp[0], sha256) for stamp, sha256, _ in found]
+
+
+def _hashed(path: Path, known: tuple[Stamp, str] | None) -> tuple[Stamp, str, bool]:
+    """Return what the file is like, its hash, and whether that can be relied on next time."""
+    began = time.time_ns()
+    stamp = _stamp(path)
+    if known is not None and known[0] == stamp:
+        return stamp, known[1], True
+    sha256 = storage.sha256_of(path)
+    settled = max(stamp[3:]) + SETTLED_NS < began and _stamp(path) == stamp
+    return stamp, sha256, settled
+
+
+def _stamp(path: Path) -> Stamp:
+    stat = path.stat()
+    return stat.st_size, stat.st_ino, stat.st_dev, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _recall(memory: Path | None, paths: Sequence[Path]) -> list[tuple[Stamp, str] | None]:
+    nothing: list[tuple[Stamp, str] | None] = [None] * len(paths)
+    if memory is None or not memory.exists():
+        return nothing
+    query = "select size, inode, device, mtime_ns, ctime_ns, sha256 from hashes where path = ?"
+    try:
+        with closing(sqlite3.connect(memory, timeout=60)) as database:
+            rows = [database.execute(query, (bytes(path),)).fetchone() for path in paths]
+    except sqlite3.DatabaseError as error:
+        logger.warning("%s: %s; all source files are read; remove that file", memory, error)
+        return nothing
+    return [None if row is None else (row[:5], row[5]) for row in rows]
+
+
+def _remember(
+    memory: Path | None,
+    paths: Sequence[Path],
+    found: Sequence[tuple[Stamp, str, bool]],
+    known: Sequence[tuple[Stamp, str] | None],
+) -> None:
+    rows = [
+        (bytes(path), *stamp, sha256)
+        for path, (stamp, sha256, settled), before in zip(paths, found, known, strict=True)
+        if settled and before != (stamp, sha256)
+    ]
+    if memory is None or not rows or not memory.parent.is_dir():
+        return
+    try:
+        with closing(sqlite3.connect(memory, timeout=60)) as database, database:
+            database.execute(TABLE)
+            database.executemany("insert or replace into hashes values (?, ?, ?, ?, ?, ?, ?)", rows)
+    except sqlite3.DatabaseError as error:
+        logger.warning("%s: %s; hashes are not remembered", memory, error)
