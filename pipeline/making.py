@@ -34,6 +34,12 @@ def partial(destination: Path, identity: Fingerprint) -> Path:
     return destination.with_name(f".{destination.name}.{identity.digest[:16]}.partial")
 
 
+def begun(folder: Path) -> bool:
+    """Tell whether a run that was interrupted has finished parts of any phase in this folder."""
+    notes = f"{DONE}/*.json"
+    return any(folder.glob(notes)) or any(folder.glob(f"{WORK}/*/{notes}"))
+
+
 @contextmanager
 def lock(destination: Path) -> Iterator[None]:
     """Let one process at a time make an artifact; the kernel frees the lock of a killed one."""

@@ -194,7 +194,7 @@ def run_stage(
                 f"choose a folder that is empty or does not exist"
             )
         folder = making.partial(destination, identity)
-        if (folder / DONE).exists():
+        if making.begun(folder):
             reason = "made: went on from parts finished by an interrupted run"
         if not (folder / MANIFEST).exists():
             _make(
