@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model import cpu_blocks
 from model.architecture import (
     ALL_BIASES,
     LAYERNORM,
@@ -61,6 +62,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Normalise the last dimension."""
+        if x_BTD.dtype == torch.float32 and cpu_blocks.suits(x_BTD):
+            return cpu_blocks.rms_norm(x_BTD, self.weight, self.epsilon)
         x = x_BTD if x_BTD.dtype == torch.float64 else x_BTD.float()
         x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.epsilon)
         return self.weight * x.to(x_BTD.dtype)
@@ -91,35 +94,46 @@ class Attention(nn.Module):
         if config.qk_norm:
             self.q_norm = RMSNorm(config.head_width, config.norm_epsilon)
             self.k_norm = RMSNorm(config.head_width, config.norm_epsilon)
-        self.qk_norm = config.qk_norm
+        self.qk_norm, self.epsilon = config.qk_norm, config.norm_epsilon
 
     def forward(self, x_BTD: Tensor, view: View, layer: int) -> Tensor:
         """Attend to what `view` shows, the encoder's output if this attention is `across`."""
-        q_BHTE = self._heads(self.q_proj(x_BTD))
-        q_BHTE = self.q_norm(q_BHTE) if self.qk_norm else q_BHTE
-        if self.across:
-            y_BHTE = self._across(q_BHTE, view, layer)
-        else:
-            y_BHTE = self._within(q_BHTE, x_BTD, view, layer)
+        y_BHTE = (self._across if self.across else self._within)(x_BTD, view, layer)
         return self.o_proj(y_BHTE.transpose(1, 2).flatten(2))
 
     def _heads(self, x_BTD: Tensor) -> Tensor:
         return x_BTD.unflatten(2, (-1, self.head_width)).transpose(1, 2)
 
+    def _queries(self, x_BTD: Tensor) -> Tensor:
+        q_BHTE = self._heads(self.q_proj(x_BTD))
+        return self.q_norm(q_BHTE) if self.qk_norm else q_BHTE
+
     def _keys_values(self, x_BSD: Tensor) -> tuple[Tensor, Tensor]:
         k_BKSE, v_BKSE = self._heads(self.k_proj(x_BSD)), self._heads(self.v_proj(x_BSD))
         return (self.k_norm(k_BKSE) if self.qk_norm else k_BKSE), v_BKSE
 
-    def _within(self, q_BHTE: Tensor, x_BTD: Tensor, view: View, layer: int) -> Tensor:
-        k_BKTE, v_BKTE = self._keys_values(x_BTD)
-        if view.rotary is not None:
-            q_BHTE, k_BKTE = rotate(q_BHTE, *view.rotary), rotate(k_BKTE, *view.rotary)
+    def _within(self, x_BTD: Tensor, view: View, layer: int) -> Tensor:
+        q_BHTE, k_BKTE, v_BKTE = self._own(x_BTD, view)
         if view.cache is not None:
             k_BKTE, v_BKTE = view.cache.extend(layer, k_BKTE, v_BKTE)
         return attend(q_BHTE, k_BKTE, v_BKTE, causal=view.causal, allowed_BTS=view.allowed_BTS)
 
-    def _across(self, q_BHTE: Tensor, view: View, layer: int) -> Tensor:
-        source_BSD = view.source_BSD
+    def _own(self, x_BTD: Tensor, view: View) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values of the same positions, turned by them if so wanted."""
+        layers = (self.q_proj, self.k_proj, self.v_proj)
+        shared_angles = view.rotary is not None and view.rotary[0].dim() == 2
+        if view.rotary is not None and shared_angles and cpu_blocks.suits(x_BTD, *layers):
+            norms = (self.q_norm.weight, self.k_norm.weight) if self.qk_norm else None
+            turning = cpu_blocks.Turning(*view.rotary, self.epsilon)
+            matrices = (self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)
+            return cpu_blocks.heads(x_BTD, matrices, norms, turning)
+        q_BHTE, (k_BKTE, v_BKTE) = self._queries(x_BTD), self._keys_values(x_BTD)
+        if view.rotary is not None:
+            q_BHTE, k_BKTE = rotate(q_BHTE, *view.rotary), rotate(k_BKTE, *view.rotary)
+        return q_BHTE, k_BKTE, v_BKTE
+
+    def _across(self, x_BTD: Tensor, view: View, layer: int) -> Tensor:
+        source_BSD, q_BHTE = view.source_BSD, self._queries(x_BTD)
         assert source_BSD is not None  # a decoder stack with a source is never called without
         if view.cache is None:
             k_BKSE, v_BKSE = self._keys_values(source_BSD)
@@ -141,6 +155,9 @@ class GatedMLP(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Transform each position by itself."""
+        layers = (self.gate_proj, self.up_proj, self.down_proj)
+        if cpu_blocks.suits(x_BTD, *layers):
+            return cpu_blocks.gated_mlp(x_BTD, *(layer.weight for layer in layers))
         return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
 
 

@@ -8,8 +8,11 @@ Shapes: N batch times heads, T time, E head width, Q queries of a block, S posit
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from model.cpu_kernels import bits, causal_softmax, causal_softmax_slope, over_rows
 
 # Of 32, 64, 128 and 256 the fastest at T = 128 and 256: small blocks compute less of what the mask
 # hides, in smaller products.
@@ -42,34 +45,31 @@ class _CausalAttention(torch.autograd.Function):
     def forward(context: Any, q_NTE: Tensor, k_NTE: Tensor, v_NTE: Tensor) -> Tensor:  # type: ignore[override] # torch declares *args
         y_NTE, kept = torch.empty_like(q_NTE), []
         for block, past in _blocks(q_NTE.shape[1]):
-            scores_NQS = torch.bmm(q_NTE[:, block], k_NTE[:, past].mT).float()
-            scores_NQS *= q_NTE.shape[2] ** -0.5
-            size = block.stop - block.start
-            future_QQ = torch.full((size, size), float("-inf"), device=q_NTE.device).triu(1)
-            scores_NQS[:, :, block] += future_QQ
-            shares_NQS = scores_NQS.softmax(dim=2).to(q_NTE.dtype)
+            shares_NQS = torch.bmm(q_NTE[:, block], k_NTE[:, past].mT)
+            over_rows(causal_softmax, len(q_NTE), bits(shares_NQS), _scale(q_NTE))
             y_NTE[:, block] = torch.bmm(shares_NQS, v_NTE[:, past])
             kept.append(shares_NQS)
-        context.save_for_backward(q_NTE, k_NTE, v_NTE, y_NTE, *kept)
+        context.save_for_backward(q_NTE, k_NTE, v_NTE, *kept)
         return y_NTE
 
     @staticmethod
     def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
-        q_NTE, k_NTE, v_NTE, y_NTE, *kept = context.saved_tensors
+        q_NTE, k_NTE, v_NTE, *kept = context.saved_tensors
         slope_NTE = slopes[0].contiguous()
-        mean_NT1 = (slope_NTE.float() * y_NTE).sum(dim=2, keepdim=True)
         dq_NTE = torch.empty_like(q_NTE)
         dk_NTE, dv_NTE = (torch.zeros(k_NTE.shape, device=k_NTE.device) for _ in range(2))
         for (block, past), shares_NQS in zip(_blocks(q_NTE.shape[1]), kept, strict=True):
             dv_NTE[:, past] += torch.bmm(shares_NQS.mT, slope_NTE[:, block])
-            ds_NQS = torch.bmm(slope_NTE[:, block], v_NTE[:, past].mT).float()
-            ds_NQS -= mean_NT1[:, block]
-            ds_NQS *= shares_NQS
-            ds_NQS *= q_NTE.shape[2] ** -0.5
-            ds_NQS = ds_NQS.to(q_NTE.dtype)
+            ds_NQS = torch.bmm(slope_NTE[:, block], v_NTE[:, past].mT)
+            arrays = (bits(ds_NQS), bits(shares_NQS), _scale(q_NTE))
+            over_rows(causal_softmax_slope, len(q_NTE), *arrays)
             dq_NTE[:, block] = torch.bmm(ds_NQS, k_NTE[:, past])
             dk_NTE[:, past] += torch.bmm(ds_NQS.mT, q_NTE[:, block])
         return dq_NTE, dk_NTE.to(k_NTE.dtype), dv_NTE.to(v_NTE.dtype)
+
+
+def _scale(q_NTE: Tensor) -> np.float32:
+    return np.float32(q_NTE.shape[2] ** -0.5)
 
 
 def _blocks(time: int) -> Iterator[tuple[slice, slice]]:

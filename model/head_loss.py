@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from model.cpu_kernels import bits, cross_entropy, over_rows
 
 # Logits of a chunk in float32. Of 0.25 to 8 MiB the fastest at V = 4096 and 16384: as fast as the
 # plain way, and 1.6 times as fast in bfloat16 at the larger.
@@ -103,6 +106,8 @@ def _block(
     hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, shares_M: Tensor, terms: Terms
 ) -> tuple[Tensor, Tensor]:
     """Return a block's share of the loss and its slope by the logits (M, V) in the head's type."""
+    if hidden_MD.dtype == torch.bfloat16:
+        return _rounded_block(hidden_MD @ head_VD.T, targets_M, shares_M, terms)
     slope_MV = hidden_MD.new_empty(len(hidden_MD), len(head_VD))
     total = torch.zeros((), dtype=torch.float64, device=hidden_MD.device)
     for chunk in _slices(len(hidden_MD), CHUNK_BYTES // (4 * len(head_VD))):
@@ -111,6 +116,19 @@ def _block(
         slope_MV[chunk] = slope_CV
         total += nats
     return total, slope_MV
+
+
+def _rounded_block(
+    logits_MV: Tensor, targets_M: Tensor, shares_M: Tensor, terms: Terms
+) -> tuple[Tensor, Tensor]:
+    """Return what `_block` does of logits in bfloat16, in whose place the slope is put."""
+    nats_M = torch.empty_like(shares_M)
+    over_rows(
+        cross_entropy, len(logits_MV), bits(logits_MV), bits(targets_M.contiguous()),
+        bits(shares_M), np.float32(terms.label_smoothing), np.float32(terms.z_loss or 0.0),
+        bits(nats_M),
+    )  # fmt: skip
+    return (nats_M * shares_M).sum(), logits_MV
 
 
 def _chunk(

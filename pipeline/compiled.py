@@ -12,13 +12,15 @@ from pathlib import Path
 import numba
 
 _PACKAGE = Path(__file__).parent
+_SOURCES = (_PACKAGE, _PACKAGE.parent / "model")  # where compiled loops are written
 _MARK = b"from pipeline.compiled import"
 
 
 def cache_folder() -> Path:
     """Return the folder of machine code made from the present source."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for file in sorted(_PACKAGE.rglob("*.py")):
+    sources = (file for folder in _SOURCES for file in folder.rglob("*.py"))
+    for file in sorted(sources):
         source = file.read_bytes()
         if _MARK in source:
             digest.update(source)

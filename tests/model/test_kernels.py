@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model import cpu_attention, head_loss, objectives
+from model import cpu_attention, cpu_blocks, head_loss, objectives
 from model.allocation import keep_freed_memory
 from model.architecture import ModelConfig
 from model.attention import attend
@@ -98,6 +98,7 @@ def test_a_network_trains_alike_with_and_without_them(tied, monkeypatch):
 
     ours = {kind: gradients(kind) for kind in ("fp32", "bf16")}
     monkeypatch.setattr(cpu_attention, "suits", lambda *shapes: False)
+    monkeypatch.setattr(cpu_blocks, "suits", lambda *layers: False)
     monkeypatch.setattr(objectives, "mean_nats", lambda network, found, *rest: (
         objectives.cross_entropy(network.logits(found.hidden), found, *rest)
     ))  # fmt: skip

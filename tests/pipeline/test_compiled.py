@@ -8,7 +8,7 @@ from pipeline import compiled
 def test_an_edit_in_any_compiled_module_starts_a_new_cache(tmp_path, monkeypatch):
     for file in compiled._PACKAGE.glob("*.py"):
         shutil.copy(file, tmp_path)
-    monkeypatch.setattr(compiled, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(compiled, "_SOURCES", (tmp_path,))
     before = compiled.cache_folder()
     with (tmp_path / "ledger.py").open("a") as file:
         file.write("# compiles nothing\n")
