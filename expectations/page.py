@@ -9,7 +9,7 @@ import polars as pl
 from expectations.expect import Outcome, Verdict
 from expectations.figures import number
 from expectations.page_style import STYLE
-from expectations.rejects import rejects_table
+from expectations.rejects import pairs_table, rejects_table
 
 MEGA = 1_000_000
 
@@ -20,12 +20,14 @@ def render(
     title: str,
     figures: Mapping[str, str],
     typical: Mapping[str, pl.DataFrame],
+    pairs: pl.DataFrame | None = None,
 ) -> str:
     """Return the page as HTML.
 
     `funnel` holds a row per document stage: stage, documents_in, documents_kept, bytes_kept,
     dropped and quarantined ({name: count}), seconds, reused. `figures` are shown as given,
-    `typical` holds rejects by stage, see `expectations.rejects`.
+    `typical` holds rejects by stage, `pairs` duplicates for a person to judge, see
+    `expectations.rejects`.
     """
     body = [
         f"<h1>{escape(title)}</h1>",
@@ -33,6 +35,7 @@ def render(
         _figures(figures),
         _funnel(funnel),
         *(_rejects(stage, rows) for stage, rows in typical.items() if len(rows)),
+        "" if pairs is None or pairs.is_empty() else _pairs(pairs),
         *(_section(verdict) for verdict in verdicts),
     ]
     return (
@@ -97,6 +100,13 @@ def _rejects(stage: str, typical: pl.DataFrame) -> str:
     return (
         f"<details><summary>Typical rejects of {escape(stage)}, up to five per rule</summary>"
         f"{rejects_table(typical)}</details>"
+    )
+
+
+def _pairs(pairs: pl.DataFrame) -> str:
+    return (
+        "<details><summary>Near-duplicates to judge: each removed document beside the one that "
+        f"stands for it, least similar first</summary>{pairs_table(pairs)}</details>"
     )
 
 

@@ -22,7 +22,7 @@ from pipeline.errors import ConfigError
 from pipeline.sources import SourceSet
 from pipeline.stage import Progress, StageRun, run_stage, store_path
 from pipeline.tokenizer import load_tokenizer
-from pipeline.typical import typical_rejects
+from pipeline.typical import sample_pairs, typical_rejects
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +100,7 @@ def write_page(outcome: Outcome) -> Path:
         f"textmill: {outcome.recipe.name}",
         figures(outcome.artifacts) | _spent(outcome),
         {name: typical_rejects(made) for name, made in outcome.artifacts.items()},
+        sample_pairs(outcome.artifacts["dedup"]) if "dedup" in outcome.artifacts else None,
     )
     path = storage.inside(outcome.settings.runs, outcome.recipe.name, "gates.html")
     storage.write_bytes(path, text.encode())

@@ -20,14 +20,14 @@ from prefect.utilities.annotations import quote
 from expectations import gate
 from expectations.figures import number
 from expectations.page import bounds
-from expectations.rejects import reject_rows
+from expectations.rejects import pair_rows, reject_rows
 from flows import steps
 from flows.chain import CHAIN, Link
 from flows.local import stage_line
 from flows.summary import funnel_markdown, markdown
 from pipeline.artifact import Artifact
 from pipeline.errors import TextmillError
-from pipeline.typical import typical_rejects
+from pipeline.typical import sample_pairs, typical_rejects
 
 PROGRESS_SECONDS = 2.0
 
@@ -74,7 +74,7 @@ def _run_gate(link_name: str, outcome: steps.Outcome) -> bool:
 
 
 def _show_documents(link_name: str, outcome: steps.Outcome) -> None:
-    """Post the funnel so far and, where documents were dropped, typical ones for each rule."""
+    """Post the funnel so far, and typical documents of what was dropped, for people to judge."""
     create_markdown_artifact(
         key="funnel",
         markdown=funnel_markdown(outcome.runs),
@@ -86,6 +86,14 @@ def _show_documents(link_name: str, outcome: steps.Outcome) -> None:
             key=f"rejects-{link_name}",
             table=rejects,
             description=f"What {link_name} dropped: up to five typical documents per rule",
+        )
+    pairs = pair_rows(sample_pairs(outcome.artifacts[link_name]))
+    if pairs:
+        create_table_artifact(
+            key=f"pairs-{link_name}",
+            table=pairs,
+            description="Near-duplicates to judge: each removed document beside the one that "
+            "stands for it, least similar first",
         )
 
 

@@ -11,6 +11,7 @@ Held in memory for the whole corpus: one byte per document.
 """
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -86,12 +87,12 @@ def run(job: Job) -> None:
     signed = _scratch(job, "signatures", sign, parts)
     for name in ("index_exact", "index_bands"):
         signed[name] = [*(old.parts(name) if old else []), *signed.get(name, [])]
-    bits = partition_bits(total * config.bands)
+    ranges = key_ranges(total * config.bands)
     starts = chunk_starts(parts)
-    find = functools.partial(candidates.find_copies, bits, signed["index_exact"], first_new)
-    ranges = range(1 << bits) if signed["index_exact"] else []
-    copies = _scratch(job, "copies", find, ranges).get("copies", [])
-    verified = _find_near(job, bits, signed["index_bands"], old_parts, parts, starts)
+    find = functools.partial(candidates.find_copies, signed["index_exact"], first_new)
+    tasks = ranges if signed["index_exact"] else []
+    copies = _scratch(job, "copies", find, tasks).get("copies", [])
+    verified = _find_near(job, ranges, signed["index_bands"], old_parts, parts, starts)
     removed = old.parts("index_removed") if old else []
     decider = Decider(job.scratch("decisions"), total, removed)
     chunks = list(zip(starts, [*starts[1:], total][: len(starts)], strict=True))
@@ -111,14 +112,16 @@ def run(job: Job) -> None:
     )
 
 
-def partition_bits(rows: int) -> int:
-    """Number of leading hash bits that split `rows` rows into partitions of a bounded size."""
-    return max(0, (rows - 1) // PARTITION_ROWS).bit_length()
+def key_ranges(rows: int) -> list[tuple[int, int]]:
+    """Ranges (first, end) of keys, each with about PARTITION_ROWS of `rows` rows at most."""
+    count = max(1, -(-rows // PARTITION_ROWS))
+    bounds = [(part << candidates.HASH_BITS) // count for part in range(count + 1)]
+    return list(itertools.pairwise(bounds))
 
 
 def _find_near(
     job: Job,
-    bits: int,
+    ranges: list[tuple[int, int]],
     bands: list[Path],
     old_parts: list[Part],
     parts: list[Part],
@@ -129,9 +132,9 @@ def _find_near(
         return [[] for _ in starts]
     config = job.config
     find = functools.partial(
-        candidates.find_candidates, bits, config.neighbours, bands, parts[0].first, np.array(starts)
+        candidates.find_candidates, config.neighbours, bands, parts[0].first, np.array(starts)
     )
-    found = _scratch(job, "candidates", find, range(1 << bits))
+    found = _scratch(job, "candidates", find, ranges)
     if not found.get("candidates"):
         return [[] for _ in starts]
     gather = functools.partial(candidates.gather_sets, _shingling(config), found["needs"])
@@ -156,9 +159,8 @@ def _find_passages(
     marks = _scratch(job, "marks", mark, parts).get("index_marks", [])
     if job.previous is not None:
         marks = [*job.previous.parts("index_marks"), *marks]
-    bits = partition_bits(sum(parquet_rows(path) for path in marks))
-    find = functools.partial(passage_phases.find_repeats, bits, marks, parts[0].first)
-    ranges = range(1 << bits) if marks else []
+    find = functools.partial(passage_phases.find_repeats, marks, parts[0].first)
+    ranges = key_ranges(sum(map(parquet_rows, marks))) if marks else []
     repeats = _scratch(job, "repeats", find, ranges).get("repeats", [])
     contexts: list[Path] = []
     if repeats and config.substrings:

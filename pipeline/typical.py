@@ -8,11 +8,13 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from pipeline.artifact import Artifact
+from pipeline.duplicates.tables import spread_pairs
 from pipeline.sink import REJECTS
 
 DROPPED = "dropped"  # the table of dropped documents, of stages that keep them
 PER_RULE = 5
 SAMPLE = 1001
+PAIRS_SHOWN = 10
 EXCERPT_CHARACTERS = 160
 COLUMNS = ("rule", "id", "source", "value", "threshold", "partner", "detail")
 
@@ -42,6 +44,16 @@ def typical_rejects(artifact: Artifact, per_rule: int = PER_RULE) -> pl.DataFram
     return ranked.select(COLUMNS).join(
         _excerpts(artifact, ranked["id"]), on="id", how="left", maintain_order="left"
     )
+
+
+def sample_pairs(artifact: Artifact) -> pl.DataFrame:
+    """Up to PAIRS_SHOWN pairs of a removed document and the kept one, from the least similar on.
+
+    Columns as in the table `pairs` of deduplication; no rows for other artifacts.
+    """
+    if not artifact.parts("pairs"):
+        return pl.DataFrame()
+    return spread_pairs(artifact.scan("pairs").collect(engine="streaming"), PAIRS_SHOWN)
 
 
 def _medians(artifact: Artifact) -> pl.DataFrame:

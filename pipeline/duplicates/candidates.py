@@ -75,9 +75,9 @@ def _exact(content: np.ndarray, kind: int, documents: np.ndarray, ids: pa.Chunke
     return pa.table(columns)
 
 
-def find_copies(bits: int, files: list[Path], first_new: int, partition: int, sink: Sink) -> None:
-    """Write the new copies within one hash range, each with the earliest document it repeats."""
-    frame = read_range(files, partition, bits).sort("kind", "key", "check", "document")
+def find_copies(files: list[Path], first_new: int, keys: tuple[int, int], sink: Sink) -> None:
+    """Write the new copies within a range of keys, each with the earliest document it repeats."""
+    frame = read_between(files, "key", *keys).sort("kind", "key", "check", "document")
     earliest = pl.col("document", "id").first().over("kind", "key", "check")
     copies = (
         frame.with_columns(earliest.name.prefix("first_"))
@@ -91,16 +91,15 @@ def find_copies(bits: int, files: list[Path], first_new: int, partition: int, si
 
 
 def find_candidates(
-    bits: int,
     neighbours: int,
     files: list[Path],
     first_new: int,
     chunk_starts: np.ndarray,
-    partition: int,
+    keys: tuple[int, int],
     sink: Sink,
 ) -> None:
-    """Write the distinct pairs with a new document that share a band key within one hash range."""
-    frame = read_range(files, partition, bits).sort("key", "content", "document")
+    """Write the distinct pairs with a new document that share a band key of a range."""
+    frame = read_between(files, "key", *keys).sort("key", "content", "document")
     # Exact copies share every key: the earliest stands for all of them.
     frame = frame.unique(["key", "content"], keep="first", maintain_order=True)
     pairs = clusters.bucket_pairs(frame["key"].to_numpy(), frame["document"].to_numpy(), neighbours)
@@ -226,9 +225,3 @@ def write_ranges(sink: Sink, name: str, table: pa.Table) -> None:
     cuts = np.searchsorted(ranges[order], np.arange((1 << INDEX_BITS) + 1))
     for start, end in itertools.pairwise(cuts):
         sink.write(name, table.slice(start, end - start))
-
-
-def read_range(files: list[Path], partition: int, bits: int) -> pl.DataFrame:
-    """Rows whose key is in one of 2**bits equal ranges."""
-    lowest = partition << (HASH_BITS - bits)
-    return read_between(files, "key", lowest, lowest + (1 << (HASH_BITS - bits)))

@@ -14,7 +14,7 @@ from pipeline.duplicates import clusters
 from pipeline.duplicates.candidates import EXCERPT_CHARACTERS
 from pipeline.duplicates.corpus import Part, read_between, row_groups
 from pipeline.duplicates.passage_phases import PassageConfig, take_out
-from pipeline.duplicates.tables import ADDRESS, CONTENT, DECISIONS, NEAR
+from pipeline.duplicates.tables import ADDRESS, CONTENT, DECISIONS, NEAR, spread_pairs
 from pipeline.duplicates.uncut import missing
 from pipeline.schema import CLEAN
 from pipeline.sink import REJECTS, Sink
@@ -149,7 +149,7 @@ def write_part(threshold: float, found: Found, task: tuple[int, Part], sink: Sin
         sampled.append(_sample(rows))
     pairs = pl.concat(sampled) if sampled else pl.DataFrame()
     if len(pairs):
-        sink.write("pairs", _spread(pairs).to_arrow())
+        sink.write("pairs", spread_pairs(pairs, PAIRS_PER_PART).to_arrow())
     if found.index:
         sink.write("index_removed", removed.to_arrow())
         for name, folder in found.index.items():
@@ -201,10 +201,3 @@ def _sample(rows: pl.DataFrame) -> pl.DataFrame:
         text=pl.col("text").str.slice(0, EXCERPT_CHARACTERS),
         partner_text="keeper_text",
     )
-
-
-def _spread(pairs: pl.DataFrame) -> pl.DataFrame:
-    """At most PAIRS_PER_PART pairs, from the least similar to the most in even steps."""
-    ordered = pairs.sort("similarity", "id")
-    places = np.linspace(0, len(ordered) - 1, min(PAIRS_PER_PART, len(ordered))).round()
-    return ordered[places.astype(np.int64)]

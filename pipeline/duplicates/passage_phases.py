@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pipeline.duplicates.candidates import read_range, write_ranges
+from pipeline.duplicates.candidates import write_ranges
 from pipeline.duplicates.corpus import Part, read_between, row_groups, wanted_rows
 from pipeline.duplicates.cuts import cut, extended, joined
 from pipeline.duplicates.passages import KINDS, LINE, PARAGRAPH, SUBSTRING, mark
@@ -138,10 +138,10 @@ def write_marks(config: PassageConfig, decisions: Sequence[Path], part: Part, si
             write_ranges(sink, "index_marks", pa.table(columns))
 
 
-def find_repeats(bits: int, files: list[Path], first_new: int, partition: int, sink: Sink) -> None:
-    """Write the passages of new documents in one hash range that an earlier one has, and where."""
+def find_repeats(files: list[Path], first_new: int, keys: tuple[int, int], sink: Sink) -> None:
+    """Write the passages of new documents in a range of keys that an earlier one has, and where."""
     end = (pl.col("start") + pl.col("bytes")).alias("end")
-    frame = read_range(files, partition, bits).with_columns(end)
+    frame = read_between(files, "key", *keys).with_columns(end)
     frame = frame.sort("kind", "key", "check", "document", "start")
     first = pl.col("document", "start", "end", "id").first().over("kind", "key", "check")
     repeats = (

@@ -1,5 +1,6 @@
 """The tables of deduplication: its index, kept in the artifact, and its scratch files."""
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -139,3 +140,10 @@ def cluster_sizes(rejects: pl.LazyFrame) -> pl.LazyFrame:
         .group_by(id="partner")
         .agg(cluster_size=pl.len().cast(pl.Int64) + 1)
     )
+
+
+def spread_pairs(pairs: pl.DataFrame, count: int) -> pl.DataFrame:
+    """At most `count` rows of PAIRS, from the least similar to the most in even steps."""
+    ordered = pairs.sort("similarity", "id")
+    places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round()
+    return ordered[places.astype(np.int64)]

@@ -9,6 +9,7 @@ corpus on disk; everything written is removed again.
 """
 
 import argparse
+import functools
 import gzip
 import json
 import os
@@ -94,6 +95,7 @@ def _moved(pieces: Pieces, every: int, random: np.random.Generator) -> str:
     return joint.join(words)
 
 
+@functools.cache  # a process makes many parts
 def _texts() -> list[Pieces]:
     texts: list[Pieces] = []
     for name in SOURCES:

@@ -90,6 +90,16 @@ def test_typical_rejects_show_rule_value_bound_and_what_was_there():
     assert "Typical rejects of shard" not in page
 
 
+def test_pairs_of_duplicates_stand_side_by_side():
+    row = {"id": "b", "partner": "a", "similarity": 0.875, "text": "雨 <i>\nrain",
+           "partner_text": "雨 rain."}  # fmt: skip
+    page = render([], FUNNEL, "t", {}, {}, pl.DataFrame([row]))
+
+    cells = ("0.875", "b", "雨 &lt;i&gt; rain", "a", "雨 rain.")
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in page
+    assert "Near-duplicates to judge" not in render([], FUNNEL, "t", {}, {}, pl.DataFrame())
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(None, "missing"), (1234.0, "1,234"), (0.03125, "0.0312"), (1234.5, "1,234"), (-2.0, "-2")],

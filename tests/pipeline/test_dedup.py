@@ -1,18 +1,20 @@
 """The stage `dedup`: what is removed, for whom, and that nothing goes without a partner."""
 
 import gzip
+import itertools
 import json
 
 import pyarrow as pa
 import pytest
 
 from pipeline import dedup, storage
-from pipeline.dedup import DedupConfig, partition_bits
+from pipeline.dedup import DedupConfig, key_ranges
 from pipeline.duplicates import layout
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, DEDUPED
 from pipeline.stage import Stage, run_stage
+from pipeline.typical import sample_pairs
 from tests.pipeline.corpora import (
     Given,
     chinese,
@@ -173,16 +175,18 @@ def test_a_sample_of_pairs_is_kept_for_people_to_judge(clean, deduped):
         assert texts[row["id"]].startswith(row["text"])
         assert texts[row["partner"]].startswith(row["partner_text"])
         assert rejects(result)[row["id"]]["partner"] == row["partner"]
+    shown = sample_pairs(result)
+    assert shown.height == 10
+    assert shown["similarity"][[0, -1]].equals(pairs["similarity"][[0, -1]])
 
 
-def test_partition_count_follows_the_number_of_rows():
-    assert [partition_bits(rows) for rows in (0, 1, 1 << 20, (1 << 20) + 1, 9 << 18)] == [
-        0,
-        0,
-        0,
-        1,
-        2,
-    ]
+def test_keys_are_parted_into_even_ranges_without_gaps():
+    counts = [len(key_ranges(rows)) for rows in (0, 1, 1 << 20, (1 << 20) + 1, 9 << 20)]
+    assert counts == [1, 1, 1, 2, 9]
+    ranges = key_ranges(7 << 20)
+    assert (ranges[0][0], ranges[-1][1]) == (0, 1 << 63)
+    assert all(one[1] == two[0] for one, two in itertools.pairwise(ranges))
+    assert len({(end - first) >> 4 for first, end in ranges}) == 1
 
 
 def test_no_pair_survives_and_none_goes_without_a_kept_partner(clean, deduped):
