@@ -105,7 +105,7 @@ def _rejects(stage: str, typical: pl.DataFrame) -> str:
 
 def _pairs(pairs: pl.DataFrame) -> str:
     return (
-        "<details><summary>Near-duplicates to judge: each removed document beside the one that "
+        "<details><summary>Near-duplicates to judge: each removed document above the one that "
         f"stands for it, least similar first</summary>{pairs_table(pairs)}</details>"
     )
 

@@ -9,7 +9,7 @@ import polars as pl
 from expectations.figures import number
 
 COLUMNS = ("rule", "value", "bound", "document", "what")
-PAIR_COLUMNS = ("similarity", "removed", "its text", "kept", "text kept")
+PAIR_COLUMNS = ("similarity", "stays", "document", "text")
 
 
 def reject_rows(typical: pl.DataFrame) -> list[dict[str, Any]]:
@@ -18,14 +18,18 @@ def reject_rows(typical: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def pair_rows(pairs: pl.DataFrame) -> list[dict[str, str]]:
-    """Rows of `pipeline.typical.sample_pairs` as short strings, one dict of PAIR_COLUMNS each."""
-    rows = pairs.iter_rows(named=True)
-    return [dict(zip(PAIR_COLUMNS, _pair(row), strict=True)) for row in rows]
+    """Rows of `pipeline.typical.sample_pairs` as short strings, two dicts of PAIR_COLUMNS each.
 
-
-def _pair(row: Mapping[str, Any]) -> list[str]:
-    texts = [" ".join((row[name] or "").split()) for name in ("text", "partner_text")]
-    return [number(row["similarity"]), row["id"], texts[0], row["partner"], texts[1]]
+    The document that is gone stands above the one kept, so that their texts can be compared.
+    """
+    rows = []
+    for row in pairs.iter_rows(named=True):
+        gone = (number(row["similarity"]), "no", row["id"], row["text"])
+        kept = ("", "yes", row["partner"], row["partner_text"])
+        for *cells, text in (gone, kept):
+            one_line = " ".join((text or "").split())
+            rows.append(dict(zip(PAIR_COLUMNS, (*cells, one_line), strict=True)))
+    return rows
 
 
 def rejects_table(typical: pl.DataFrame) -> str:

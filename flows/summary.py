@@ -1,5 +1,6 @@
 """A run in words and tables: the funnel, the key figures, the page and the terminal share them."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ RULES_SHOWN = 6
 FINER = ("bias.by_attribute.", "bias.gap.", "memorisation.train_tokens.",
          "memorisation.validation_tokens.")  # fmt: skip
 SOURCES_SHOWN = 6
+MARKDOWN_SIGNS = re.compile(r"[\\`*_~\[\]<>|#!&]")
+LANGUAGES_SHOWN = 4  # the largest; one row is about all of them together
 
 
 def funnel(runs: Mapping[str, StageRun]) -> list[dict[str, Any]]:
@@ -59,7 +62,8 @@ def figures(artifacts: Mapping[str, Artifact]) -> dict[str, str]:
     """Return the key figures of a run, formatted, in reading order."""
     found: dict[str, str] = {}
     if "tokenizer" in artifacts:
-        for row in rows_of(artifacts["tokenizer"]):
+        rows = sorted(rows_of(artifacts["tokenizer"]), key=lambda row: -row["bytes"])
+        for row in rows[:LANGUAGES_SHOWN]:
             if row["tokens"]:
                 found[f"bytes per token, {row['lang']}"] = f"{row['bytes'] / row['tokens']:.2f}"
     if "train" in artifacts:
@@ -118,13 +122,26 @@ def funnel_markdown(runs: Mapping[str, StageRun]) -> str:
     """Return the funnel of the stages run so far as a Markdown table."""
     lines = ["| stage | in | kept | MB | why the rest went |", "|---|---:|---:|---:|---|"]
     for row in funnel(runs):
-        gone = sorted({**row["dropped"], **row["quarantined"]}.items(), key=lambda item: -item[1])
-        why = ", ".join(f"{name} {count:,}" for name, count in gone)
         lines.append(
             f"| {row['stage']} | {row['documents_in']:,} | {row['documents_kept']:,} "
-            f"| {row['bytes_kept'] / 1e6:.2f} | {why} |"
+            f"| {row['bytes_kept'] / 1e6:.2f} | {_reasons(row)} |"
         )
     return "\n".join(lines)
+
+
+def as_written(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return cells for a page that takes them for Markdown and is to show them as they are."""
+    return {name: MARKDOWN_SIGNS.sub(r"\\\g<0>", str(cell)) for name, cell in row.items()}
+
+
+def _reasons(row: Mapping[str, Any]) -> str:
+    """Return why documents of a funnel's row went, the most frequent reasons by name."""
+    gone = {**row["dropped"], **{f"quarantined {k}": n for k, n in row["quarantined"].items()}}
+    top = sorted(gone.items(), key=lambda item: -item[1])
+    words = [f"{rule} {n:,}" for rule, n in top[:RULES_SHOWN]]
+    if len(top) > RULES_SHOWN:
+        words.append(f"{len(top) - RULES_SHOWN} more rules")
+    return ", ".join(words) or "nothing"
 
 
 def print_summary(console: Console, outcome: Any, samples: list[tuple[str, str]]) -> None:
@@ -167,16 +184,11 @@ def _table(title: str, *columns: str) -> Table:
 def _funnel_table(rows: list[dict[str, Any]]) -> Table:
     table = _table("Funnel", "stage", "documents", "MB of text", "dropped and quarantined")
     for row in rows:
-        gone = {**row["dropped"], **{f"quarantined {k}": n for k, n in row["quarantined"].items()}}
-        top = sorted(gone.items(), key=lambda item: -item[1])
-        words = [f"{rule} {n:,}" for rule, n in top[:RULES_SHOWN]]
-        if len(top) > RULES_SHOWN:
-            words.append(f"{len(top) - RULES_SHOWN} more rules")
         table.add_row(
             row["stage"],
             f"{row['documents_kept']:,}",
             f"{row['bytes_kept'] / 1e6:.2f}",
-            ", ".join(words) or "nothing",
+            _reasons(row),
         )
     return table
 

@@ -24,7 +24,7 @@ from expectations.rejects import pair_rows, reject_rows
 from flows import steps
 from flows.chain import CHAIN, Link
 from flows.local import stage_line
-from flows.summary import funnel_markdown, markdown
+from flows.summary import as_written, funnel_markdown, markdown
 from pipeline.artifact import Artifact
 from pipeline.errors import TextmillError
 from pipeline.typical import sample_pairs, typical_rejects
@@ -84,15 +84,15 @@ def _show_documents(link_name: str, outcome: steps.Outcome) -> None:
     if rejects:
         create_table_artifact(
             key=f"rejects-{link_name}",
-            table=rejects,
+            table=[as_written(row) for row in rejects],
             description=f"What {link_name} dropped: up to five typical documents per rule",
         )
     pairs = pair_rows(sample_pairs(outcome.artifacts[link_name]))
     if pairs:
         create_table_artifact(
             key=f"pairs-{link_name}",
-            table=pairs,
-            description="Near-duplicates to judge: each removed document beside the one that "
+            table=[as_written(row) for row in pairs],
+            description="Near-duplicates to judge: each removed document above the one that "
             "stands for it, least similar first",
         )
 

@@ -90,13 +90,13 @@ def test_typical_rejects_show_rule_value_bound_and_what_was_there():
     assert "Typical rejects of shard" not in page
 
 
-def test_pairs_of_duplicates_stand_side_by_side():
+def test_each_removed_duplicate_stands_above_the_one_kept():
     row = {"id": "b", "partner": "a", "similarity": 0.875, "text": "雨 <i>\nrain",
            "partner_text": "雨 rain."}  # fmt: skip
     page = render([], FUNNEL, "t", {}, {}, pl.DataFrame([row]))
 
-    cells = ("0.875", "b", "雨 &lt;i&gt; rain", "a", "雨 rain.")
-    assert "".join(f"<td>{cell}</td>" for cell in cells) in page
+    for cells in (("0.875", "no", "b", "雨 &lt;i&gt; rain"), ("", "yes", "a", "雨 rain.")):
+        assert f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" in page
     assert "Near-duplicates to judge" not in render([], FUNNEL, "t", {}, {}, pl.DataFrame())
 
 
