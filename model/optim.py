@@ -97,14 +97,22 @@ class Optimizer:
 
 
 def build_optimizer(
-    network: nn.Module, name: str, given: Mapping[str, float | None] | None = None
+    network: nn.Module,
+    name: str,
+    given: Mapping[str, float | None] | None = None,
+    product_type: torch.dtype = torch.float32,
 ) -> Optimizer:
     """Return the optimizer `name` of OPTIMIZERS over the network's trained weights.
 
     `given` holds settings of Hyperparameters that differ from the usual ones; None is "usual".
+    `product_type` is what Muon multiplies matrices in on a CPU.
     """
     settled = hyperparameters(name, given or {})
-    return Optimizer(OPTIMIZERS[name].make(network, settled), settled)
+    parts = OPTIMIZERS[name].make(network, settled)
+    for part in parts:
+        if isinstance(part, Muon):
+            part.product_type = product_type
+    return Optimizer(parts, settled)
 
 
 def hyperparameters(name: str, given: Mapping[str, float | None]) -> Hyperparameters:

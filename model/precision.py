@@ -25,6 +25,11 @@ def arithmetic(precision: str, device: torch.device) -> AbstractContextManager[o
     return nullcontext()
 
 
+def product_type(precision: str) -> torch.dtype:
+    """Return the type for an optimizer's products of matrices: bfloat16 where steps are in it."""
+    return torch.bfloat16 if precision == BF16 else torch.float32
+
+
 def measure(network: AnyNetwork, ids_BT: torch.Tensor) -> str:
     """Time forward and backward passes on windows in both and return the faster one's name."""
     return faster(rates_of(network, ids_BT))

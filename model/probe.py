@@ -114,7 +114,9 @@ def trial(config: TrainConfig, vocab_size: int, place: torch.device, folder: Pat
         chosen = precision.measure(network, torch.from_numpy(batches.batch(0)).to(place))
     return Training(
         network=network,
-        optimizer=build_optimizer(network, config.optimizer, config.hyperparameters),
+        optimizer=build_optimizer(
+            network, config.optimizer, config.hyperparameters, precision.product_type(chosen)
+        ),
         loader=batches,
         validation=[],
         precision=chosen,

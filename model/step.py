@@ -101,7 +101,7 @@ def take(training: "Training", stop_requested: bool) -> Taken:
         if not scale.exhausted:
             training.optimizer.zero_grad()
             return Taken(loss, 0.0, rate, stop)
-    state.watch.see(loss, norm, config.spike_nats)
+    state.watch.see(loss, norm, config.spike_nats, math.log(training.network.vocab_size))
     training.optimizer.step()
     training.optimizer.zero_grad()
     training.average.update(state.step)

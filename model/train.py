@@ -162,7 +162,9 @@ def prepare(
     spread_out = spread(objective_of(network, config), world, parallel)
     return Training(
         network=network,
-        optimizer=build_optimizer(network, config.optimizer, config.hyperparameters),
+        optimizer=build_optimizer(
+            network, config.optimizer, config.hyperparameters, precision.product_type(kind)
+        ),
         loader=batches,
         validation=batches_held_out,
         validation_sources=sources,

@@ -1,10 +1,11 @@
 """Bits per byte at equal CPU time: the quickstart's settings against a GPT-2 as usually trained.
 
-`python tests/bench/bench_quality.py [SECONDS]` shards real text once, then trains both for as many
-steps as SECONDS of one thread's CPU time (default 180) hold by a measurement of each, over three
+`python tests/bench/bench_quality.py` shards real text once (or takes `--shards`), then trains both
+for as many steps as `--seconds` of one thread's CPU time hold by a measurement of each, over three
 seeds, scores held-out documents, and exits 1 if ours is not lower by `BAR` for every seed.
 """
 
+import argparse
 import os
 import sys
 import tempfile
@@ -89,20 +90,27 @@ def score(config: TrainConfig, made: Artifact, folder: Path) -> float:
 
 def main() -> int:
     """Compare over the seeds; return 1 if ours is not clearly lower for each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--shards", type=Path, help="an artifact with a vocabulary of VOCAB_SIZE")
+    asked = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    seconds = float(sys.argv[1]) if sys.argv[1:] else SECONDS
     gains = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made = shards(folder)
-        for seed in SEEDS:
+        made = artifacts.load(asked.shards) if asked.shards else shards(folder)
+        for seed in asked.seeds:
             found = {}
             for who, config in settings().items():
-                steps = max(20, int(seconds / cpu_seconds_per_step(config)))
+                steps = max(20, int(asked.seconds / cpu_seconds_per_step(config)))
                 sized = replace(config, seed=seed, steps=steps, warmup_steps=steps // 20)
                 found[who] = score(sized, made, folder / f"{who}-{seed}")
-                print(f"seed {seed}: {who:<10} {steps} steps, {found[who]:.3f} bits per byte")
+                print(
+                    f"seed {seed}: {who:<10} {steps} steps, {found[who]:.3f} bits per byte",
+                    flush=True,
+                )
             gains.append(found["gpt2"] - found["quickstart"])
             print(f"seed {seed}: {gains[-1]:.3f} lower (bar {BAR})", flush=True)
     return int(min(gains) < BAR)

@@ -181,6 +181,29 @@ def test_orthogonalised_matrices_keep_their_singular_vectors(shape):
     assert (rotated - torch.diag_embed(values)).abs().max() < 1e-6
 
 
+def test_rounded_products_make_matrices_orthogonal_too():
+    torch.manual_seed(0)
+    given = torch.randn(2, 16, 40)
+    exact = orthogonalised(given.double())
+    found = orthogonalised(given, torch.bfloat16)
+    assert found.dtype == torch.float32
+    assert (found - exact).norm() < 0.05 * exact.norm()
+
+
+def test_muon_multiplies_in_the_type_of_the_steps():
+    module = nn.Linear(24, 24, bias=False)
+    start, moved = module.weight.detach().clone(), []
+    for kind in (torch.float32, torch.bfloat16):
+        module.weight.data.copy_(start)
+        optimizer = build_optimizer(module, "muon", {"weight_decay": 0.0}, kind)
+        optimizer.set_learning_rate(RATE)
+        module.weight.grad = torch.randn(24, 24, generator=torch.Generator().manual_seed(1))
+        optimizer.step()
+        moved.append(module.weight.detach() - start)
+    assert not torch.equal(*moved)
+    assert (moved[0] - moved[1]).norm() < 0.05 * moved[0].norm()
+
+
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_norms_and_biases_do_not_decay(name):
     module = layers()
