@@ -191,7 +191,7 @@ def test_rounded_products_make_matrices_orthogonal_too():
 
 
 def test_muon_multiplies_in_the_type_of_the_steps():
-    module = nn.Linear(24, 24, bias=False)
+    module = nn.Linear(24, 24)
     start, moved = module.weight.detach().clone(), []
     for kind in (torch.float32, torch.bfloat16):
         module.weight.data.copy_(start)
