@@ -106,20 +106,29 @@ def draw(folder: Path, trained: Sequence[Trained]) -> list[Path]:
 
 
 def curves(axes: Axes, trained: Sequence[Trained], rows: Sequence[Line]) -> None:
-    """Draw the loss over tokens of every training, a colour per variant, best first."""
+    """Draw the loss over tokens of every training, a colour per variant, best first.
+
+    On held-out text, or on training text where that was measured less than twice in a run.
+    """
+    drawn = [one for one in trained if one.curve and any(one.name == line.name for line in rows)]
+    held_out = all(len(_points(one, "validation_loss")) > 1 for one in drawn)
+    column = "validation_loss" if held_out else "loss"
     for place, line in enumerate(rows):
-        runs = [one for one in trained if one.name == line.name and one.curve]
-        for number, run in enumerate(runs):
-            column = "validation_loss" if line.means.get("validation_loss") else "loss"
-            points = [row for row in run.curve if row[column] is not None]
+        for number, run in enumerate(one for one in drawn if one.name == line.name):
             axes.plot(
-                [row["tokens"] for row in points], [row[column] for row in points],
-                color=_colour(place), ls=_dash(place), lw=1.6,
+                *zip(*_points(run, column), strict=True),
+                color=_colour(place), ls=_dash(place), lw=1.6, marker="o", ms=3,
                 label=line.name if number == 0 else None,
             )  # fmt: skip
-    axes.set(title="Loss at equal tokens", ylabel="held-out text, nats per token")
+    text = "held-out" if held_out else "training"
+    axes.set(title="Loss at equal tokens", ylabel=f"{text} text, nats per token")
     token_axis(axes, log=True)
     axes.legend(frameon=False)
+
+
+def _points(run: Trained, column: str) -> list[tuple[int, float]]:
+    """Return (tokens, loss) wherever a loss was measured."""
+    return [(row["tokens"], row[column]) for row in run.curve if row[column] is not None]
 
 
 def finals(axes: Axes, rows: Sequence[Line]) -> None:

@@ -29,6 +29,7 @@ class Hyperparameters:
     beta1: float = 0.9
     beta2: float = 0.95
     momentum: float = 0.9
+    matrix_rate_share: float = 1.0  # of the learning rate, for the matrices that Muon takes
 
 
 Group = dict[str, Any]  # torch's: params, weight_decay
@@ -63,7 +64,7 @@ class Optimizer:
         """Use `rate` in the next step."""
         for part in self.parts:
             for group in part.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("rate_share", 1.0)
 
     def step(self) -> None:
         """Update every weight from its gradient."""
@@ -202,11 +203,12 @@ def lion(network: nn.Module, settled: Hyperparameters) -> Parts:
 
 
 def muon(network: nn.Module, settled: Hyperparameters) -> Parts:
-    """Muon for the matrices of blocks (Jordan et al. 2024), AdamW for all else, one rate."""
+    """Muon for the matrices of blocks (Jordan et al. 2024), AdamW for all else."""
     inner = inner_matrices(network)
     chosen = {id(weight) for weight in inner}
     rest = [weight for weight in trained(network) if id(weight) not in chosen]
-    muon_part = Muon(inner, momentum=settled.momentum, weight_decay=settled.weight_decay)
+    groups = [{"params": inner, "rate_share": settled.matrix_rate_share}]
+    muon_part = Muon(groups, momentum=settled.momentum, weight_decay=settled.weight_decay)
     return [muon_part, _adamw(rest, settled, _fused(network))]
 
 

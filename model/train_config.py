@@ -27,7 +27,7 @@ AT_LEAST_ONE = (
     "steps", "batch_size", "micro_batch_size", "patience", "checkpoint_every",
     "keep_checkpoints", "validate_every", "log_every",
 )  # fmt: skip
-ABOVE_ZERO = ("learning_rate", "gradient_clip", "z_loss", "spike_nats")
+ABOVE_ZERO = ("learning_rate", "matrix_rate_share", "gradient_clip", "z_loss", "spike_nats")
 FROM_ZERO_BELOW_ONE = ("label_smoothing", "beta1", "beta2", "momentum", "ema_decay")
 ABOVE_ZERO_TO_ONE = ("decay_share",)
 
@@ -52,6 +52,7 @@ class TrainConfig:
     beta1: float | None = None
     beta2: float | None = None
     momentum: float | None = None
+    matrix_rate_share: float | None = None  # Muon's rate for matrices, in those of the rest
     gradient_clip: float | None = 1.0
     label_smoothing: float = 0.0  # 0.1 in Vaswani et al. 2017; validation loss is without
     z_loss: float | None = None  # 1e-4 in PaLM (Chowdhery et al. 2022); validation loss is without

@@ -190,6 +190,23 @@ def test_rounded_products_make_matrices_orthogonal_too():
     assert (found - exact).norm() < 0.05 * exact.norm()
 
 
+def test_matrices_move_by_their_share_of_the_rate():
+    moved = {}
+    for share in (1.0, 0.5):
+        torch.manual_seed(0)
+        module = nn.Linear(6, 4)
+        before = [weight.detach().clone() for weight in module.parameters()]
+        given = {"weight_decay": 0.0, "matrix_rate_share": share}
+        optimizer = build_optimizer(module, "muon", given)
+        optimizer.set_learning_rate(RATE)
+        for weight in module.parameters():
+            weight.grad = torch.ones_like(weight) + weight.detach()
+        optimizer.step()
+        moved[share] = [w.detach() - b for w, b in zip(module.parameters(), before, strict=True)]
+    torch.testing.assert_close(moved[0.5][0], 0.5 * moved[1.0][0], rtol=1e-3, atol=1e-7)
+    torch.testing.assert_close(moved[0.5][1], moved[1.0][1])
+
+
 def test_muon_multiplies_in_the_type_of_the_steps():
     module = nn.Linear(24, 24)
     start, moved = module.weight.detach().clone(), []
