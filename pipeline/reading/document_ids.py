@@ -55,20 +55,37 @@ def _notes(folder: Path, task: int) -> Path:
 
 def find_repeats(folder: Path, tasks: int) -> "Repeats":
     """Return the hashes that occur more than once in what `IdNotes` stored."""
-    arrays = [np.load(_notes(folder, task), mmap_mode="r")[0] for task in range(tasks)]
-    partitions = 1 + sum(map(len, arrays)) // IDS_PER_PARTITION
-    hashes, firsts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    count = sum(len(_ids(folder, task)) for task in range(tasks))
+    partitions = 1 + count // IDS_PER_PARTITION
+    found = [np.zeros(0, np.uint64)]
     for partition in range(partitions):
-        mine = [array[array % np.uint64(partitions) == partition] for array in arrays]
-        owner = np.repeat(np.arange(tasks), [len(array) for array in mine])
-        values, first, counts = np.unique(
-            np.concatenate(mine), return_index=True, return_counts=True
-        )
-        hashes.append(values[counts > 1])
-        firsts.append(owner[first[counts > 1]])
-    merged = np.concatenate(hashes)
-    order = np.argsort(merged)
-    return Repeats(merged[order], np.concatenate(firsts)[order])
+        mine = [
+            ids[ids % np.uint64(partitions) == partition]
+            for ids in (_ids(folder, task) for task in range(tasks))
+        ]
+        values = np.concatenate([*mine, found[0]])
+        del mine
+        values.sort()
+        found.append(np.unique(values[1:][values[1:] == values[:-1]]))
+    hashes = np.sort(np.concatenate(found))
+    return Repeats(hashes, _first_tasks(folder, tasks, hashes))
+
+
+def _ids(folder: Path, task: int) -> np.ndarray:
+    """The hashes of a task's ids, mapped and not read."""
+    return np.load(_notes(folder, task), mmap_mode="r")[0]
+
+
+def _first_tasks(folder: Path, tasks: int, hashes: np.ndarray) -> np.ndarray:
+    """The first task with each of `hashes` (sorted)."""
+    first = np.full(len(hashes), tasks, np.int64)
+    for task in range(tasks if len(hashes) else 0):
+        ids = _ids(folder, task)
+        at = np.searchsorted(hashes, ids)
+        at[at == len(hashes)] = 0
+        here = at[hashes[at] == ids]
+        first[here] = np.minimum(first[here], task)
+    return first
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,15 @@ def test_a_warning_is_shown_and_stops_nothing(make):
     gate.enforce(verdict)
 
 
+def test_a_source_that_is_found_elsewhere_already_is_named(make):
+    lost = make.rejects(2, "near_duplicate", "web")
+    verdict = gate.check(make("dedup", main=make.documents(10), rejects=lost))
+    assert [(o.metric, o.observed, o.expect.severity) for o in verdict.failures] == [
+        ("source_loss.web", 1.0, "warning")
+    ]
+    assert not verdict.critical_failures
+
+
 def test_a_family_is_held_against_each_of_its_figures(make):
     rows = [make.score(), make.score("lang", "en"), make.score("lang", "zh", 3.0, 2.5)]
     verdict = gate.check(make("evaluate", main=rows))
