@@ -22,7 +22,7 @@ from model.transfer_figures import Comparison, compare
 from pipeline import examples as reading
 from pipeline import storage
 from pipeline.artifact import Artifact
-from pipeline.errors import ConfigError, SourceError
+from pipeline.errors import ConfigError, SourceError, TrainingError
 from pipeline.reading.file_records import entries_of
 from pipeline.reading.records import Input, Record
 from pipeline.sources import Source, SourceSet
@@ -42,11 +42,18 @@ def transfer(options: Namespace) -> dict[str, Any] | None:
     base = BaseModel(model_folder(options.model, settings))
     out = Path(options.out)
     with progress_bars() as (progress, narrate):
-        found = []
+        found: list[Comparison] = []
+        left_out: dict[str, str] = {}
         for path in options.data:
-            found.append(_compared(path, recipe, base, options.seeds, out, settings, progress))
-            narrate(transfer_page.sentence(found[-1]))
-    report = transfer_page.report(found, base, recipe.transfer, options.seeds)
+            try:
+                found.append(_compared(path, recipe, base, options.seeds, out, settings, progress))
+                narrate(transfer_page.sentence(found[-1]))
+            except TrainingError as error:  # one set that does not fit spoils no report of others
+                left_out[path] = str(error)
+                narrate(f"left out: {error}")
+    if not found:
+        raise TrainingError("; ".join(left_out.values()))
+    report = transfer_page.report(found, left_out, base, recipe.transfer, options.seeds)
     storage.write_json(out / "report.json", report)
     plots = transfer_plots.draw(out, found)
     page = out / "report.html"

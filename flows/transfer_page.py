@@ -1,7 +1,7 @@
 """The report of a transfer: as JSON, as figures for MLflow, and as one page that needs no other."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
@@ -25,9 +25,13 @@ RIVALS = {SCRATCH: "the one from scratch", LINEAR: NAMES[LINEAR]}
 
 
 def report(
-    found: Sequence[Comparison], base: BaseModel, config: TransferConfig, seeds: int
+    found: Sequence[Comparison],
+    left_out: Mapping[str, str],
+    base: BaseModel,
+    config: TransferConfig,
+    seeds: int,
 ) -> dict[str, Any]:
-    """Return everything that was found and how, as JSON values."""
+    """Return everything that was found and how, and why sets were left out, as JSON values."""
     return plain(
         {
             "headline": headline(found),
@@ -35,6 +39,7 @@ def report(
             "settings": {**dict(flat(plain(asdict(config)))), "seeds": list(range(1, seeds + 1))},
             "mean_accuracy": overall(found),
             "sets": [one.to_json() for one in found],
+            "left_out": dict(left_out),
         }
     )
 
@@ -97,6 +102,7 @@ def render(found: Sequence[Comparison], told: dict[str, Any], plots: Sequence[Pa
         f'<p class="headline {kind}">{escape(told["headline"])}</p>',
         _table(found),
         _losses(found),
+        _left_out(told["left_out"]),
         *(_image(plot) for plot in plots),
         _method(found, told["settings"]),
     ]
@@ -158,6 +164,13 @@ def _losses(found: Sequence[Comparison]) -> str:
     return f"<h2>Where it does not win</h2><ul>{''.join(lost)}</ul>"
 
 
+def _left_out(reasons: Mapping[str, str]) -> str:
+    if not reasons:
+        return ""
+    rows = "".join(f"<li>{escape(reason)}</li>" for reason in reasons.values())
+    return f"<h2>Sets left out</h2><ul>{rows}</ul>"
+
+
 def _image(plot: Path) -> str:
     data = base64.b64encode(plot.read_bytes()).decode()
     return f'<p><img alt="{escape(plot.stem)}" src="data:image/png;base64,{data}"></p>'
@@ -172,12 +185,15 @@ def _method(found: Sequence[Comparison], settings: dict[str, Any]) -> str:
     return (
         "<h2>How this was measured</h2><p>All three learn from the same examples and answer the "
         "same held-out questions; an input never stands on both sides. Transferred and from "
-        "scratch are the same network with the same tokenizer, steps and batches; only the weights "
-        "they begin with, and the learning rate, differ. Labels are chosen by the likelihood of "
-        "each label; free answers among the right one and those of other questions, by what the "
-        "question adds to the likelihood of the answer (the linear baseline judges from n-grams "
-        "that question and answer share and from pairs of their terms). The networks read at most "
-        "their context, with long inputs cut at the end; the baseline reads all of it.</p>"
+        "scratch are the same network with the same tokenizer and batches, taught in the same way; "
+        "only the weights they begin with differ. For either, learning rate and number of epochs "
+        "are the best on a part of its training examples held aside, never on the questions "
+        "(the baseline's regularisation is chosen by cross-validation). Labels are chosen by a "
+        "linear map over the mean of the network's vectors, learned with the network; free answers "
+        "among the right one and those of other questions, by what the question adds to the "
+        "likelihood of the answer (the linear baseline judges from n-grams that question and "
+        "answer share and from pairs of their terms). The networks read at most their context, "
+        "with long inputs cut at the end; the baseline reads all of it.</p>"
         f"<p>Intervals hold 95 % of {RESAMPLES:,} bootstrap resamples of questions and of seeds "
         f"({seeds}; the baseline has one); differences are of the same questions. A model beats "
         "another where the interval of the difference is above zero: in accuracy, but where "

@@ -8,7 +8,7 @@ also kept by themselves, in `adapter/`.
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,10 +25,10 @@ from model.optim import build_optimizer
 from model.packing import ExampleBatches
 from model.schedule import SCHEDULES
 from model.train import SPEED, settle_precision, write_curve
-from model.train_config import TrainConfig
+from model.train_config import BEST, LAST, TrainConfig
 from model.training import Training
 from pipeline import storage
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import CURVE
 from pipeline.shard import TRAIN, VALIDATION
 from pipeline.stage import Job, Stage
@@ -46,6 +46,9 @@ class FinetuneConfig:
     epochs: float = 3.0
     batch_size: int = 8  # rows
     learning_rate: float | None = None  # default 5e-4, with lora 5e-3
+    # Each is tried instead, all epochs long; the one of the lowest validation loss is kept.
+    learning_rates: tuple[float, ...] = ()
+    keep: str = BEST  # weights of the best validation, where there is one, or the last
     warmup_share: float = 0.06  # of the steps
     schedule: str = "linear"
     weight_decay: float = 0.01
@@ -69,10 +72,17 @@ class FinetuneConfig:
             raise ConfigError(
                 f"finetune.warmup_share: {self.warmup_share}, wanted from 0 to below 1"
             )
+        if min(self.learning_rates, default=1.0) <= 0:
+            raise ConfigError(f"finetune.learning_rates: {self.learning_rates}, wanted above 0")
         for name in ("batch_size", "checkpoint_every", "validate_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"finetune.{name}: {getattr(self, name)}, wanted at least 1")
-        tables = {"schedule": tuple(SCHEDULES), "precision": precision.PRECISIONS, "start": STARTS}
+        tables = {
+            "schedule": tuple(SCHEDULES),
+            "precision": precision.PRECISIONS,
+            "start": STARTS,
+            "keep": (LAST, BEST),
+        }
         for name, table in tables.items():
             if getattr(self, name) not in table:
                 found = getattr(self, name)
@@ -115,12 +125,11 @@ def run(job: Job) -> None:
     base, examples = job.parents
     tokenizer_file = base.path / export.TOKENIZER
     tokenizer = load_tokenizer(tokenizer_file)
-    network = starting_network(base, config)
-    train = code_split(examples, TRAIN, tokenizer, network.config, config.examples_max)
-    held_out = code_split(
-        examples, VALIDATION, tokenizer, network.config, config.validation_examples
-    )
-    training, before = tune(job, config, network, train.coded, held_out.coded)
+    model = export.read(base.path).config
+    train = code_split(examples, TRAIN, tokenizer, model, config.examples_max)
+    held_out = code_split(examples, VALIDATION, tokenizer, model, config.validation_examples)
+    training, before = best_of_rates(job, config, base, train.coded, held_out.coded)
+    network = training.network
     trained = sum(w.numel() for w in network.parameters() if w.requires_grad)
     if config.lora is not None:
         lora.write(network, config.lora, job.file)
@@ -144,7 +153,9 @@ def run(job: Job) -> None:
         epochs=config.epochs,
         loss=last["loss"],
         validation_loss_before=before,
-        validation_loss=last["validation_loss"],
+        validation_loss=_loss_kept(training) if held_out.coded else None,
+        learning_rate=training.optimizer.hyperparameters.learning_rate,
+        kept_step=training.kept_step,
         precision=training.precision,
         tokenizer_sha256=tokenizer.fingerprint,
     )
@@ -161,14 +172,48 @@ def starting_network(base: BaseModel, config: FinetuneConfig) -> AnyNetwork:
     return network.to(World().device).train()
 
 
+def best_of_rates(
+    job: Job,
+    config: FinetuneConfig,
+    base: BaseModel,
+    train: Sequence[Coded],
+    held_out: Sequence[Coded],
+) -> tuple[Training, float | None]:
+    """Return what `tune` does at the rate whose validation loss is the lowest; the first wins ties.
+
+    Raises TrainingError where rates are to be chosen and nothing is held out to choose by.
+    """
+    if config.learning_rates and not held_out:
+        raise TrainingError(
+            "finetune.learning_rates: no example is held out to choose by; raise "
+            "examples.validation_share, or give one finetune.learning_rate"
+        )
+    best: tuple[Training, float | None] | None = None
+    for number, rate in enumerate(config.learning_rates or (config.learning_rate,)):
+        settled = replace(config, learning_rate=rate)
+        name = f"checkpoints-{number}" if config.learning_rates else "checkpoints"
+        found = tune(job, settled, starting_network(base, config), train, held_out, name)
+        if best is None or _loss_kept(found[0]) < _loss_kept(best[0]):
+            best = found
+    assert best is not None  # there is at least one rate
+    return best
+
+
+def _loss_kept(training: Training) -> float:
+    """Return the validation loss of the weights that were kept."""
+    curve = {row["step"]: row["validation_loss"] for row in training.state.curve}
+    return curve[training.kept_step]
+
+
 def tune(
     job: Job,
     config: FinetuneConfig,
     network: AnyNetwork,
     train: Sequence[Coded],
     held_out: Sequence[Coded],
+    name: str = "checkpoints",
 ) -> tuple[Training, float | None]:
-    """Train the network in place, from the job's newest checkpoint if there is one.
+    """Train the network in place, from the job's newest checkpoint of that name if there is one.
 
     Returns the training and the validation loss before it.
     """
@@ -185,7 +230,7 @@ def tune(
         loader=batches,
         validation=validation,
         precision=settle_precision(settings, network, batches, job.scratch("precision")),
-        checkpoints=job.scratch("checkpoints"),
+        checkpoints=job.scratch(name),
         progress=job.progress,
         config=settings,
     )
@@ -212,8 +257,9 @@ def train_config(
         spike_nats=None,  # batches of long answers and of labels differ by more
         precision=config.precision,
         seed=config.seed,
+        keep=config.keep,
         checkpoint_every=config.checkpoint_every,
-        validate_every=config.validate_every,
+        validate_every=min(config.validate_every, batches.batches_per_epoch),
         log_every=config.log_every,
         model=model,
     )

@@ -4,6 +4,10 @@
 random ones, and TF-IDF with logistic regression. All answer the same questions by choosing among
 the same answers: a label among all labels, or, where answers are free, the right one among those of
 other questions (`candidates` in all, so that chance is one in as many).
+
+Both networks are taught in the same way: labels by a linear map over the mean of their vectors
+(`model.classifier`), free answers word by word. Each learning rate and the number of epochs are
+chosen by a part of the training examples held aside, for either network by itself.
 """
 
 import math
@@ -15,13 +19,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model import export, finetune, linear_baseline
+from model import classifier, export, finetune, linear_baseline
 from model.answer_scores import score_answers
 from model.chat import Coded
+from model.classifier import ClassifierConfig, Labelled
 from model.example_set import code_row, code_split, lowest, rows_of
-from model.finetune import RANDOM, FinetuneConfig
+from model.finetune import RANDOM, WEIGHTS, FinetuneConfig
 from model.networks import AnyNetwork
 from model.packing import fits
+from model.transfer_questions import (
+    Question,
+    answer_of,
+    answerable,
+    asked_of,
+    blanked,
+    input_of,
+    questions,
+)
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.example_contracts import TRANSFER
 from pipeline.shard import TRAIN, VALIDATION
@@ -32,7 +46,6 @@ from pipeline.tokenizer import Tokenizer, load_tokenizer
 SCRATCH, TRANSFERRED, LINEAR = "scratch", "transferred", "linear"
 LABELLED = ("classification", "sentiment")
 LABELS_MAX = 50
-QUESTIONS_SEED = 0  # the same questions for every arm and seed
 
 
 @dataclass(frozen=True)
@@ -40,12 +53,13 @@ class TransferConfig:
     """What is compared, on how much; `finetune.seed` is the arm's seed."""
 
     arm: str = TRANSFERRED
-    scratch_learning_rate: float = 3e-3  # untrained weights want larger steps than trained ones
     held_out_share: float = 0.3  # of the examples, by the hash of their input
     questions_max: int = 400
     candidates: int = 4
-    finetune: FinetuneConfig = field(
-        default_factory=lambda: FinetuneConfig(examples_max=1000, learning_rate=1e-3)
+    held_aside_share: float = 0.2  # of the training examples, to choose rates and epochs by
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)  # where there are labels
+    finetune: FinetuneConfig = field(  # where answers are free
+        default_factory=lambda: FinetuneConfig(examples_max=1000, learning_rates=(1e-3, 4e-3))
     )
 
     def __post_init__(self) -> None:
@@ -53,17 +67,12 @@ class TransferConfig:
             raise ConfigError(f"transfer.arm: {self.arm!r}, wanted one of {', '.join(ARMS)}")
         if self.questions_max < 1:
             raise ConfigError(f"transfer.questions_max: {self.questions_max}, wanted at least 1")
+        if not 0 < self.held_aside_share < 1:
+            raise ConfigError(
+                f"transfer.held_aside_share: {self.held_aside_share}, wanted between 0 and 1"
+            )
         if self.candidates < 2:
             raise ConfigError(f"transfer.candidates: {self.candidates}, wanted at least 2")
-
-
-@dataclass(frozen=True)
-class Question:
-    """A row of EXAMPLES, the answers to choose from and which of them is right."""
-
-    row: dict[str, Any]
-    candidates: tuple[str, ...]
-    right: int
 
 
 def run(job: Job) -> None:
@@ -77,85 +86,34 @@ def run(job: Job) -> None:
     context = export.read(base.path).config
     taught = code_split(examples, TRAIN, tokenizer, context, config.finetune.examples_max)
     labels = sorted({answer_of(row) for row in rows_of(examples, TRAIN)})
-    if examples.stats["task"] in LABELLED and len(labels) > LABELS_MAX:
+    labelled = examples.stats["task"] in LABELLED
+    if labelled and len(labels) > LABELS_MAX:
         raise TrainingError(
             f"{examples.path}: {len(labels)} different labels, wanted at most {LABELS_MAX}; "
             f"give another examples.output_field, or another task"
         )
     held_out = rows_of(examples, VALIDATION)
-    asked = questions(held_out, examples.stats["task"], labels, config)
+    rows = lowest(held_out, config.questions_max)
+    asked = questions(rows, labels if labelled else None, config.candidates)
     asked, left = answerable(asked, tokenizer, lambda total, before: fits(context, total, before))
     if not asked or not taught.rows:
         raise TrainingError(
             f"{examples.path}: {len(taught.rows)} examples to learn from and {len(asked)} "
             f"questions that fit; give more, or raise examples.validation_share"
         )
-    rows = ARMS[config.arm](job, taught.rows, taught.coded, asked, tokenizer)
+    outcomes = ARMS[config.arm](job, taught.rows, taught.coded, asked, tokenizer)
     left["beyond_limit"] = len(held_out) - len(asked) - left.total()
-    job.map(_Write(len(held_out), left), [rows])
-    right = [row["right"] for row in rows]
+    job.map(_Write(len(held_out), left), [outcomes])
+    right = [row["right"] for row in outcomes]
     job.stats.update(
         arm=config.arm,
         task=examples.stats["task"],
         examples=len(taught.rows),
         prompts_cut=taught.cut,
-        questions=len(rows),
+        questions=len(outcomes),
         candidates=len(asked[0].candidates),
         accuracy=sum(right) / len(right),
     )
-
-
-def answer_of(row: dict[str, Any]) -> str:
-    """Return the answer of a row of EXAMPLES."""
-    return row["turns"][-1]["text"]
-
-
-def asked_of(row: dict[str, Any]) -> str:
-    """Return what a row of EXAMPLES asks, as text."""
-    return "\n".join(turn["text"] for turn in row["turns"][:-1])
-
-
-def input_of(row: dict[str, Any]) -> str:
-    """Return the input of a row of EXAMPLES, without its template's words where it has one."""
-    if row["soft_begin"] is None:
-        return asked_of(row)
-    return row["turns"][0]["text"][row["soft_begin"] : row["soft_end"]]
-
-
-def questions(
-    held_out: Sequence[dict[str, Any]], task: str, labels: Sequence[str], config: TransferConfig
-) -> list[Question]:
-    """Return questions with their candidates, the same ones for the same rows."""
-    rows = lowest(list(held_out), config.questions_max)
-    if task in LABELLED:
-        known = [row for row in rows if answer_of(row) in labels]
-        return [Question(row, tuple(labels), labels.index(answer_of(row))) for row in known]
-    generator = np.random.Generator(np.random.PCG64(QUESTIONS_SEED))
-    pool = sorted({answer_of(row) for row in rows})
-    found = []
-    for row in rows:
-        others = [a for a in generator.permutation(pool).tolist() if a not in row["references"]]
-        if len(others) < config.candidates - 1:
-            continue
-        candidates = [answer_of(row), *others[: config.candidates - 1]]
-        order = generator.permutation(len(candidates)).tolist()
-        found.append(Question(row, tuple(candidates[i] for i in order), order.index(0)))
-    return found
-
-
-def answerable(
-    asked: Sequence[Question], tokenizer: Tokenizer, fit: Callable[[int, int], bool]
-) -> tuple[list[Question], Counter[str]]:
-    """Leave out questions that the network cannot read with each of their answers."""
-    kept, left = [], Counter[str]()
-    for one in asked:
-        coded = [code_row(one.row, answer, tokenizer, fit) for answer in one.candidates]
-        wrong = next((found for found in coded if isinstance(found, str)), None)
-        if wrong is None:
-            kept.append(one)
-        else:
-            left[wrong] += 1
-    return kept, left
 
 
 def neural(
@@ -165,21 +123,74 @@ def neural(
     asked: Sequence[Question],
     tokenizer: Tokenizer,
 ) -> list[dict[str, Any]]:
-    """Fine-tune the network and let it choose the answer of highest likelihood.
-
-    Free answers are ranked by what the question adds to their likelihood (domain conditional PMI,
-    Holtzman et al. 2021, arXiv:2104.08315), or a short one would always win.
-    """
+    """Teach the network, from the base's weights or random ones, and let it answer."""
     config: TransferConfig = job.config
-    settings = config.finetune
-    if config.arm == SCRATCH:
-        settings = replace(settings, start=RANDOM, learning_rate=config.scratch_learning_rate)
-    network = finetune.starting_network(job.parents[0], settings)
-    finetune.tune(job, settings, network, coded, [])
+    start = RANDOM if config.arm == SCRATCH else WEIGHTS
+    settings = replace(config.finetune, start=start)
+    order = np.random.Generator(np.random.PCG64(settings.seed)).permutation(len(rows)).tolist()
+    aside = max(1, round(config.held_aside_share * len(order)))
+    parts = order[aside:] or order, order[:aside]
+    if job.parents[1].stats["task"] in LABELLED:
+        return _by_label(job, settings, rows, parts, asked, tokenizer)
+    taught, held = ([coded[index] for index in part] for part in parts)
+    return _by_likelihood(job, settings, taught, held, asked, tokenizer)
+
+
+Parts = tuple[list[int], list[int]]  # indices of examples to learn from, and of those held aside
+
+
+def _by_label(
+    job: Job,
+    settings: FinetuneConfig,
+    rows: Sequence[dict[str, Any]],
+    parts: Parts,
+    asked: Sequence[Question],
+    tokenizer: Tokenizer,
+) -> list[dict[str, Any]]:
+    """Choose the label that a linear map over the network's vectors finds likeliest."""
+    config: TransferConfig = job.config
+    labels = asked[0].candidates
+
+    def network() -> AnyNetwork:
+        return finetune.starting_network(job.parents[0], settings)
+
+    context = network().config.context
+    texts = [classifier.coded_text(input_of(row), tokenizer, context) for row in rows]
+    examples = Labelled(texts, [labels.index(answer_of(row)) for row in rows])
+    learned = classifier.taught(
+        network, examples.part(parts[0]), examples.part(parts[1]), len(labels),
+        config.classifier, settings.seed,
+    )  # fmt: skip
+    shown = [classifier.coded_text(input_of(one.row), tokenizer, context) for one in asked]
+    nats_NC = classifier.nats(learned.classifier, shown)
+    job.stats.update(learning_rate=learned.learning_rate, epochs=learned.epochs)
+    return [
+        _outcome(one, int(np.argmin(nats_C)), float(nats_C[one.right]))
+        for one, nats_C in zip(asked, nats_NC, strict=True)
+    ]
+
+
+def _by_likelihood(
+    job: Job,
+    settings: FinetuneConfig,
+    taught: Sequence[Coded],
+    held: Sequence[Coded],
+    asked: Sequence[Question],
+    tokenizer: Tokenizer,
+) -> list[dict[str, Any]]:
+    """Choose the answer to whose likelihood the question adds most.
+
+    That is domain conditional PMI (Holtzman et al. 2021, arXiv:2104.08315); by likelihood alone a
+    short answer would always win.
+    """
+    training, _ = finetune.best_of_rates(job, settings, job.parents[0], taught, held)
+    network = training.network
     nats_NC = _candidate_nats(network, asked, tokenizer, blank=False)
-    chosen_NC = nats_NC
-    if job.parents[1].stats["task"] not in LABELLED:
-        chosen_NC = nats_NC - _candidate_nats(network, asked, tokenizer, blank=True)
+    chosen_NC = nats_NC - _candidate_nats(network, asked, tokenizer, blank=True)
+    job.stats.update(
+        learning_rate=training.optimizer.hyperparameters.learning_rate,
+        epochs=training.kept_step / training.loader.batches_per_epoch,  # type: ignore[attr-defined]  # ExampleBatches
+    )
     return [
         _outcome(one, int(np.argmin(scores)), float(nats[one.right]))
         for one, scores, nats in zip(asked, chosen_NC, nats_NC, strict=True)
@@ -195,22 +206,13 @@ def _candidate_nats(
         return fits(network.config, total, before)
 
     coded = [
-        code_row(_blanked(one.row) if blank else one.row, answer, tokenizer, fit)
+        code_row(blanked(one.row) if blank else one.row, answer, tokenizer, fit)
         for one in asked
         for answer in one.candidates
     ]
     ready = [one for one in coded if isinstance(one, Coded)]
     assert len(ready) == len(coded)  # `answerable` left out what does not fit
     return score_answers(network, ready).nats_N.reshape(len(asked), -1)
-
-
-def _blanked(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row whose input is gone and whose template's words are left."""
-    first, *rest = row["turns"]
-    begin, end = (0, len(first["text"])) if row["soft_begin"] is None else (
-        row["soft_begin"], row["soft_end"])  # fmt: skip
-    text = first["text"][:begin] + first["text"][end:]
-    return {**row, "turns": [{**first, "text": text}, *rest], "soft_begin": None, "soft_end": None}
 
 
 def linear(

@@ -80,10 +80,16 @@ ARCHITECTURES = {
 
 
 def write(
-    network: AnyNetwork, vocabulary: Vocabulary, path: Path, name: str, precision: str = "float32"
+    network: AnyNetwork,
+    vocabulary: Vocabulary,
+    path: Path,
+    name: str,
+    precision: str = "float32",
+    chat_template: str | None = None,
 ) -> None:
     """Write the file, whole or not at all; vectors stay float32 whatever the precision.
 
+    `chat_template` is how conversations are written (Jinja), of a model that was taught some.
     Raises ConfigError if llama.cpp has no such network or tokenizer.
     """
     layout = layout_of(network.config)
@@ -103,6 +109,8 @@ def write(
         writer.add_name(name)
         _add_shape(writer, network.config, network.vocab_size)
         _add_tokenizer(writer, vocabulary)
+        if chat_template is not None:
+            writer.add_chat_template(chat_template)
         writer.add_file_type(PRECISIONS[precision][1])
         for ours, weight in kind.weights(network).items():
             _add_weight(writer, ours, weight, PRECISIONS[precision][0])

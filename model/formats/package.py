@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from model import export
+from model.chat import chat_template
 from model.formats import gguf_file, huggingface, onnx_graph, readers
 from model.formats.card import Exported, card
 from model.formats.layouts import layout_of
@@ -72,9 +73,11 @@ def _hf(source: Source, folder: Path, precision: str, int8: bool) -> Iterator[Wr
 def _gguf(source: Source, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
     vocabulary = read_vocabulary(source.tokenizer_file.read_bytes())
     opener = functools.partial(readers.llama_cpp, context=source.network.config.context)
+    chats = export.taught_to_chat(source.folder)
+    template = chat_template(source.model.tokenizer) if chats else None
     for kind in (precision, INT8) if int8 else (precision,):
         file = f"{source.name}-{kind}.gguf"
-        gguf_file.write(source.network, vocabulary, folder / file, source.name, kind)
+        gguf_file.write(source.network, vocabulary, folder / file, source.name, kind, template)
         yield Written("gguf", kind, file, opener)
 
 

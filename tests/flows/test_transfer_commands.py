@@ -11,8 +11,8 @@ from pipeline.sources import Source, SourceSet
 from tests.flows.test_finetune_commands import model  # noqa: F401  # a fixture
 
 FAST = ["--seeds", "2", "--workers", "1"]
-for setting in ("epochs=2", "precision=fp32", "examples_max=30"):
-    FAST += ["--set", f"transfer.finetune.{setting}"]
+for setting in ("classifier.epochs=2", "finetune.examples_max=30"):
+    FAST += ["--set", f"transfer.{setting}"]
 
 
 @pytest.mark.slow  # a minute of CPU: five fine-tunings, cross-validation, a new MLflow store
@@ -23,13 +23,18 @@ def test_files_become_a_report_with_figures(model, tmp_path, capsys, monkeypatch
     rows += [{"text": f"{n} 太阳", "label": "Sun"} for n in range(40)]
     file.write_text("\n".join(map(json.dumps, rows)))
     out, store = tmp_path / "out", str(tmp_path / "store")
-    command = ["transfer", str(model), str(file), "--out", str(out), "--store", store, "--json"]
+    alone = tmp_path / "alone.jsonl"  # nothing to learn from is left for the other side
+    alone.write_text(json.dumps({"text": "rain", "label": "Rain"}))
+    files = [str(file), str(alone)]
+    command = ["transfer", str(model), *files, "--out", str(out), "--store", store, "--json"]
     assert cli.main([*command, *FAST]) == 0
     told = json.loads(capsys.readouterr().out)
     [found] = told["sets"]
     assert (found["name"], found["task"], found["seeds"]) == ("colours", "classification", [1, 2])
     assert found["accuracy"]["linear"]["mean"] > 0.9
     page = (out / "report.html").read_text()
+    assert list(told["left_out"]) == [str(alone)]
+    assert "Sets left out" in page
     assert told["headline"].split(".")[0] in page
     assert page.count("data:image/png;base64,") == 3
     assert "http" not in page.replace("data:image", "")

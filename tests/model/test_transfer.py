@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from model.classifier import ClassifierConfig
 from model.finetune import BaseModel, FinetuneConfig
 from model.linear_baseline import match, predict_labels
 from model.transfer import ARMS, LINEAR, SCRATCH, STAGE, TRANSFERRED, TransferConfig
@@ -29,8 +30,8 @@ from pipeline.stage import run_stage
 THINGS = {"sky": "blue", "sea": "blue", "grass": "green", "leaf": "green"}
 CONFIG = TransferConfig(
     questions_max=20,
-    scratch_learning_rate=1e-2,
-    finetune=FinetuneConfig(epochs=20, batch_size=2, learning_rate=1e-2, precision="fp32"),
+    classifier=ClassifierConfig(learning_rates=(1e-2, 1e-5), epochs=20, batch_size=4),
+    finetune=FinetuneConfig(epochs=5, batch_size=2, learning_rates=(1e-2, 1e-5), precision="fp32"),
 )
 
 
@@ -75,6 +76,7 @@ def test_all_arms_answer_the_same_questions(kind, base, tmp_path, request):
     for arm, one in made.items():
         assert one.stats["accuracy"] == rows[arm]["right"].mean()
         assert one.ledger.seen == given.stats["examples"]["validation"]
+        assert arm == LINEAR or one.stats["learning_rate"] == 1e-2
     right = rows[LINEAR]
     assert (right["right"] == (right["chosen"] == right["answer"]).cast(float)).all()
 

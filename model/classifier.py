@@ -1,0 +1,199 @@
+"""A network that chooses among labels: the mean of its last vectors over a text, and a linear map.
+
+The mean suits few examples better than the likelihood of a label's words after the text: what has
+been learned of each token counts wherever it stands, not only as far as the last token sees it.
+Every learning rate is tried; the weights of the lowest loss on examples held aside are kept.
+Shapes: B texts, T time, D width, C labels, N texts.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.networks import AnyNetwork, Encoder, EncoderDecoder, visible
+from pipeline.errors import ConfigError
+from pipeline.tokenizer import Tokenizer
+
+CLIP = 1.0
+WARMUP_SHARE = 0.06  # of the steps
+SCORED_TOGETHER = 64
+FIRST_SPREAD = 0.02  # of the linear map, as in the networks
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """How it is taught; one of `learning_rates` is chosen by the examples held aside."""
+
+    learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    map_rate: float = 10.0  # times that: the linear map begins with nothing to lose
+    epochs: int = 10  # at most: the best one is kept
+    batch_size: int = 16
+    dropout: float = 0.1  # of the mean
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not self.learning_rates or min(self.learning_rates) <= 0:
+            found = self.learning_rates
+            raise ConfigError(f"classifier.learning_rates: {found}, wanted one or more above 0")
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"classifier.{name}: {getattr(self, name)}, wanted at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"classifier.dropout: {self.dropout}, wanted from 0 to below 1")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Texts as ids, each with the number of its label."""
+
+    ids: list[list[int]]
+    labels: list[int]
+
+    def part(self, chosen: Sequence[int]) -> "Labelled":
+        """Return those at the places given."""
+        return Labelled([self.ids[i] for i in chosen], [self.labels[i] for i in chosen])
+
+
+class Classifier(nn.Module):
+    """The network under a linear map from the mean of its vectors to labels."""
+
+    def __init__(self, network: AnyNetwork, labels: int, dropout: float):
+        super().__init__()
+        self.network, self.dropout = network, dropout
+        self.out = nn.Linear(2 * network.config.width, labels)
+        nn.init.normal_(self.out.weight, std=FIRST_SPREAD)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, ids_BT: Tensor, real_BT: Tensor) -> Tensor:
+        """Return logits (B, C); `real_BT` is False on padding, which comes after the text."""
+        both = self.network.embed_tokens(ids_BT), _vectors(self.network, ids_BT, real_BT)
+        means = [_mean(vectors_BTD, real_BT) for vectors_BTD in both]
+        # of one length, whatever the spread of embeddings
+        seen_BF = torch.cat([F.layer_norm(mean_BD, mean_BD.shape[-1:]) for mean_BD in means], -1)
+        return self.out(F.dropout(seen_BF, self.dropout, self.training))
+
+
+def _mean(vectors_BTD: Tensor, real_BT: Tensor) -> Tensor:
+    real_BT1 = real_BT[..., None].to(vectors_BTD.dtype)
+    return (vectors_BTD * real_BT1).sum(1) / real_BT1.sum(1)
+
+
+def _vectors(network: AnyNetwork, ids_BT: Tensor, real_BT: Tensor) -> Tensor:
+    if isinstance(network, Encoder):
+        return network.hidden(ids_BT, allowed_BTS=visible(real_BT))
+    if isinstance(network, EncoderDecoder):
+        return network.encoder.hidden(ids_BT, allowed_BTS=visible(real_BT))
+    return network.hidden(ids_BT)  # what comes later, padding included, is not seen
+
+
+def coded_text(text: str, tokenizer: Tokenizer, context: int) -> list[int]:
+    """Return the ids of a text after <|bos|>, cut at its end where the context is smaller."""
+    return [tokenizer.bos_id, *tokenizer.encode(text)][:context]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A classifier, what labels of the examples held aside cost, and what was chosen by that."""
+
+    classifier: Classifier
+    nats: float  # per example
+    learning_rate: float
+    epochs: int
+
+
+def taught(
+    network: Callable[[], AnyNetwork],
+    examples: Labelled,
+    held: Labelled,
+    labels: int,
+    config: ClassifierConfig,
+    seed: int,
+) -> Learned:
+    """Return what does best on the examples held aside, of all learning rates and epochs.
+
+    `network` gives one to begin with, with the same weights every time.
+    """
+    tried = [
+        _trained(network(), examples, held, labels, rate, config, seed)
+        for rate in config.learning_rates
+    ]
+    return min(tried, key=lambda one: one.nats)
+
+
+def _trained(
+    network: AnyNetwork,
+    examples: Labelled,
+    held: Labelled,
+    labels: int,
+    rate: float,
+    config: ClassifierConfig,
+    seed: int,
+) -> Learned:
+    """Train at one rate and keep the epoch that did best."""
+    torch.manual_seed(seed)
+    classifier = Classifier(network, labels, config.dropout).to(network.device)
+    weights = [weight for name, weight in classifier.named_parameters() if "lm_head" not in name]
+    groups = [
+        {"params": weights[:-2], "rate": rate},
+        {"params": weights[-2:], "rate": rate * config.map_rate},  # of the linear map
+    ]
+    optimizer = torch.optim.AdamW(
+        groups, lr=rate, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True
+    )
+    generator = np.random.Generator(np.random.PCG64(seed))
+    per_epoch = math.ceil(len(examples.labels) / config.batch_size)
+    steps, step, best = per_epoch * config.epochs, 0, Learned(classifier, math.inf, rate, 0)
+    kept = classifier.state_dict()
+    for epoch in range(config.epochs):
+        classifier.train()
+        order = generator.permutation(len(examples.labels))
+        for start in range(0, len(order), config.batch_size):
+            for group in optimizer.param_groups:
+                group["lr"] = group["rate"] * _rate_share(step, steps)
+            part = examples.part(order[start : start + config.batch_size].tolist())
+            loss = F.cross_entropy(_logits(classifier, part.ids), torch.tensor(part.labels))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(weights, CLIP)
+            optimizer.step()
+            step += 1
+        found = nats(classifier, held.ids)[np.arange(len(held.labels)), held.labels].mean()
+        if found < best.nats:
+            best = Learned(classifier, float(found), rate, epoch + 1)
+            kept = {name: weight.clone() for name, weight in classifier.state_dict().items()}
+    classifier.load_state_dict(kept)
+    return best
+
+
+def _rate_share(step: int, steps: int) -> float:
+    warmup = WARMUP_SHARE * steps
+    return min((step + 1) / (warmup + 1), (steps - step) / (steps - warmup))
+
+
+def nats(classifier: Classifier, texts: Sequence[list[int]]) -> np.ndarray:
+    """Return what each label costs after each text, in nats (N, C)."""
+    classifier.eval()
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    found_NC = np.zeros((len(texts), classifier.out.out_features))
+    with torch.no_grad():
+        for start in range(0, len(order), SCORED_TOGETHER):
+            chosen = order[start : start + SCORED_TOGETHER]
+            logits_BC = _logits(classifier, [texts[index] for index in chosen]).double()
+            found_NC[chosen] = -F.log_softmax(logits_BC, dim=-1).cpu().numpy()
+    return found_NC
+
+
+def _logits(classifier: Classifier, texts: Sequence[list[int]]) -> Tensor:
+    """Return logits (B, C) on the CPU of texts of any lengths."""
+    longest, device = max(map(len, texts)), classifier.out.weight.device
+    ids_BT = torch.full((len(texts), longest), Tokenizer.pad_id)
+    for row, ids in enumerate(texts):
+        ids_BT[row, : len(ids)] = torch.tensor(ids)
+    lengths_B1 = torch.tensor([[len(ids)] for ids in texts])
+    real_BT = torch.arange(longest)[None] < lengths_B1
+    return classifier(ids_BT.to(device), real_BT.to(device)).cpu()

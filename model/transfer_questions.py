@@ -1,0 +1,86 @@
+"""What a transfer asks: rows of EXAMPLES with the answers to choose from."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from model.example_set import code_row
+from pipeline.tokenizer import Tokenizer
+
+QUESTIONS_SEED = 0  # the same questions for every arm and seed
+
+
+@dataclass(frozen=True)
+class Question:
+    """A row of EXAMPLES, the answers to choose from and which of them is right."""
+
+    row: dict[str, Any]
+    candidates: tuple[str, ...]
+    right: int
+
+
+def answer_of(row: dict[str, Any]) -> str:
+    """Return the answer of a row of EXAMPLES."""
+    return row["turns"][-1]["text"]
+
+
+def asked_of(row: dict[str, Any]) -> str:
+    """Return what a row of EXAMPLES asks, as text."""
+    return "\n".join(turn["text"] for turn in row["turns"][:-1])
+
+
+def input_of(row: dict[str, Any]) -> str:
+    """Return the input of a row of EXAMPLES, without its template's words where it has one."""
+    if row["soft_begin"] is None:
+        return asked_of(row)
+    return row["turns"][0]["text"][row["soft_begin"] : row["soft_end"]]
+
+
+def questions(
+    rows: Sequence[dict[str, Any]], labels: Sequence[str] | None, candidates: int
+) -> list[Question]:
+    """Return questions with their candidates, the same ones for the same rows.
+
+    Candidates are all labels, or where there are none, so many answers of these rows.
+    """
+    if labels is not None:
+        known = [row for row in rows if answer_of(row) in labels]
+        return [Question(row, tuple(labels), labels.index(answer_of(row))) for row in known]
+    generator = np.random.Generator(np.random.PCG64(QUESTIONS_SEED))
+    pool = sorted({answer_of(row) for row in rows})
+    found = []
+    for row in rows:
+        others = [a for a in generator.permutation(pool).tolist() if a not in row["references"]]
+        if len(others) < candidates - 1:
+            continue
+        offered = [answer_of(row), *others[: candidates - 1]]
+        order = generator.permutation(candidates).tolist()
+        found.append(Question(row, tuple(offered[i] for i in order), order.index(0)))
+    return found
+
+
+def answerable(
+    asked: Sequence[Question], tokenizer: Tokenizer, fit: Callable[[int, int], bool]
+) -> tuple[list[Question], Counter[str]]:
+    """Leave out questions that the network cannot read with each of their answers."""
+    kept, left = [], Counter[str]()
+    for one in asked:
+        coded = [code_row(one.row, answer, tokenizer, fit) for answer in one.candidates]
+        wrong = next((found for found in coded if isinstance(found, str)), None)
+        if wrong is None:
+            kept.append(one)
+        else:
+            left[wrong] += 1
+    return kept, left
+
+
+def blanked(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row whose input is gone and whose template's words are left."""
+    first, *rest = row["turns"]
+    begin, end = (0, len(first["text"])) if row["soft_begin"] is None else (
+        row["soft_begin"], row["soft_end"])  # fmt: skip
+    text = first["text"][:begin] + first["text"][end:]
+    return {**row, "turns": [{**first, "text": text}, *rest], "soft_begin": None, "soft_end": None}

@@ -1,0 +1,56 @@
+"""A linear map over a network's vectors: padding changes nothing, the best rate is kept."""
+
+import numpy as np
+import pytest
+import torch
+
+from model import classifier
+from model.architecture import PRESETS, ModelConfig
+from model.classifier import Classifier, ClassifierConfig, Labelled
+from model.networks import build
+from pipeline.errors import ConfigError
+
+SIZES = {"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "hidden": 48, "context": 16}
+
+
+def network(preset="llama"):
+    torch.manual_seed(3)
+    return build(ModelConfig(**{**PRESETS[preset], **SIZES, "dropout": 0.0}), 60)
+
+
+@pytest.mark.parametrize("preset", ["llama", "bert", "modern_encoder_decoder"])
+def test_a_text_costs_the_same_alone_and_beside_longer_ones(preset):
+    made = Classifier(network(preset), 3, 0.0)
+    texts = [[1, 9, 8], [1, *range(20, 34)], [1]]
+    together = classifier.nats(made, texts)
+    assert together == pytest.approx(np.vstack([classifier.nats(made, [t]) for t in texts]), 1e-4)
+    assert np.exp(-together).sum(1) == pytest.approx(np.ones(3))
+
+
+def colours(count, seed):
+    """Texts whose label is told by one token among others that tell nothing."""
+    generator = np.random.default_rng(seed)
+    labels = [n % 3 for n in range(count)]
+    texts = [[1, *generator.integers(30, 60, 6).tolist(), 10 + label] for label in labels]
+    return Labelled([[t[0], *generator.permutation(t[1:]).tolist()] for t in texts], labels)
+
+
+def test_the_rate_and_the_epoch_of_the_lowest_held_out_loss_are_kept():
+    examples, held = colours(300, 1), colours(60, 2)
+    config = ClassifierConfig(learning_rates=(1e-6, 2e-2), epochs=5, batch_size=8, dropout=0.0)
+    learned = classifier.taught(network, examples, held, 3, config, seed=1)
+    assert learned.learning_rate == 2e-2
+    nats_NC = classifier.nats(learned.classifier, held.ids)
+    assert nats_NC[np.arange(60), held.labels].mean() == pytest.approx(learned.nats)
+    assert (nats_NC.argmin(1) == held.labels).mean() > 0.9
+    again = classifier.taught(network, examples, held, 3, config, seed=1)
+    assert again.nats == learned.nats
+    shorter = ClassifierConfig(learning_rates=(1e-6,), epochs=2)
+    assert classifier.taught(network, examples, held, 3, shorter, seed=1).nats > learned.nats
+
+
+def test_settings_that_cannot_be_are_refused():
+    for wrong in ({"learning_rates": ()}, {"learning_rates": (0.0,)}, {"epochs": 0},
+                  {"dropout": 1.0}):  # fmt: skip
+        with pytest.raises(ConfigError, match=f"classifier.{next(iter(wrong))}"):
+            ClassifierConfig(**wrong)
