@@ -1,9 +1,10 @@
 """Runs code that a model wrote: another process, limits on time and memory, no network.
 
-The process has an empty folder and no environment. Where the kernel allows it has no network
-either (a network namespace of its own); everywhere an audit hook refuses sockets, processes, and
-files written outside the folder. This stops accidents, not an attacker: for models that might be
-one, run the whole command in a container.
+The process has an empty folder and no environment. Where the kernel allows (namespaces of its
+own, Linux 5.12) it has no network, all but the folder is read-only, and what it starts sees no
+other process; everywhere an audit hook refuses sockets, processes, and files written outside the
+folder. This stops accidents and simple tricks: for models that might be attackers, run the whole
+command in a container.
 """
 
 import contextlib
@@ -19,16 +20,29 @@ from dataclasses import dataclass
 PASSED, FAILED, TIMED_OUT = "passed", "failed", "timed out"
 
 RUNNER = """
-import ctypes, io, json, os, resource, sys
+import ctypes, io, json, os, resource, struct, sys
 task = json.load(sys.stdin)
 seconds, size = task["seconds"], task["bytes"]
 for name, most in (("CPU", seconds), ("AS", size), ("FSIZE", 1 << 20), ("NOFILE", 32), ("CORE", 0)):
     resource.setrlimit(getattr(resource, "RLIMIT_" + name), (most, most))
+home = os.path.realpath(os.getcwd())
+
+def close_off(libc, folder):
+    if libc.unshare(0x70020000):  # CLONE_NEWUSER, NEWPID, NEWNET, NEWNS
+        libc.unshare(0x50000000)  # CLONE_NEWUSER, NEWNET
+        return
+    libc.mount(None, b"/", None, 0x44000, None)  # MS_REC, MS_PRIVATE
+    libc.mount(folder, folder, None, 0x1000, None)  # MS_BIND
+    read_only = struct.pack("QQQQ", 1, 0, 0, 0)  # set MOUNT_ATTR_RDONLY
+    writable = struct.pack("QQQQ", 0, 1, 0, 0)
+    if not libc.syscall(442, -100, b"/", 0x8000, read_only, 32):  # mount_setattr, AT_RECURSIVE
+        libc.syscall(442, -100, folder, 0, writable, 32)
+    os.chdir(folder)
+
 try:
-    ctypes.CDLL(None).unshare(0x50000000)  # CLONE_NEWUSER | CLONE_NEWNET
+    close_off(ctypes.CDLL(None), home.encode())
 except (OSError, AttributeError):
     pass
-home = os.path.realpath(os.getcwd())
 print_passed = os.dup(1)
 null = os.open(os.devnull, os.O_RDWR)
 for stream in (0, 1, 2):
@@ -44,8 +58,10 @@ def refuse(event, arguments):
     if event == "open":
         path, mode, flags = arguments
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        if writes and not (isinstance(path, str) and os.path.realpath(path).startswith(home)):
+        if writes and not (isinstance(path, str) and os.path.realpath(path).startswith(home + "/")):
             raise PermissionError(path)
+        if not isinstance(path, int) and os.path.isdir(path):
+            raise PermissionError(path)  # files below it could be opened without their path
 
 code = compile(task["code"], "<answer>", "exec")
 word = task["word"].encode()

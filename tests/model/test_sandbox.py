@@ -1,6 +1,8 @@
 """The sandbox: what runs through passes, what is dangerous or endless is stopped."""
 
+import os
 import socket
+import sys
 import threading
 
 import pytest
@@ -27,6 +29,10 @@ from model.tasks.sandbox import FAILED, PASSED, TIMED_OUT, Limits, compiles, run
         ("import os\nos.kill(os.getppid(), 9)", FAILED),
         ("open('/tmp/textmill-escaped', 'w')", FAILED),
         ("import os\nos.remove('/tmp/textmill-kept')", FAILED),
+        ("import os\nopen(os.getcwd() + 'x', 'w')", FAILED),  # a folder beside its own
+        ("import os\nhere = os.open('/tmp', os.O_RDONLY)\n"
+         "os.open('textmill-escaped', os.O_WRONLY | os.O_CREAT, dir_fd=here)", FAILED),
+        ("import os\nos.chdir('/tmp')\nopen('textmill-escaped', 'w')", FAILED),
         ("import os\nassert not [k for k in os.environ if k.startswith('SECRET')]", PASSED),
     ],
 )  # fmt: skip
@@ -38,6 +44,25 @@ def test_programs_end_as_they_should(code, outcome, monkeypatch):
 @pytest.mark.parametrize("code", ["while True: pass", "import time\ntime.sleep(60)"])
 def test_what_does_not_end_is_ended(code):
     assert run(code, Limits(seconds=1)) == TIMED_OUT
+
+
+SHELL = """
+import os, _posixsubprocess
+read, write = os.pipe()
+_posixsubprocess.fork_exec(
+    [b"/bin/sh", b"-c", {command!r}.encode()], [b"/bin/sh"], True, (write,), None, None,
+    -1, -1, -1, -1, -1, -1, read, write, True, False, -1, None, None, None, -1, None, True)
+os.close(write)
+os.read(read, 1)
+import time; time.sleep(1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs namespaces")
+def test_a_program_started_behind_the_hook_s_back_writes_and_kills_nothing_outside(tmp_path):
+    command = f"echo x > {tmp_path}/escaped; kill -9 {os.getpid()}; echo x > inside; kill -9 1"
+    run(SHELL.format(command=command), Limits(seconds=5))
+    assert not (tmp_path / "escaped").exists()  # and this process lives
 
 
 def test_nothing_reaches_a_server_on_this_machine():
