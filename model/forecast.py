@@ -1,7 +1,8 @@
 """A plan of training: what a recipe will take, and what size suits a budget.
 
 Sources: Hoffmann et al. 2022 (arXiv:2203.15556: about 20 tokens per parameter give the least loss
-for the FLOPs); Muennighoff et al. 2023 (arXiv:2305.16264: up to four epochs are nearly as good as
+for the FLOPs; in 45 s of one CPU thread the smallest of three networks was best here, by the log in
+model/README.md); Muennighoff et al. 2023 (arXiv:2305.16264: up to four epochs are nearly as good as
 new text).
 """
 
