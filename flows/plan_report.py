@@ -47,8 +47,13 @@ def rows(plan: dict[str, Any] | None, actual: dict[str, Any] | None) -> list[Row
 
 def compared(store: Path, recipe: Recipe, training: Artifact) -> list[Row]:
     """Return the rows of a run: what was planned of its recipe, if anything, and what it took."""
-    actual = spent.read(training)
-    return [] if actual is None else rows(planned(store, recipe), actual)
+    plan, actual = planned(store, recipe), spent.read(training)
+    if actual is None:
+        return []
+    actual = {**actual, "epochs": training.stats.get("epochs")}
+    if plan is not None and plan["money"] is not None:
+        actual["money"] = plan["money"] / plan["seconds"] * actual["seconds"]  # at its price
+    return rows(plan, actual)
 
 
 def section(store: Path, recipe: Recipe, training: Artifact) -> str:

@@ -64,11 +64,12 @@ def test_other_budgets_are_refused(text, tmp_path):
 
 
 def test_the_report_puts_what_was_planned_beside_what_it_took(tmp_path, capsys):
-    planned(capsys, "--store", str(tmp_path))
+    made = planned(capsys, "--store", str(tmp_path), "--price", "2.5")["plan"]
     recipe = config.load("smoke")
 
     class Training:
         path = tmp_path / "train"
+        stats = {"epochs": 1.5}  # noqa: RUF012  as an artifact has them
 
     assert plan_report.section(tmp_path, recipe, Training) == ""
     actual = {"seconds": 3.0 * 3600, "steps": 200, "utilisation": 0.25}
@@ -77,6 +78,9 @@ def test_the_report_puts_what_was_planned_beside_what_it_took(tmp_path, capsys):
             plan_report.compared(tmp_path, recipe, Training)}  # fmt: skip
     assert rows["steps"] == ("200", "200")
     assert rows["training time"][1] == "3.0 h"
+    assert rows["epochs over the text"][1] == "1.50"
+    assert made["money"] == pytest.approx(2.5 * made["seconds"] / 3600)
+    assert rows["money"][1] == "7.50"
     assert "| 3.0 h |" in plan_report.section(tmp_path, recipe, Training)
     shown = plan_report.figures(tmp_path, recipe, Training)
     assert shown["model FLOPs utilisation"].startswith("25% (planned ")
