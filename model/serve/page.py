@@ -36,7 +36,7 @@ input { display: block; width: 6.5rem; font: inherit; padding: .3rem .5rem; colo
 button { font: inherit; padding: .38rem 1.1rem; border-radius: 8px; cursor: pointer;
   border: 1px solid var(--line); background: var(--card); color: inherit; }
 button.go { background: #2f6db3; border-color: #2f6db3; color: #fff; margin-left: auto; }
-button.try { padding: .1rem .7rem; font-size: .85rem; }
+button.try, #new { padding: .1rem .7rem; font-size: .85rem; }
 footer { color: var(--soft); font-size: .85rem; margin-top: .8rem; }
 code { background: var(--card); border: 1px solid var(--line); border-radius: 5px;
   padding: 0 .3em; }

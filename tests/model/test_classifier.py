@@ -35,18 +35,18 @@ def colours(count, seed):
     return Labelled([[t[0], *generator.permutation(t[1:]).tolist()] for t in texts], labels)
 
 
-def test_the_rate_and_the_epoch_of_the_lowest_held_out_loss_are_kept():
+def test_the_rate_and_the_epoch_that_are_right_most_often_are_kept():
     examples, held = colours(300, 1), colours(60, 2)
     config = ClassifierConfig(learning_rates=(1e-6, 2e-2), epochs=5, batch_size=8, dropout=0.0)
     learned = classifier.taught(network, examples, held, 3, config, seed=1)
     assert learned.learning_rate == 2e-2
     nats_NC = classifier.nats(learned.classifier, held.ids)
     assert nats_NC[np.arange(60), held.labels].mean() == pytest.approx(learned.nats)
-    assert (nats_NC.argmin(1) == held.labels).mean() > 0.9
+    assert (nats_NC.argmin(1) != held.labels).mean() == learned.wrong < 0.1
     again = classifier.taught(network, examples, held, 3, config, seed=1)
-    assert again.nats == learned.nats
+    assert again.rank == learned.rank
     shorter = ClassifierConfig(learning_rates=(1e-6,), epochs=2)
-    assert classifier.taught(network, examples, held, 3, shorter, seed=1).nats > learned.nats
+    assert classifier.taught(network, examples, held, 3, shorter, seed=1).rank > learned.rank
 
 
 def test_settings_that_cannot_be_are_refused():
