@@ -25,7 +25,7 @@ from flows.terminal import progress_bars, stdout
 from model import comparison, tracking
 from model.architecture import ModelConfig
 from model.comparison import Trained
-from model.evidence import bits_per_byte_of, throughput_of
+from model.evidence import bits_per_byte_of, data_waits_of, throughput_of
 from model.optim import Hyperparameters
 from model.tracking import metric_name
 from model.train_config import TrainConfig
@@ -225,7 +225,7 @@ def _record_child(
         if training is None:
             child.text(one.failed or "", "failed.txt")
         else:
-            child.curves(training, throughput_of(training))
+            child.curves(training, throughput_of(training), data_waits_of(training))
 
 
 @contextmanager

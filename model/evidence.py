@@ -85,7 +85,7 @@ class Evidence:
         mixture = mixture_figures(self.training.stats)
         run.metrics([(name, value, 0) for name, value in mixture.items()])
         speed = throughput_of(self.training)
-        run.curves(self.training, speed)
+        run.curves(self.training, speed, data_waits_of(self.training))
         run.metrics(source_losses(self.training.stats))
         measured = self.training.path / MEASURED
         if measured.exists():
@@ -209,7 +209,14 @@ def _rows(artifact: Artifact, table: str) -> list[dict[str, Any]]:
 def throughput_of(training: Artifact) -> list[tuple[int, float]]:
     """Return (tokens seen, tokens per second) as noted beside the artifact; empty if it was not."""
     path = training.path / SPEED
-    return [(seen, rate) for seen, rate in storage.read_json(path)] if path.exists() else []
+    return [(seen, rate) for seen, rate, *_ in storage.read_json(path)] if path.exists() else []
+
+
+def data_waits_of(training: Artifact) -> list[tuple[int, float]]:
+    """Return (tokens seen, share of the time that went into waiting for batches), where noted."""
+    path = training.path / SPEED
+    rows = storage.read_json(path) if path.exists() else []
+    return [(seen, waited[0]) for seen, _, *waited in rows if waited]
 
 
 def spent_figures(training: Artifact) -> dict[str, float]:

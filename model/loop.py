@@ -97,7 +97,8 @@ def _settle(training: Training) -> None:
         return
     tokens = state.step * training.tokens_per_step
     if state.seconds > 0:
-        state.speed.append((tokens, state.loss_count * training.tokens_per_step / state.seconds))
+        rate = state.loss_count * training.tokens_per_step / state.seconds
+        state.speed.append((tokens, rate, state.waited / state.seconds))
     due = _is_due(training, config.validate_every)
     held_out, by_source = _held_out_losses(training) if due else (None, {})
     state.source_losses += [
@@ -112,7 +113,7 @@ def _settle(training: Training) -> None:
             "validation_loss": held_out,
         }
     )
-    state.loss_sum, state.loss_count, state.seconds = 0.0, 0, 0.0
+    state.loss_sum, state.loss_count, state.seconds, state.waited = 0.0, 0, 0.0, 0.0
     if held_out is not None:
         _note_best(training, held_out)
     training.progress("train", state.step, config.steps)

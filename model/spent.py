@@ -66,10 +66,10 @@ class Meter:
         )
 
 
-def step_seconds(speed: list[tuple[int, float]]) -> float:
-    """Return the time in steps from (tokens seen, tokens per second) at each row of the curve."""
+def step_seconds(speed: list[tuple[int, float, float]]) -> float:
+    """Return the time in steps from (tokens seen, tokens per second, ...) at each row."""
     before, total = 0, 0.0
-    for tokens, rate in speed:
+    for tokens, rate, _ in speed:
         total += (tokens - before) / rate
         before = tokens
     return total

@@ -1,6 +1,7 @@
 """One optimizer step: micro-batches, the gradient of the whole batch, its norm, the update."""
 
 import math
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -117,7 +118,10 @@ def _backward(training: "Training", stop_requested: bool) -> tuple[float, float,
     Gradients stand for nats * scale * processes / expected weight.
     """
     config, world, scale = training.config, training.world, training.state.scale.value
-    rows = objectives.batch_of(training.loader.batch(training.state.batch), training.device)
+    began = time.perf_counter()
+    batch = training.loader.batch(training.state.batch)
+    training.state.waited += time.perf_counter() - began
+    rows = objectives.batch_of(batch, training.device)
     count = len(rows.ids_BT)
     size = min(count, config.micro_batch_size or count)
     sums = torch.zeros(3, dtype=torch.float64, device=sum_device(training.device))

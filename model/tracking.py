@@ -45,6 +45,7 @@ CURVES = {  # column of the CURVE table -> name of the curve
     "validation_loss": "validation/loss",
 }
 SPEED = "train/tokens_per_second"
+DATA_WAIT = "train/data_wait_share"
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -237,8 +238,16 @@ class RunLog:
             ]
             self.client.log_batch(self.run_id, metrics=batch)
 
-    def curves(self, training: Artifact, speed: Sequence[tuple[int, float]] = ()) -> None:
-        """Log the CURVE table of a train artifact; `speed` holds (tokens seen, per second)."""
+    def curves(
+        self,
+        training: Artifact,
+        speed: Sequence[tuple[int, float]] = (),
+        data_waits: Sequence[tuple[int, float]] = (),
+    ) -> None:
+        """Log the CURVE table of a train artifact.
+
+        `speed` holds (tokens seen, per second), `data_waits` (tokens seen, share of the time).
+        """
         steps: dict[int, int] = {}
         for part in training.parts():
             for rows in pq.ParquetFile(part).iter_batches():
@@ -251,7 +260,8 @@ class RunLog:
                     ]
                 )
                 steps |= {row["tokens"]: row["step"] for row in rows.to_pylist()}
-        self.metrics([(SPEED, rate, steps[seen]) for seen, rate in speed if seen in steps])
+        for name, pairs in ((SPEED, speed), (DATA_WAIT, data_waits)):
+            self.metrics([(name, value, steps[seen]) for seen, value in pairs if seen in steps])
 
     def dataset(self, made: Artifact, context: str) -> None:
         """Log a data artifact as a dataset: schema and size, its path, its manifest's digest."""

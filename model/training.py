@@ -34,17 +34,19 @@ class Batches(Protocol):
 class State:
     """What a checkpoint holds beside tensors; all of it is JSON.
 
-    `curve` has a row per log interval, as CURVE says; `speed` pairs of (tokens seen, tokens per
-    second). A batch's number is the step plus the batches that rollbacks passed by.
+    `curve` has a row per log interval, as CURVE says; `speed` triples of (tokens seen, tokens per
+    second, share of the time that went into waiting for batches). A batch's number is the step plus
+    the batches that rollbacks passed by.
     """
 
     step: int = 0
     curve: list[dict[str, Any]] = field(default_factory=list)
-    speed: list[tuple[int, float]] = field(default_factory=list)
+    speed: list[tuple[int, float, float]] = field(default_factory=list)
     source_losses: list[dict[str, Any]] = field(default_factory=list)  # step, source, loss
     loss_sum: float = 0.0
     loss_count: int = 0
     seconds: float = 0.0  # since the last row
+    waited: float = 0.0  # of them for batches
     last: dict[str, float] = field(default_factory=dict)
     best_loss: float | None = None
     best_step: int = 0

@@ -10,7 +10,8 @@ from the exact sum.
 import numpy as np
 
 from pipeline.compiled import numba
-from pipeline.encoding.lookup import find
+from pipeline.encoding.lookup import ABSENT, fetch, find
+from pipeline.encoding.memory import borrows_arrays
 from pipeline.encoding.segment import (
     BEGIN,
     CODE,
@@ -22,16 +23,15 @@ from pipeline.encoding.segment import (
     read_characters,
     write_unknown,
 )
-from pipeline.encoding.tables import CODE_BITS
 
 # SentencePiece subtracts the sum from all open paths where it passes this.
 RESET_SCORE = np.float32(100_000)
 _UNKNOWN, _NOWHERE = -1, -1
 
 
-@numba.njit(cache=True)
+@borrows_arrays
 def best_path(  # type: ignore[no-untyped-def]
-    text, at, end, total, start, edges, piece_of_node, scores, unknown_score, byte_ids,
+    text, at, end, total, start, edges, pieces, scores, unknown_score, byte_ids,
     work, path, ids
 ):  # fmt: skip
     """Write the ids of text[at:end] after a path of score `total` (float32) to `ids`.
@@ -39,6 +39,10 @@ def best_path(  # type: ignore[no-untyped-def]
     Returns how many there are, the path's margin and the score after it.
     """
     count = read_characters(text, at, end, work)
+    for i in range(count):
+        work[i, CODE] = start[work[i, CODE]]
+        if i and work[i, CODE] != ABSENT:
+            fetch(edges, work[i - 1, CODE], work[i, CODE])
     for i in range(count + 1):
         work[i, PREVIOUS] = _NOWHERE
         path[i, MARGIN] = np.inf
@@ -47,16 +51,15 @@ def best_path(  # type: ignore[no-untyped-def]
     for i in range(count):
         if abs(path[i, SCORE]) > RESET_SCORE:
             _reset(work, path, i, furthest)
-        node, is_piece, after = np.int64(start[work[i, CODE]]), False, i + 1
-        while node >= 0:
-            piece = np.int64(piece_of_node[node])
-            if piece >= 0:
-                _offer(work, path, i, after, piece, scores[piece])
+        node, is_piece, after = work[i, CODE], False, i + 1
+        while node != ABSENT:
+            if node < pieces:
+                _offer(work, path, i, after, node, scores[node])
                 is_piece |= after == i + 1
                 furthest = max(furthest, after)
-            if after == count:
+            if after == count or work[after, CODE] == ABSENT:
                 break
-            node = find(edges, node << CODE_BITS | work[after, CODE])
+            node = find(edges, node, work[after, CODE])
             after += 1
         if not is_piece:
             _offer(work, path, i, i + 1, _UNKNOWN, unknown_score)

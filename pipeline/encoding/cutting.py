@@ -5,10 +5,10 @@ import numpy as np
 from pipeline.characters import decode
 from pipeline.compiled import numba
 from pipeline.encoding.lookup import ABSENT, find, has_pair
+from pipeline.encoding.memory import borrows_arrays
 from pipeline.encoding.segment import MARK, SPACE
 from pipeline.encoding.tables import (
     BEGINS_FROZEN,
-    CODE_BITS,
     FLAG_MASK,
     IS_FROZEN,
     IS_MARK,
@@ -16,21 +16,21 @@ from pipeline.encoding.tables import (
 )
 
 
-@numba.njit(cache=True)
+@borrows_arrays
 def cut_row(text, at, end, tables, stops):  # type: ignore[no-untyped-def]
     """Write where each segment of text[at:end] ends to `stops`; return how many there are.
 
     A stop is twice the byte, plus one if the segment is a user-defined piece or a mark.
     """
     pairs, ascii_pairs, flags = tables.pairs, tables.ascii_pairs, tables.flags
-    edges, piece_of_node, splits_marks = (
-        tables.frozen_edges, tables.piece_of_node, len(tables.byte_ids) > 1
+    edges, pieces, splits_marks = (
+        tables.frozen_edges, tables.vocab_size, len(tables.byte_ids) > 1
     )  # fmt: skip
     count = 0
     while at < end:
         before, after = _character(text, at, splits_marks)
         flag = flags[before & FLAG_MASK]
-        size = _special_bytes(text, at, end, before, flag, edges, piece_of_node) if flag else 0
+        size = _special_bytes(text, at, end, before, flag, edges, pieces) if flag else 0
         if size:
             at += size
             stops[count] = at << 1 | 1
@@ -44,7 +44,7 @@ def cut_row(text, at, end, tables, stops):  # type: ignore[no-untyped-def]
             else:
                 code, after = _character(text, at, splits_marks)
                 link = np.uint8(has_pair(pairs, before, code)) | flags[code & FLAG_MASK]
-            if link > JOINED and _special_bytes(text, at, end, code, link, edges, piece_of_node):
+            if link > JOINED and _special_bytes(text, at, end, code, link, edges, pieces):
                 break
             # Written at every character and kept where it ends a segment: no branch to mispredict.
             stops[count] = at << 1
@@ -62,7 +62,7 @@ def _character(text, at, splits_marks):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _special_bytes(text, at, end, code, flag, edges, piece_of_node):  # type: ignore[no-untyped-def]
+def _special_bytes(text, at, end, code, flag, edges, pieces):  # type: ignore[no-untyped-def]
     """Bytes of the longest user-defined piece or the mark at byte `at`, 0 if there is neither."""
     if flag & IS_FROZEN and code < 128:
         return np.int64(1)
@@ -70,12 +70,12 @@ def _special_bytes(text, at, end, code, flag, edges, piece_of_node):  # type: ig
         return np.int64(3)
     size = np.int64(0)
     if flag & BEGINS_FROZEN:
-        node, begin = np.int64(0), at
+        node, begin = np.int64(pieces), at
         while at < end:
             code, at = _character(text, at, flag & IS_MARK)
-            node = find(edges, node << CODE_BITS | code)
+            node = find(edges, node, code)
             if node == ABSENT:
                 break
-            if piece_of_node[node] >= 0:
+            if node < pieces:
                 size = at - begin
     return size

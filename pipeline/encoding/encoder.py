@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.characters import text_buffers
-from pipeline.encoding.rows import KEPT_BYTES, KEPT_IDS, encode_rows, nothing_known
+from pipeline.encoding.known import nothing_known
+from pipeline.encoding.rows import IDS_PADDING, TEXT_PADDING, encode_rows
 from pipeline.encoding.tables import tables_of, why_not
 from pipeline.vocabulary import Vocabulary, read_vocabulary
 
 CHUNK_BYTES = 4 << 20  # encoded at once: 4 bytes of ids and 8 of cuts may be needed per byte
-_WORD = 8
 _log = logging.getLogger(__name__)
 
 
@@ -44,12 +44,11 @@ class Encoder:
 
     def _encode(self, data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         size = int(offsets[-1] - offsets[0])
-        words = np.zeros((size + KEPT_BYTES) // _WORD + 2, np.uint64)
-        text = words.view(np.uint8)
+        text = np.zeros(size + TEXT_PADDING, np.uint8)
         text[:size] = data[offsets[0] : offsets[-1]]
-        ids = np.empty(size + KEPT_IDS, np.int32)
+        ids = np.empty(size + IDS_PADDING, np.int32)
         ends = np.zeros(len(offsets) - 1, np.int64)
-        encode_rows(text, words, offsets - offsets[0], self._tables, self._known, ids, ends)
+        encode_rows(text, offsets - offsets[0], self._tables, self._known, ids, ends)
         return ids[: ends[-1]].copy(), ends
 
 

@@ -1,26 +1,32 @@
-"""A map from 64-bit keys to 64-bit values as one array (slots, 2), and the set of joined pairs.
+"""A map from 42-bit keys to 21-bit values as one array, and the set of joined pairs.
 
-Open addressing, at most half full; key and value lie in one cache line. The set of pairs is a
-bitmap of hashes: it may hold a pair that was never put in, never the other way round.
+Open addressing, at most half full; a slot is one word, so that eight neighbours share a cache line.
+The set of pairs is a bitmap of hashes: it may hold a pair that was never put in, never the other
+way round.
 """
 
 import numpy as np
 
 from pipeline.compiled import numba
+from pipeline.encoding.memory import fetch_row
 
 ABSENT = -1
+NUMBER_BITS = 21  # of a node, a code point, a symbol or an id; a key is two of them
 _EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
+_VALUE_BITS = np.uint64(NUMBER_BITS)
+_VALUE_MASK = np.uint64((1 << NUMBER_BITS) - 1)
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _OTHER_FACTOR = np.uint64(0xC2B2AE3D27D4EB4F)
 PAIR_BITS = 20  # 128 KiB; with the 20,000 pairs of 16,384 pieces 2 % are taken for joined wrongly
 _PAIR_SHIFT = np.uint64(64 - PAIR_BITS)
 
 
-def table_of(keys: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the map (slots, 2) uint64 of distinct keys (N,) to values (N,), both below 2^63."""
-    slots = 1 << max(4, int(2 * len(keys) - 1).bit_length())
-    table = np.full((slots, 2), _EMPTY, np.uint64)
-    _fill(table, keys.astype(np.uint64), values.astype(np.uint64))
+def table_of(entries: dict[tuple[int, int], int]) -> np.ndarray:
+    """Return the map (slots,) uint64 for `find`; all numbers are below 2^NUMBER_BITS."""
+    keys = [first << NUMBER_BITS | second for first, second in entries]
+    slots = 1 << max(4, (2 * len(keys) - 1).bit_length())
+    table = np.full(slots, _EMPTY, np.uint64)
+    _fill(table, np.array(keys, np.uint64), np.array([*entries.values()], np.uint64))
     return table
 
 
@@ -29,9 +35,9 @@ def _fill(table, keys, values):  # type: ignore[no-untyped-def]
     mask = np.uint64(len(table) - 1)
     for i in range(len(keys)):
         at = _slot(keys[i], mask)
-        while table[at, 0] != _EMPTY:
+        while table[at] != _EMPTY:
             at = (at + np.uint64(1)) & mask
-        table[at, 0], table[at, 1] = keys[i], values[i]
+        table[at] = keys[i] << _VALUE_BITS | values[i]
 
 
 @numba.njit(inline="always")
@@ -41,15 +47,23 @@ def _slot(key, mask):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def find(table, key):  # type: ignore[no-untyped-def]
-    """Value of a key (int64), ABSENT if it has none."""
-    wanted, mask = np.uint64(key), np.uint64(len(table) - 1)
+def find(table, first, second):  # type: ignore[no-untyped-def]
+    """Value of the key that two numbers (int64) make, ABSENT if it has none."""
+    wanted = np.uint64(first << NUMBER_BITS | second)
+    mask = np.uint64(len(table) - 1)
     at = _slot(wanted, mask)
-    while table[at, 0] != wanted:
-        if table[at, 0] == _EMPTY:
+    while table[at] >> _VALUE_BITS != wanted:
+        if table[at] == _EMPTY:
             return np.int64(ABSENT)
         at = (at + np.uint64(1)) & mask
-    return np.int64(table[at, 1])
+    return np.int64(table[at] & _VALUE_MASK)
+
+
+@numba.njit(inline="always")
+def fetch(table, first, second):  # type: ignore[no-untyped-def]
+    """Begin to bring into the cache what `find` will look at."""
+    wanted = np.uint64(first << NUMBER_BITS | second)
+    fetch_row(table, np.int64(_slot(wanted, np.uint64(len(table) - 1))))
 
 
 def pair_bits(first: np.ndarray, second: np.ndarray) -> np.ndarray:

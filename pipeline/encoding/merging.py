@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.compiled import numba
 from pipeline.encoding.lookup import ABSENT, find
+from pipeline.encoding.memory import borrows_arrays
 from pipeline.encoding.segment import (
     BEGIN,
     CODE,
@@ -23,8 +24,8 @@ _NO_RANK = np.int64(1 << 62)
 _LOW = np.int64(0xFFFFFFFF)
 
 
-@numba.njit(cache=True)
-def merge_segment(text, at, end, start, edges, pieces, byte_ids, work, heap, ids):  # type: ignore[no-untyped-def]
+@borrows_arrays
+def merge_segment(text, at, end, start, edges, ranks, pieces, byte_ids, work, heap, ids):  # type: ignore[no-untyped-def]
     """Write the ids of text[at:end] to `ids`; return how many there are."""
     count = read_characters(text, at, end, work)
     for i in range(count):
@@ -33,7 +34,7 @@ def merge_segment(text, at, end, start, edges, pieces, byte_ids, work, heap, ids
         work[i, PREVIOUS] = i - 1
     size = 0
     for left in range(count):
-        size = _offer(edges, work, heap, left, count, size)
+        size = _offer(edges, ranks, work, heap, left, count, size)
     while size:
         entry = heap[0]
         size = _pop(heap, size)
@@ -45,11 +46,11 @@ def merge_segment(text, at, end, start, edges, pieces, byte_ids, work, heap, ids
         work[left, CODE] = work[left, MERGED]
         work[left, NEXT] = after
         work[right, RANK] = _NO_RANK
-        size = _offer(edges, work, heap, left, count, size)
+        size = _offer(edges, ranks, work, heap, left, count, size)
         if after < count:
             work[after, PREVIOUS] = left
         if left:
-            size = _offer(edges, work, heap, work[left, PREVIOUS], count, size)
+            size = _offer(edges, ranks, work, heap, work[left, PREVIOUS], count, size)
     written, left = 0, np.int64(0)
     while left < count:
         symbol = work[left, CODE]
@@ -63,16 +64,16 @@ def merge_segment(text, at, end, start, edges, pieces, byte_ids, work, heap, ids
 
 
 @numba.njit(inline="always")
-def _offer(edges, work, heap, left, count, size):  # type: ignore[no-untyped-def]
+def _offer(edges, ranks, work, heap, left, count, size):  # type: ignore[no-untyped-def]
     """Put the pair at `left` into the heap if it merges; new size of the heap."""
     work[left, RANK] = _NO_RANK
     right = work[left, NEXT]
     if right < count and work[left, CODE] >= 0 and work[right, CODE] >= 0:
-        found = find(edges, work[left, CODE] << 32 | work[right, CODE])
-        if found != ABSENT:
-            work[left, RANK] = found >> 32
-            work[left, MERGED] = found & _LOW
-            size = _push(heap, size, (found & ~_LOW) | left)
+        merged = find(edges, work[left, CODE], work[right, CODE])
+        if merged != ABSENT:
+            rank = np.int64(ranks[merged])
+            work[left, RANK], work[left, MERGED] = rank, merged
+            size = _push(heap, size, rank << 32 | left)
     return size
 
 

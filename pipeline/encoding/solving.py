@@ -6,12 +6,12 @@ from pipeline.characters import decode
 from pipeline.compiled import numba
 from pipeline.encoding.best_path import best_path
 from pipeline.encoding.lookup import find
+from pipeline.encoding.memory import borrows_arrays, owns_arrays
 from pipeline.encoding.merging import merge_segment
 from pipeline.encoding.segment import MARK, SHORT, SPACE, work_tables, write_unknown
-from pipeline.encoding.tables import CODE_BITS
 
 
-@numba.njit(cache=True)
+@borrows_arrays
 def solve(text, at, stop, total, tables, work, path, heap, ids):  # type: ignore[no-untyped-def]
     """Write the ids of the segment from byte `at` to `stop` (see `cut_row`) to `ids`.
 
@@ -23,7 +23,7 @@ def solve(text, at, stop, total, tables, work, path, heap, ids):  # type: ignore
         return _special_ids(text, at, end, tables, ids), np.float32(0), np.float32(0)
     if tables.is_unigram:
         return best_path(
-            text, at, end, total, tables.start, tables.edges, tables.piece_of_node, tables.scores,
+            text, at, end, total, tables.start, tables.edges, tables.vocab_size, tables.scores,
             tables.unknown_score, tables.byte_ids, work, path, ids,
         )  # fmt: skip
     found = merge_segment(
@@ -32,6 +32,7 @@ def solve(text, at, stop, total, tables, work, path, heap, ids):  # type: ignore
         end,
         tables.start,
         tables.edges,
+        tables.ranks,
         tables.vocab_size,
         tables.byte_ids,
         work,
@@ -41,7 +42,7 @@ def solve(text, at, stop, total, tables, work, path, heap, ids):  # type: ignore
     return found, np.float32(np.inf), np.float32(0)
 
 
-@numba.njit(cache=True)
+@owns_arrays
 def append_solved(text, at, stop, total, tables, work, path, heap, ids, out, count):  # type: ignore[no-untyped-def]
     """Append the ids of a segment that is not kept; return their number and the new total."""
     characters = (stop >> 1) - at
@@ -56,13 +57,13 @@ def append_solved(text, at, stop, total, tables, work, path, heap, ids, out, cou
 @numba.njit(inline="always")
 def _special_ids(text, at, end, tables, ids):  # type: ignore[no-untyped-def]
     """Write the id of the user-defined piece that text[at:end] is, or those of a mark."""
-    node = np.int64(0)
+    node = np.int64(tables.vocab_size)
     while at < end:
         code, after = decode(text, at)
         if code == MARK:
             if len(tables.byte_ids) > 1:
                 return write_unknown(text, at, tables.byte_ids, ids, 0)
             code = SPACE
-        node, at = find(tables.frozen_edges, node << CODE_BITS | code), after
-    ids[0] = tables.piece_of_node[node]
+        node, at = find(tables.frozen_edges, node, code), after
+    ids[0] = node
     return 1

@@ -5,18 +5,21 @@ no piece: no piece spans that place, so what is left of it and what is right of 
 alone. The parts are *segments*.
 """
 
+import itertools
 from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.encoding.lookup import pair_bits, table_of
+from pipeline.encoding.known import ID_BITS
+from pipeline.encoding.lookup import NUMBER_BITS, pair_bits, table_of
 from pipeline.vocabulary import Kind, Vocabulary
 
 CODES = 0x110000
-CODE_BITS = 21
 UNKNOWN_PENALTY = np.float32(10)  # SentencePiece's, below the lowest score
 NONE = -1
+PIECES_MAX = 1 << ID_BITS
+CHARACTERS_MAX = 1 << NUMBER_BITS - 1  # so that nodes and characters have numbers
 MARK = "\u2581"
 # What a pair of characters, or by the low bits of its code a character, can be: false alarms are
 # told apart later.
@@ -25,20 +28,21 @@ FLAG_MASK = 0xFFF
 
 
 class Tables(NamedTuple):
-    """What encoding looks up. A *node* is a state of the tree of pieces, read by characters.
+    """What encoding looks up. A *node* is a state of a tree of pieces, read by characters.
 
-    BPE: `start` gives the symbol of a character, `edges` maps left << 32 | right to
-    rank << 32 | merged; the smaller rank merges first. Symbols from `vocab_size` on are characters
-    that occur in pieces without being one. The tree holds only user-defined pieces, which are
-    taken out before anything merges.
-    Unigram: `start` gives the node after a character, `edges` maps node << 21 | code to the next.
+    A node where a piece ends has that piece's id, others have numbers from `vocab_size` on.
+    BPE: `start` gives the symbol of a character, `edges` maps left and right to what they merge to;
+    the smaller rank merges first. Symbols from `vocab_size` on are characters that occur in pieces
+    without being one. User-defined pieces are taken out before anything merges.
+    Unigram: `start` numbers the characters of pieces by the node after them, or where no piece
+    begins so beyond all nodes; `edges` maps node and character to the next node.
     """
 
     is_unigram: bool
     start: np.ndarray  # (CODES,) int32, NONE where there is none
     edges: np.ndarray
-    piece_of_node: np.ndarray  # int32, NONE where no piece ends
-    frozen_edges: np.ndarray  # of the tree of user-defined pieces, from its root 0
+    ranks: np.ndarray  # (vocab_size,) int32, of BPE
+    frozen_edges: np.ndarray  # of user-defined pieces, by code points; its root is `vocab_size`
     flags: np.ndarray  # (FLAG_MASK + 1,) uint8
     pairs: np.ndarray  # of characters side by side in a piece
     ascii_pairs: np.ndarray  # (1 << 14,) uint8: flags by first << 7 | second
@@ -64,7 +68,11 @@ def why_not(model: Vocabulary) -> str | None:
         "no unknown piece": Kind.UNKNOWN not in kinds,
         "no piece of text": Kind.NORMAL not in kinds,
         "a piece with a space or NUL in it": any(" " in p or "\0" in p for p in model.pieces),
+        "no piece for a space, which would be three bytes": MARK not in model.pieces,
         "a piece that is there twice": len({*model.pieces}) < len(model.pieces),
+        f"more than {PIECES_MAX} pieces": len(model.pieces) > PIECES_MAX,
+        f"pieces of more than {CHARACTERS_MAX} characters": sum(map(len, model.pieces))
+        > CHARACTERS_MAX,
     }
     return next((reason for reason, found in reasons.items() if found), None)
 
@@ -75,16 +83,15 @@ def tables_of(model: Vocabulary) -> Tables:
     normal, own = _of_kind(model, Kind.NORMAL), _of_kind(model, Kind.USER_DEFINED)
     in_path, frozen = (normal | own, {}) if is_unigram else (normal, own)
     left, right = _neighbours([*in_path])
-    start, edges, nodes = _tree(in_path) if is_unigram else _merges(model, normal)
-    _, frozen_edges, frozen_nodes = _tree(frozen)
+    start, edges = (_paths if is_unigram else _merges)(in_path, len(model.pieces))
     flags = _flags(frozen, model.byte_fallback)
     scores, unknown_score = _scores(model)
     return Tables(
         is_unigram=is_unigram,
         start=start,
         edges=edges,
-        piece_of_node=nodes if is_unigram else frozen_nodes,
-        frozen_edges=frozen_edges,
+        ranks=_ranks(model),
+        frozen_edges=table_of(_tree(frozen, len(model.pieces))),
         flags=flags,
         pairs=pair_bits(left, right),
         ascii_pairs=_ascii_pairs(left, right, flags),
@@ -127,25 +134,19 @@ def _ascii_pairs(left: np.ndarray, right: np.ndarray, flags: np.ndarray) -> np.n
     return (table | flags[:128]).reshape(-1)
 
 
-def _merges(model: Vocabulary, pieces: dict[str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _merges(pieces: dict[str, int], vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
     """`start` and `edges` for BPE: every way to put a piece together from two symbols."""
     symbols = dict(pieces)
-    for character in sorted(set("".join(pieces)) - set(pieces)):
-        symbols[character] = len(model.pieces) + len(symbols) - len(pieces)
-    ranks = _ranks(model)
-    keys, values = [], []
+    for number, character in enumerate(sorted(set("".join(pieces)) - set(pieces))):
+        symbols[character] = vocab_size + number
+    merged = {}
     for piece, token_id in pieces.items():
         for cut in range(1, len(piece)):
             left, right = symbols.get(piece[:cut]), symbols.get(piece[cut:])
             if left is not None and right is not None:
-                keys.append(left << 32 | right)
-                values.append(int(ranks[token_id]) << 32 | token_id)
-    start = np.full(CODES, NONE, np.int32)
-    for symbol, number in symbols.items():
-        if len(symbol) == 1:
-            start[ord(symbol)] = number
-    edges = table_of(np.array(keys, np.uint64), np.array(values, np.uint64))
-    return start, edges, np.full(1, NONE, np.int32)
+                merged[left, right] = token_id
+    characters = {symbol: number for symbol, number in symbols.items() if len(symbol) == 1}
+    return _start(characters), table_of(merged)
 
 
 def _ranks(model: Vocabulary) -> np.ndarray:
@@ -153,25 +154,40 @@ def _ranks(model: Vocabulary) -> np.ndarray:
     bits = model.scores.view(np.int32).astype(np.int64)
     # As SentencePiece compares them: by their bits, so that -0.0 is less than 0.0.
     ordered = np.where(bits < 0, -1 - (bits & 0x7FFFFFFF), bits)
-    return np.unique(-ordered, return_inverse=True)[1]
+    return np.unique(-ordered, return_inverse=True)[1].astype(np.int32)
 
 
-def _tree(pieces: dict[str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`start`, `edges` and `piece_of_node` of the tree of pieces; its root is node 0."""
-    edges: dict[int, int] = {}
-    piece_of_node = [NONE]
-    start = np.full(CODES if pieces else 1, NONE, np.int32)
-    for piece, token_id in pieces.items():
-        node = 0
-        for character in piece:
-            node = edges.setdefault(node << CODE_BITS | ord(character), len(piece_of_node))
-            if node == len(piece_of_node):
-                piece_of_node.append(NONE)
-        piece_of_node[node] = token_id
-        first = ord(piece[0])
-        start[first] = edges[first]
-    table = table_of(np.array([*edges], np.uint64), np.array([*edges.values()], np.uint64))
-    return start, table, np.array(piece_of_node, np.int32)
+def _paths(pieces: dict[str, int], vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """`start` and `edges` for unigram."""
+    edges = _tree(pieces, vocab_size)
+    nodes = vocab_size + 1 + len(edges)  # more than there are
+    numbers = {c: nodes + number for number, c in enumerate(sorted(set("".join(pieces))))}
+    numbers |= {chr(code): node for (begun, code), node in edges.items() if begun == vocab_size}
+    inside = {
+        (begun, numbers[chr(code)]): node
+        for (begun, code), node in edges.items()
+        if begun != vocab_size
+    }
+    return _start(numbers), table_of(inside)
+
+
+def _start(numbers: dict[str, int]) -> np.ndarray:
+    start = np.full(CODES, NONE, np.int32)
+    start[[ord(character) for character in numbers]] = [*numbers.values()]
+    return start
+
+
+def _tree(pieces: dict[str, int], vocab_size: int) -> dict[tuple[int, int], int]:
+    """Node after each node and code point of the tree of pieces; the root is `vocab_size`."""
+    edges: dict[tuple[int, int], int] = {}
+    unnamed = itertools.count(vocab_size + 1)
+    for piece, token_id in sorted(pieces.items(), key=lambda item: len(item[0])):
+        node = vocab_size
+        for character in piece[:-1]:
+            step = node, ord(character)
+            node = edges[step] if step in edges else edges.setdefault(step, next(unnamed))
+        edges[node, ord(piece[-1])] = token_id
+    return edges
 
 
 def _scores(model: Vocabulary) -> tuple[np.ndarray, np.float32]:

@@ -135,4 +135,4 @@ def test_the_device_is_named_and_measured():
 
 
 def test_time_in_steps_follows_from_the_rates():
-    assert spent.step_seconds([(100, 50.0), (300, 100.0)]) == 4.0
+    assert spent.step_seconds([(100, 50.0, 0.0), (300, 100.0, 0.01)]) == 4.0

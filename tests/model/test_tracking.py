@@ -27,7 +27,8 @@ def client(settings):
 @pytest.fixture(scope="module")
 def chain(made_chain, tmp_path_factory):
     chain = made_chain(tmp_path_factory.mktemp("chain"), points=900)
-    (chain.training.path / evidence.SPEED).write_text("[[4096, 810.5], [8192, 905.0]]")
+    speed = "[[4096, 810.5, 0.001], [8192, 905.0, 0.002]]"
+    (chain.training.path / evidence.SPEED).write_text(speed)
     return chain
 
 
@@ -78,6 +79,8 @@ def test_curves_read_back_in_order_under_stable_names(client, logged, chain):
     assert [point.step for point in held_out] == list(range(10, 901, 10))
     speed = client.get_metric_history(run_id, "train/tokens_per_second")
     assert [(point.step, point.value) for point in speed] == [(1, 810.5), (2, 905.0)]
+    waits = client.get_metric_history(run_id, "train/data_wait_share")
+    assert [(point.step, point.value) for point in waits] == [(1, 0.001), (2, 0.002)]
 
 
 def test_requests_are_few_and_within_the_limits(logged):

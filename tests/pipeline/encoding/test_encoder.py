@@ -18,7 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.encoding.encoder import Encoder
-from pipeline.encoding.rows import KEPT_BYTES, SLOT_BITS
+from pipeline.encoding.known import LONG_BYTES, SHORT_BITS
 from pipeline.encoding.tables import why_not
 from pipeline.tokenizer import CONTROLS, SPACE_MARK, Tokenizer
 from pipeline.tokenizer_training import SEGMENT, TokenizerConfig, train
@@ -33,7 +33,7 @@ RAW = {"model_type": "unigram", "add_dummy_prefix": False, "remove_extra_whitesp
        "normalization_rule_name": "identity", "minloglevel": 2}  # fmt: skip
 MODELS = {
     "bpe": TokenizerConfig(vocab_size=1500),
-    "bpe with symbols": TokenizerConfig(vocab_size=1200, symbols=SYMBOLS),
+    "bpe with symbols": TokenizerConfig(vocab_size=1200, symbols=SYMBOLS, control_symbols=()),
     "bpe with indented lines": TokenizerConfig(vocab_size=1200, indented_lines=True),
     "bpe without bytes": TokenizerConfig(
         vocab_size=1200, byte_fallback=False, character_coverage=0.98, keep_newlines=False
@@ -45,7 +45,7 @@ MODELS = {
                                           "character_coverage": 0.98},
     "unigram": TokenizerConfig(vocab_size=1500, model_type="unigram"),
     "unigram with symbols": TokenizerConfig(
-        vocab_size=1200, model_type="unigram", symbols=SYMBOLS
+        vocab_size=1200, model_type="unigram", symbols=SYMBOLS, control_symbols=()
     ),
     "raw unigram": {**RAW, "vocab_size": 1500, "byte_fallback": True,
                     "allow_whitespace_only_pieces": True},
@@ -136,7 +136,7 @@ def test_long_texts_without_a_place_to_cut(name):
         "\0" * 999,
     ]
     check(name, [*runs, "".join(runs), "the " * 20000, SPACE_MARK * 500])
-    check(name, ["x" * size for size in range(1, 4 * KEPT_BYTES)])
+    check(name, ["x" * size for size in range(1, 2 * LONG_BYTES)])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -157,7 +157,7 @@ def test_scores_that_pass_the_bound_where_sentencepiece_begins_anew(name):
 @pytest.mark.parametrize("name", ["bpe", "raw unigram"])
 def test_more_segments_than_are_kept_change_nothing(name):
     chance = random.Random(11)
-    words = ["".join(chance.choices("etaoinshrdlu", k=7)) for _ in range(3 << SLOT_BITS)]
+    words = ["".join(chance.choices("etaoinshrdlu", k=7)) for _ in range(3 << SHORT_BITS)]
     batch = [" ".join(words[i : i + 5000]) for i in range(0, len(words), 5000)]
     own = Encoder(read_vocabulary(model(name)))
     first, _ = own.encode(pa.array(batch, pa.large_string()))
@@ -212,8 +212,8 @@ def shared_texts(folder: Path, bytes_per_file: int) -> list[str]:
                     row = json.loads(line)
                 except (ValueError, RecursionError):
                     continue
-                text = row.get("text") if isinstance(row, dict) else None
-                if isinstance(text, str):
+                texts = row.values() if isinstance(row, dict) else ()
+                for text in (value for value in texts if isinstance(value, str)):
                     found.append(text.encode("utf-8", "replace").decode())
                     size += len(found[-1])
                 if size > bytes_per_file:
@@ -230,7 +230,7 @@ def test_real_text_gets_the_ids_of_sentencepiece(shared_data, name):
 @pytest.mark.parametrize("model_type", ["bpe", "unigram"])
 @pytest.mark.parametrize("vocab_size", [4096, 16384])
 def test_all_real_text_gets_the_ids_of_sentencepiece(shared_data, model_type, vocab_size):
-    everything = shared_texts(shared_data, 1 << 40)
+    everything = [*WORDS, "".join(WORDS), *shared_texts(shared_data, 1 << 40)]
     sample = (line.group() for text in everything[::40] for line in SEGMENT.finditer(text[:20_000]))
     config = TokenizerConfig(vocab_size=vocab_size, model_type=model_type, character_coverage=0.98)
     trained = train(sample, config)
