@@ -4,6 +4,9 @@ Texts are folded (case, width, punctuation and white space aside) into words, a 
 unspaced script being one. Runs of N words of the items are hashed; a document's runs are looked up
 and extended as far as both go on alike. For unspaced script a run is 1.6 times as long, about what
 says as much. An item shorter than a run must stand in the document whole, if it has six words.
+
+An answer beside a question is no item: it is a name or a passage of some source, and what gives an
+item away is that its question is there.
 """
 
 import functools
@@ -35,6 +38,7 @@ from pipeline.inputs import InputFile
 
 UNSPACED_LENGTH = 1.6
 LEAST_WORDS = 6
+ANSWERS = ("answer", "answers", "label", "labels", "target", "targets", "gold", "references")
 SPAN_CHARACTERS_MAX = 300
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _KEYS = numba.types.Array(numba.uint64, 1, "C", readonly=True)
@@ -117,7 +121,7 @@ def _load(files: tuple[tuple[InputFile, int], ...], words: int) -> EvaluationInd
 
 
 def _items(file: InputFile) -> list[tuple[str, str]]:
-    """Name and text of every item: each string of a JSON record of some length, or a paragraph."""
+    """Name and text of every item: strings of a JSON record but its answers, or a paragraph."""
     text = file.existing().read_text(encoding="utf-8-sig", errors="replace")
     stem = file.existing().name
     if not stem.endswith((".jsonl", ".json", ".ndjson")):
@@ -145,7 +149,9 @@ def _strings(value: Any, top: bool = False) -> list[str]:
         return [value]
     if isinstance(value, dict):
         skipped = ("id", "source", "license", "lang") if top else ()
-        return [s for key, item in value.items() if key not in skipped for s in _strings(item)]
+        parts = {key: _strings(item) for key, item in value.items() if key not in skipped}
+        asked = [s for key, found in parts.items() if key.lower() not in ANSWERS for s in found]
+        return asked or [s for found in parts.values() for s in found]
     return [s for item in value for s in _strings(item)] if isinstance(value, list) else []
 
 

@@ -34,7 +34,7 @@ class ListsConfig:
     allowed_licenses: tuple[str, ...] = ()  # SPDX names, * matches anything; none means all
     refused_licenses: tuple[str, ...] = ()
     missing_license: str = "keep"  # or drop
-    # JSON lines (every text in a record), or text with items between blank lines.
+    # JSON lines (the texts of a record but its answers), or text with items between blank lines.
     evaluation_sets: tuple[InputFile, ...] = ()
     evaluation_words: int = 13  # shared words in a row that make a document contaminated
 

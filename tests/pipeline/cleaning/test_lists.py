@@ -191,5 +191,20 @@ def test_evaluation_items_pasted_into_real_text_are_found(shared_data, shared_li
     hit = (contamination(texts, items, 13)["value"] > 0).to_list()
     flagged = [row for row, found in zip(rows, hit, strict=True) if found]
     assert sum(row["kind"] == "contaminated" for row in flagged) == 30
-    # Two base texts are passages that their questions quote at length.
-    assert len(flagged) <= 32
+    assert len(flagged) == 30
+
+
+def test_an_answer_alone_is_no_contamination_unless_there_is_nothing_else(tmp_path):
+    answer = "the small town on the left bank of the river in the east of the county"
+    chinese = "位于河流左岸的小镇东边的一座古老而又安静的石头房子里面"
+    (tmp_path / "asked.jsonl").write_text(
+        json.dumps({"id": "a", "question": ITEM_EN, "Answers": [answer, {"text": chinese}]})
+    )
+    (tmp_path / "bare.jsonl").write_text(json.dumps({"id": "b", "answer": f"{answer} {chinese}"}))
+    texts = pl.Series([f"It is {answer}.", f"他住在{chinese}。", ITEM_EN])
+
+    def hits(name):
+        return (contamination(texts, (InputFile(str(tmp_path / name)),), 13)["value"] > 0).to_list()
+
+    assert hits("asked.jsonl") == [False, False, True]
+    assert hits("bare.jsonl") == [True, True, False]
