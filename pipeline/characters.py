@@ -28,11 +28,12 @@ UNSPACED_RANGES = (
     (0x31A0, 0x31FF),  # bopomofo and kana extensions
     (0x3400, 0x4DBF),  # ideographs, extension A
     (0x4E00, 0x9FFF),  # ideographs
+    (0xA000, 0xA4CF),  # Yi
     (0xF900, 0xFAFF),  # compatibility ideographs
     (0x1B000, 0x1B16F),  # kana supplement
 )
 UNSPACED_LANGUAGES = (
-    "zh", "ja", "yue", "wuu", "th", "lo", "km", "my", "mnw", "shn", "bo", "dz",
+    "zh", "ja", "yue", "wuu", "th", "lo", "km", "my", "mnw", "shn", "bo", "dz", "ii",
 )  # fmt: skip
 TABLE_SIZE = 0x20000
 LAST_IDEOGRAPHIC_PLANE_END = 0x40000

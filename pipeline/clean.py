@@ -37,7 +37,7 @@ from pipeline.what_if import MEASURES_TABLE
 PII_TABLE = "pii"
 MEASURED = Contract(
     "measures",
-    3,
+    4,
     pa.schema(
         [
             column("id", pa.string(), "the document, kept or dropped"),

@@ -12,19 +12,27 @@ import pyarrow as pa
 from pipeline.characters import (
     BYTES,
     OFFSETS,
-    UNSPACED,
-    begins_ideograph,
     character_classes,
-    class_of,
-    decode,
     text_buffers,
 )
 from pipeline.cleaning import segmentation
+from pipeline.cleaning.character_pass import CHARACTER_COUNTS, CLASSES, KINDS, count_characters
 from pipeline.cleaning.line_pass import LINE_COUNTS, count_lines, count_repeated_lines
 from pipeline.cleaning.ngram_pass import SIZES, SLOTS, TOP_SIZES, is_new, mask_for, ngram_shares
 from pipeline.cleaning.segmentation import ACTIVE
-from pipeline.cleaning.stop_words import STOP_SLOTS, stop_index, stop_table
 from pipeline.cleaning.word_marks import character_marks, listed_chunks, listed_units
+from pipeline.cleaning.word_order import (
+    BITS,
+    KINDS_OF_WORDS,
+    LEVELS_OF,
+    LINE,
+    SLOT_KEYS,
+    find_word,
+    levels,
+    order_of,
+    word_kind,
+    word_table,
+)
 from pipeline.cleaning.word_pass import words_of
 from pipeline.cleaning.words import (
     BEGINS_LINE,
@@ -38,26 +46,20 @@ from pipeline.cleaning.words import (
 )
 from pipeline.compiled import numba
 
-# The first eight follow the numbering of character classes.
-CHARACTER_COUNTS = (
-    "other", "letters", "digits", "unspaced", "spaces", "punctuation", "symbols", "ignored",
-    "replacements", "hashes", "ellipses", "braces",
-)  # fmt: skip
 WORD_COUNTS = (
     "words", "word_characters", "tokens", "alpha_tokens", "longest_word", "spaced_words",
     "spaced_word_characters", "stop_words", "sentences", "first_words", "different_words",
-    "misplaced_words",
+    "ordered_words", "order_levels",
 )  # fmt: skip
+IDEOGRAPH_COUNTS = ("ideograph_pairs", "listed_pairs", "apart_pairs", "listed_apart")
 COUNTS = CHARACTER_COUNTS + LINE_COUNTS + WORD_COUNTS
 REPETITIONS = tuple(
     f"{'top' if size in TOP_SIZES else 'duplicate'}_{size}_gram_share" for size in SIZES
 )
 MAX_WORDS = 1 << 20
 VARIETY_WORDS = 1000  # a longer text repeats more of its words, whatever it says
-_CLASSES = 8
 _LINES_FROM = len(CHARACTER_COUNTS)
 _WORDS_FROM = _LINES_FROM + len(LINE_COUNTS)
-_HASH, _DOT, _ELLIPSIS, _REPLACEMENT, _BRACE_OPEN, _BRACE_CLOSE = 35, 46, 0x2026, 0xFFFD, 123, 125
 _FOUND = numba.types.Tuple(
     (numba.types.Array(numba.int64, 2, "C"), numba.types.Array(numba.float64, 2, "C"))
 )
@@ -70,7 +72,7 @@ def counts(
 ) -> pl.DataFrame:
     """Every figure of COUNTS (int64) and REPETITIONS (float64) for each text.
 
-    And of Chinese ones `ideograph_pairs` and `listed_pairs`, as `segmentation.joined` counts them.
+    And of Chinese ones the four of IDEOGRAPH_COUNTS, as `segmentation.joined` counts them.
 
     `langs` holds a tag per text; `chinese` tells which are cut into Chinese words (bool), None is
     none of them: there every character of unspaced script is a word.
@@ -79,55 +81,27 @@ def counts(
     if chinese is None:
         chinese = np.zeros(len(rows) - 1, bool)
     joined, pairs = segmentation.joined(data, rows, chinese)
-    salts = langs.replace_strict(stop_table()[0], default=0, return_dtype=pl.UInt64).to_numpy()
+    salts, keys, bits, kinds = word_table()
+    salt = langs.replace_strict(salts, default=0, return_dtype=pl.UInt64).to_numpy()
+    orders = order_of(langs)
     found, shares = _counts(
-        data, rows, joined, chinese, salts, stop_table()[1], character_classes(), character_marks(),
-        listed_chunks(), listed_units(),
+        data, rows, joined, chinese, salt, orders, keys, bits, kinds, levels(), character_classes(),
+        character_marks(), listed_chunks(), listed_units(),
     )  # fmt: skip
     numbers = pl.DataFrame(found, schema=list(COUNTS), orient="row")
-    tallies = pl.DataFrame(pairs, schema=["ideograph_pairs", "listed_pairs"], orient="row")
+    tallies = pl.DataFrame(pairs, schema=list(IDEOGRAPH_COUNTS), orient="row")
     return numbers.hstack(tallies).hstack(
         pl.DataFrame(shares, schema=list(REPETITIONS), orient="row")
     )
-
-
-@numba.njit(numba.void(BYTES, _I, _I, BYTES, _COUNTS), cache=True)
-def _count_characters(data, at, end, classes, found):  # type: ignore[no-untyped-def]
-    dots = 0
-    while at < end:
-        run = at
-        while at < end and begins_ideograph(data[at]):
-            at += 3
-        if at > run:
-            found[UNSPACED] += (at - run) // 3
-            found[_CLASSES + 2] += dots // 3
-            dots = 0
-            continue
-        code, at = decode(data, at)
-        found[class_of(classes, code)] += 1
-        if code == _DOT:
-            dots += 1
-            continue
-        found[_CLASSES + 2] += dots // 3 + (code == _ELLIPSIS)
-        dots = 0
-        if code == _HASH:
-            found[_CLASSES + 1] += 1
-        elif code in (_BRACE_OPEN, _BRACE_CLOSE):
-            found[_CLASSES + 3] += 1
-        elif code == _REPLACEMENT:
-            found[_CLASSES] += 1
-    found[_CLASSES + 2] += dots // 3
 
 
 _WORD_ARRAYS = (numba.types.Array(numba.uint64, 1, "C"), numba.types.Array(numba.int32, 1, "C"),
                 numba.types.Array(numba.uint8, 1, "C"))  # fmt: skip
 
 
-@numba.njit(numba.void(*_WORD_ARRAYS, _I, _I, numba.uint64, STOP_SLOTS, _COUNTS), cache=True)
-def _count_words(hashes, lengths, flags, held, count, salt, stops, found):  # type: ignore[no-untyped-def]
-    stopped = before = np.uint64(0)
-    ended = misplaced = 0
-    words = characters = alphas = longest = spaced = spaced_characters = sentences = 0
+@numba.njit(numba.void(*_WORD_ARRAYS, _I, _I, _COUNTS), cache=True)
+def _count_words(hashes, lengths, flags, held, count, found):  # type: ignore[no-untyped-def]
+    ended = words = characters = alphas = longest = spaced = spaced_characters = sentences = 0
     for i in range(held):
         flag, length = np.int64(flags[i]), np.int64(lengths[i])
         begins = flag & BEGINS_LINE != 0 or (ended != 0 and flag & (IS_WORD | HAS_ALPHA) != 0)
@@ -142,19 +116,37 @@ def _count_words(hashes, lengths, flags, held, count, salt, stops, found):  # ty
             longest = max(longest, length)
             spaced += 1
             spaced_characters += length
-        if salt:
-            bit, barred = stop_index(stops, hashes[i] ^ salt)
-            misplaced += bit & before != 0
-            stopped |= bit
-            before = barred
     found[0], found[1], found[2], found[3] = words, characters, count, alphas
     found[4], found[5], found[6], found[8] = longest, spaced, spaced_characters, sentences
-    found[11] = misplaced
     if count > held:  # the rest of a huge text counts as words
         found[0] += count - held
         found[3] += count - held
-    while stopped:
-        stopped &= stopped - np.uint64(1)
+
+
+_TABLES = (SLOT_KEYS, BITS, KINDS_OF_WORDS, LEVELS_OF)
+
+
+@numba.njit(numba.void(*_WORD_ARRAYS, _I, numba.uint64, _I, *_TABLES, _COUNTS), cache=True)
+def _count_order(  # type: ignore[no-untyped-def]
+    hashes, lengths, flags, held, salt, order, keys, bits, kinds, levels, found
+):
+    """Find frequent words of the language `salt` and sum up how likely each follows the last.
+
+    `order` is the language's place in `levels`, less than 0 if it has none.
+    """
+    seen, before, total = np.uint64(0), np.int64(LINE), 0
+    for i in range(held):
+        at = find_word(keys, hashes[i] ^ salt)
+        seen |= bits[at]
+        if order >= 0:
+            kind = word_kind(np.int64(kinds[at]), flags[i], lengths[i])
+            before = LINE if flags[i] & BEGINS_LINE else before
+            total += levels[order, before, kind]
+            before = kind
+    if order >= 0:
+        found[11], found[12] = held, total
+    while seen:
+        seen &= seen - np.uint64(1)
         found[7] += 1
 
 
@@ -173,11 +165,14 @@ def _count_variety(hashes, lengths, flags, held, slots, found):  # type: ignore[
 @numba.njit(
     _FOUND(
         BYTES, OFFSETS, BYTES, ACTIVE, numba.types.Array(numba.uint64, 1, "C", readonly=True),
-        STOP_SLOTS, BYTES, MARKS, LISTED, LISTED,
+        numba.types.Array(_I, 1, "C", readonly=True), *_TABLES, BYTES, MARKS, LISTED, LISTED,
     ),
     cache=True,
 )  # fmt: skip
-def _counts(data, rows, joined, chinese, salts, stops, classes, marks, listed, units):  # type: ignore[no-untyped-def]
+def _counts(  # type: ignore[no-untyped-def]
+    data, rows, joined, chinese, salts, orders, keys, bits, kinds_of_words, levels, classes, marks,
+    listed, units,
+):  # fmt: skip
     longest = 64
     for row in range(len(rows) - 1):
         longest = max(longest, rows[row + 1] - rows[row])
@@ -189,14 +184,14 @@ def _counts(data, rows, joined, chinese, salts, stops, classes, marks, listed, u
     prefixes, sums = np.empty(room + 1, np.uint64), np.empty(room + 1, np.int64)
     at, numbers = np.empty(room, np.int32), np.empty(room, np.int32)
     tallies, firsts = np.empty(room, np.int32), np.empty(room, np.int32)
-    slots = np.empty(mask_for(room) + 1, np.uint64)
+    slots, odd_kinds = np.empty(mask_for(room) + 1, np.uint64), np.zeros(KINDS, np.int64)
     found = np.zeros((len(rows) - 1, len(COUNTS)), np.int64)
     shares = np.zeros((len(rows) - 1, len(SIZES)))
     for row in range(len(rows) - 1):
         begin, end = rows[row], rows[row + 1]
         if begin == end:
             continue
-        _count_characters(data, begin, end, classes, found[row])
+        count_characters(data, begin, end, classes, odd_kinds, found[row])
         lines = found[row][_LINES_FROM:_WORDS_FROM]
         count_lines(data, begin, end, classes, marks, lines)
         count_repeated_lines(data, begin, end, classes, slots, lines)
@@ -206,9 +201,14 @@ def _counts(data, rows, joined, chinese, salts, stops, classes, marks, listed, u
         )  # fmt: skip
         held = min(count, room)
         words = found[row][_WORDS_FROM:]
-        _count_words(hashes, lengths, flags, held, count, salts[row], stops, words)
+        _count_words(hashes, lengths, flags, held, count, words)
+        if salts[row]:
+            _count_order(
+                hashes, lengths, flags, held, salts[row], orders[row], keys, bits, kinds_of_words,
+                levels, words,
+            )  # fmt: skip
         _count_variety(hashes, lengths, flags, held, slots, words)
-        characters = found[row][:_CLASSES].sum()
+        characters = found[row][:CLASSES].sum()
         ngram_shares(
             hashes, lengths, min(held, MAX_WORDS), characters, slots, prefixes, sums, at, numbers,
             tallies, firsts, shares[row],

@@ -4,6 +4,9 @@ Two replacement characters of UTF-8 that were read as GB 18030 show as 锟斤拷
 what they were, so that rules on unreadable text count them. ftfy undoes UTF-8 read as Latin-1 and
 its relatives, not GB 18030 or Big5, and only for whole texts. Here every line is tried by itself,
 so half a document can be repaired.
+
+A quotation mark, apostrophe or dash written in GB 18030 and read as UTF-8 is two replacement
+characters; in text of Latin letters its place tells which one it was.
 """
 
 import re
@@ -13,6 +16,13 @@ import polars as pl
 # Pairs of Latin letters that are the two bytes of one ideograph; prose has no such runs.
 SUSPECT = r"(?:[\u00a1-\u00ff\u0080-\u00a0\u0152-\u2122]{2}){6,}"
 _TWO_LOST = "锟斤拷"
+_TWO = r"(?<!\ufffd)\ufffd\ufffd(?!\ufffd)"
+_LOST_MARKS = (
+    (re.compile(rf"(?<=[A-Za-z]){_TWO}(?=(?:s|re|ve|ll|d|m)\b)|(?<=n){_TWO}(?=t)"), "’"),
+    (re.compile(rf"(?<=[A-Za-z0-9,] ){_TWO}(?= [A-Za-z0-9])"), "—"),
+    (re.compile(rf"(?:^|(?<=[\s(])){_TWO}(?=[A-Za-z0-9])", re.M), "“"),
+    (re.compile(rf"(?<=[.,!?;:]){_TWO}(?=[\s)]|$)", re.M), "”"),
+)
 _LATIN_RUN = re.compile(r"[^\x00-\x7f]")
 # The commonest characters of running Chinese; they make up a fifth of it or more.
 _COMMON = frozenset(
@@ -34,6 +44,20 @@ def repaired(texts: pl.Series) -> pl.Series:
         return texts
     fixed = ["\n".join(map(_line, text.split("\n"))) for text in texts.gather(suspects)]
     return texts.clone().scatter(suspects, fixed)
+
+
+def with_lost_marks(texts: pl.Series) -> pl.Series:
+    """Texts with quotation marks, apostrophes and dashes where two bytes of one were lost."""
+    suspects = texts.str.contains("��", literal=True).arg_true()
+    if suspects.is_empty():
+        return texts
+    return texts.clone().scatter(suspects, [_marked(text) for text in texts.gather(suspects)])
+
+
+def _marked(text: str) -> str:
+    for pattern, mark in _LOST_MARKS:
+        text = pattern.sub(mark, text)
+    return text
 
 
 def _line(line: str) -> str:

@@ -65,20 +65,25 @@ def identify(texts: pl.Series) -> list[tuple[str, float]]:
     """Most likely language of each text's first 1000 characters, with its score in 0..1.
 
     Text without a letter scores 0. Text in ideographs without kana or hangul is Chinese whatever
-    the model says: it takes classical Chinese for Japanese.
+    the model says: it takes classical Chinese for Japanese, and Yi for Chinese.
     """
     frame = pl.DataFrame({"sample": texts.str.slice(0, SAMPLE_CHARACTERS)}).select(
         pl.col("sample").str.replace_all(r"\s+", " "),
         letters=pl.col("sample").str.contains(r"\pL"),
         han=pl.col("sample").str.count_matches(r"\p{Han}"),
         other_cjk=pl.col("sample").str.contains(r"[\p{Hiragana}\p{Katakana}\p{Hangul}]"),
+        yi=pl.col("sample").str.count_matches(r"\p{Yi}"),
     )
     return [_identify_one(*row) for row in frame.iter_rows()]
 
 
-def _identify_one(sample: str, letters: bool, han: int, other_cjk: bool) -> tuple[str, float]:
+def _identify_one(
+    sample: str, letters: bool, han: int, other_cjk: bool, yi: int
+) -> tuple[str, float]:
     if not letters:
         return UNKNOWN, 0.0
+    if 2 * yi >= len(sample):
+        return "ii", 1.0
     best = _detector().detect(sample, model="lite", k=1)[0]
     tag, score = canonical_tag(best["lang"]), float(best["score"])
     if tag != "zh" and not other_cjk and 2 * han >= len(sample):

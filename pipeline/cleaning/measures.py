@@ -13,12 +13,16 @@ from pipeline.characters import UNSPACED_LANGUAGES
 from pipeline.cleaning.counts import REPETITIONS, VARIETY_WORDS, counts
 from pipeline.cleaning.letter_pairs import letter_pairs
 from pipeline.cleaning.line_pass import SHORT_LINE_WIDTH
+from pipeline.cleaning.segmentation import LEAST_PAIRS
+from pipeline.cleaning.word_order import LEVELS_PER_BIT
 
 CHINESE = ("zh", "yue", "wuu")
 SAMPLE_CHARACTERS = 1000
 MOSTLY_HAN = 0.5
-LEAST_PAIRS = 64  # of ideographs; a line of verse says little
-LEAST_WORDS = 100
+LEAST_WORDS = 40  # words and marks; the order of fewer says little
+UNSURE_WORDS = 20  # taken for likely ones, so that chance in short texts counts less
+FEW_MARKS = 0.02  # per word
+BITS_OF_NO_MARK = 0.19  # log2 8/7: a mark follows about every eighth word
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,9 @@ def share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
 _count = pl.col
 _visible = pl.sum_horizontal("letters", "digits", "unspaced", "punctuation", "symbols")
 _characters = _visible + pl.sum_horizontal("other", "spaces", "ignored")
+_written = pl.sum_horizontal("letters", "unspaced")
+_pieces = _count("pieces") + _count("words") - _count("spaced_words")
+_neighbours = share(_count("listed_pairs"), _count("ideograph_pairs"))
 _words, _tokens, _lines, _all_lines = (
     _count("words"), _count("tokens"), _count("lines"), _count("all_lines"),
 )  # fmt: skip
@@ -74,6 +81,10 @@ MEASURES: dict[str, Measure] = {
     "words": Measure(_words, "words that are not mere marks"),
     "mean_word_length": Measure(
         share(_count("word_characters"), _words), "characters per word that is not mere marks"
+    ),
+    "pieces": Measure(_pieces, "runs of letters and digits, and words of unspaced script"),
+    "mean_piece_length": Measure(
+        share(_written + _count("digits"), _pieces), "letters, ideographs and digits per piece"
     ),
     "longest_word": Measure(_count("longest_word"), "characters of the longest spaced word"),
     "alpha_share": Measure(
@@ -147,14 +158,40 @@ MEASURES: dict[str, Measure] = {
         "1 less the bits that a Latin letter tells of the next; 0 where there are few",
     ),
     "unlisted_pair_share": Measure(
-        pl.when(_count("ideograph_pairs") >= LEAST_PAIRS)
-        .then(1 - share(_count("listed_pairs"), _count("ideograph_pairs")))
-        .otherwise(0.0),
+        pl.when(_count("ideograph_pairs") >= LEAST_PAIRS).then(1 - _neighbours).otherwise(0.0),
         "pairs of ideographs that begin no Chinese word; 0 where there are few pairs",
     ),
-    "misplaced_word_share": Measure(
-        pl.when(_words >= LEAST_WORDS).then(share(_count("misplaced_words"), _words)).otherwise(0),
-        "words like 'of' after words like 'the'; 0 in short texts",
+    "ideograph_disorder": Measure(
+        pl.when(_count("apart_pairs") == 0)
+        .then(0.0)
+        .when(_count("listed_pairs") == 0)
+        .then(1.0)
+        .otherwise(share(_count("listed_apart"), _count("apart_pairs")) / _neighbours)
+        .clip(0, 1),
+        "how often ideographs further apart would begin a word, of how often neighbours do; "
+        "0 where most words are known",
+    ),
+    "word_disorder": Measure(
+        pl.when(_count("ordered_words") >= LEAST_WORDS)
+        .then(
+            (
+                BITS_OF_NO_MARK * (_tokens - _words < FEW_MARKS * _words) * _words
+                - _count("order_levels") / LEVELS_PER_BIT
+            )
+            / (_count("ordered_words") + UNSURE_WORDS)
+        )
+        .otherwise(0.0)
+        .clip(0),
+        "bits per word by which their order, without a mark too, is less likely than chance; 0 in "
+        "short texts and other languages than English and Chinese",
+    ),
+    "script_switch_share": Measure(
+        share(_count("script_switches"), _written),
+        "letters beside a character of unspaced script among both",
+    ),
+    "odd_mark_share": Measure(
+        share(_count("odd_marks"), _visible),
+        "symbols between letters but for the commonest of them, among visible characters",
     ),
     "duplicate_paragraph_share": Measure(
         share(_count("duplicate_paragraphs"), _count("paragraphs")),

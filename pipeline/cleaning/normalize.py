@@ -91,6 +91,11 @@ def _garbled(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
     return garbled.repaired(texts) if config.fix_mojibake else texts
 
 
+def _lost_marks(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
+    """Put quotation marks, apostrophes and dashes where two bytes of one were lost (GB 18030)."""
+    return garbled.with_lost_marks(texts) if config.fix_mojibake else texts
+
+
 def _unicode_form(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
     """Compose characters (Unicode NFC, or the form the config names)."""
     if config.unicode_form is None:
@@ -215,7 +220,8 @@ STRAY_JOINER = r"([\pN\p{Latin}\p{Han}\p{Cyrillic}\p{Greek}\p{P}\s])[\x{200c}\x{
 
 REPAIRS: dict[str, Callable[[pl.Series, NormalizeConfig], pl.Series]] = {
     "garbled": _garbled,  # before ftfy, which takes some of it for something else
-    "mojibake": _mojibake,  # first: what it decodes includes control characters and odd spaces
+    "mojibake": _mojibake,  # early: what it decodes includes control characters and odd spaces
+    "lost_marks": _lost_marks,
     "line_ends": _line_ends,
     "controls": _controls,
     "unicode_form": _unicode_form,

@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pipeline.cleaning import pii_checks
+from pipeline.cleaning import phone_numbers, pii_checks
+from pipeline.cleaning.phone_numbers import Told
 from pipeline.cleaning.pii_scan import (
     ANYTHING,
     AT_SIGN,
@@ -52,6 +53,7 @@ class Detector:
     pattern: re.Pattern[str]
     meaning: str
     check: Callable[[str], bool] | None = None
+    told: Told | None = None  # more, found by the words beside them
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,16 @@ def replace_spans(texts: pl.Series, spans: pl.DataFrame) -> pl.Series:
 
 
 def _matches(detector: Detector, text: str) -> list[tuple[int, int]]:
-    return [
-        match.span()
-        for match in detector.pattern.finditer(text)
-        if detector.check is None or detector.check(match[0])
-    ]
+    spans = [_datum(match) for match in detector.pattern.finditer(text)]
+    if detector.told is not None:
+        spans += detector.told.spans(text)
+    return [(a, b) for a, b in spans if detector.check is None or detector.check(text[a:b])]
+
+
+def _datum(match: re.Match[str]) -> tuple[int, int]:
+    """Span of the group 'datum' if it took part, of all that matched otherwise."""
+    named = "datum" in match.re.groupindex and match["datum"] is not None
+    return match.span("datum") if named else match.span()
 
 
 def _detector(
@@ -135,8 +142,9 @@ def _detector(
     meaning: str,
     check: Callable[[str], bool] | None = None,
     flags: int = 0,
+    told: Told | None = None,
 ) -> Detector:
-    return Detector(needs, trigger, re.compile(pattern, re.ASCII | flags), meaning, check)
+    return Detector(needs, trigger, re.compile(pattern, re.ASCII | flags), meaning, check, told)
 
 
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}"
@@ -205,8 +213,9 @@ PII: dict[str, Detector] = {
     "passport": _detector(
         MANY_DIGITS,
         r"(?i)passport|护照|[EG][0-9]{8}",
-        r"(?:passport|护照)[^0-9A-Za-z\n]{0,4}(?:number|no\.?|nr\.?|号码|号|is|为|是)?"
-        r"[^0-9A-Za-z\n]{0,6}(?:[A-Z]{1,2}\d{6,8}|\d{9})(?!\d)|(?<![A-Za-z0-9])[EG]\d{8}(?![A-Za-z0-9])",
+        r"(?:passport|护照)[^0-9A-Za-z\n]{0,4}(?:(?:number|no\.?|nr\.?|号码|号|is|为|是)"
+        r"[^0-9A-Za-z\n]{0,4}){0,2}(?P<datum>[A-Z]{1,2}\d{6,8}|\d{9})(?!\d)|"
+        r"(?<![A-Za-z0-9])[EG]\d{8}(?![A-Za-z0-9])",
         "passports: near the word, or of the Chinese form",
         flags=re.I,
     ),
@@ -226,17 +235,11 @@ PII: dict[str, Detector] = {
     ),
     "phone": _detector(
         MANY_DIGITS,
-        r"[1１][3-9３-９][0-9０-９][- ]?[0-9０-９]{4}|0[0-9]{2,3}[-) ] ?[0-9]{7}|\+[0-9]|"
-        r"[0-9]{3}[-.) ]{1,2}[0-9]{3}[-. ][0-9]{4}|0[0-9]{1,3}[ .-][0-9]{2}[ .-][0-9]{2}[ .-]",
-        rf"(?<![\d０-９.+A-Za-z-])(?:\+?86[- ]?)?[1１][3-9３-９]{_D}[- ]?{_D}{{4}}[- ]?{_D}{{4}}"
-        r"(?![\d０-９A-Za-z])|"
-        r"(?<![\d.+A-Za-z-])(?:\(0\d{2,3}\) ?|0\d{2,3}[- ])\d{7,8}(?![\d-])|"
-        r"(?<![\w.])\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,4}(?![\w-])|"
-        r"(?<![\d.A-Za-z-])(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}"
-        r"(?: ?(?:x|ext\.?) ?\d{1,6})?(?![\d-]|\.\d)|"
-        r"(?<![\d.A-Za-z-])0\d{1,3}([ .-])\d{2}\1\d{2}\1\d{2}(?:\1\d{2})?(?![\d-])",
-        "telephone numbers: Chinese, North American, international",
+        phone_numbers.TRIGGER,
+        phone_numbers.SHAPES,
+        "telephone numbers: Chinese, North American, international, and local ones where told",
         pii_checks.phone,
+        told=phone_numbers.TOLD,
     ),
     "qq": _detector(
         ANYTHING,

@@ -85,9 +85,11 @@ def ipv6(text: str) -> bool:
 
 
 def phone(text: str) -> bool:
-    """Tell whether it has 8 to 15 digits (E.164) that are no date."""
-    digits = "".join(filter(str.isdigit, _ascii(text)))
-    return 8 <= len(digits) <= 15 and len(set(digits)) > 2 and not _is_date(digits)
+    """Tell whether it has 8 to 15 digits (E.164; 7 in a local number) that are no date."""
+    number = _ascii(text).lower().partition("x")[0]  # without its extension
+    digits = "".join(filter(str.isdigit, number))
+    least = 8 if number.startswith("+") else 7
+    return least <= len(digits) <= 15 and len(set(digits)) > 2 and not _is_date(digits)
 
 
 def has_digit(text: str) -> bool:

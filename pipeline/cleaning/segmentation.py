@@ -28,6 +28,10 @@ from pipeline.cleaning.word_list import (
 from pipeline.compiled import numba
 
 LONGEST_RUN = 4096  # ideographs; a longer run is cut here
+# Sound modern text has 0.4 or more; below it pairs apart tell whether that is the author's style.
+FEW_LISTED = 0.35
+LEAST_PAIRS = 64  # fewer say nothing
+LEAST_LAG, MOST_LAG = 3, 10
 _GAP = LAST + 1  # stands between runs
 # Simplified text has under 1 % of characters with another simplified form (乾 於 著), traditional
 # text about 30 %.
@@ -57,8 +61,9 @@ def joined(
 
     `data` is UTF-8 (uint8), `rows` the offsets of texts in it (int64, one more than texts),
     `active` says per text whether it is Chinese (bool); in others nothing is joined. Without
-    `unlisted` only words of the list are found. The second result (int64 [texts, 2]) counts the
-    pairs of neighbouring ideographs, and those of them that begin a word of the list.
+    `unlisted` only words of the list are found. The second result (int64 [texts, 4]) counts the
+    pairs of neighbouring ideographs and those of them that begin a word of the list; and where
+    those are few, the same of pairs further apart, else 0.
     """
     return _joined(data, rows, active, *word_list(), unlisted)
 
@@ -137,6 +142,21 @@ def _is_word(codes, start, end, pairs, longer):  # type: ignore[no-untyped-def]
         if not there:
             return False
     return longer[node].weight > -np.inf
+
+
+@numba.njit(numba.types.UniTuple(_I, 2)(_CODES, _I, PAIRS, FILTER), cache=True)
+def _tally_apart(codes, size, pairs, pair_bits):  # type: ignore[no-untyped-def]
+    """Pairs of ideographs LEAST_LAG to MOST_LAG apart, gaps aside, and those that begin a word."""
+    bare, tally, listed = 0, 0, 0
+    for i in range(size):
+        codes[bare] = codes[i]
+        bare += codes[i] != _GAP
+    for lag in range(LEAST_LAG, MOST_LAG + 1):
+        for i in range(bare - lag):
+            tally += 1
+            if is_set(pair_bits, pair_bit(codes[i], codes[i + lag])):
+                listed += pair_slot(pairs, codes[i], codes[i + lag])[2]
+    return tally, listed
 
 
 @numba.njit(inline="always")
@@ -259,7 +279,7 @@ def _joined(  # type: ignore[no-untyped-def]
     simplified,
     unlisted,
 ):
-    marks, tallies = np.zeros(len(data), np.uint8), np.zeros((len(rows) - 1, 2), np.int64)
+    marks, tallies = np.zeros(len(data), np.uint8), np.zeros((len(rows) - 1, 4), np.int64)
     room = LONGEST_RUN + 2
     codes, places, ends = (
         np.empty(room, np.int64),
@@ -287,4 +307,7 @@ def _joined(  # type: ignore[no-untyped-def]
             for i in range(size):
                 marks[places[i]] = i != word_end
                 word_end = ends[i] if i == word_end else word_end
+        if tallies[row, 0] >= LEAST_PAIRS and tallies[row, 1] < FEW_LISTED * tallies[row, 0]:
+            size, _ = _read(data, rows[row], end, codes, places, traditional, simplified)
+            tallies[row, 2], tallies[row, 3] = _tally_apart(codes, size, pairs, pair_bits)
     return marks, tallies

@@ -1,48 +1,10 @@
-"""The commonest words of English and Chinese: to count as a sign of prose, or to take out.
+"""The commonest words of English and Chinese: to count as a share, or to take out.
 
 English: articles, pronouns, prepositions, conjunctions and auxiliaries. Chinese: particles,
 pronouns, prepositions and conjunctions, modern and classical. Both lists are ours and short.
 """
 
-import functools
-
-import numpy as np
 import polars as pl
-
-from pipeline.cleaning.word_pass import word_hash
-from pipeline.compiled import numba
-
-# What published quality filters look for, compared as written: words that any prose holds.
-FREQUENT = {
-    "en": "the be to of and that have with",
-    "zh": "的 年 在 月 是 和 日 了 於 · 為 有 被 人 中 为 他 與 後 也 而 由",
-    "yue": "嘅 係 喺 唔 咗 有 同 佢 我 你 的 在 人 年 是 和 為 呢 都 冇",
-    "wuu": "个 勒 是 勿 搭 伊 有 拉 人 侬 我 年 月 日 的 在",
-    "ja": "の に は を た が で と し れ さ ある いる も する から な こと として い",
-    "ko": "이 그 및 등 수 있는 것 한 있다 는 에 의 를 을 은 가 에서 으로 하는",
-}
-# Of those, words that do not stand next after one: "the of", "of and". Shuffled words do.
-NEVER_AFTER = {
-    "en": {
-        "the": "the be to of and that have with",
-        "to": "of to and that with",
-        "of": "be of and have with",
-        "be": "be of have",
-        "and": "and",
-        "have": "be have of with",
-        "with": "be of and with have",
-    },
-    "zh": {
-        "的": "的 了 和",
-        "和": "的 了 和 由",
-        "在": "的 了 和 由",
-        "由": "的 了 和 是",
-        "是": "和 了",
-        "為": "的 了 和",
-    },
-}
-STOP_SLOTS = numba.types.Array(numba.uint64, 2, "C", readonly=True)
-_SLOTS = 1024  # at most a quarter full
 
 _ENGLISH = """
 the a an and or but if of to in on at by for from with as into about than that this these those it
@@ -74,36 +36,6 @@ CHINESE_PATTERN = "|".join(sorted(CHINESE, key=len, reverse=True))
 _ENGLISH_REMOVAL = rf"(?i)(\w+['’]\w+)|{_EDGE}(?:{'|'.join(ENGLISH)}){_EDGE}[ \t]?"
 _CHINESE_REMOVAL = f"({'|'.join(CHINESE_KEPT)})|{CHINESE_PATTERN}"
 _MARK = r"[\p{P}--['’]]|(?:^|\B)['’]|['’](?:\B|$)"
-
-
-@functools.cache
-def stop_table() -> tuple[dict[str, int], np.ndarray]:
-    """A number per language of FREQUENT and the slots in which `stop_index` finds its words."""
-    salts = {lang: 0x9E3779B97F4A7C15 * (i + 1) % 2**64 for i, lang in enumerate(FREQUENT)}
-    slots = np.zeros((_SLOTS, 3), np.uint64)
-    for lang, listed in FREQUENT.items():
-        words = listed.split()
-        for index, word in enumerate(words):
-            key = word_hash(word) ^ salts[lang]
-            at = key % _SLOTS
-            while slots[at, 1]:
-                at = (at + 1) % _SLOTS
-            barred = NEVER_AFTER.get(lang, {}).get(word, "").split()
-            slots[at] = key, 1 << index, sum(1 << words.index(word) for word in barred)
-    slots.flags.writeable = False
-    return salts, slots
-
-
-@numba.njit(inline="always")
-def stop_index(slots, key):  # type: ignore[no-untyped-def]
-    """One bit, that of the word behind `key` (its hash and its language's number); 0 for others.
-
-    And the bits of the words that do not stand next after it.
-    """
-    at = key & np.uint64(_SLOTS - 1)
-    while slots[at, 1] != 0 and slots[at, 0] != key:
-        at = (at + np.uint64(1)) & np.uint64(_SLOTS - 1)
-    return slots[at, 1], slots[at, 2]
 
 
 def count(text: pl.Expr) -> pl.Expr:

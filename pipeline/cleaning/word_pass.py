@@ -7,9 +7,10 @@ the others go through `words.split_chunk`, which gives the same words, only slow
 import numpy as np
 
 from pipeline.characters import BYTES, SPACE, UNSPACED, class_of, decode, mix
-from pipeline.cleaning.word_marks import ALPHA, LONGEST_LISTED, SUFFIX, SYMBOL, TERMINAL
+from pipeline.cleaning.word_marks import ALPHA, LONGEST_LISTED, SUFFIX, SYMBOL, TERMINAL, UPPER
 from pipeline.cleaning.words import (
     BEGINS_LINE,
+    CAPITAL,
     CHUNK_MAX,
     CODE_BUFFER,
     ENDS_SENTENCE,
@@ -73,9 +74,8 @@ def _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count):  # type: ign
             seen |= kinds[end]
             marks_only &= kinds[end]
             end += 1
-        count = _put(
-            hashes, lengths, flags, count, value, end - start, _flag(seen, marks_only, end - start)
-        )
+        flag = _flag(seen, marks_only, end - start) | CAPITAL * (kinds[start] & UPPER != 0)
+        count = _put(hashes, lengths, flags, count, value, end - start, flag)
         start = end
     return count, value
 
@@ -148,7 +148,7 @@ def words_of(  # type: ignore[no-untyped-def]
                     ):
                         mark = code
             if closed or mark:
-                flag = HAS_ALPHA | IS_WORD | line
+                flag = HAS_ALPHA | IS_WORD | line | CAPITAL * (data[start] < 97)
                 count = _put(hashes, lengths, flags, count, value, at - start, flag)
                 line = 0
                 if mark:

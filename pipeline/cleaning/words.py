@@ -28,7 +28,7 @@ from pipeline.cleaning.word_marks import (
 from pipeline.compiled import numba
 
 # Flags of a word; one that is not IS_WORD is mere marks.
-HAS_ALPHA, IS_WORD, IS_UNSPACED, BEGINS_LINE, ENDS_SENTENCE = 1, 2, 4, 8, 16
+HAS_ALPHA, IS_WORD, IS_UNSPACED, BEGINS_LINE, ENDS_SENTENCE, CAPITAL = 1, 2, 4, 8, 16, 32
 CHUNK_MAX = 1 << 12  # code points; a longer chunk is cut here, as no rule needs more
 _DOT, _ELLIPSIS, _PLUS, _AT, _COLON, _SLASH, _MINUS, _STAR, _CARET, _COMMA, _UNDERSCORE = (
     46, 0x2026, 43, 64, 58, 47, 45, 42, 94, 44, 95,

@@ -114,10 +114,10 @@ def test_rejects_name_rule_value_and_threshold(raw, mixed, tmp_path):
         1,
     )
     assert (rejects["d7"]["rule"], rejects["d7"]["value"], rejects["d7"]["threshold"]) == (
-        "too_few_words", 2, 10,
+        "too_few_pieces", 2, 10,
     )  # fmt: skip
     assert rejects["d9"]["source"] == "tests"
-    assert rejects["d10"]["rule"] == "too_few_words" or rejects["d10"]["value"] > 0
+    assert rejects["d10"]["rule"] == "too_few_pieces" or rejects["d10"]["value"] > 0
 
 
 def test_languages_are_named_and_counted(raw, mixed, tmp_path):
@@ -180,7 +180,7 @@ def test_profile_none_drops_only_what_is_empty(raw, mixed, tmp_path):
 
 
 def test_threshold_change_for_one_language_leaves_the_other(raw, mixed, tmp_path):
-    config = CleanConfig(thresholds={"too_few_words.zh": 10_000.0}, switched_off=("endless_word",))
+    config = CleanConfig(thresholds={"too_few_pieces.zh": 10_000.0}, switched_off=("endless_word",))
 
     result = cleaned(raw(mixed), tmp_path / "c", config)
 

@@ -61,11 +61,11 @@ def digests(artifact):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"thresholds": {"too_few_words": 5.0}},
-        {"thresholds": {"too_few_words.zh": 120.0, "too_few_words.en": 2.0}},
-        {"switched_off": ("too_few_words", "few_frequent_words")},
+        {"thresholds": {"too_few_pieces": 5.0}},
+        {"thresholds": {"too_few_pieces.zh": 120.0, "too_few_pieces.en": 2.0}},
+        {"switched_off": ("too_few_pieces", "few_frequent_words")},
         {"profile": "zh-web"},
-        {"profile": "zh-web", "thresholds": {"too_few_words.zh": 3.0}},
+        {"profile": "zh-web", "thresholds": {"too_few_pieces.zh": 3.0}},
     ],
 )
 def test_judging_again_gives_the_bytes_of_cleaning_under_those_thresholds(raw, tmp_path, changes):
@@ -83,7 +83,7 @@ def test_judging_again_gives_the_bytes_of_cleaning_under_those_thresholds(raw, t
 
 def test_judging_twice_leads_back(raw, tmp_path):
     first = made(STAGE, CleanConfig(), raw, tmp_path / "first")
-    strict = RethresholdConfig(thresholds={"too_few_words": 60.0})
+    strict = RethresholdConfig(thresholds={"too_few_pieces": 60.0})
     there = made(rethreshold.STAGE, strict, first, tmp_path / "there")
     back = made(rethreshold.STAGE, RethresholdConfig(), there, tmp_path / "back")
 
@@ -126,11 +126,11 @@ def test_dropped_texts_that_were_not_kept_cannot_come_back(raw, tmp_path):
 def test_the_sweep_tells_what_cleaning_would_keep(raw, tmp_path):
     table = profiles.thresholds("web", {}, ())
     swept = sweep(made(STAGE, CleanConfig(), raw, tmp_path / "c"), table)
-    zh = swept.filter((pl.col("rule") == "too_few_words") & (pl.col("group") == "zh"))
+    zh = swept.filter((pl.col("rule") == "too_few_pieces") & (pl.col("group") == "zh"))
 
-    assert zh.filter("current")["threshold"].to_list() == [table["too_few_words"]["zh"]]
+    assert zh.filter("current")["threshold"].to_list() == [table["too_few_pieces"]["zh"]]
     for row in zh.filter(pl.col("threshold") <= 240).gather_every(6).iter_rows(named=True):
-        config = CleanConfig(thresholds={"too_few_words.zh": row["threshold"]})
+        config = CleanConfig(thresholds={"too_few_pieces.zh": row["threshold"]})
         result = made(STAGE, config, raw, tmp_path / f"t{row['threshold']}")
         measures = result.scan("measures").collect()
         kept = result.scan().collect()["id"]

@@ -62,6 +62,13 @@ def test_classical_chinese_is_not_taken_for_japanese():
     )
 
 
+def test_yi_is_told_by_its_script():
+    text = "ꊿꂷꃅꄿꐨ，ꐯꒈꃅꐥꌠꌋꆀ，ꌅꅍꄮꐽꃅꐥ。" * 3
+    tags, scores = languages(pl.Series([text]), pl.Series([None], dtype=pl.String), 0.3)
+
+    assert (tags[0], scores[0]) == ("ii", 1.0)
+
+
 def test_text_without_letters_and_unsure_text_are_und():
     lang, score = languages(
         pl.Series(["12 34 -- 56", ""]), pl.Series([None, None], dtype=pl.String), 0.3

@@ -58,6 +58,21 @@ def test_shuffled_and_random_letters_tell_little_of_the_next_those_of_a_language
     assert disorder(ENGLISH * 20) == disorder("ab cd " * 20) == 0
 
 
+@pytest.mark.parametrize("start", range(0, 200, 40))
+def test_short_texts_are_told_from_their_shuffled_letters(start):
+    finnish = (
+        "Vanha mylly seisoo joen mutkassa, ja se on jauhanut laakson viljan jo kauan. "
+        "Kun vesi on matalalla, ratas pyörii hitaasti ja mylläri ehtii jutella niiden kanssa, "
+        "jotka odottavat vuoroaan. Hänen isoisänsä rakensi padon neljän ystävän ja lainatun "
+        "hevosen kanssa, eikä kukaan uskonut sen kestävän talvea pidempään."
+    )
+    text = (finnish + " " + finnish)[start : start + 320]
+    shuffled = list(text)
+    random.Random(start).shuffle(shuffled)
+
+    assert 0 < disorder(text) < 0.66 < disorder("".join(shuffled)) <= 1
+
+
 @given(st.text(max_size=400))
 @settings(max_examples=200, deadline=None, derandomize=True)
 def test_the_figure_is_that_of_an_obvious_loop(text):

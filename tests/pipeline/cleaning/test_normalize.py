@@ -33,6 +33,10 @@ CASES = {
         ),
     ],
     "garbled": [(GARBLED_ZH, WHOLE_ZH), (f"The mill.\n{GARBLED_ZH}", f"The mill.\n{WHOLE_ZH}")],
+    "lost_marks": [
+        ("It isn\ufffd\ufffdt said: \ufffd\ufffdno.\ufffd\ufffd", "It isn’t said: “no.”"),
+        ("水坝 Lands \ufffd\ufffd The dam", "水坝 Lands — The dam"),
+    ],
     "width": [("Ｑ １２ ﬁne", "Q 12 fine"), ("第３回", "第3回")],
     "line_ends": [("a\r\nb\rc\u2028d\x0be", "a\nb\nc\nd\ne"), ("水\r\n坝", "水\n坝")],
     "controls": [
@@ -65,6 +69,7 @@ def test_repair_makes_broken_text_whole_and_is_counted(kind, broken, whole):
 @pytest.mark.parametrize(
     "text",
     [
+        "Caf\ufffd\ufffd, a \ufffdlost byte, 水\ufffd\ufffd坝 and \ufffd\ufffd\ufffd\ufffd more",
         "Déjà vu — “naïve” façade, £5, ½, ©, Ångström, coöperate…",
         "Привет, как дела? Её зовут Юля.",
         "“你好”——他说……《红楼梦》第3回　Q＆A",
@@ -124,7 +129,7 @@ def test_only_white_space_becomes_empty():
 FRAGMENTS = st.sampled_from(
     ["Ã", "©", "â", "€", "\u0080", "\u0085", "\u00a0", " ", "\n", "\r", "\u2028", "\u0301", "e",
      "水", "\u3000", "\u200b", "\u200d", "\ufeff", "\x1b[", "m", "ï¿½", "å", "\u00ad", "¸",
-     "\u3099", "か"]
+     "\u3099", "か", "\ufffd\ufffd", "\ufffd", "t", "."]
 )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """Personal data: found in both languages, decoys left, replaced once and for all."""
 
 import json
-from collections import Counter
 
 import polars as pl
 import pytest
@@ -26,10 +25,12 @@ SAMPLES = {
     ),
     "bank_card": (["4111 1111 1111 1111", "5500005555555559"], "4111 1111 1111 1112"),
     "social_security": (["514-69-0360"], "514-69-03601"),
-    "passport": (["E12345678", "passport number 123456789"], "E1234567"),
+    "passport": (["E12345678", "G87654321"], "E1234567"),
     "ipv4": (["203.0.113.95"], "version 10.4.21"),
     "ipv6": (["2001:db8::c919:5692"], "12:30:55"),
-    "phone": (["13800138000", "+86 138 0013 8000", "010-62345678", "(202) 555-0171"], "20240131"),
+    "phone": (
+        ["13800138000", "+86 138 0013 8000", "010-62345678", "(202) 555-0171", "400-810-1234",
+         "079 2718 1155", "0688 872 49 99", "001-518-640-0854", "(71) 4233-6306"], "20240131"),
     "qq": (["QQ：828499266"], "QQ 群里有人"),
     "wechat": (["微信号：wx_zdotnsye"], "微信：好"),
     "number_plate": (["京A·12345"], "京津冀地区"),
@@ -56,6 +57,42 @@ def test_data_are_found_whole_beside_chinese_and_english(kind, datum, sentence):
 def test_decoys_are_left(kind, decoy):
     for sentence in ("参见{}。", "See {} for more."):
         assert kind not in dict(kinds_in(sentence.format(decoy)))
+
+
+TOLD = [
+    ("passport", "His passport number is {}.", "123456789"),
+    ("passport", "护照号码：{}，请查收。", "AB1234567"),
+    ("phone", "Phone:\n{}", "467 3395"),
+    ("phone", "Please call me at {}, thanks.", "9472 7916"),
+    ("phone", "Tel. {} (day)", "891-3818 x 201"),
+    ("phone", "{}-Office\\,", "(37) 788-063"),
+    ("phone", "联系电话：{}。", "64432569"),
+    ("phone", "请拨打{}咨询", "8653 2210"),
+    ("phone", "手机号码是{}", "5512 3409"),
+]
+
+
+@pytest.mark.parametrize(("kind", "sentence", "datum"), TOLD)
+def test_what_stands_beside_a_number_tells_what_it_is(kind, sentence, datum):
+    assert kinds_in(sentence.format(datum)) == [(kind, datum)]
+    bare = ["The total is {} in all.", "共计{}件。", "see answer/{}", "在 {} 中"]
+    for other in bare:
+        assert kinds_in(other.format(datum)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "call   8048534 <printf>",  # an address of code
+        "147 040 157 156 040 114 151",
+        "combinations: 012 013 023 123",
+        "phone support from 2010 2015 on",
+        "'+3.140000; -3.140000'",
+        "the office sold 1,250,000 phones",
+    ],
+)
+def test_numbers_that_only_look_like_telephones_are_left(text):
+    assert kinds_in(text) == []
 
 
 def test_checksums_decide():
@@ -108,6 +145,11 @@ def test_config_that_cannot_be_used_is_refused(options):
         PiiConfig(**options)
 
 
+def overlaps(found, row, span):
+    """Kinds found in document `row` that share a character with `span`."""
+    return [k for m, k, a, b in found if m == row and a < span["end"] and b > span["start"]]
+
+
 def test_injected_data_are_found_and_decoys_left(shared_lines):
     truth = [json.loads(line) for line in shared_lines("dirty.truth.jsonl.gz")[1:] if line]
     lines = shared_lines("dirty.jsonl.gz")
@@ -115,24 +157,48 @@ def test_injected_data_are_found_and_decoys_left(shared_lines):
     texts = pl.Series([json.loads(lines[row["line"] - 1])["text"] for row in rows])
     found = find_pii(texts, PII).rows()
 
-    spans = [(n, s["start"], s["end"]) for n, row in enumerate(rows) for s in row.get("spans", [])]
-    hits = sum(any(n == m and a <= s and b >= e for m, _, a, b in found) for n, s, e in spans)
-    real = sum(any(n == m and a < e and b > s for n, s, e in spans) for m, _, a, b in found)
-    assert hits >= 0.98 * len(spans) > 300
-    assert real >= 0.98 * len(found)
-    assert not [rows[n] for n, *_ in found if rows[n]["kind"] == "pii_decoy"]
+    missed = [
+        (n, span)
+        for n, row in enumerate(rows)
+        for span in row.get("spans", [])
+        if not any(n == m and a <= span["start"] and b >= span["end"] for m, _, a, b in found)
+        and not overlaps(found, n, span)
+    ]
+    wrong = [
+        hit
+        for hit in found
+        if not any(hit[2] < s["end"] and hit[3] > s["start"] for s in rows[hit[0]].get("spans", []))
+    ]
+    assert sum(len(row.get("spans", [])) for row in rows) > 300
+    assert len(missed) <= 1
+    assert wrong == []
 
 
-def test_recall_on_synthetic_english(shared_lines):
+# Presidio's type -> our kinds, least recall and precision.
+RATES = {
+    "EMAIL_ADDRESS": ({"email"}, 1.0, 1.0),
+    "CREDIT_CARD": ({"bank_card"}, 0.98, 1.0),
+    "IBAN_CODE": ({"iban"}, 1.0, 1.0),
+    "US_SSN": ({"social_security"}, 1.0, 1.0),
+    "IP_ADDRESS": ({"ipv4", "ipv6"}, 1.0, 1.0),
+    "PHONE_NUMBER": ({"phone"}, 0.95, 0.95),
+}
+
+
+def test_recall_and_precision_on_synthetic_english(shared_lines):
     rows = [json.loads(line) for line in shared_lines("pii_presidio.jsonl.gz") if line]
     found = find_pii(pl.Series([row["text"] for row in rows]), PII).rows()
-    least = {"EMAIL_ADDRESS": 0.98, "CREDIT_CARD": 0.95, "IBAN_CODE": 0.95, "US_SSN": 0.95,
-             "IP_ADDRESS": 0.9, "PHONE_NUMBER": 0.4}  # fmt: skip
-    hits, all_ = Counter(), Counter()
-    for number, row in enumerate(rows):
-        for span in row["spans"]:
-            all_[span["type"]] += 1
-            hits[span["type"]] += any(
-                m == number and a < span["end"] and b > span["start"] for m, _, a, b in found
-            )
-    assert {kind for kind, share in least.items() if hits[kind] < share * all_[kind]} == set()
+    spans = [(n, span) for n, row in enumerate(rows) for span in row["spans"]]
+    for kind, (ours, recall, precision) in RATES.items():
+        mine = [(n, span) for n, span in spans if span["type"] == kind]
+        hits = sum(bool(ours & {*overlaps(found, n, span)}) for n, span in mine)
+        claimed = [hit for hit in found if hit[1] in ours]
+        right = sum(
+            any(n == m and a < s["end"] and b > s["start"] for n, s in mine)
+            for m, _, a, b in claimed
+        )
+        assert hits >= recall * len(mine), kind
+        assert right >= precision * len(claimed), kind
+    assert {kind for _, kind, _, _ in found} <= set().union(
+        *(ours for ours, _, _ in RATES.values())
+    )

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import random
+import re
 import string
 
 import polars as pl
@@ -114,6 +115,19 @@ def shuffled_letters(text):
     return "".join(characters)
 
 
+def shuffled_words(text):
+    """The words of a text in another order, without its marks."""
+    chosen = re.findall(r"\w+", text)
+    random.Random(1).shuffle(chosen)
+    return " ".join(chosen)
+
+
+def with_odd_marks(text):
+    """A text as a bad scan reads it: a symbol in every twelfth place."""
+    marks = itertools.cycle("¬°^•~|")
+    return "".join(c if i % 12 else c + next(marks) for i, c in enumerate(text))
+
+
 def shuffled(items, count):
     """A fixed order without period, as a keyword list has."""
     state, found = 1, []
@@ -144,6 +158,7 @@ SAMPLES = {
     "empty": ("none", lambda lang: ""),
     "too_few_characters": ("chinesewebtext", lambda lang: GOOD[lang][:60]),
     "too_few_words": ("gopher-quality", lambda lang: GOOD[lang][:40]),
+    "too_few_pieces": ("web", lambda lang: GOOD[lang][: {"en": 30, "zh": 10}[lang]]),
     "too_many_words": ("gopher-quality", lambda lang: " ".join(unique(lang, 501) * 200)),
     "repeated_paragraphs": (
         "gopher-repetition",
@@ -170,6 +185,9 @@ SAMPLES = {
     "words_too_long": (
         "gopher-quality",
         lambda lang: " ".join(a + b for a, b in itertools.pairwise(unique("en", 400))),
+    ),
+    "pieces_too_long": (
+        "web", lambda lang: " ".join("".join(words("en")[i : i + 3]) for i in range(200)),
     ),
     "many_hashes": ("gopher-quality", lambda lang: prose(lang, "# " * 60)),
     "many_ellipses": ("gopher-quality", lambda lang: prose(lang, "... " * 60)),
@@ -228,11 +246,19 @@ SAMPLES = {
         "web", lambda lang: GOOD[lang][:60] + "。".join(
             "".join(words("zh")[i : i + 300 : 30]) for i in range(30)),
     ),
+    "shuffled_ideographs": (
+        "web", lambda lang: GOOD[lang][:20] + shuffled_letters(GOOD["zh"].replace("\n", "")),
+    ),
     "shuffled_words": (
         "web",
-        lambda lang: prose(lang, {"en": "The of river to and slowly, with of have the. ",
-                                  "zh": "河水和的了在和弯由是了，磨坊的的了是和。"}[lang] * 3),
+        lambda lang: {"en": shuffled_words(GOOD["en"]),
+                      "zh": GOOD["zh"][:20] + "河水和的了在和弯由是了，磨坊的的了是和。" * 3}[lang],
     ),
+    "mixed_scripts": (
+        "web", lambda lang: GOOD[lang][:20] + "".join(
+            GOOD["en"].replace(" ", "")[2 * i : 2 * i + 2] + GOOD["zh"][i] for i in range(120)),
+    ),
+    "odd_marks": ("web", lambda lang: with_odd_marks(GOOD[lang])),
     "many_special_characters": (
         "data-juicer", lambda lang: GOOD[lang] + "\n" + " = " * 60,
     ),
