@@ -26,7 +26,7 @@ from pipeline.cleaning.language import languages
 from pipeline.cleaning.lists import ListsConfig
 from pipeline.cleaning.measures import MEASURES, measure
 from pipeline.cleaning.normalize import NormalizeConfig, normalize
-from pipeline.cleaning.pii import PII_SPAN, PII_SPANS, PiiConfig, find_pii
+from pipeline.cleaning.pii import PII_SPAN, PII_SPANS, PiiConfig, find_pii, replace_spans
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, Contract, column
 from pipeline.sink import CHANGES, REJECTS, Sink
@@ -120,9 +120,15 @@ def clean_part(config: CleanConfig, part: Path, sink: Sink) -> dict[str, Any]:
             documents = pl.DataFrame(file.read_row_group(group))
             sink.saw(documents.height)
             bytes_in += int(documents["text"].str.len_bytes().sum())
-            documents, measured = _cleaned(documents, config, wanted, sink)
+            before, cleaned = documents["text"], clean_texts(documents, config, wanted)
+            documents = cleaned.documents
             langs.update(documents["lang"].to_list())
-            write_judged(documents, measured, table, sink, config)
+            _write_changes(documents, cleaned.changes, before, sink)
+            if config.pii.action == "tag":
+                spans = cleaned.spans
+                ids = documents["id"].gather(spans["row"])
+                sink.write(PII_TABLE, spans.with_columns(id=ids).drop("row").to_arrow())
+            write_judged(documents, cleaned.measured, table, sink, config)
     return {"languages": dict(langs), "bytes_in": bytes_in}
 
 
@@ -157,25 +163,30 @@ def write_judged(
     sink.write(REJECTS, rejects.filter(~kept).to_arrow())
 
 
-def _cleaned(
-    documents: pl.DataFrame, config: CleanConfig, wanted: set[str], sink: Sink
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the documents with their final text and language, and all that was measured.
+@dataclass(frozen=True)
+class Cleaned:
+    """Documents with their final text and language, all that was measured, and what was found."""
 
-    Of the measures made on demand only those `wanted`.
-    """
+    documents: pl.DataFrame
+    measured: pl.DataFrame  # the columns of MEASURED
+    changes: dict[str, np.ndarray]  # repair or edit -> which rows it changed (bool)
+    spans: pl.DataFrame  # personal data in the texts that were searched
+
+
+def clean_texts(documents: pl.DataFrame, config: CleanConfig, wanted: set[str]) -> Cleaned:
+    """Repair, edit and measure documents (RAW's columns); of measures on demand those `wanted`."""
     profile = profiles.PROFILES[config.profile]
     texts, changes = documents["text"], dict[str, np.ndarray]()
-    before = texts.str.len_bytes()
     if profile.repairs:
         texts, changes = normalize(texts, config.normalize)
     lang, score = languages(texts, documents["lang"], config.least_language_score)
     names = dict.fromkeys([*profile.edits, *config.edits])
     repairs = config.normalize if profile.repairs else None
-    texts, edited = edit(texts, lang, names, config.edit, repairs)
+    editing = functools.partial(edit, names=names, config=config.edit, repairs=repairs)
+    texts, edited = editing(texts, lang)
     spans = find_pii(texts, config.pii.wanted) if config.pii.action != "off" else PII_SPANS
     if config.pii.action == "replace":
-        texts, edited["pii"] = config.pii.replaced(texts, spans)
+        texts, edited["pii"] = _masked(texts, lang, spans, config.pii, editing)
     documents = documents.with_columns(texts.alias("text"), lang)
     measures = measure(texts, lang)
     counted = spans if config.pii.action == "drop" else PII_SPANS
@@ -186,18 +197,39 @@ def _cleaned(
         asked_measures(texts, lang, wanted),
         check(documents, measures["words"], config.lists, counted),
     ]
-    measured = pl.concat(parts, how="horizontal")
-    _write_changes(documents["id"], {**changes, **edited}, before, texts.str.len_bytes(), sink)
-    if config.pii.action == "tag":
-        ids = documents["id"].gather(spans["row"])
-        sink.write(PII_TABLE, spans.with_columns(id=ids).drop("row").to_arrow())
-    return documents, measured.select(MEASURED.schema.names)
+    measured = pl.concat(parts, how="horizontal").select(MEASURED.schema.names)
+    return Cleaned(documents, measured, {**changes, **edited}, spans)
+
+
+def _masked(
+    texts: pl.Series, lang: pl.Series, spans: pl.DataFrame, config: PiiConfig, editing: Any
+) -> tuple[pl.Series, np.ndarray]:
+    """Return the texts with placeholders for personal data, and which of them changed.
+
+    What is left is edited and searched again until nothing is found: a placeholder may part what
+    hid another datum, or make a line one that an edit takes out.
+    """
+    changed = np.zeros(len(texts), bool)
+    rows, current = pl.Series(range(len(texts)), dtype=pl.UInt32), texts
+    while len(spans):
+        hit = spans["row"].unique(maintain_order=True)
+        replaced = replace_spans(current, spans).gather(hit)
+        rows = rows.gather(hit)
+        current, _ = editing(replaced, lang.gather(rows))
+        texts = texts.clone().scatter(rows, current)
+        changed[rows.to_numpy()] = True
+        spans = find_pii(current, config.wanted)
+    return texts, changed
 
 
 def _write_changes(
-    ids: pl.Series, changes: dict[str, np.ndarray], before: pl.Series, after: pl.Series, sink: Sink
+    documents: pl.DataFrame, changes: dict[str, np.ndarray], before: pl.Series, sink: Sink
 ) -> None:
-    frame = pl.DataFrame({"id": ids, "bytes_before": before, "bytes_after": after})
+    frame = documents.select(
+        "id",
+        bytes_before=before.str.len_bytes(),
+        bytes_after=pl.col("text").str.len_bytes(),
+    )
     rows = [
         frame.filter(pl.Series(changed)).with_columns(change=pl.lit(name))
         for name, changed in changes.items()

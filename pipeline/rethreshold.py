@@ -15,8 +15,8 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from pipeline.artifact import MAIN, Artifact
+from pipeline.clean import PII_TABLE, write_judged
 from pipeline.clean import STAGE as CLEAN_STAGE
-from pipeline.clean import write_judged
 from pipeline.cleaning import profiles
 from pipeline.cleaning.asked import ASKED
 from pipeline.cleaning.filters import measures_of
@@ -97,7 +97,7 @@ def _row_groups(files: list[Path]) -> Iterator[pl.DataFrame]:
 def _part_files(clean: Artifact) -> list[PartFiles]:
     """Files of each part of the artifact; a part's number stands in the files' names."""
     parts: dict[str, PartFiles] = defaultdict(lambda: defaultdict(list))
-    for table in (MAIN, DROPPED, MEASURES_TABLE, CHANGES):
+    for table in (MAIN, DROPPED, MEASURES_TABLE, CHANGES, PII_TABLE):
         for path in clean.parts(table):
             parts[path.name.rpartition("-")[0]][table].append(path)
     if clean.ledger.dropped and not clean.parts(DROPPED):

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -74,12 +73,6 @@ class PiiConfig:
     def wanted(self) -> tuple[str, ...]:
         """Names of the detectors in force."""
         return self.kinds or tuple(PII)
-
-    def replaced(self, texts: pl.Series, spans: pl.DataFrame) -> tuple[pl.Series, np.ndarray]:
-        """Return the texts with placeholders for `spans`, and which of them changed."""
-        changed = np.zeros(len(texts), bool)
-        changed[spans["row"].to_numpy()] = True
-        return replace_spans(texts, spans), changed
 
 
 def find_pii(texts: pl.Series, kinds: Iterable[str]) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Other thresholds without cleaning again: the same bytes as cleaning under them, and what-if."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pytest
 from pipeline import rethreshold
 from pipeline.clean import STAGE, CleanConfig
 from pipeline.cleaning import profiles
+from pipeline.cleaning.pii import PiiConfig
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.rethreshold import RethresholdConfig
@@ -79,6 +80,21 @@ def test_judging_again_gives_the_bytes_of_cleaning_under_those_thresholds(raw, t
     assert digests(again) == digests(wanted) != digests(before)
     assert again.ledger.to_json() == wanted.ledger.to_json()
     assert again.contract == wanted.contract
+
+
+def test_tags_of_personal_data_stay_when_judged_again(raw, tmp_path):
+    text = raw.scan().collect()["text"][19] + " Write to jane.roe@example.com or ring 13800138000."
+    given = Given(((("a", text), ("b", text[:40]), ("c", f"short {text[-50:]}")),))
+    tagged = run_stage(GIVEN, given, [], tmp_path / "tagged").artifact
+    config = CleanConfig(pii=PiiConfig(action="tag"))
+    before = made(STAGE, config, tagged, tmp_path / "before")
+    wanted = replace(config, thresholds={"too_few_pieces": 2.0})
+    again = made(
+        rethreshold.STAGE, RethresholdConfig(thresholds=wanted.thresholds), before, tmp_path / "b"
+    )
+
+    assert len(again.scan("pii").collect()) == 4
+    assert digests(again) == digests(made(STAGE, wanted, tagged, tmp_path / "wanted"))
 
 
 def test_judging_twice_leads_back(raw, tmp_path):
