@@ -41,6 +41,7 @@ ALLOWED = {
 }
 # What ends lines: a line feed for a form feed or for a lone CR is no lost text.
 _SPACE = re.compile(r"\s+")
+_ID = re.compile(rb'"id": ?"([^"]+)"')
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,26 @@ def test_every_line_ends_as_its_truth_says(outcomes, truth):
     assert dict(wrong) == {}
     blank = sum(row.get("sub") == "blank" for row in truth)
     assert len(outcomes) == len(truth) - blank
+
+
+def test_duplicates_go_though_no_line_states_its_language(outcomes, shared_data):
+    with gzip.open(shared_data / "dirty.jsonl.gz") as file:
+        lines = file.read().split(b"\n")
+    with gzip.open(shared_data / "dirty.pairs.jsonl.gz") as file:
+        pairs = [json.loads(line) for line in file]
+    ids = {id_ for pair in pairs for id_ in (pair["a"], pair["b"])}
+    found = {}
+    for position, (outcome, _) in outcomes.items():
+        id_ = _ID.search(lines[position])
+        if outcome in (KEPT, FIXED) and id_ is not None:
+            found[id_[1].decode()] = position
+    close = [pair for pair in pairs if pair["j5"] >= 0.8]
+    missed = [pair for pair in close if {pair["a"], pair["b"]} <= found.keys()]
+    lookalikes = [pair for pair in pairs if pair["how"] == "template_lookalike"]
+
+    assert len(ids & found.keys()) > 1000
+    assert len(missed) <= 0.01 * len(close), missed
+    assert all({pair["a"], pair["b"]} <= found.keys() for pair in lookalikes)
 
 
 def test_what_is_repaired_has_the_text_it_had_before_it_was_damaged(outcomes, truth):
