@@ -8,7 +8,7 @@ expression before any merge.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from sentencepiece import sentencepiece_model_pb2 as proto
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.tokenizer import CONTROLS, SPACE_MARK
 from pipeline.tokenizer_json import NEVER, TOKENIZER_CONFIG, merges
+from pipeline.tokenizer_json_form import check_config, check_form
 from pipeline.vocabulary import Kind, read_vocabulary
 
 ROLES = ("unk", "bos", "eos", "pad")
+AGAIN = "write the file again with `save_pretrained` of transformers or `save` of tokenizers"
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 BYTE_LEVEL = (
     "it is byte-level: its pieces are made of bytes, after a regular expression has cut the text, "
@@ -35,17 +37,28 @@ def read_tokenizer_json(file: Path) -> bytes:
     text. Where ids 0 to 3 are unk, bos, eos and pad they get textmill's names. Raises ConfigError,
     with the reason, for what SentencePiece cannot express, ArtifactError for a broken file.
     """
+    beside = file.with_name(TOKENIZER_CONFIG)
+    content = _read(file, "tokenizer.json", check_form)
+    names = _read(beside, TOKENIZER_CONFIG, check_config) if beside.exists() else {}
     try:
-        content = json.loads(file.read_text("utf-8"))
-        beside = file.with_name(TOKENIZER_CONFIG)
-        names = json.loads(beside.read_text("utf-8")) if beside.exists() else {}
         return to_model(content, names)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ArtifactError(f"{file}: not a tokenizer.json that can be read ({error!r})") from error
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        raise ArtifactError(
+            f"{file}: not a tokenizer.json that can be read ({error!r}); {AGAIN}"
+        ) from error
+
+
+def _read(file: Path, kind: str, check: Callable[[Any], None]) -> Any:
+    try:
+        content = json.loads(file.read_text("utf-8"))
+        check(content)
+    except ArtifactError as error:
+        raise ArtifactError(f"{file}: not a {kind} to import: {error}; {AGAIN}") from error
+    except (ValueError, RecursionError) as error:  # of JSON and of UTF-8
+        raise ArtifactError(f"{file}: not JSON in UTF-8 ({error}); {AGAIN}") from error
+    return content
 
 
 def to_model(content: dict[str, Any], config: dict[str, Any]) -> bytes:

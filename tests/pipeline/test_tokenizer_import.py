@@ -122,9 +122,33 @@ def test_other_ways_to_cut_are_refused_by_name(part, step, reason):
         to_model({**exported("bpe"), part: step}, {})
 
 
-def test_a_broken_file_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{", r"not JSON in UTF-8 .*column 2"),
+        ("[]", r"the file is \[\], wanted an object"),
+        ('{"version": 1}', "model is absent, wanted an object; there is version"),
+        ('{"model": {"type": "BPE"}}', "model.vocab is absent, wanted an object; there is type"),
+        ('{"model": {"type": "BPE", "vocab": []}}', r"model.vocab is \[\], wanted an object"),
+        ('{"model": {"type": "BPE", "vocab": {"a": "b"}}}', r"vocab\['a'\] is 'b', wanted a whole"),
+        ('{"model": {"type": "BPE", "vocab": {"a": 0}}}', "model.merges is absent, wanted a list"),
+        ('{"model": {"type": "BPE", "vocab": {}, "merges": ["a"]}}', r"merges\[0\] is .*two pieces"),
+        ('{"model": {"type": "Unigram", "vocab": [["a"]]}}', r"vocab\[0\] is .*piece and its score"),
+        ('{"model": {}, "added_tokens": [{}]}', r"added_tokens\[0\].id is absent"),
+        ('{"model": {}, "decoder": {"type": "Sequence", "decoders": [{}]}}',
+         r"decoder.decoders\[0\].type is absent"),
+        ('{"model": {}, "normalizer": {"type": "Prepend"}}', "normalizer.prepend is absent"),
+    ],
+)  # fmt: skip
+def test_a_broken_file_says_what_lacks_where_and_what_to_do(text, found, tmp_path):
     file = tmp_path / "tokenizer.json"
-    for text in ("{", "[]", '{"model": {"type": "BPE", "vocab": []}}'):
-        file.write_text(text)
-        with pytest.raises(ArtifactError, match=r"tokenizer\.json: not a tokenizer"):
-            read_tokenizer_json(file)
+    file.write_text(text)
+    with pytest.raises(ArtifactError, match=rf"tokenizer\.json: .*{found}.*write the file again"):
+        read_tokenizer_json(file)
+
+
+def test_a_broken_config_beside_it_is_named(tmp_path):
+    tokenizer_json.write(model("bpe"), tmp_path.joinpath)
+    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": {"lstrip": false}}')
+    with pytest.raises(ArtifactError, match=r"_config\.json: .*bos_token.content is absent"):
+        read_tokenizer_json(tmp_path / "tokenizer.json")
