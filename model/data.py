@@ -11,6 +11,7 @@ from pipeline.batching.mixture import Share, check_shares
 from pipeline.batching.token_file import Layout, token_file
 from pipeline.errors import ConfigError
 from pipeline.shard import TRAIN
+from pipeline.shard_measures import check_measures
 from pipeline.tokenizer import Tokenizer
 
 STEPS_AHEAD = 2  # prepared in the background: a slow disk is waited for once, not at every step
@@ -32,10 +33,11 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_shares(self.mixture)
-        for name, words in (("packing", (STREAM, BEST_FIT)), ("curriculum", (None, *MEASURES))):
-            if getattr(self, name) not in words:
-                found, known = getattr(self, name), ", ".join(word for word in words if word)
-                raise ConfigError(f"train.data.{name}: {found!r}, wanted one of {known}")
+        if self.packing not in (STREAM, BEST_FIT):
+            known = ", ".join((STREAM, BEST_FIT))
+            raise ConfigError(f"train.data.packing: {self.packing!r}, wanted one of {known}")
+        if self.curriculum is not None:
+            check_measures([self.curriculum], "train.data.curriculum", [*MEASURES])
         if self.block is not None and self.block < 1:
             raise ConfigError(f"train.data.block: {self.block}, wanted at least 1")
         if self.curriculum_levels < 2:

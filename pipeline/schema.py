@@ -3,6 +3,7 @@
 A contract changes by raising its version, which changes every fingerprint built on it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -248,8 +249,11 @@ QUARANTINE = Contract(
 )
 
 
-def shard_contract(vocab_size: int) -> Contract:
-    """Return the contract of tokenised documents, ids in the smallest type for `vocab_size`."""
+def shard_contract(vocab_size: int, more: Sequence[pa.Field] = ()) -> Contract:
+    """Return the contract of tokenised documents, ids in the smallest type for `vocab_size`.
+
+    `more` are columns at its end.
+    """
     token = pa.uint16() if vocab_size <= 1 << 16 else pa.uint32()
     fields = [
         column("id", pa.string(), "the document"),
@@ -262,4 +266,4 @@ def shard_contract(vocab_size: int) -> Contract:
         column("offset", pa.int64(), "tokens before it in the files of its part, in order"),
         column("bytes", pa.int64(), "UTF-8 bytes of the text those tokens stand for"),
     ]
-    return Contract("shard", 2, pa.schema(fields))
+    return Contract("shard", 2, pa.schema([*fields, *more]))

@@ -22,6 +22,7 @@ from pipeline.artifact import MAIN, Artifact
 from pipeline.errors import ConfigError
 from pipeline.sampling import UNSURE, id_hashes
 from pipeline.schema import shard_contract
+from pipeline.shard_measures import check_measures, measure_fields, measured
 from pipeline.sink import REJECTS, Sink
 from pipeline.stage import Job, Stage
 from pipeline.tokenizer import MODEL_FILE, Tokenizer, load_tokenizer
@@ -41,6 +42,7 @@ class ShardConfig:
     validation_share: float = 0.05  # of documents, 0 <= share < 1
     row_group_tokens: int = 262144  # one row group is read at a time; a document is never cut
     salt: str = "split"  # another word gives another split
+    measures: tuple[str, ...] = ()  # of cleaning's, kept in columns for a curriculum
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation_share < 1:
@@ -51,6 +53,7 @@ class ShardConfig:
             raise ConfigError(
                 f"shard.row_group_tokens is {self.row_group_tokens}; give 1 to {1 << 28}"
             )
+        check_measures(self.measures, "shard.measures")
 
     @property
     def bound(self) -> int:
@@ -67,7 +70,7 @@ def run(job: Job) -> None:
     results = job.map(
         functools.partial(shard_part, job.config, model, bound),
         documents.parts(),
-        contracts={MAIN: shard_contract(tokenizer.vocab_size)},
+        contracts={MAIN: shard_contract(tokenizer.vocab_size, measure_fields(job.config.measures))},
     )
     record(job, [result.value for result in results], tokenizer, model)
     job.stats["round_trip_failures"] = sum(result.value[FAILED] for result in results)
@@ -118,6 +121,8 @@ def shard_part(
     for chunk in _chunks(part):
         sink.saw(chunk.num_rows)
         encoded = encode(chunk, tokenizer, config.salt, bound)
+        for name, values in measured(chunk, config.measures).items():
+            encoded = encoded.append_column(name, values)
         filled = pc.greater(pc.list_value_length(encoded["tokens"]), 0)
         sink.write(REJECTS, _rejects(encoded.filter(pc.invert(filled))))
         failed += round_trip_failures(chunk, encoded, tokenizer)
@@ -254,5 +259,5 @@ STAGE = Stage(
     contract=shard_contract(1 << 16),  # wider ids for a larger vocabulary, by `run`
     run=run,
     module="pipeline.shard",
-    libraries=("numba", "numpy", "pyarrow", "sentencepiece"),
+    libraries=("jieba", "numba", "numpy", "opencc", "polars", "pyarrow", "sentencepiece"),
 )

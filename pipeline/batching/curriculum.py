@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError
+from pipeline.shard_measures import PREFIX, check_measures
 
 
 @dataclass(frozen=True)
@@ -22,16 +23,21 @@ class Levels:
     descending: bool = False
 
     def __post_init__(self) -> None:
-        if self.measure not in MEASURES:
-            raise ConfigError(
-                f"curriculum.measure: {self.measure!r}, wanted one of {', '.join(MEASURES)}"
-            )
+        check_measures([self.measure], "curriculum.measure", [*MEASURES])
         if not 2 <= self.count <= 1000:
             raise ConfigError(f"curriculum.count: {self.count}, wanted 2 to 1000 levels")
 
+    @property
+    def column(self) -> str | None:
+        """The column of SHARD that holds the measure, None if it follows from the others."""
+        return None if self.measure in MEASURES else PREFIX + self.measure
+
     def measured(self, rows: pa.Table) -> np.ndarray:
         """Return the measure of each SHARD row (N,), float64, ascending from easy to hard."""
-        values_N = MEASURES[self.measure](rows)
+        if self.column is None:
+            values_N = MEASURES[self.measure](rows)
+        else:
+            values_N = rows[self.column].to_numpy()
         return -values_N if self.descending else values_N
 
     def bounds(self, values_N: np.ndarray) -> np.ndarray:

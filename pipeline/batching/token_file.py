@@ -24,6 +24,7 @@ from pipeline.batching.curriculum import Levels, levels_of
 from pipeline.batching.damage import sound_parts
 from pipeline.batching.mixture import Share, group_of
 from pipeline.errors import ConfigError, TrainingError
+from pipeline.shard_measures import PREFIX
 from pipeline.tokenizer import Tokenizer
 
 COLUMNS = ["split", "source", "lang", "tokens", "bytes"]
@@ -135,6 +136,7 @@ class _Writing:
     def write(self) -> None:
         """Write the token file and then its index, which makes it one."""
         parts, skipped = sound_parts(self.shards, self.layout.skip_parts)
+        self._refuse_missing_measure(parts)
         bounds = np.zeros(0)
         if self.layout.levels is not None:
             measured = self._over(parts, self._measure)
@@ -157,6 +159,20 @@ class _Writing:
         }
         storage.write_json(self.path.with_suffix(".json"), index)
 
+    @property
+    def _measure_columns(self) -> list[str]:
+        levels = self.layout.levels
+        return [] if levels is None or levels.column is None else [levels.column]
+
+    def _refuse_missing_measure(self, parts: list[Path]) -> None:
+        for part in parts:
+            for name in {*self._measure_columns} - {*pq.read_schema(part).names}:
+                measure = name.removeprefix(PREFIX)
+                raise ConfigError(
+                    f"{part}: no column {name}, by which the curriculum goes; make the shards "
+                    f'again with `--set shard.measures=["{measure}"]`'
+                )
+
     def _over(self, tasks: Sequence[Any], work: Callable[[Any], Any]) -> list[Any]:
         with ThreadPoolExecutor(PARTS_AT_ONCE) as threads:
             return list(threads.map(work, tasks))
@@ -164,7 +180,7 @@ class _Writing:
     def _groups(self, part: Path) -> Iterator[pa.Table]:
         with pq.ParquetFile(part) as file:
             for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns=COLUMNS)
+                table = file.read_row_group(group, columns=[*COLUMNS, *self._measure_columns])
                 yield table.filter(pc.equal(table["split"], self.split)).combine_chunks()
 
     def _measure(self, part: Path) -> np.ndarray:

@@ -122,6 +122,13 @@ class ImportConfig:
     lang: str = UNSURE
     shard: ShardConfig = field(default_factory=ShardConfig)
 
+    def __post_init__(self) -> None:
+        if self.shard.measures:
+            raise ConfigError(
+                f"shard.measures: {', '.join(self.shard.measures)}, but token files have no text "
+                f"to measure; leave it out, or make shards of the text with `textmill shard`"
+            )
+
 
 @dataclass(frozen=True)
 class _Range:

@@ -51,11 +51,13 @@ def run_texts(job: Job) -> None:
 TEXTS = Stage("clean", CLEAN, run_texts, "pipeline.ledger", ("pyarrow",))
 
 
-def make_shards(folder: Path, vocab_size: int = 720, parts: int = 1, **config) -> Artifact:
+def make_shards(
+    folder: Path, vocab_size: int = 720, parts: int = 1, measures: tuple[str, ...] = (), **config
+) -> Artifact:
     """Tokenise a few dozen documents in two languages, a fifth of them held out."""
     documents = run_stage(TEXTS, Texts(parts=parts), [], folder / "texts").artifact
     settings = TokenizerConfig(vocab_size=vocab_size, **config)
     tokenizer = run_stage(TOKENIZER, settings, [documents], folder / f"tok-{vocab_size}").artifact
     shards = folder / f"shards-{vocab_size}"
-    split = ShardConfig(validation_share=0.2, row_group_tokens=4000)
+    split = ShardConfig(validation_share=0.2, row_group_tokens=4000, measures=measures)
     return run_stage(SHARD, split, [documents, tokenizer], shards).artifact

@@ -105,7 +105,8 @@ def test_a_shard_left_out_is_in_the_figures_and_the_ledger(tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [({"packing": "best"}, "packing: 'best', wanted one of stream, best_fit"),
-     ({"curriculum": "x"}, "curriculum"), ({"block": 0}, "block"),
+     ({"curriculum": "x"}, "curriculum: 'x', wanted one of token_count, .*words"),
+     ({"block": 0}, "block"),
      ({"curriculum_levels": 1}, "curriculum_levels"),
      ({"mixture": (Share("a"), Share("b", weight=1))}, "give all shares a weight")],
 )  # fmt: skip

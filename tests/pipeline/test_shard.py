@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline import artifact as artifacts
 from pipeline import storage
+from pipeline.cleaning.measures import measure
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, conform, shard_contract
@@ -130,6 +132,17 @@ def split_of(ids: list[str], **changes) -> list[str]:
     return splits(pa.array(ids, pa.string()), config.salt, config.bound).to_pylist()
 
 
+def test_measures_of_the_texts_stand_beside_their_tokens(parents, shards, tmp_path):
+    config = replace(CONFIG, measures=("lines", "mean_word_length"))
+    own = run_stage(STAGE, config, parents, tmp_path / "shards").artifact.scan().collect()
+    texts = parents[0].scan().collect().filter(pl.col("text") != "")
+    wanted = measure(texts["text"], texts["lang"]).select(config.measures)
+    names = {f"measure_{name}": name for name in config.measures}
+    found = texts.select("id").join(own, on="id", how="left", maintain_order="left")
+    assert found.select([*names]).rename(names).equals(wanted)
+    assert own.drop([*names]).equals(shards.scan().collect())
+
+
 def test_a_document_stays_in_its_split_when_others_are_added():
     ids = [f"document {n}" for n in range(2000)]
     before, after = split_of(ids[:500]), split_of(ids[::-1])[::-1]
@@ -194,7 +207,11 @@ def test_ids_take_the_smallest_type_that_holds_the_vocabulary(vocab_size, kind):
     assert conform(table, shard_contract(vocab_size), "here")["tokens"].to_pylist()[0][1] > 65000
 
 
-@pytest.mark.parametrize("wrong", [{"validation_share": 1.0}, {"row_group_tokens": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"validation_share": 1.0}, {"row_group_tokens": 0}, {"measures": ("x",)},
+     {"measures": ("lines", "lines")}],
+)  # fmt: skip
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         ShardConfig(**wrong)

@@ -118,6 +118,20 @@ def test_levels_lie_in_the_order_of_their_measure(shards, tokenizer, tmp_path, m
     assert len(blocks.levels) == 4
 
 
+def test_levels_go_by_a_measure_of_cleaning(tmp_path):
+    shards = make_shards(tmp_path, measures=("words", "mean_word_length"))
+    tokenizer = load_tokenizer(shards.path)
+    layout = Layout(levels=Levels("mean_word_length", 3))
+    source = token_file(shards, "train", tokenizer, tmp_path, layout)
+    value = {tuple(row["tokens"]): row["measure_mean_word_length"] for row in documents(shards)}
+    found = [(s.level, value[tuple(ids)]) for s in source.strata for ids in laid(source, s)]
+    assert len(found) == len(value)
+    levels = [[v for level, v in found if level == n] for n in range(3)]
+    assert all(max(levels[n]) <= min(levels[n + 1]) for n in range(2))
+    with pytest.raises(ConfigError, match=r"no column measure_lines.*shard.measures=\[\"lines\"\]"):
+        token_file(shards, "train", tokenizer, tmp_path, Layout(levels=Levels("lines")))
+
+
 def test_a_token_file_is_made_once_and_again_when_it_was_altered(shards, tokenizer, tmp_path):
     source = token_file(shards, "train", tokenizer, tmp_path)
     written = source.path.read_bytes()

@@ -246,3 +246,8 @@ def test_shards_are_plain_parquet_for_every_reader(shards, tmp_path, monkeypatch
         "parquet", data_files=paths, split="train", cache_dir=str(tmp_path)
     ).sort("id")
     assert [(row["id"], row["lang"], row["tokens"]) for row in loaded] == wanted
+
+
+def test_token_files_have_no_text_to_measure():
+    with pytest.raises(ConfigError, match=r"shard\.measures: lines, but token files have no text"):
+        ImportConfig(shard=ShardConfig(measures=("lines",)))
