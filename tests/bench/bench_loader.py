@@ -1,9 +1,9 @@
 """Batches per second against litdata's and mosaicml-streaming's on the same tokens; resuming.
 
-`python tests/bench/bench_loader.py` prints tokens per second of all three for shuffled batches of
-int64 rows of 1,025, taking turns; the bar is on CPU time of one process: what training loses, and
-what a shared machine disturbs least. Then the seconds from a checkpoint to the next
-batch at steps near and far. Exits 1 below the bars.
+`python tests/bench/bench_loader.py` takes the tokens of shared documents and prints tokens per
+second of all three for shuffled batches of int64 rows of 1,025, taking turns; the bar is on CPU
+time of one process: what training loses, and what a shared machine disturbs least. Then the seconds
+from a checkpoint to the next batch at steps near and far. Exits 1 below the bars.
 """
 
 import argparse
@@ -21,7 +21,10 @@ import peers
 import torch
 
 from model.loader import Loader
-from pipeline.batching.token_file import TokenFile
+from pipeline.batching.token_file import TokenFile, framed
+from pipeline.shard import token_lists
+from pipeline.tokenizer import Tokenizer
+from pipeline.tokenizer_training import SEGMENT, TokenizerConfig, train
 
 BAR = 10.0
 RESUME_SECONDS = 1.0
@@ -31,14 +34,26 @@ CONTEXT, BATCH = 1024, 32
 ROUNDS = 3
 SECONDS = 3.0
 WORKERS = 2
+SOURCES: dict[str, str | None] = dict.fromkeys(
+    ("en_20news", "en_sotu", "zh_lctt", "zh_laws", "enzh_pydocs", "enzh_paddlex", "code_cpython")
+)
+VOCAB_SIZE = 16384
+TRAINED_ON = 16  # every such text trains the tokenizer
+BYTES_PER_TOKEN = 6.0  # at most, and some sources are shorter than their share
 SCRIPT = Path(__file__).parent / "peer_loader.py"
 
 
-def zipf_tokens(path: Path, count: int) -> TokenFile:
-    """Write `count` ids spread as words are, so that nothing is constant; the same each time."""
-    generator = np.random.default_rng(1)
-    (generator.zipf(1.3, count) % 32_000).astype(np.uint16).tofile(path)
-    return TokenFile(path, np.dtype(np.uint16))
+def real_tokens(path: Path, count: int) -> TokenFile:
+    """Write the first `count` ids of shared documents as a token file of their shard holds them."""
+    texts = peers.sample_texts(SOURCES, count * BYTES_PER_TOKEN / 1e6)
+    lines = (line.group() for text in texts[::TRAINED_ON] for line in SEGMENT.finditer(text))
+    tokenizer = Tokenizer(train(lines, TokenizerConfig(vocab_size=VOCAB_SIZE)))
+    ids, offsets = tokenizer.encode_batch(texts)
+    tokens = framed(token_lists(ids, offsets, VOCAB_SIZE), np.dtype(np.uint16))
+    if len(tokens) < count:
+        raise SystemExit(f"the texts have {len(tokens)} tokens, wanted {count}; ask for fewer")
+    tokens[:count].tofile(path)
+    return TokenFile(path, tokens.dtype)
 
 
 def ours(loader: Loader, first: int) -> tuple[dict[str, float], int]:
@@ -88,12 +103,12 @@ def _report(what: str, best: dict[str, float]) -> float:
 def main() -> int:
     """Compare; return 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--million-tokens", type=int, default=64)
+    parser.add_argument("--million-tokens", type=int, default=16)
     options = parser.parse_args()
     peers.ensure_env(ENV, PACKAGES)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = zipf_tokens(folder / "bench.tokens", options.million_tokens * 1_000_000)
+        source = real_tokens(folder / "bench.tokens", options.million_tokens * 1_000_000)
         peers.run_in_env(ENV, SCRIPT, "prepare", str(source.path), str(folder), str(CONTEXT + 1))
         alone: dict[str, float] = {}  # per CPU second, one process
         wall: dict[str, float] = {}  # per second, with or without workers
