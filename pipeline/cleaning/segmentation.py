@@ -28,6 +28,8 @@ from pipeline.cleaning.word_list import (
 from pipeline.compiled import numba
 
 LONGEST_RUN = 4096  # ideographs; a longer run is cut here
+BLOCK = 256  # ideographs after which a gap ends what is cut at a time, so that it stays in cache
+SAMPLE = 2048  # the same, of those whose pairs apart are looked at
 # Sound modern text has 0.4 or more; below it pairs apart tell whether that is the author's style.
 FEW_LISTED = 0.35
 LEAST_PAIRS = 64  # fewer say nothing
@@ -217,12 +219,13 @@ def _ideograph(data, at, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(
-    numba.types.UniTuple(_I, 2)(BYTES, _I, _I, _CODES, _CODES, numba.boolean, _FORMS), cache=True
+    numba.types.UniTuple(_I, 2)(BYTES, _I, _I, _I, _CODES, _CODES, numba.boolean, _FORMS),
+    cache=True,
 )
-def _read(data, at, end, codes, places, traditional, simplified):  # type: ignore[no-untyped-def]
+def _read(data, at, end, enough, codes, places, traditional, simplified):  # type: ignore[no-untyped-def]
     """Fill `codes` and the bytes at which they begin, gaps between runs; their number, the end.
 
-    Stops when LONGEST_RUN are read, at a gap where there has been one in the second half.
+    Stops when LONGEST_RUN are read, or at the first gap after `enough` of them.
     """
     size, room = 0, LONGEST_RUN
     while at < end and size < room:
@@ -238,7 +241,7 @@ def _read(data, at, end, codes, places, traditional, simplified):  # type: ignor
             if size > 0 and codes[size - 1] != _GAP:
                 codes[size], places[size] = _GAP, at
                 size += 1
-                if size > LONGEST_RUN // 2:
+                if size > enough:
                     room = size
             at += 1
     return size, at
@@ -294,9 +297,11 @@ def _joined(  # type: ignore[no-untyped-def]
         at, end = rows[row], rows[row + 1]
         traditional = _is_traditional(data, at, end, simplified)
         while at < end:
-            size, at = _read(data, at, end, codes, places, traditional, simplified)
+            size, at = _read(data, at, end, BLOCK, codes, places, traditional, simplified)
+            neighbours = 0
             for i in range(size - 1):
-                tallies[row, 0] += (codes[i] != _GAP) & (codes[i + 1] != _GAP)
+                neighbours += (codes[i] != _GAP) & (codes[i + 1] != _GAP)
+            tallies[row, 0] += neighbours
             tallies[row, 1] += _look_up(
                 codes, size, pairs, longer, pair_bits, triple_bits, weights, triples, ends, parents
             )
@@ -308,6 +313,6 @@ def _joined(  # type: ignore[no-untyped-def]
                 marks[places[i]] = i != word_end
                 word_end = ends[i] if i == word_end else word_end
         if tallies[row, 0] >= LEAST_PAIRS and tallies[row, 1] < FEW_LISTED * tallies[row, 0]:
-            size, _ = _read(data, rows[row], end, codes, places, traditional, simplified)
+            size, _ = _read(data, rows[row], end, SAMPLE, codes, places, traditional, simplified)
             tallies[row, 2], tallies[row, 3] = _tally_apart(codes, size, pairs, pair_bits)
     return marks, tallies
