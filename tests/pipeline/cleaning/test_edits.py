@@ -139,6 +139,12 @@ def test_stop_words_and_punctuation_go_until_there_are_none():
     assert bare.to_list() == ["wheel mill turning", "磨坊轮子转"]
 
 
+@pytest.mark.parametrize("word", ["现在", "存在", "越来越", "人们", "这里", "将来", "反之", "面对"])
+def test_words_that_hold_the_character_of_a_stop_word_stay_whole(word):
+    bare = without_words(pl.Series([f"磨坊的{word}了"]), True, False, NormalizeConfig())
+    assert bare.to_list() == [f"磨坊{word}"]
+
+
 def test_injected_residue_is_removed_as_its_truth_says(shared_lines):
     truth = [json.loads(line) for line in shared_lines("dirty.truth.jsonl.gz")[1:] if line]
     lines = shared_lines("dirty.jsonl.gz")
