@@ -26,8 +26,8 @@ from model import comparison, tracking
 from model.architecture import ModelConfig
 from model.comparison import Trained
 from model.evidence import bits_per_byte_of, data_waits_of, throughput_of
+from model.metric_names import metric_name
 from model.optim import Hyperparameters
-from model.tracking import metric_name
 from model.train_config import TrainConfig
 from pipeline import artifact as artifacts
 from pipeline import storage

@@ -10,8 +10,8 @@ from typing import Any
 from expectations.page_style import STYLE
 from model.finetune import BaseModel
 from model.markdown import flat
+from model.metric_names import metric_name
 from model.resampling import RESAMPLES
-from model.tracking import metric_name
 from model.transfer import ARMS, LINEAR, SCRATCH, TRANSFERRED, TransferConfig
 from model.transfer_figures import BEATS, LOSES, Comparison, Figure, overall
 from pipeline.fingerprint import plain

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from model import spent
-from model.tracking import FINGERPRINT, RunLog, metric_name
+from model.metric_names import metric_name
+from model.tracking import FINGERPRINT, RunLog
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ArtifactError

@@ -7,7 +7,6 @@ and tracking address are never set, so two stores can be used side by side.
 import fcntl
 import logging
 import os
-import re
 import shutil
 import time
 import warnings
@@ -21,6 +20,7 @@ from urllib.parse import unquote, urlparse
 import polars as pl
 import pyarrow.parquet as pq
 
+from model.metric_names import CURVES, DATA_WAIT, SPEED, metric_name
 from pipeline import storage
 from pipeline.artifact import MANIFEST, Artifact
 from pipeline.errors import ConfigError
@@ -37,15 +37,6 @@ PARAM_CHARACTERS = 6000  # MLflow refuses longer values
 PARAMS_PER_CALL = 100
 METRICS_PER_CALL = 1000
 DIGEST_CHARACTERS = 36
-CURVES = {  # column of the CURVE table -> name of the curve
-    "tokens": "train/tokens",
-    "loss": "train/loss",
-    "learning_rate": "train/learning_rate",
-    "gradient_norm": "train/gradient_norm",
-    "validation_loss": "validation/loss",
-}
-SPEED = "train/tokens_per_second"
-DATA_WAIT = "train/data_wait_share"
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -300,9 +291,3 @@ def _with_known_types(head: pl.DataFrame) -> pl.DataFrame:
     unsigned = (pl.List(pl.UInt16), pl.List(pl.UInt32))
     wide = {n: pl.List(pl.Int64) for n, kind in head.schema.items() if kind in unsigned}
     return head.cast(wide)  # type: ignore[arg-type]  # a dict is invariant in its values
-
-
-def metric_name(name: str) -> str:
-    """Return `name` with what MLflow refuses in names of metrics and params replaced by '_'."""
-    parts = [re.sub(r"[^\w.\- ]", "_", part).strip() for part in name.split("/")]
-    return "/".join(part if part.strip(".") else "_" * max(len(part), 1) for part in parts)

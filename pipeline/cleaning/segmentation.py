@@ -10,11 +10,18 @@ their simplified forms.
 
 import numpy as np
 
-from pipeline.characters import BYTES, OFFSETS, begins_ideograph, decode
+from pipeline.characters import BYTES, OFFSETS
+from pipeline.cleaning.ideograph_runs import (
+    CODES,
+    FORMS,
+    GAP,
+    LONGEST_RUN,
+    is_traditional,
+    read_runs,
+)
 from pipeline.cleaning.word_list import (
     FILTER,
     FIRST,
-    LAST,
     NODES,
     PAIRS,
     is_set,
@@ -27,24 +34,17 @@ from pipeline.cleaning.word_list import (
 )
 from pipeline.compiled import numba
 
-LONGEST_RUN = 4096  # ideographs; a longer run is cut here
 BLOCK = 256  # ideographs after which a gap ends what is cut at a time, so that it stays in cache
 SAMPLE = 2048  # the same, of those whose pairs apart are looked at
 # Sound modern text has 0.4 or more; below it pairs apart tell whether that is the author's style.
 FEW_LISTED = 0.35
 LEAST_PAIRS = 64  # fewer say nothing
 LEAST_LAG, MOST_LAG = 3, 10
-_GAP = LAST + 1  # stands between runs
-# Simplified text has under 1 % of characters with another simplified form (乾 於 著), traditional
-# text about 30 %.
-TRADITIONAL_SHARE = 0.1
 _I = numba.int64
 _FLAGS = numba.types.Array(numba.uint8, 1, "C")
 ACTIVE = numba.types.Array(numba.boolean, 1, "C", readonly=True)
 _SINGLES = numba.types.Array(numba.float32, 1, "C", readonly=True)
-_FORMS = numba.types.Array(numba.uint16, 1, "C")
 _EMISSIONS = numba.types.Array(numba.float32, 2, "C", readonly=True)
-_CODES = numba.types.Array(numba.int64, 1, "C")
 _SCORES = numba.types.Array(numba.float64, 1, "C")
 _BACK = numba.types.Array(numba.uint8, 2, "C")
 # jieba's transitions between states: begin, middle, end, single.
@@ -70,9 +70,7 @@ def joined(
     return _joined(data, rows, active, *word_list(), unlisted)
 
 
-@numba.njit(
-    _I(_CODES, _I, PAIRS, NODES, FILTER, FILTER, _SCORES, _CODES, _CODES, _CODES), cache=True
-)
+@numba.njit(_I(CODES, _I, PAIRS, NODES, FILTER, FILTER, _SCORES, CODES, CODES, CODES), cache=True)
 def _look_up(  # type: ignore[no-untyped-def]
     codes, size, pairs, longer, pair_bits, triple_bits, weights, triples, places, parents
 ):
@@ -82,7 +80,7 @@ def _look_up(  # type: ignore[no-untyped-def]
     (-1 for none). Half of all pairs are listed and the processor cannot guess which, so places
     that may be are gathered first without a branch. `places` and `parents` are scratch.
     """
-    codes[size] = codes[size + 1] = _GAP
+    codes[size] = codes[size + 1] = GAP
     hopeful = 0
     for start in range(size):
         weights[start], triples[start], places[hopeful] = -np.inf, -1, start
@@ -105,7 +103,7 @@ def _look_up(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(
-    numba.void(_CODES, _I, NODES, _SINGLES, numba.float64, _SCORES, _CODES, _SCORES, _CODES),
+    numba.void(CODES, _I, NODES, _SINGLES, numba.float64, _SCORES, CODES, _SCORES, CODES),
     cache=True,
 )
 def _best_path(codes, size, longer, singles, rare, scores, ends, weights, triples):  # type: ignore[no-untyped-def]
@@ -121,18 +119,18 @@ def _best_path(codes, size, longer, singles, rare, scores, ends, weights, triple
             score = longer[node].weight + scores[at]
             if score > -np.inf and score >= best:
                 best, end = score, at
-            if longer[node].has_longer == 0 or codes[at] == _GAP:
+            if longer[node].has_longer == 0 or codes[at] == GAP:
                 break
             node, _, there = longer_slot(longer, node, codes[at])
             node = node if there else -1
             at += 1
         best = rare + after if best == -np.inf else best
-        best = 0.0 if codes[start] == _GAP else best
+        best = 0.0 if codes[start] == GAP else best
         scores[start], ends[start] = best, end
         after, second = best, after
 
 
-@numba.njit(numba.boolean(_CODES, _I, _I, PAIRS, NODES), cache=True)
+@numba.njit(numba.boolean(CODES, _I, _I, PAIRS, NODES), cache=True)
 def _is_word(codes, start, end, pairs, longer):  # type: ignore[no-untyped-def]
     """Tell whether the characters `start` to `end`, two or more, are in the list."""
     slot, _, there = pair_slot(pairs, codes[start], codes[start + 1])
@@ -146,13 +144,13 @@ def _is_word(codes, start, end, pairs, longer):  # type: ignore[no-untyped-def]
     return longer[node].weight > -np.inf
 
 
-@numba.njit(numba.types.UniTuple(_I, 2)(_CODES, _I, PAIRS, FILTER), cache=True)
+@numba.njit(numba.types.UniTuple(_I, 2)(CODES, _I, PAIRS, FILTER), cache=True)
 def _tally_apart(codes, size, pairs, pair_bits):  # type: ignore[no-untyped-def]
     """Pairs of ideographs LEAST_LAG to MOST_LAG apart, gaps aside, and those that begin a word."""
     bare, tally, listed = 0, 0, 0
     for i in range(size):
         codes[bare] = codes[i]
-        bare += codes[i] != _GAP
+        bare += codes[i] != GAP
     for lag in range(LEAST_LAG, MOST_LAG + 1):
         for i in range(bare - lag):
             tally += 1
@@ -167,7 +165,7 @@ def _better(one, two):  # type: ignore[no-untyped-def]
     return (two, 1) if two >= one else (one, 0)
 
 
-@numba.njit(numba.void(_CODES, _I, _I, _EMISSIONS, _BACK, _CODES), cache=True)
+@numba.njit(numba.void(CODES, _I, _I, _EMISSIONS, _BACK, CODES), cache=True)
 def _join_singles(codes, start, end, emissions, back, ends):  # type: ignore[no-untyped-def]
     """Set `ends` for the characters `start` to `end` by the most probable states."""
     seen = emissions[codes[start] - FIRST]
@@ -195,13 +193,13 @@ def _join_singles(codes, start, end, emissions, back, ends):  # type: ignore[no-
                 state = _MIDDLE if second else _BEGIN
 
 
-@numba.njit(numba.void(_CODES, _I, PAIRS, NODES, _EMISSIONS, _BACK, _CODES), cache=True)
+@numba.njit(numba.void(CODES, _I, PAIRS, NODES, _EMISSIONS, _BACK, CODES), cache=True)
 def _join_unlisted(codes, size, pairs, longer, emissions, back, ends):  # type: ignore[no-untyped-def]
     """Join single characters in a row into words that the list lacks."""
     at = 0
     while at < size:
         start = at
-        while at < size and ends[at] == at + 1 and codes[at] != _GAP:
+        while at < size and ends[at] == at + 1 and codes[at] != GAP:
             at += 1
         if at - start > 1 and not _is_word(codes, start, at, pairs, longer):
             _join_singles(codes, start, at, emissions, back, ends)
@@ -209,62 +207,10 @@ def _join_unlisted(codes, size, pairs, longer, emissions, back, ends):  # type: 
             at = ends[at]  # a gap ends where it begins anew
 
 
-@numba.njit(_I(BYTES, _I, _I), cache=True)
-def _ideograph(data, at, end):  # type: ignore[no-untyped-def]
-    """Code of the ideograph at byte `at`, 0 if there is none that the list covers."""
-    if at >= end or data[at] < 0xE4 or data[at] > 0xE9:
-        return 0
-    code, _ = decode(data, at)
-    return code if FIRST <= code <= LAST else 0
-
-
-@numba.njit(
-    numba.types.UniTuple(_I, 2)(BYTES, _I, _I, _I, _CODES, _CODES, numba.boolean, _FORMS),
-    cache=True,
-)
-def _read(data, at, end, enough, codes, places, traditional, simplified):  # type: ignore[no-untyped-def]
-    """Fill `codes` and the bytes at which they begin, gaps between runs; their number, the end.
-
-    Stops when LONGEST_RUN are read, or at the first gap after `enough` of them.
-    """
-    size, room = 0, LONGEST_RUN
-    while at < end and size < room:
-        code = _ideograph(data, at, end)
-        if code:
-            codes[size], places[size] = (
-                np.int64(simplified[code - FIRST]) if traditional else code,
-                at,
-            )
-            size += 1
-            at += 3
-        else:
-            if size > 0 and codes[size - 1] != _GAP:
-                codes[size], places[size] = _GAP, at
-                size += 1
-                if size > enough:
-                    room = size
-            at += 1
-    return size, at
-
-
-@numba.njit(numba.boolean(BYTES, _I, _I, _FORMS), cache=True)
-def _is_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
-    ideographs = changed = 0
-    while at < end:
-        if begins_ideograph(data[at]):
-            code, at = decode(data, at)
-            if code <= LAST:
-                ideographs += 1
-                changed += np.int64(simplified[code - FIRST]) != code
-        else:
-            at += 1
-    return changed > TRADITIONAL_SHARE * ideographs
-
-
 @numba.njit(
     numba.types.Tuple((_FLAGS, numba.types.Array(_I, 2, "C")))(
         BYTES, OFFSETS, ACTIVE, PAIRS, NODES, FILTER, FILTER, _SINGLES, numba.float64, _EMISSIONS,
-        _FORMS, numba.boolean,
+        FORMS, numba.boolean,
     ),
     cache=True,
 )  # fmt: skip
@@ -295,12 +241,12 @@ def _joined(  # type: ignore[no-untyped-def]
         if not active[row]:
             continue
         at, end = rows[row], rows[row + 1]
-        traditional = _is_traditional(data, at, end, simplified)
+        traditional = is_traditional(data, at, end, simplified)
         while at < end:
-            size, at = _read(data, at, end, BLOCK, codes, places, traditional, simplified)
+            size, at = read_runs(data, at, end, BLOCK, codes, places, traditional, simplified)
             neighbours = 0
             for i in range(size - 1):
-                neighbours += (codes[i] != _GAP) & (codes[i + 1] != _GAP)
+                neighbours += (codes[i] != GAP) & (codes[i + 1] != GAP)
             tallies[row, 0] += neighbours
             tallies[row, 1] += _look_up(
                 codes, size, pairs, longer, pair_bits, triple_bits, weights, triples, ends, parents
@@ -313,6 +259,8 @@ def _joined(  # type: ignore[no-untyped-def]
                 marks[places[i]] = i != word_end
                 word_end = ends[i] if i == word_end else word_end
         if tallies[row, 0] >= LEAST_PAIRS and tallies[row, 1] < FEW_LISTED * tallies[row, 0]:
-            size, _ = _read(data, rows[row], end, SAMPLE, codes, places, traditional, simplified)
+            size, _ = read_runs(
+                data, rows[row], end, SAMPLE, codes, places, traditional, simplified
+            )
             tallies[row, 2], tallies[row, 3] = _tally_apart(codes, size, pairs, pair_bits)
     return marks, tallies

@@ -1,0 +1,69 @@
+"""Runs of ideographs in a text, as codes for the loops that cut them into words."""
+
+import numpy as np
+
+from pipeline.characters import BYTES, begins_ideograph, decode
+from pipeline.cleaning.word_list import FIRST, LAST
+from pipeline.compiled import numba
+
+LONGEST_RUN = 4096  # ideographs; a longer run is cut here
+GAP = LAST + 1  # stands between runs
+# Simplified text has under 1 % of characters with another simplified form (乾 於 著), traditional
+# text about 30 %.
+TRADITIONAL_SHARE = 0.1
+_I = numba.int64
+CODES = numba.types.Array(numba.int64, 1, "C")
+FORMS = numba.types.Array(numba.uint16, 1, "C")  # the simplified form of each ideograph
+
+
+@numba.njit(_I(BYTES, _I, _I), cache=True)
+def _ideograph(data, at, end):  # type: ignore[no-untyped-def]
+    """Code of the ideograph at byte `at`, 0 if there is none that the list covers."""
+    if at >= end or data[at] < 0xE4 or data[at] > 0xE9:
+        return 0
+    code, _ = decode(data, at)
+    return code if FIRST <= code <= LAST else 0
+
+
+@numba.njit(
+    numba.types.UniTuple(_I, 2)(BYTES, _I, _I, _I, CODES, CODES, numba.boolean, FORMS),
+    cache=True,
+)
+def read_runs(data, at, end, enough, codes, places, traditional, simplified):  # type: ignore[no-untyped-def]
+    """Fill `codes` and the bytes at which they begin, gaps between runs; their number, the end.
+
+    Stops when LONGEST_RUN are read, or at the first gap after `enough` of them.
+    """
+    size, room = 0, LONGEST_RUN
+    while at < end and size < room:
+        code = _ideograph(data, at, end)
+        if code:
+            codes[size], places[size] = (
+                np.int64(simplified[code - FIRST]) if traditional else code,
+                at,
+            )
+            size += 1
+            at += 3
+        else:
+            if size > 0 and codes[size - 1] != GAP:
+                codes[size], places[size] = GAP, at
+                size += 1
+                if size > enough:
+                    room = size
+            at += 1
+    return size, at
+
+
+@numba.njit(numba.boolean(BYTES, _I, _I, FORMS), cache=True)
+def is_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
+    """Tell whether more ideographs of bytes [at, end) are traditional than a stray few."""
+    ideographs = changed = 0
+    while at < end:
+        if begins_ideograph(data[at]):
+            code, at = decode(data, at)
+            if code <= LAST:
+                ideographs += 1
+                changed += np.int64(simplified[code - FIRST]) != code
+        else:
+            at += 1
+    return changed > TRADITIONAL_SHARE * ideographs
