@@ -146,8 +146,9 @@ def build(table: dict[str, Any], where: str = "recipe") -> Recipe:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
+        wanted = PLAINER.get(first["type"], first["msg"])
         raise ConfigError(
-            f"{where}: {place}: {first['msg']}, found {first['input']!r}; "
+            f"{where}: {place}: {wanted}, found {first['input']!r}; "
             f"see `textmill run RECIPE --dry-run` for every key with its value"
         ) from error
 
@@ -290,4 +291,8 @@ def sections(recipe: Recipe) -> dict[str, Any]:
 
 
 PRESET = "train.model.preset"
+PLAINER = {  # what pydantic's kinds of errors ask for, as it is written in TOML
+    "dataclass_type": 'wanted a table, as in {path = "words.txt"} for a file',
+    "tuple_type": "wanted a list, as in [1, 2]",
+}
 SECTIONS = tuple(f.name for f in fields(Recipe))

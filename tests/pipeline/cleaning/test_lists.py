@@ -1,6 +1,7 @@
 """Lists of the user: what they drop, what was found, and that only their content counts."""
 
 import json
+import re
 
 import polars as pl
 import pytest
@@ -171,6 +172,14 @@ def test_paths_start_at_the_recipe_or_where_the_command_was_typed(tmp_path, monk
     assert recipe.clean.lists.blocked_terms == (InputFile(str(tmp_path / "words.txt")),)
     typed = recipes.override(Recipe(), ['clean.lists.evaluation_sets=[{path="e.jsonl"}]'])
     assert typed.clean.lists.evaluation_sets == (InputFile(str(tmp_path.parent / "e.jsonl")),)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"), [("['f.txt']", "{path = "), ("f.txt", "wanted a list")]
+)
+def test_a_file_given_in_another_form_is_refused_with_the_right_one(given, wanted):
+    with pytest.raises(ConfigError, match=f"clean.lists.blocked_terms.*{re.escape(wanted)}.*f.txt"):
+        recipes.override(Recipe(), [f"clean.lists.blocked_terms={given}"])
 
 
 @pytest.mark.parametrize(
