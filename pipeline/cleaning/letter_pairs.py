@@ -80,6 +80,18 @@ def _information(tallies, pairs):  # type: ignore[no-untyped-def]
     return total / pairs, parameters / (2 * pairs * np.log(2.0))
 
 
+@numba.njit(numba.float64(_TALLIES), cache=True)
+def _sum_of_logs(tallies):  # type: ignore[no-untyped-def]
+    """Each tally times its logarithm to base 2, summed."""
+    total = 0.0
+    for first in range(26):
+        for second in range(26):
+            tally = tallies[first, second]
+            if tally > 1:
+                total += tally * np.log2(np.float64(tally))
+    return total
+
+
 @numba.njit(numba.float64(_TALLIES, numba.int64, _LETTERS, _LETTERS), cache=True)
 def _information_of_few(tallies, pairs, firsts, seconds):  # type: ignore[no-untyped-def]
     """The same for `pairs` pairs beyond chance; `tallies` and `seconds` are used up."""
@@ -88,16 +100,17 @@ def _information_of_few(tallies, pairs, firsts, seconds):  # type: ignore[no-unt
     for tally in tallies.sum(axis=0):
         if tally:
             entropy += tally / pairs * np.log2(pairs / tally)
-    chance, state = 0.0, np.uint64(1)
+    # Shuffling changes neither letter's own tallies, so of the information only this sum.
+    steady, chance, state = told - _sum_of_logs(tallies) / pairs, 0.0, np.uint64(1)
     for _ in range(SHUFFLES):
         for i in range(pairs - 1, 0, -1):
             state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
-            j = np.int64((state >> np.uint64(33)) % np.uint64(i + 1))
+            j = np.int64((state >> np.uint64(33)) * np.uint64(i + 1) >> np.uint64(31))
             seconds[i], seconds[j] = seconds[j], seconds[i]
         tallies[:] = 0
         for i in range(pairs):
             tallies[firsts[i], seconds[i]] += 1
-        chance += _information(tallies, pairs)[0] / SHUFFLES
+        chance += (steady + _sum_of_logs(tallies) / pairs) / SHUFFLES
     return (told - chance) * entropy / max(entropy - chance, 0.1)
 
 

@@ -25,7 +25,7 @@ BAR = 100
 ENV = "data"
 PACKAGES = ("datatrove==0.10.1", "spacy==3.8.18", "jieba==0.42.1", "nltk", "regex")
 ROUNDS = 2
-MEGABYTES = 3.0
+MEGABYTES = 8.0  # of the order of what a worker cleans at once
 SOURCES = {
     "en": {"en_20news": None, "en_ewt": None, "enzh_paddlex": "en"},
     "zh": {"zh_lctt": None, "zh_laws": None, "zh_dureader_web": None},
