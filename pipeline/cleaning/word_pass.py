@@ -112,6 +112,31 @@ def _mark_parts(data, start, at, listed):  # type: ignore[no-untyped-def]
     return not holds_key(listed, key)
 
 
+@numba.njit(inline="always")
+def _read_letters(data, at, limit, chinese, classes, marks, listed):  # type: ignore[no-untyped-def]
+    """Read ASCII letters up to `limit`; return their end, the mark after them, `whole`, `_add`.
+
+    They are a word, `whole`, if a space, unspaced script or one mark of its own (else 0) follows.
+    """
+    start, value, mark = at, _SEED, np.int64(0)
+    while at < limit and 97 <= data[at] | 32 <= 122:
+        value = _add(value, data[at])
+        at += 1
+    if at == limit:
+        return at, mark, True, value
+    code, _ = decode(data, at)
+    if class_of(classes, code) in (SPACE, UNSPACED):
+        return at, mark, True, value
+    spaced = at + 1 < limit and data[at + 1] in (32, _LF)
+    if code < 0x80 and spaced and not chinese:
+        kind = marks_of(marks, code)
+        if (kind & SUFFIX and code != _QUOTE) or (
+            code == _DOT and _mark_parts(data, start, at, listed)
+        ):
+            mark = code
+    return at, mark, mark != 0, value
+
+
 @numba.njit(
     _I(BYTES, _I, _I, BYTES, numba.boolean, BYTES, MARKS, LISTED, LISTED, CODE_BUFFER,
        KIND_BUFFER, FLAG_BUFFER, HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER),
@@ -131,23 +156,10 @@ def words_of(  # type: ignore[no-untyped-def]
     while at < end:
         start, code = at, np.int64(data[at])
         if 97 <= code | 32 <= 122:
-            value = _SEED
-            limit = min(end, start + CHUNK_MAX)
-            while at < limit and 97 <= data[at] | 32 <= 122:
-                value = _add(value, data[at])
-                at += 1
-            closed, mark = at == limit, np.int64(0)
-            if not closed:
-                code, after = decode(data, at)
-                closed = class_of(classes, code) in (SPACE, UNSPACED)
-                spaced = at + 1 < limit and data[at + 1] in (32, _LF)
-                if code < 0x80 and spaced and not (closed or chinese):
-                    kind = marks_of(marks, code)
-                    if (kind & SUFFIX and code != _QUOTE) or (
-                        code == _DOT and _mark_parts(data, start, at, listed)
-                    ):
-                        mark = code
-            if closed or mark:
+            at, mark, whole, value = _read_letters(
+                data, start, min(end, start + CHUNK_MAX), chinese, classes, marks, listed
+            )
+            if whole:
                 flag = HAS_ALPHA | IS_WORD | line | CAPITAL * (data[start] < 97)
                 count = _put(hashes, lengths, flags, count, value, at - start, flag)
                 line = 0

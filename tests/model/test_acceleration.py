@@ -1,4 +1,4 @@
-"""Compiled blocks and forgotten activations: the same numbers, under the same names."""
+"""Compiled blocks and forgotten activations: the same numbers and names; threads that wait."""
 
 import os
 import subprocess

@@ -1,6 +1,5 @@
 """SIGKILL inside a range of a large file, the same command again: the same bytes."""
 
-import json
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 from pipeline import artifact as artifacts
 from tests.pipeline.corpora import chinese, english, files_of
+from tests.pipeline.ingesting import write_jsonl
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -44,8 +44,7 @@ def test_a_kill_inside_a_range_changes_no_byte(tmp_path, name):
     given = tmp_path / "in"
     given.mkdir()
     if name == "a.jsonl":
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (given / name).write_text(lines, encoding="utf-8")
+        write_jsonl(given / name, rows)
     else:
         pl.DataFrame(rows).write_parquet(given / name, row_group_size=60, compression=None)
     assert start(given, tmp_path / "whole").wait() == 0

@@ -1,5 +1,4 @@
 import gzip
-import importlib.resources
 import json
 from pathlib import Path
 
@@ -12,14 +11,8 @@ from pipeline.reading.encodings import UnknownEncoding, detect
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import Broken, Input, Record
 from pipeline.reading.streams import DamagedInput
+from tests.pipeline.ingesting import TEXTS
 
-TEXTS = [
-    json.loads(line)["text"]
-    for line in importlib.resources.files("pipeline")
-    .joinpath("sample", "zh.jsonl")
-    .read_text(encoding="utf-8")
-    .splitlines()
-]
 ENGLISH = 'The miller said, "grind slowly",\nand so they did; 3 sacks a day.'
 ROWS = [{"id": f"d{i}", "text": text} for i, text in enumerate([ENGLISH, *TEXTS[:3]])]
 PACKINGS = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}
