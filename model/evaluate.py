@@ -24,7 +24,7 @@ from model.text import LoadedModel
 from pipeline.artifact import MAIN, Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import CALIBRATION, EVALUATION, EXAMPLE, FIGURE, POSITION
-from pipeline.shard import VALIDATION
+from pipeline.shard import VALIDATION, refuse_another_tokenizer
 from pipeline.sink import Sink
 from pipeline.stage import Job, Progress, Stage
 from pipeline.tokenizer import Tokenizer, load_tokenizer
@@ -60,6 +60,8 @@ def run(job: Job) -> None:
     """
     config: EvaluateConfig = job.config
     model, shards = job.parents
+    tokenizer = load_tokenizer(model.path / export.TOKENIZER)
+    refuse_another_tokenizer(shards, tokenizer)
     chosen, seen = choose(shards, VALIDATION, config.tokens_max, config.documents_max)
     if not chosen:
         raise TrainingError(
@@ -70,7 +72,6 @@ def run(job: Job) -> None:
     def report(done: int) -> None:
         job.progress("evaluate", done, len(chosen))
 
-    tokenizer = load_tokenizer(shards.file(export.TOKENIZER))
     network = export.read(model.path)
     held_out = list(documents(shards, VALIDATION, chosen))
     scores = score(

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline import storage
 from pipeline.artifact import MAIN, Artifact
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, TrainingError
 from pipeline.sampling import UNSURE, id_hashes
 from pipeline.schema import shard_contract
 from pipeline.shard_measures import check_measures, measure_fields, measured
@@ -189,6 +189,15 @@ def row_groups(table: pa.Table, tokens: int) -> list[pa.Table]:
         cuts.append(cut)
     bounds = zip(cuts, [*cuts[1:], table.num_rows], strict=True)
     return [table.slice(start, end - start) for start, end in bounds]
+
+
+def refuse_another_tokenizer(shards: Artifact, tokenizer: Tokenizer) -> None:
+    """Raise TrainingError if the ids of `shards` are not those of `tokenizer`."""
+    if shards.stats["tokenizer_sha256"] != tokenizer.fingerprint:
+        raise TrainingError(
+            f"{shards.path}: tokenised with {shards.stats['tokenizer_sha256'][:16]}, the tokenizer "
+            f"given is {tokenizer.fingerprint[:16]}; run `shard` again with this tokenizer"
+        )
 
 
 def iter_documents(

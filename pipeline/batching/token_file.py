@@ -23,7 +23,8 @@ from pipeline.artifact import Artifact
 from pipeline.batching.curriculum import Levels, levels_of
 from pipeline.batching.damage import sound_parts
 from pipeline.batching.mixture import Share, group_of
-from pipeline.errors import ConfigError, TrainingError
+from pipeline.errors import ConfigError
+from pipeline.shard import refuse_another_tokenizer
 from pipeline.shard_measures import PREFIX
 from pipeline.tokenizer import Tokenizer
 
@@ -96,11 +97,7 @@ def token_file(
     part that is missing, truncated or altered, ConfigError for a share that takes no documents.
     """
     layout = layout or Layout()
-    if shards.stats["tokenizer_sha256"] != tokenizer.fingerprint:
-        raise TrainingError(
-            f"{shards.path}: tokenised with {shards.stats['tokenizer_sha256'][:16]}, the tokenizer "
-            f"given is {tokenizer.fingerprint[:16]}; run `shard` again with this tokenizer"
-        )
+    refuse_another_tokenizer(shards, tokenizer)
     identity = storage.canonical_json([shards.fingerprint, split, asdict(layout)])
     path = folder / f"{split}-{storage.sha256_text(identity)[:16]}.tokens"
     with _locked(folder):

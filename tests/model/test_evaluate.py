@@ -118,6 +118,12 @@ def test_limits_choose_by_hash_and_the_rest_is_accounted_for(shards, model, tmp_
     assert len(choose(shards, "validation", 1)[0]) == 1
 
 
+def test_shards_of_another_tokenizer_are_refused(model, tmp_path):
+    others = make_shards(tmp_path, vocab_size=680)
+    with pytest.raises(TrainingError, match="run `shard` again with this tokenizer"):
+        run_stage(STAGE, EVERYTHING, [model, others], tmp_path / "e")
+
+
 def test_a_model_with_another_tokenizer_is_scored_on_the_same_text(shards, model, tmp_path, rows):
     own = load_tokenizer(shards.path)
     same = bits_per_byte(model.path, shards, own, EVERYTHING)

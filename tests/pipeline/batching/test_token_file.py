@@ -13,7 +13,7 @@ from pipeline.batching.curriculum import Levels
 from pipeline.batching.mixture import Share
 from pipeline.batching.token_file import Layout, framed, token_file
 from pipeline.batching.windows import Stream
-from pipeline.errors import ArtifactError, ConfigError
+from pipeline.errors import ArtifactError, ConfigError, TrainingError
 from pipeline.schema import shard_contract
 from pipeline.shard import iter_documents
 from pipeline.stage import Stage, run_stage
@@ -69,6 +69,12 @@ def laid(source, stratum):
     assert text.startswith("1,")
     assert text.endswith(",2")
     return [[int(i) for i in one.split(",")] for one in text[2:-2].split(",2,1,")]
+
+
+def test_shards_of_another_tokenizer_are_refused(shards, tmp_path):
+    other = load_tokenizer(make_shards(tmp_path, vocab_size=680).path)
+    with pytest.raises(TrainingError, match="run `shard` again with this tokenizer"):
+        token_file(shards, "train", other, tmp_path)
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
