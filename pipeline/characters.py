@@ -136,12 +136,14 @@ def decode(data, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def begins_ideograph(byte):  # type: ignore[no-untyped-def]
-    """Tell whether a first byte of UTF-8 is that of an ideograph, U+5000 to U+9FFF, of three bytes.
+def begins_ideograph(data, at):  # type: ignore[no-untyped-def]
+    """Tell whether at byte `at` of UTF-8 an ideograph begins, U+4000 to U+9FFF, of three bytes.
 
-    Most characters of Chinese are; loops that need not know which one save the decoding.
+    Most characters of Chinese are; loops that need not know which one save the decoding. The
+    hexagrams among them, U+4DC0 to U+4DFF, are no ideographs: bytes E4 B7.
     """
-    return (byte >= 0xE5) & (byte <= 0xE9)
+    byte = np.int64(data[at])
+    return 0xE4 <= byte <= 0xE9 and byte << 8 | np.int64(data[at + 1]) != 0xE4B7
 
 
 @numba.njit(inline="always")

@@ -199,7 +199,7 @@ def _traditional(data, rows, simplified):  # type: ignore[no-untyped-def]
     for row in range(len(rows) - 1):
         at, end = rows[row], rows[row + 1]
         while at < end:
-            if begins_ideograph(data[at]) or data[at] == 0xE4:
+            if begins_ideograph(data, at):
                 code, at = decode(data, at)
                 if FIRST <= code <= LAST:
                     counts[row] += np.int64(simplified[code - FIRST]) != code

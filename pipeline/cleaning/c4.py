@@ -147,7 +147,7 @@ def _c4_lines(data, rows, classes, marks, unwanted, citations, ends):  # type: i
         at, end, row_start = rows[row], rows[row + 1], filled
         while at < end:
             start, visible_end, words, word, longest = np.int64(-1), at, 0, 0, 0
-            cited = False
+            cited, ascii_from, ascii_end = False, np.int64(-1), np.int64(-1)
             while at < end:
                 here = at
                 if _VISIBLE_FROM <= data[at] <= _VISIBLE_TO:
@@ -156,13 +156,15 @@ def _c4_lines(data, rows, classes, marks, unwanted, citations, ends):  # type: i
                     while at < end and _VISIBLE_FROM <= data[at] <= _VISIBLE_TO:
                         cited |= data[at] == _OPEN
                         at += 1
+                    ascii_from = here if ascii_from < 0 else ascii_from
+                    ascii_end = at
                     word += at - here
                     longest = max(longest, word)
                     visible_end = at
                     continue
-                if begins_ideograph(data[at]):
+                if begins_ideograph(data, at):
                     start = here if start < 0 else start
-                    while at < end and begins_ideograph(data[at]):
+                    while at < end and begins_ideograph(data, at):
                         at += 3
                     words += (at - here) // 3
                     word += (at - here) // 3
@@ -188,12 +190,16 @@ def _c4_lines(data, rows, classes, marks, unwanted, citations, ends):  # type: i
             stop = line + size
             if cited:
                 stop = _without_citations(out, line, stop, citations)
+                ascii_from, ascii_end = start, visible_end
             if not _ends_a_sentence(out, line, stop, ends):
                 continue
-            if _is_unwanted(out, line, stop, unwanted):
+            moved = line - start
+            if ascii_end > 0 and _is_unwanted(
+                out, moved + ascii_from, min(stop, moved + ascii_end), unwanted
+            ):
                 continue
             if filled > row_start:
                 out[filled] = _LF
             filled = stop
         offsets[row + 1] = filled
-    return out[:filled].copy(), offsets
+    return out[:filled], offsets

@@ -62,7 +62,7 @@ def count_characters(data, at, end, classes, kinds, found):  # type: ignore[no-u
     dots = before = 0
     while at < end:
         run = at
-        while at < end and begins_ideograph(data[at]):
+        while at < end and begins_ideograph(data, at):
             at += 3
         if at > run:
             found[UNSPACED] += (at - run) // 3

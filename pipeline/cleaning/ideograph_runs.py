@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.characters import BYTES, begins_ideograph, decode
+from pipeline.characters import BYTES, decode
 from pipeline.cleaning.word_list import FIRST, LAST
 from pipeline.compiled import numba
 
@@ -26,24 +26,25 @@ def _ideograph(data, at, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(
-    numba.types.UniTuple(_I, 2)(BYTES, _I, _I, _I, CODES, CODES, numba.boolean, FORMS),
+    numba.types.UniTuple(_I, 4)(BYTES, _I, _I, _I, CODES, CODES, FORMS),
     cache=True,
 )
-def read_runs(data, at, end, enough, codes, places, traditional, simplified):  # type: ignore[no-untyped-def]
+def read_runs(data, at, end, enough, codes, places, simplified):  # type: ignore[no-untyped-def]
     """Fill `codes` and the bytes at which they begin, gaps between runs; their number, the end.
 
-    Stops when LONGEST_RUN are read, or at the first gap after `enough` of them.
+    Then how many stand beside the one before, and how many have another simplified form. Stops when
+    LONGEST_RUN are read, or at the first gap after `enough` of them.
     """
-    size, room = 0, LONGEST_RUN
+    size, room, beside, traditional, after = 0, LONGEST_RUN, 0, 0, -1
     while at < end and size < room:
         code = _ideograph(data, at, end)
         if code:
-            codes[size], places[size] = (
-                np.int64(simplified[code - FIRST]) if traditional else code,
-                at,
-            )
+            codes[size], places[size] = code, at
+            traditional += np.int64(simplified[code - FIRST]) != code
             size += 1
+            beside += at == after
             at += 3
+            after = at
         else:
             if size > 0 and codes[size - 1] != GAP:
                 codes[size], places[size] = GAP, at
@@ -51,7 +52,16 @@ def read_runs(data, at, end, enough, codes, places, traditional, simplified):  #
                 if size > enough:
                     room = size
             at += 1
-    return size, at
+    return size, at, beside, traditional
+
+
+@numba.njit(inline="always")
+def may_be_traditional(size, traditional):  # type: ignore[no-untyped-def]
+    """Tell whether a text may be traditional, as `read_runs` read `size` and so many from it.
+
+    If none of the parts of a text may be, `is_traditional` says no: at most half of `size` is gaps.
+    """
+    return traditional > TRADITIONAL_SHARE / 2 * size
 
 
 @numba.njit(numba.boolean(BYTES, _I, _I, FORMS), cache=True)
@@ -59,11 +69,17 @@ def is_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
     """Tell whether more ideographs of bytes [at, end) are traditional than a stray few."""
     ideographs = changed = 0
     while at < end:
-        if begins_ideograph(data[at]):
-            code, at = decode(data, at)
-            if code <= LAST:
-                ideographs += 1
-                changed += np.int64(simplified[code - FIRST]) != code
-        else:
-            at += 1
+        code = _ideograph(data, at, end)
+        if code:
+            ideographs += 1
+            changed += np.int64(simplified[code - FIRST]) != code
+        at += 3 if code else 1
     return changed > TRADITIONAL_SHARE * ideographs
+
+
+@numba.njit(numba.void(CODES, _I, FORMS), cache=True)
+def simplify(codes, size, simplified):  # type: ignore[no-untyped-def]
+    """Put the simplified forms in place of `size` codes, gaps aside."""
+    for i in range(size):
+        if codes[i] != GAP:
+            codes[i] = simplified[codes[i] - FIRST]

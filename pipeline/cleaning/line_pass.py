@@ -49,7 +49,7 @@ def count_lines(data, at, end, classes, marks, found):  # type: ignore[no-untype
     first = last = length = width = dots = previous = to_mark = 0
     while at < end:
         run = at
-        while at + 3 < end and begins_ideograph(data[at]):
+        while at + 3 < end and begins_ideograph(data, at):
             at += 3
         if at > run:
             length += (at - run) // 3
@@ -112,7 +112,7 @@ def count_repeated_lines(data, begin, end, classes, slots, found):  # type: igno
     while at <= end and used < room:
         code = np.int64(_LF)
         if at < end:
-            while at < end and begins_ideograph(data[at]):
+            while at < end and begins_ideograph(data, at):
                 code = np.int64(data[at]) << 16 | np.int64(data[at + 1]) << 8 | data[at + 2]
                 line = (line ^ np.uint64(code)) * GOLDEN
                 length += 1

@@ -17,7 +17,9 @@ from pipeline.cleaning.ideograph_runs import (
     GAP,
     LONGEST_RUN,
     is_traditional,
+    may_be_traditional,
     read_runs,
+    simplify,
 )
 from pipeline.cleaning.word_list import (
     FILTER,
@@ -241,13 +243,17 @@ def _joined(  # type: ignore[no-untyped-def]
         if not active[row]:
             continue
         at, end = rows[row], rows[row + 1]
-        traditional = is_traditional(data, at, end, simplified)
+        asked = traditional = False
         while at < end:
-            size, at = read_runs(data, at, end, BLOCK, codes, places, traditional, simplified)
-            neighbours = 0
-            for i in range(size - 1):
-                neighbours += (codes[i] != GAP) & (codes[i + 1] != GAP)
-            tallies[row, 0] += neighbours
+            size, at, beside, changed = read_runs(data, at, end, BLOCK, codes, places, simplified)
+            if not asked and may_be_traditional(size, changed):
+                asked, traditional = True, is_traditional(data, rows[row], end, simplified)
+                if traditional:  # begin anew
+                    at, tallies[row] = rows[row], 0
+                    continue
+            if traditional:
+                simplify(codes, size, simplified)
+            tallies[row, 0] += beside
             tallies[row, 1] += _look_up(
                 codes, size, pairs, longer, pair_bits, triple_bits, weights, triples, ends, parents
             )
@@ -259,8 +265,8 @@ def _joined(  # type: ignore[no-untyped-def]
                 marks[places[i]] = i != word_end
                 word_end = ends[i] if i == word_end else word_end
         if tallies[row, 0] >= LEAST_PAIRS and tallies[row, 1] < FEW_LISTED * tallies[row, 0]:
-            size, _ = read_runs(
-                data, rows[row], end, SAMPLE, codes, places, traditional, simplified
-            )
+            size, _, _, _ = read_runs(data, rows[row], end, SAMPLE, codes, places, simplified)
+            if traditional:
+                simplify(codes, size, simplified)
             tallies[row, 2], tallies[row, 3] = _tally_apart(codes, size, pairs, pair_bits)
     return marks, tallies

@@ -6,7 +6,7 @@ the others go through `words.split_chunk`, which gives the same words, only slow
 
 import numpy as np
 
-from pipeline.characters import BYTES, SPACE, UNSPACED, class_of, decode, mix
+from pipeline.characters import BYTES, SPACE, UNSPACED, begins_ideograph, class_of, decode, mix
 from pipeline.cleaning.word_marks import ALPHA, LONGEST_LISTED, SUFFIX, SYMBOL, TERMINAL, UPPER
 from pipeline.cleaning.words import (
     BEGINS_LINE,
@@ -27,6 +27,7 @@ from pipeline.cleaning.words import (
     marks_of,
     split_chunk,
     split_marks,
+    stands_alone,
 )
 from pipeline.compiled import numba
 
@@ -137,6 +138,31 @@ def _read_letters(data, at, limit, chinese, classes, marks, listed):  # type: ig
     return at, mark, mark != 0, value
 
 
+@numba.njit(inline="always")
+def _read_ideographs(  # type: ignore[no-untyped-def]
+    data, at, end, joined, hashes, lengths, flags, count, line, value
+):  # fmt: skip
+    """Append the words of a run of ideographs; return its end, count, `_add`.
+
+    No branch on whether one joins the word before it, which the processor cannot guess.
+    """
+    length = np.int64(lengths[count - 1]) if 0 < count <= len(hashes) else np.int64(0)
+    flag = np.int64(flags[count - 1]) if 0 < count <= len(hashes) else np.int64(0)
+    begun = np.int64(HAS_ALPHA | IS_WORD | IS_UNSPACED) | line
+    while at < end and begins_ideograph(data, at):
+        code, after = decode(data, at)
+        joins = joined[at] != 0
+        value = _add(value if joins else _SEED, code)
+        length = (length if joins else 0) + 1
+        flag = flag if joins else begun
+        begun = np.int64(HAS_ALPHA | IS_WORD | IS_UNSPACED)
+        count += not joins
+        if 0 < count <= len(hashes):
+            hashes[count - 1], lengths[count - 1], flags[count - 1] = mix(value), length, flag
+        at = after
+    return at, count, value
+
+
 @numba.njit(
     _I(BYTES, _I, _I, BYTES, numba.boolean, BYTES, MARKS, LISTED, LISTED, CODE_BUFFER,
        KIND_BUFFER, FLAG_BUFFER, HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER),
@@ -173,6 +199,12 @@ def words_of(  # type: ignore[no-untyped-def]
         elif code == 32:
             at += 1
             continue
+        elif begins_ideograph(data, start):
+            at, count, value = _read_ideographs(
+                data, start, end, joined, hashes, lengths, flags, count, line, value
+            )
+            line = 0
+            continue
         code, after = decode(data, at)
         kind = class_of(classes, code)
         if kind == SPACE:
@@ -189,6 +221,10 @@ def words_of(  # type: ignore[no-untyped-def]
                 flag = HAS_ALPHA | IS_WORD | IS_UNSPACED | line
                 count = _put(hashes, lengths, flags, count, value, 1, flag)
                 line = 0
+        elif chinese and stands_alone(marks, code):
+            at, value, kind = after, _add(_SEED, code), marks_of(marks, code)
+            count = _put(hashes, lengths, flags, count, value, 1, _flag(kind, kind, 1) | line)
+            line = 0
         else:
             size, at, seen = _read_chunk(data, start, end, classes, marks, chunk, kinds)
             if chinese:

@@ -236,6 +236,12 @@ def split_chunk(chunk, kinds, size, seen, listed, units, cuts):  # type: ignore[
     _cut_inside(chunk, kinds, low, high, cuts)
 
 
+@numba.njit(inline="always")
+def stands_alone(marks, code):  # type: ignore[no-untyped-def]
+    """Tell whether `split_marks` makes a character a word whatever stands beside it."""
+    return not marks_of(marks, code) & (ALPHA | DIGIT) and code not in _JOINTS
+
+
 @numba.njit(numba.void(CODE_BUFFER, KIND_BUFFER, _I, FLAG_BUFFER), cache=True)
 def split_marks(chunk, kinds, size, cuts):  # type: ignore[no-untyped-def]
     """The same for Chinese text, as jieba does: letters and digits, decimals, every mark alone."""
