@@ -14,6 +14,7 @@ from pipeline.characters import (
     SPACE,
     SYMBOL,
     UNSPACED,
+    begins_ideograph,
     character_classes,
     class_of,
     decode,
@@ -58,3 +59,17 @@ def test_bytes_decode_to_the_characters_they_encode():
 
     assert "".join(map(chr, codes)) == text
     assert kinds == [LETTER, LETTER, UNSPACED, UNSPACED, SYMBOL, OTHER]
+
+
+@numba.njit
+def begin(data, places):
+    return [begins_ideograph(data, at) for at in places]
+
+
+def test_bytes_tell_ideographs_from_all_else():
+    codes = [c for c in range(0x20, 0x10000) if not 0xD800 <= c < 0xE000]
+    data, rows = text_buffers(pa.array(map(chr, codes), pa.large_string()))
+    told = {code for code, yes in zip(codes, begin(data, rows[:-1]), strict=True) if yes}
+
+    assert told == set(range(0x4000, 0xA000)) - set(range(0x4DC0, 0x4E00))  # hexagrams
+    assert {int(character_classes()[code]) for code in told} == {UNSPACED}

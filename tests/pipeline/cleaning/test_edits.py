@@ -48,6 +48,8 @@ CASES = {
     "traditional": [("the 水坝 stands", "the 水壩 stands"), ("图书馆在这里", "圖書館在這裏")],
     "c4_lines": [
         (f"Menu\n{PROSE_EN}\nPlease enable JavaScript now.\nno end", PROSE_EN),
+        (f"请在浏览器中启用 JavaScript 后再试。\n  {PROSE_ZH}", PROSE_ZH),
+        (f"本页[1]参见[23] Terms of Use。\n{PROSE_ZH}\n本站使用条款见 terms of use", PROSE_ZH),
         (f"首页\n{PROSE_ZH}\n没有结尾的一行文字", PROSE_ZH),
     ],
 }

@@ -60,6 +60,17 @@ def test_traditional_text_is_cut_like_its_simplified_form():
     assert traditional == ["我們", "學習", "計算機", "，", "還", "沒有", "結婚"]
 
 
+def test_a_text_that_turns_traditional_late_is_cut_like_its_simplified_form():
+    parts = [("我们学习。", "我们学习。"), ("我們學習計算機。", "我们学习计算机。")]
+    counts = (100, 60)  # the first part alone is longer than what is cut at a time
+    mixed, plain = (
+        "".join(part[i] * n for part, n in zip(parts, counts, strict=True)) for i in (0, 1)
+    )
+
+    assert len(cut(mixed)) == len(cut(plain)) == 3 * 100 + 4 * 60
+    assert cut(mixed)[-4:] == ["我們", "學習", "計算機", "。"]
+
+
 def test_words_end_at_anything_that_is_no_ideograph():
     assert cut("北京，大学") == ["北京", "，", "大学"]
     assert cut("计算\n机") == ["计算", "机"]
