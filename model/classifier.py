@@ -1,7 +1,8 @@
-"""A network that chooses among labels: the mean of its last vectors over a text, and a linear map.
+"""A network that chooses among labels: means over a text, and a linear map.
 
-The mean suits few examples better than the likelihood of a label's words after the text: what has
-been learned of each token counts wherever it stands, not only as far as the last token sees it.
+The means are of its embeddings and of its last vectors, side by side. They suit few examples better
+than the likelihood of a label's words after the text: what has been learned of each token counts
+wherever it stands, not only as far as the last token sees it.
 Every learning rate is tried; the weights that are right most often on examples held aside are kept.
 Shapes: B texts, T time, D width, C labels, N texts.
 """
