@@ -214,8 +214,9 @@ def _may_be_off(names: Sequence[str]) -> bool:
 def _put(table: dict[str, Any], key: str, value: Any, assignment: str) -> None:
     first, _, rest = key.partition(".")
     if first == "gates" and rest:  # metric names hold dots: gates.dedup.duplicate_share.at_most
-        metric, _, bound = rest.rpartition(".")
-        table["gates"].setdefault(metric, {})[bound] = value
+        metric, _, bound = (rest, "", "") if isinstance(value, dict) else rest.rpartition(".")
+        changes = {bound: value} if bound else value  # gates.dedup.duplicate_share={at_most=0.6}
+        table["gates"].setdefault(metric.replace('"', ""), {}).update(changes)
         return
     if key == PRESET:
         table["train"]["model"].update(preset(value))

@@ -65,6 +65,10 @@ def test_off_is_a_word_where_there_is_such_a_choice_and_nothing_elsewhere():
 def test_gates_are_overridden_by_metric_and_unknown_metrics_refused():
     recipe = override(Recipe(), ["gates.dedup.duplicate_share.at_most=0.9"])
     assert recipe.gates == {"dedup.duplicate_share": {"at_most": 0.9}}
+    whole = override(
+        recipe, ['gates."dedup.duplicate_share"={at_most = 0.8, severity = "warning"}']
+    )
+    assert whole.gates == {"dedup.duplicate_share": {"at_most": 0.8, "severity": "warning"}}
     with pytest.raises(ConfigError, match="duplicate_share"):
         override(Recipe(), ["gates.dedup.duplicate_shar.at_most=0.9"])
 
