@@ -107,3 +107,9 @@ COMPARE = (
     SOURCES,
     *LAUNCH,
 )  # fmt: skip
+GENERATE = (
+    argument("--task", metavar="NAME",
+             help=f"ask a model that was taught this task, in its words, and print the answer "
+             f"alone: {', '.join(TASK_NAMES)}"),
+    argument("--question", metavar="TEXT", help="with --task qa: what is asked about PROMPT"),
+)  # fmt: skip

@@ -13,7 +13,16 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flows.arguments import COMPARE, EVALUATE, FINETUNE, LAUNCH, SOURCES, TOKENIZER, TRANSFER
+from flows.arguments import (
+    COMPARE,
+    EVALUATE,
+    FINETUNE,
+    GENERATE,
+    LAUNCH,
+    SOURCES,
+    TOKENIZER,
+    TRANSFER,
+)
 from flows.arguments import argument as _argument
 from pipeline.errors import ConfigError, Interrupted, TextmillError
 
@@ -256,7 +265,8 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
     ("evaluate", "flows.evaluate_command", "evaluate",
      "Score a model on held-out documents, under probes and on tasks.", (_MODEL, *EVALUATE)),
     ("generate", "flows.model_commands", "generate", "Continue a prompt.",
-     (_MODEL, _argument("prompt", metavar="PROMPT", help="the text to continue"), *_SAMPLING)),
+     (_MODEL, _argument("prompt", metavar="PROMPT", help="the text to continue"), *GENERATE,
+      *_SAMPLING)),
     ("serve", "flows.model_commands", "serve", "Serve a model over HTTP, as OpenAI's API does.",
      (_MODEL, *_SERVER)),
     ("export", "flows.export_commands", "export",

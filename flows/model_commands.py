@@ -2,10 +2,14 @@
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from model.text import LoadedModel, Prompt
 
 
 def generate(options: Namespace) -> dict[str, Any] | None:
@@ -26,14 +30,28 @@ def generate(options: Namespace) -> dict[str, Any] | None:
         stop=tuple(options.stop),
         seed=options.seed,
     )
+    prompt = _prompt(options, loaded)
     if options.json:
-        done = complete(loaded, options.prompt, sampling)
+        done = complete(loaded, prompt, sampling)
         return {"prompt": options.prompt, "text": done.text, "finish_reason": done.finish_reason}
-    print(options.prompt, end="", flush=True)
-    for piece in stream(loaded, options.prompt, sampling):
+    print(options.prompt if isinstance(prompt, str) else "", end="", flush=True)
+    for piece in stream(loaded, prompt, sampling):
         print(piece, end="", flush=True)
     print()
     return None
+
+
+def _prompt(options: Namespace, loaded: "LoadedModel") -> "Prompt":
+    """Return the text as it is, or with --task the ids that fine-tuning put before the answer."""
+    if options.task is None and options.question is None:
+        return str(options.prompt)
+    from model.chat import code_prompt, spells_a_role
+    from pipeline.task_templates import CHAT, asked_turn
+
+    turn = asked_turn(options.task or CHAT, options.prompt, options.question)
+    if spells_a_role([turn], loaded.tokenizer):
+        raise ConfigError("the prompt spells the beginning of another speaker's turn; take it out")
+    return code_prompt([turn], loaded.tokenizer)
 
 
 def serve(options: Namespace) -> None:

@@ -47,7 +47,7 @@ def prompt_ids(loaded: LoadedModel, prompt: Prompt) -> list[int]:
     return [loaded.tokenizer.bos_id, *loaded.tokenizer.encode(prompt)]
 
 
-def complete(loaded: LoadedModel, prompt: str, sampling: SamplingConfig) -> Completion:
+def complete(loaded: LoadedModel, prompt: Prompt, sampling: SamplingConfig) -> Completion:
     """Continue `prompt`; stop strings are cut off."""
     writer = Writing(loaded, prompt, sampling)
     return writer.completion("".join(writer.pieces()))
@@ -85,7 +85,7 @@ def write_together(writers: Sequence["Writing"], give: Callable[[int, str], bool
         give(row, writer.rest())
 
 
-def stream(loaded: LoadedModel, prompt: str, sampling: SamplingConfig) -> Iterator[str]:
+def stream(loaded: LoadedModel, prompt: Prompt, sampling: SamplingConfig) -> Iterator[str]:
     """Yield the same text piece by piece, only whole characters, stop strings held back."""
     return Writing(loaded, prompt, sampling).pieces()
 

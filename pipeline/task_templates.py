@@ -104,6 +104,26 @@ def _fill(template: Template, fields: Fields, given: tuple[str | None, str | Non
     return Example(turns, answers, text, (len(before), len(before) + len(text)))
 
 
+def asked_turn(task: str, text: str, question: str | None = None) -> Turn:
+    """Return what a model taught `task` is shown of a text: the turn that its answer follows.
+
+    Raises ConfigError for an unknown task, and where `question` is missing or out of place.
+    """
+    check_task(task)
+    template = TASKS[task]
+    before, after = ("", "") if template is None else template.words[_words_for(template, text)]
+    if ("{question}" in after) is not (question is not None):
+        wanted = "one about the text, with --question" if question is None else "none, only qa has"
+        raise ConfigError(f"task {task!r}: question {question!r}, wanted {wanted}")
+    after = after.replace("{question}", question or "")
+    return Turn(USER if template is None else PROMPT, before + text + after)
+
+
+def _words_for(template: Template, text: str) -> str:
+    language = language_of(text)
+    return {"zh": "en", "en": "zh"}[language] if template.output_decides else language
+
+
 def language_of(text: str) -> str:
     """Return 'zh' for text with ideographs to speak of, else 'en': enough to choose a template."""
     ideographs = sum("\u4e00" <= character <= "\u9fff" for character in text[:1000])

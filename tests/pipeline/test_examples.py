@@ -11,7 +11,7 @@ from pipeline.errors import ConfigError
 from pipeline.examples import STAGE, ExamplesConfig
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import run_stage
-from pipeline.task_templates import TASKS, language_of
+from pipeline.task_templates import TASKS, asked_turn, language_of, read_example
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 # One record per task, and the prompt it becomes.
@@ -122,3 +122,20 @@ def test_real_sets_are_read_to_the_last_record(name, task, tmp_path):
     with gzip.open(file) as lines:
         assert made.ledger.seen == sum(1 for _ in lines)
     assert made.ledger.kept >= 0.99 * made.ledger.seen
+
+
+@pytest.mark.parametrize("task", SAMPLES)
+def test_what_is_asked_later_is_worded_as_what_was_taught(task):
+    fields, _ = SAMPLES[task]
+    example = read_example(fields, task, (None, None))
+
+    assert asked_turn(task, example.about, fields.get("question")) == example.turns[0]
+
+
+@pytest.mark.parametrize(
+    ("task", "question", "wanted"),
+    [("qa", None, "--question"), ("chat", "who?", "only qa"), ("translate", None, "translation")],
+)
+def test_what_cannot_be_asked_is_refused(task, question, wanted):
+    with pytest.raises(ConfigError, match=wanted):
+        asked_turn(task, "text", question)
