@@ -26,6 +26,7 @@ from pipeline.stage import Job
 # The last bin read may hold this share of a corpus more than the sample: 25 MB of 100 GB.
 BIN_BITS = 12
 CANDIDATES = "candidates"
+ROUNDING = 1e-6  # bytes: quotients of floats come out a little less than whole numbers
 UNSURE = "und"
 GROUP = ["lang", "source"]
 BINS = "bins"
@@ -147,7 +148,7 @@ def quotas(sizes: np.ndarray, bytes_max: int, balance: float) -> np.ndarray:
         shares = left * weights[rest] / weights[rest].sum()
         full = shares >= sizes[rest]
         if not full.any():
-            given[rest] = shares.astype(np.int64)
+            given[rest] = (shares + ROUNDING).astype(np.int64)
             break
         given[rest[full]] = sizes[rest[full]]
         rest = rest[~full]
