@@ -77,6 +77,11 @@ class Template:
     words: Mapping[str, tuple[str, str]]
     output_decides: bool = False  # the language of the words is that of the answer
 
+    @property
+    def asks(self) -> bool:
+        """Tell whether a question stands beside the input."""
+        return "{question}" in self.words["en"][1]
+
 
 def read_example(fields: Fields, task: str, given: tuple[str | None, str | None]) -> Example:
     """Return the example in a record; `given` names its input and output fields, else the usual.
@@ -97,9 +102,8 @@ def _fill(template: Template, fields: Fields, given: tuple[str | None, str | Non
     text = _text(fields, (given[0],) if given[0] else template.input)
     answers = _answers(fields, (given[1],) if given[1] else template.output)
     language = language_of(answers[0] if template.output_decides else text)
-    before, after = template.words[language]
-    if "{question}" in after:
-        after = after.replace("{question}", _text(fields, ("question",)))
+    question = _text(fields, ("question",)) if template.asks else ""
+    before, after = _words(template, language, question)
     turns = (Turn(PROMPT, before + text + after), Turn(RESPONSE, answers[0]))
     return Example(turns, answers, text, (len(before), len(before) + len(text)))
 
@@ -111,17 +115,22 @@ def asked_turn(task: str, text: str, question: str | None = None) -> Turn:
     """
     check_task(task)
     template = TASKS[task]
-    before, after = ("", "") if template is None else template.words[_words_for(template, text)]
-    if ("{question}" in after) is not (question is not None):
+    if (template is not None and template.asks) is not (question is not None):
         wanted = "one about the text, with --question" if question is None else "none, only qa has"
         raise ConfigError(f"task {task!r}: question {question!r}, wanted {wanted}")
-    after = after.replace("{question}", question or "")
-    return Turn(USER if template is None else PROMPT, before + text + after)
-
-
-def _words_for(template: Template, text: str) -> str:
+    if template is None:
+        return Turn(USER, text)
     language = language_of(text)
-    return {"zh": "en", "en": "zh"}[language] if template.output_decides else language
+    if template.output_decides:  # a text is translated into the other language
+        language = {"zh": "en", "en": "zh"}[language]
+    before, after = _words(template, language, question or "")
+    return Turn(PROMPT, before + text + after)
+
+
+def _words(template: Template, language: str, question: str) -> tuple[str, str]:
+    """Return what stands before and after the input."""
+    before, after = template.words[language]
+    return before, after.replace("{question}", question)
 
 
 def language_of(text: str) -> str:

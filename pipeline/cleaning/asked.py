@@ -13,15 +13,15 @@ import polars as pl
 from pipeline.characters import (
     BYTES,
     OFFSETS,
-    begins_ideograph,
     character_classes,
     decode,
     mix,
     text_buffers,
 )
 from pipeline.cleaning import segmentation, stop_words
+from pipeline.cleaning.ideograph_runs import count_traditional
 from pipeline.cleaning.measures import is_chinese
-from pipeline.cleaning.word_list import FIRST, LAST, word_list
+from pipeline.cleaning.word_list import word_list
 from pipeline.cleaning.word_marks import character_marks, listed_chunks, listed_units
 from pipeline.cleaning.word_pass import words_of
 from pipeline.cleaning.words import CHUNK_MAX, IS_WORD, LISTED, MARKS
@@ -197,14 +197,7 @@ def _count_words(data, rows, joined, chinese, classes, marks, listed, units):  #
 def _traditional(data, rows, simplified):  # type: ignore[no-untyped-def]
     counts = np.zeros(len(rows) - 1, np.int64)
     for row in range(len(rows) - 1):
-        at, end = rows[row], rows[row + 1]
-        while at < end:
-            if begins_ideograph(data, at):
-                code, at = decode(data, at)
-                if FIRST <= code <= LAST:
-                    counts[row] += np.int64(simplified[code - FIRST]) != code
-            else:
-                at += 1
+        counts[row] = count_traditional(data, rows[row], rows[row + 1], simplified)[1]
     return counts
 
 

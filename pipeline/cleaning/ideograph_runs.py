@@ -64,9 +64,9 @@ def may_be_traditional(size, traditional):  # type: ignore[no-untyped-def]
     return traditional > TRADITIONAL_SHARE / 2 * size
 
 
-@numba.njit(numba.boolean(BYTES, _I, _I, FORMS), cache=True)
-def is_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
-    """Tell whether more ideographs of bytes [at, end) are traditional than a stray few."""
+@numba.njit(numba.types.UniTuple(_I, 2)(BYTES, _I, _I, FORMS), cache=True)
+def count_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
+    """Ideographs of bytes [at, end), and how many of them have another simplified form."""
     ideographs = changed = 0
     while at < end:
         code = _ideograph(data, at, end)
@@ -74,6 +74,13 @@ def is_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
             ideographs += 1
             changed += np.int64(simplified[code - FIRST]) != code
         at += 3 if code else 1
+    return ideographs, changed
+
+
+@numba.njit(inline="always")
+def is_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
+    """Tell whether more ideographs of bytes [at, end) are traditional than a stray few."""
+    ideographs, changed = count_traditional(data, at, end, simplified)
     return changed > TRADITIONAL_SHARE * ideographs
 
 

@@ -60,14 +60,12 @@ def _flag(seen, shared, length):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(
-    numba.types.Tuple((_I, numba.uint64))(
-        CODE_BUFFER, KIND_BUFFER, _I, FLAG_BUFFER, HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER, _I
-    ),
+    _I(CODE_BUFFER, KIND_BUFFER, _I, FLAG_BUFFER, HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER, _I),
     cache=True,
 )
 def _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count):  # type: ignore[no-untyped-def]
-    """Append the words of a chunk cut by `split_chunk`; new count, last word's `_add`."""
-    start, value = 0, _SEED
+    """Append the words of a chunk cut by `split_chunk`; return the new count."""
+    start = 0
     while start < size:
         value, seen, marks_only, end = _SEED, np.int64(0), np.int64(SYMBOL), start
         while end == start or (end < size and not cuts[end]):
@@ -78,7 +76,7 @@ def _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count):  # type: ign
         flag = _flag(seen, marks_only, end - start) | CAPITAL * (kinds[start] & UPPER != 0)
         count = _put(hashes, lengths, flags, count, value, end - start, flag)
         start = end
-    return count, value
+    return count
 
 
 @numba.njit(
@@ -139,15 +137,12 @@ def _read_letters(data, at, limit, chinese, classes, marks, listed):  # type: ig
 
 
 @numba.njit(inline="always")
-def _read_ideographs(  # type: ignore[no-untyped-def]
-    data, at, end, joined, hashes, lengths, flags, count, line, value
-):  # fmt: skip
-    """Append the words of a run of ideographs; return its end, count, `_add`.
+def _read_ideographs(data, at, end, joined, hashes, lengths, flags, count, line):  # type: ignore[no-untyped-def]
+    """Append the words of a run of ideographs, whose first begins a word; return its end, count.
 
     No branch on whether one joins the word before it, which the processor cannot guess.
     """
-    length = np.int64(lengths[count - 1]) if 0 < count <= len(hashes) else np.int64(0)
-    flag = np.int64(flags[count - 1]) if 0 < count <= len(hashes) else np.int64(0)
+    value, length, flag = _SEED, np.int64(0), np.int64(0)
     begun = np.int64(HAS_ALPHA | IS_WORD | IS_UNSPACED) | line
     while at < end and begins_ideograph(data, at):
         code, after = decode(data, at)
@@ -157,10 +152,10 @@ def _read_ideographs(  # type: ignore[no-untyped-def]
         flag = flag if joins else begun
         begun = np.int64(HAS_ALPHA | IS_WORD | IS_UNSPACED)
         count += not joins
-        if 0 < count <= len(hashes):
+        if count <= len(hashes):
             hashes[count - 1], lengths[count - 1], flags[count - 1] = mix(value), length, flag
         at = after
-    return at, count, value
+    return at, count
 
 
 @numba.njit(
@@ -178,7 +173,6 @@ def words_of(  # type: ignore[no-untyped-def]
     size are counted only. `chunk`, `kinds` and `cuts` are scratch of CHUNK_MAX + 1.
     """
     count, line = 0, BEGINS_LINE
-    value = _SEED  # of the last word, to which a character may be joined
     while at < end:
         start, code = at, np.int64(data[at])
         if 97 <= code | 32 <= 122:
@@ -192,16 +186,15 @@ def words_of(  # type: ignore[no-untyped-def]
                 if mark:
                     at += 1
                     flag = ENDS_SENTENCE * (marks_of(marks, mark) & TERMINAL != 0)
-                    value = _add(_SEED, mark)
-                    count = _put(hashes, lengths, flags, count, value, 1, flag)
+                    count = _put(hashes, lengths, flags, count, _add(_SEED, mark), 1, flag)
                 continue
             at = start
         elif code == 32:
             at += 1
             continue
         elif begins_ideograph(data, start):
-            at, count, value = _read_ideographs(
-                data, start, end, joined, hashes, lengths, flags, count, line, value
+            at, count = _read_ideographs(
+                data, start, end, joined, hashes, lengths, flags, count, line
             )
             line = 0
             continue
@@ -212,18 +205,13 @@ def words_of(  # type: ignore[no-untyped-def]
             at = after
         elif kind == UNSPACED:
             at = after
-            if joined[start] and 0 < count <= len(hashes) and flags[count - 1] & IS_WORD:
-                value = _add(value, code)
-                hashes[count - 1] = mix(value)
-                lengths[count - 1] += 1
-            else:
-                value = _add(_SEED, code)
-                flag = HAS_ALPHA | IS_WORD | IS_UNSPACED | line
-                count = _put(hashes, lengths, flags, count, value, 1, flag)
-                line = 0
+            flag = HAS_ALPHA | IS_WORD | IS_UNSPACED | line
+            count = _put(hashes, lengths, flags, count, _add(_SEED, code), 1, flag)
+            line = 0
         elif chinese and stands_alone(marks, code):
-            at, value, kind = after, _add(_SEED, code), marks_of(marks, code)
-            count = _put(hashes, lengths, flags, count, value, 1, _flag(kind, kind, 1) | line)
+            at, kind = after, marks_of(marks, code)
+            flag = _flag(kind, kind, 1) | line
+            count = _put(hashes, lengths, flags, count, _add(_SEED, code), 1, flag)
             line = 0
         else:
             size, at, seen = _read_chunk(data, start, end, classes, marks, chunk, kinds)
@@ -232,7 +220,7 @@ def words_of(  # type: ignore[no-untyped-def]
             elif size > 1:
                 split_chunk(chunk, kinds, size, seen, listed, units, cuts)
             first_of_chunk = count
-            count, value = _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count)
+            count = _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count)
             if first_of_chunk < len(flags):
                 flags[first_of_chunk] |= line
             line = 0
