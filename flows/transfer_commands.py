@@ -17,7 +17,7 @@ from flows.terminal import progress_bars, stdout
 from model import tracking, transfer_plots
 from model import transfer as arms
 from model.finetune import BaseModel
-from model.transfer import LINEAR, SCRATCH, TRANSFERRED, TransferConfig
+from model.transfer import ARMS, SCRATCH, TRANSFERRED, TransferConfig
 from model.transfer_figures import Comparison, compare
 from pipeline import examples as reading
 from pipeline import storage
@@ -83,8 +83,8 @@ def _compared(
     )
     examples = _stage(out, name, reading.STAGE, reading_config, [sources], settings, progress)
     runs: dict[str, list[Artifact]] = {}
-    for arm in arms.ARMS:
-        for seed in range(1, 2 if arm == LINEAR else seeds + 1):
+    for arm in arms.arms_of(reading_config.task):
+        for seed in range(1, 1 + (seeds if arm in (SCRATCH, TRANSFERRED) else 1)):
             asked = _config(recipe.transfer, arm, seed)
             label = f"{name}-{arm}-{seed}"
             made = _stage(out, label, arms.STAGE, asked, [base, examples], settings, progress)
@@ -145,10 +145,11 @@ def _track(
 
 
 def _print(found: list[Comparison], report: dict[str, Any], page: Path) -> None:
-    columns = ("set", "task", "from scratch", "transferred", "TF-IDF + LR", "chance")
+    columns = ("set", "task", *(transfer_page.NAMES[arm] for arm in ARMS), "chance")
     table = Table(*columns, header_style="dim", box=None)
     for one in found:
-        shown = [transfer_page.percent(one.accuracy[arm]) for arm in (SCRATCH, TRANSFERRED, LINEAR)]
+        known = one.accuracy
+        shown = [transfer_page.percent(known[arm]) if arm in known else "" for arm in ARMS]
         table.add_row(one.name, one.task, *shown, f"{one.chance:.0%}")
     stdout().print(table)
     stdout().print(f"\n{report['headline']} {page}", soft_wrap=True)

@@ -12,7 +12,7 @@ from model.finetune import BaseModel
 from model.markdown import flat
 from model.metric_names import metric_name
 from model.resampling import RESAMPLES
-from model.transfer import ARMS, LINEAR, SCRATCH, TRANSFERRED, TransferConfig
+from model.transfer import ARMS, LINEAR, SCRATCH, TRANSFERRED, WORDS, TransferConfig
 from model.transfer_figures import BEATS, LOSES, Comparison, Figure, overall
 from pipeline.fingerprint import plain
 
@@ -20,8 +20,10 @@ NAMES = {
     SCRATCH: "from scratch",
     TRANSFERRED: "transferred",
     LINEAR: "TF-IDF + logistic regression",
+    WORDS: "Word2Vec + logistic regression",
 }
-RIVALS = {SCRATCH: "the one from scratch", LINEAR: NAMES[LINEAR]}
+RIVALS = {SCRATCH: "the one from scratch", LINEAR: NAMES[LINEAR], WORDS: NAMES[WORDS]}
+NONE = "–"  # where a task lacks an arm
 
 
 def report(
@@ -118,7 +120,7 @@ def render(found: Sequence[Comparison], told: dict[str, Any], plots: Sequence[Pa
 def _table(found: Sequence[Comparison]) -> str:
     head = (
         "set", "task", "taught by", "asked", "chance", *(NAMES[arm] for arm in ARMS),
-        "over scratch", "over linear", "bits per byte of the right answer",
+        *(f"over {RIVALS[arm]}" for arm in RIVALS), "bits per byte of the right answer",
     )  # fmt: skip
     cells = "".join(f"<th>{escape(one)}</th>" for one in head)
     rows = "".join(_row(one) for one in found)
@@ -126,14 +128,10 @@ def _table(found: Sequence[Comparison]) -> str:
 
 
 def _row(one: Comparison) -> str:
-    accuracies = [
-        f"{one.accuracy[arm].mean:.1%}<small>{one.accuracy[arm].low:.1%} to "
-        f"{one.accuracy[arm].high:.1%}</small>"
-        for arm in ARMS
-    ]
+    accuracies = [_bounded(one.accuracy.get(arm), "") for arm in ARMS]
     gaps = [
-        f"{gap.mean:+.1%}<small>{gap.low:+.1%} to {gap.high:+.1%}</small>{_badge(one.verdict(arm))}"
-        for arm, gap in one.over.items()
+        _bounded(one.over.get(arm), "+") + (_badge(one.verdict(arm)) if arm in one.over else "")
+        for arm in RIVALS
     ]
     bits = " → ".join(f"{one.bits_per_byte[arm].mean:.2f}" for arm in (SCRATCH, TRANSFERRED))
     saved = f"<small>saved {one.bits_saved.low:.2f} to {one.bits_saved.high:.2f}</small>"
@@ -142,6 +140,13 @@ def _row(one: Comparison) -> str:
     named = f"{escape(one.name)}<small>{escape(', '.join(one.langs))}</small>"
     plain_cells = "".join(f'<td class="number">{cell}</td>' for cell in cells)
     return f"<tr><td>{named}</td><td>{escape(one.task)}</td>{plain_cells}</tr>"
+
+
+def _bounded(figure: Figure | None, sign: str) -> str:
+    if figure is None:
+        return NONE
+    low, high = (format(bound, f"{sign}.1%") for bound in (figure.low, figure.high))
+    return f"{format(figure.mean, f'{sign}.1%')}<small>{low} to {high}</small>"
 
 
 def _badge(verdict: str) -> str:
@@ -183,19 +188,24 @@ def _method(found: Sequence[Comparison], settings: dict[str, Any]) -> str:
     )
     seeds = ", ".join(map(str, settings["seeds"]))
     return (
-        "<h2>How this was measured</h2><p>All three learn from the same examples and answer the "
-        "same held-out questions; an input never stands on both sides. Transferred and from "
-        "scratch are the same network with the same tokenizer and batches, taught in the same way; "
-        "only the weights they begin with differ. For either, learning rate and number of epochs "
-        "are the best on a part of its training examples held aside, never on the questions "
-        "(the baseline's regularisation is chosen by cross-validation). Labels are chosen by a "
-        "linear map over the mean of the network's vectors, learned with the network; free answers "
-        "among the right one and those of other questions, by what the question adds to the "
-        "likelihood of the answer (the linear baseline judges from n-grams that question and "
-        "answer share and from pairs of their terms). The networks read at most their context, "
-        "with long inputs cut at the end; the baseline reads all of it.</p>"
+        "<h2>How this was measured</h2><p>All learn from the same examples and answer the same "
+        "held-out questions; an input never stands on both sides. Transferred and from scratch are "
+        "the same network with the same tokenizer, taught in the same ways; the weights they begin "
+        "with differ, and what is read before labels are taught: the word vectors of the "
+        "transferred one go on with the inputs of all training examples, without their labels "
+        "(never those of questions). Word2Vec + logistic regression reads the same inputs without "
+        "a model to begin with: what the transferred one has over it is the model's.</p>"
+        "<p>Labels are learned in two ways: the network is trained with a linear map over the "
+        "mean of its vectors, or logistic regression learns from its word vectors and last vectors "
+        "as they are. Of these, and of learning rates, a part of the training examples held aside "
+        "chooses, for either network by itself and never the questions (the regularisation of "
+        "logistic regression is chosen by cross-validation). Free answers are chosen among the "
+        "right one and those of other questions, by what the question adds to the likelihood of "
+        "the answer (the linear baseline judges from n-grams that question and answer share and "
+        "from pairs of their terms). The networks read at most their context, with long inputs "
+        "cut at the end; TF-IDF reads all of it.</p>"
         f"<p>Intervals hold 95 % of {RESAMPLES:,} bootstrap resamples of questions and of seeds "
-        f"({seeds}; the baseline has one); differences are of the same questions. A model beats "
+        f"({seeds}; the baselines have one); differences are of the same questions. A model beats "
         "another where the interval of the difference is above zero: in accuracy, but where "
         "answers are free the two networks are compared by the bits that right ones cost.</p>"
         f"<details><summary>Settings</summary><table>{listed}</table></details>"

@@ -6,7 +6,7 @@ rest of the network expects that. V vocabulary, D width, N words of a file, W th
 
 import gzip
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 RANDOM, WORD2VEC, GLOVE = "random", "word2vec", "glove"
 INITS = (RANDOM, WORD2VEC, GLOVE)
 SPREAD = 0.02  # standard deviation of random embeddings here, as in GPT-2
+BEGIN_SPREAD = 0.3  # of vectors that Word2Vec goes on with
 SENTENCE_TOKENS = 10_000  # gensim passes over what comes after that many
 WORDS_AT_ONCE = 20_000
 WORDS_MAX = 400_000  # GloVe files are sorted by frequency; later words are rare
@@ -127,24 +128,46 @@ def word2vec(
     shards: Artifact, vocab_size: int, width: int, config: EmbeddingConfig, seed: int
 ) -> Vectors:
     """Train Word2Vec on the training split's tokens; the same shards and seed give the same."""
-    try:
-        from gensim.models import Word2Vec
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "train.embeddings.init = 'word2vec' needs gensim; install it with `pip install "
-            "'textmill[word2vec]'`"
-        ) from error
+    sentences = _Sentences(shards, vocab_size, config.tokens_max)
+    return skip_gram(sentences, vocab_size, width, config, seed)
+
+
+def skip_gram(
+    sentences: Iterable[list[str]],
+    vocab_size: int,
+    width: int,
+    config: EmbeddingConfig,
+    seed: int,
+    begin_VD: np.ndarray | None = None,
+) -> Vectors:
+    """Train Word2Vec on sentences of names of ids, from `begin_VD` (V, D) instead of random ones.
+
+    What it begins with is centred and brought to a spread of BEGIN_SPREAD, that of trained vectors.
+    """
+    from gensim.models import (
+        Word2Vec,
+    )  # takes a second to load, which most trainings can do without
+
     model = Word2Vec(
-        sentences=_Sentences(shards, vocab_size, config.tokens_max),
         vector_size=width, window=config.window, negative=config.negative, sg=1, min_count=1,
-        epochs=config.epochs, seed=seed, workers=1,  # with more, threads race for the weights
+        seed=seed, workers=1,  # with more, threads race for the weights
     )  # fmt: skip
+    model.build_vocab(sentences)
     found = np.array([int(name) for name in model.wv.index_to_key])
-    values_VW = np.zeros((vocab_size, width), np.float32)
-    values_VW[found] = model.wv.vectors
+    if begin_VD is not None:
+        begin = begin_VD[found] - begin_VD[found].mean(axis=0)
+        model.wv.vectors[:] = begin * (BEGIN_SPREAD / max(begin.std(), 1e-12))
+    model.train(sentences, total_examples=model.corpus_count, epochs=config.epochs)
+    values_VD = np.zeros((vocab_size, width), np.float32)
+    values_VD[found] = model.wv.vectors
     known_V = np.zeros(vocab_size, bool)
     known_V[found] = True
-    return Vectors(values_VW, known_V)
+    return Vectors(values_VD, known_V)
+
+
+def names_of(vocab_size: int) -> np.ndarray:
+    """Return the names (V,) by which gensim knows ids."""
+    return np.array([str(token) for token in range(vocab_size)], object)
 
 
 class _Sentences:
@@ -152,7 +175,7 @@ class _Sentences:
 
     def __init__(self, shards: Artifact, vocab_size: int, tokens_max: int):
         self._shards, self._left = shards, tokens_max
-        self._names = np.array([str(token) for token in range(vocab_size)], object)
+        self._names = names_of(vocab_size)
 
     def __iter__(self) -> Iterator[list[str]]:
         left = self._left

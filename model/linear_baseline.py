@@ -42,7 +42,7 @@ def predict_labels(
     spaces = sum(text.count(" ") for text in texts)
     spaced = spaces * SPACED > sum(map(len, texts))
     features = make_union(*(SPACED_NGRAMS if spaced else UNSPACED_NGRAMS))
-    model = _fitted(features.fit_transform(texts), np.array(labels), seed)
+    model = fitted(features.fit_transform(texts), np.array(labels), seed)
     return model.predict(features.transform(asked)).tolist()
 
 
@@ -65,14 +65,17 @@ def match(
         left += [text for text, _ in wrong_pairs]
         right += [answer for _, answer in wrong_pairs]
         truth += [0] * len(wrong_pairs)
-    model = _fitted(_pair_features(shapes, left, right), np.array(truth), seed)
+    model = fitted(_pair_features(shapes, left, right), np.array(truth), seed)
     flat = [(text, answer) for text, candidates in asked for answer in candidates]
     lefts, rights = zip(*flat, strict=True)
     scores = model.decision_function(_pair_features(shapes, lefts, rights))
     return scores.reshape(len(asked), -1)
 
 
-def _fitted(features: sp.csr_matrix, classes: np.ndarray, seed: int) -> LogisticRegression:
+def fitted(
+    features: sp.csr_matrix | np.ndarray, classes: np.ndarray, seed: int
+) -> LogisticRegression:
+    """Return logistic regression of the strength that does best in cross-validation."""
     _, counts = np.unique(classes, return_counts=True)
     plain = LogisticRegression(max_iter=ITERATIONS, random_state=seed)
     with warnings.catch_warnings():

@@ -1,16 +1,17 @@
 """The stage `transfer`: one way to do a task, learned and tested, with the outcome per question.
 
-`ARMS` is the table of ways: the network fine-tuned from the base's weights, the same network from
-random ones, and TF-IDF with logistic regression. All answer the same questions by choosing among
-the same answers: a label among all labels, or, where answers are free, the right one among those of
-other questions (`candidates` in all, so that chance is one in as many).
+`ARMS` is the table of ways: the network from the base's weights, the same network from random ones,
+TF-IDF with logistic regression, and, where there are labels, Word2Vec with logistic regression. All
+answer the same questions by choosing among the same answers: a label among all labels, or, where
+answers are free, the right one among those of other questions (`candidates` in all, so that chance
+is one in as many).
 
-Both networks are taught in the same way: labels by a linear map over the mean of their vectors
-(`model.classifier`), free answers word by word. Each learning rate and the number of epochs are
-chosen by a part of the training examples held aside, for either network by itself.
+Both networks are taught alike: labels as in `model.labels`, free answers word by word. What there
+is to choose, a part of the training examples held aside decides, for either network by itself.
+Before it is taught labels, the transferred one goes on reading: its word vectors the texts of all
+training examples, without their labels. Word2Vec reads the same, without a model to begin with.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,12 +20,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model import classifier, export, finetune, linear_baseline
+from model import export, finetune, labels, linear_baseline
 from model.answer_scores import score_answers
 from model.chat import Coded
-from model.classifier import ClassifierConfig, Labelled
+from model.classifier import ClassifierConfig
 from model.example_set import code_row, code_split, lowest, rows_of
 from model.finetune import RANDOM, WEIGHTS, FinetuneConfig
+from model.labels import Lesson
 from model.networks import AnyNetwork
 from model.packing import fits
 from model.transfer_questions import (
@@ -34,6 +36,8 @@ from model.transfer_questions import (
     asked_of,
     blanked,
     input_of,
+    least,
+    outcome,
     questions,
 )
 from pipeline.errors import ConfigError, TrainingError
@@ -43,7 +47,7 @@ from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
 from pipeline.tokenizer import Tokenizer, load_tokenizer
 
-SCRATCH, TRANSFERRED, LINEAR = "scratch", "transferred", "linear"
+SCRATCH, TRANSFERRED, LINEAR, WORDS = "scratch", "transferred", "linear", "words"
 LABELLED = ("classification", "sentiment")
 LABELS_MAX = 50
 
@@ -85,16 +89,16 @@ def run(job: Job) -> None:
     tokenizer = load_tokenizer(base.path / export.TOKENIZER)
     context = export.read(base.path).config
     taught = code_split(examples, TRAIN, tokenizer, context, config.finetune.examples_max)
-    labels = sorted({answer_of(row) for row in rows_of(examples, TRAIN)})
+    known = sorted({answer_of(row) for row in rows_of(examples, TRAIN)})
     labelled = examples.stats["task"] in LABELLED
-    if labelled and len(labels) > LABELS_MAX:
+    if labelled and len(known) > LABELS_MAX:
         raise TrainingError(
-            f"{examples.path}: {len(labels)} different labels, wanted at most {LABELS_MAX}; "
+            f"{examples.path}: {len(known)} different labels, wanted at most {LABELS_MAX}; "
             f"give another examples.output_field, or another task"
         )
     held_out = rows_of(examples, VALIDATION)
     rows = lowest(held_out, config.questions_max)
-    asked = questions(rows, labels if labelled else None, config.candidates)
+    asked = questions(rows, known if labelled else None, config.candidates)
     asked, left = answerable(asked, tokenizer, lambda total, before: fits(context, total, before))
     if not asked or not taught.rows:
         raise TrainingError(
@@ -147,27 +151,42 @@ def _by_label(
     asked: Sequence[Question],
     tokenizer: Tokenizer,
 ) -> list[dict[str, Any]]:
-    """Choose the label that a linear map over the network's vectors finds likeliest."""
     config: TransferConfig = job.config
-    labels = asked[0].candidates
 
     def network() -> AnyNetwork:
         return finetune.starting_network(job.parents[0], settings)
 
-    context = network().config.context
-    texts = [classifier.coded_text(input_of(row), tokenizer, context) for row in rows]
-    examples = Labelled(texts, [labels.index(answer_of(row)) for row in rows])
-    learned = classifier.taught(
-        network, examples.part(parts[0]), examples.part(parts[1]), len(labels),
-        config.classifier, settings.seed,
-    )  # fmt: skip
-    shown = [classifier.coded_text(input_of(one.row), tokenizer, context) for one in asked]
-    nats_NC = classifier.nats(learned.classifier, shown)
-    job.stats.update(learning_rate=learned.learning_rate, epochs=learned.epochs)
-    return [
-        _outcome(one, int(np.argmin(nats_C)), float(nats_C[one.right]))
-        for one, nats_C in zip(asked, nats_NC, strict=True)
-    ]
+    lesson, reads = _lesson(job, rows, parts, asked, tokenizer), config.arm == TRANSFERRED
+    taught = labels.taught(network, lesson, config.classifier, settings.seed, reads=reads)
+    job.stats.update(way=taught.way, learning_rate=taught.learning_rate)
+    return least(asked, taught.nats_NC)
+
+
+def _lesson(
+    job: Job,
+    rows: Sequence[dict[str, Any]],
+    parts: Parts,
+    asked: Sequence[Question],
+    tokenizer: Tokenizer,
+) -> Lesson:
+    config: TransferConfig = job.config
+    unlabelled = lowest(rows_of(job.parents[1], TRAIN), config.classifier.reading_texts_max)
+    context = export.read(job.parents[0].path).config.context
+    return labels.lesson(rows, parts, asked, unlabelled, tokenizer, context)
+
+
+def words(
+    job: Job,
+    rows: Sequence[dict[str, Any]],
+    coded: Sequence[Coded],
+    asked: Sequence[Question],
+    tokenizer: Tokenizer,
+) -> list[dict[str, Any]]:
+    """Let Word2Vec and logistic regression answer: it reads what the transferred network reads."""
+    config: TransferConfig = job.config
+    lesson = _lesson(job, rows, (list(range(len(rows))), []), asked, tokenizer)
+    shape = tokenizer.vocab_size, export.read(job.parents[0].path).config.width
+    return least(asked, labels.by_words(shape, lesson, config.classifier, config.finetune.seed))
 
 
 def _by_likelihood(
@@ -192,7 +211,7 @@ def _by_likelihood(
         epochs=training.kept_step / training.loader.batches_per_epoch,  # type: ignore[attr-defined]  # ExampleBatches
     )
     return [
-        _outcome(one, int(np.argmin(scores)), float(nats[one.right]))
+        outcome(one, int(np.argmin(scores)), float(nats[one.right]))
         for one, scores, nats in zip(asked, chosen_NC, nats_NC, strict=True)
     ]
 
@@ -226,34 +245,21 @@ def linear(
     config: TransferConfig = job.config
     seed = config.finetune.seed
     if job.parents[1].stats["task"] in LABELLED:
-        texts, labels = [input_of(row) for row in rows], [answer_of(row) for row in rows]
+        texts, answers = [input_of(row) for row in rows], [answer_of(row) for row in rows]
         said = linear_baseline.predict_labels(
-            texts, labels, [input_of(one.row) for one in asked], seed
+            texts, answers, [input_of(one.row) for one in asked], seed
         )
         return [
-            _outcome(one, one.candidates.index(label), None)
+            outcome(one, one.candidates.index(label), None)
             for one, label in zip(asked, said, strict=True)
         ]
     pairs = [(asked_of(row), answer_of(row)) for row in rows]
     matchings = [(asked_of(one.row), one.candidates) for one in asked]
     scores_NC = linear_baseline.match(pairs, matchings, config.candidates - 1, seed)
     return [
-        _outcome(one, int(np.argmax(scores)), None)
+        outcome(one, int(np.argmax(scores)), None)
         for one, scores in zip(asked, scores_NC, strict=True)
     ]
-
-
-def _outcome(question: Question, chosen: int, nats: float | None) -> dict[str, Any]:
-    answer = question.candidates[question.right]
-    return {
-        "id": question.row["id"],
-        "lang": question.row["lang"],
-        "answer": answer,
-        "chosen": question.candidates[chosen],
-        "right": float(chosen == question.right),
-        "bits": None if nats is None else nats / math.log(2),
-        "bytes": len(answer.encode()),
-    }
 
 
 @dataclass(frozen=True)
@@ -275,12 +281,19 @@ Arm = Callable[
     [Job, Sequence[dict[str, Any]], Sequence[Coded], Sequence[Question], Tokenizer],
     list[dict[str, Any]],
 ]
-ARMS: dict[str, Arm] = {SCRATCH: neural, TRANSFERRED: neural, LINEAR: linear}
+ARMS: dict[str, Arm] = {SCRATCH: neural, TRANSFERRED: neural, LINEAR: linear, WORDS: words}
+
+
+def arms_of(task: str) -> list[str]:
+    """Return the arms that a task has."""
+    return [arm for arm in ARMS if arm != WORDS or task in LABELLED]
+
+
 STAGE = Stage(
     name="transfer",
     contract=TRANSFER,
     run=run,
     module="model.transfer",
-    libraries=("torch", "numpy", "scikit-learn", "scipy"),
+    libraries=("torch", "numpy", "scikit-learn", "scipy", "gensim"),
     counts_rows=False,
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from model.resampling import LEVEL, RESAMPLES
-from model.transfer import ARMS, LABELLED, LINEAR, SCRATCH, TRANSFERRED
+from model.transfer import ARMS, LABELLED, SCRATCH, TRANSFERRED
 from pipeline.artifact import Artifact
 
 BEATS, LOSES, UNDECIDED = "beats", "loses to", "cannot be told from"
@@ -90,7 +90,7 @@ def compare(name: str, runs: Mapping[str, Sequence[Artifact]], seed: int = 0) ->
         examples=stats["examples"],
         chance=1 / stats["candidates"],
         seeds=tuple(r.manifest["inputs"]["config"]["finetune"]["seed"] for r in runs[TRANSFERRED]),
-        accuracy={arm: figure(right[arm].mean(), hits[arm]) for arm in ARMS},
+        accuracy={arm: figure(right[arm].mean(), hits[arm]) for arm in runs},
         bits_per_byte={
             arm: figure(bits[arm].sum(1).mean() / bytes_N.sum(), per_byte[arm]) for arm in bits
         },
@@ -98,7 +98,8 @@ def compare(name: str, runs: Mapping[str, Sequence[Artifact]], seed: int = 0) ->
             arm: figure(
                 right[TRANSFERRED].mean() - right[arm].mean(), hits[TRANSFERRED] - hits[arm]
             )
-            for arm in (SCRATCH, LINEAR)
+            for arm in runs
+            if arm != TRANSFERRED
         },
         bits_saved=figure(
             (bits[SCRATCH].sum(1).mean() - bits[TRANSFERRED].sum(1).mean()) / bytes_N.sum(),
@@ -129,8 +130,12 @@ class Draws:
 
 
 def overall(comparisons: Sequence[Comparison]) -> dict[str, float]:
-    """Return the mean accuracy of each arm over the sets."""
-    return {arm: float(np.mean([one.accuracy[arm].mean for one in comparisons])) for arm in ARMS}
+    """Return the mean accuracy of each arm over the sets that all of them answered."""
+    return {
+        arm: float(np.mean([one.accuracy[arm].mean for one in comparisons]))
+        for arm in ARMS
+        if all(arm in one.accuracy for one in comparisons)
+    }
 
 
 def figure(mean: float, resampled_R: np.ndarray) -> Figure:

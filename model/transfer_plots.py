@@ -1,6 +1,6 @@
 """Plots of a transfer: accuracy of the arms by set of examples, and what the transfer gains."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -8,14 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from model import plots
-from model.look import BLUE, GREY, INK, ORANGE, readable, style
-from model.transfer import LINEAR, SCRATCH, TRANSFERRED
-from model.transfer_figures import Comparison
+from model.look import BLUE, GREEN, GREY, INK, ORANGE, readable, style
+from model.transfer import LINEAR, SCRATCH, TRANSFERRED, WORDS
+from model.transfer_figures import Comparison, Figure
 
 LOOKS = {
     SCRATCH: (GREY, "from scratch", 0.26),
-    TRANSFERRED: (BLUE, "transferred", 0.0),
-    LINEAR: (ORANGE, "TF-IDF + logistic regression", -0.26),
+    TRANSFERRED: (BLUE, "transferred", 0.13),
+    LINEAR: (ORANGE, "TF-IDF + logistic regression", -0.13),
+    WORDS: (GREEN, "Word2Vec + logistic regression", -0.26),
 }
 
 
@@ -33,8 +34,8 @@ def draw(folder: Path, comparisons: Sequence[Comparison]) -> list[Path]:
 def accuracy(axes: Axes, comparisons: Sequence[Comparison]) -> None:
     """Draw each arm's accuracy with its interval, and chance."""
     for arm, (colour, label, shift) in LOOKS.items():
-        found = [one.accuracy[arm] for one in comparisons]
-        places = [index - shift for index in range(len(comparisons))]
+        had = _having(arm, [one.accuracy for one in comparisons])
+        places, found = [index - shift for index, _ in had], [one for _, one in had]
         means = [one.mean for one in found]
         errors = [[one.mean - one.low for one in found], [one.high - one.mean for one in found]]
         axes.errorbar(means, places, xerr=errors, fmt="o", ms=5, color=colour, label=label, lw=1.6)
@@ -47,12 +48,13 @@ def accuracy(axes: Axes, comparisons: Sequence[Comparison]) -> None:
 
 def gain(axes: Axes, comparisons: Sequence[Comparison]) -> None:
     """Draw what the transferred network has over the others."""
-    for arm, shift in ((SCRATCH, 0.15), (LINEAR, -0.15)):
+    for arm, shift in ((SCRATCH, 0.2), (LINEAR, 0), (WORDS, -0.2)):
         colour, label, _ = LOOKS[arm]
-        found = [one.over[arm] for one in comparisons]
+        had = _having(arm, [one.over for one in comparisons])
+        found = [one for _, one in had]
         errors = [[one.mean - one.low for one in found], [one.high - one.mean for one in found]]
         axes.errorbar(
-            [one.mean for one in found], [i - shift for i in range(len(found))], xerr=errors,
+            [one.mean for one in found], [index - shift for index, _ in had], xerr=errors,
             fmt="o", ms=5, color=colour, label=f"over {label}", lw=1.6,
         )  # fmt: skip
     axes.axvline(0, color=INK, lw=1)
@@ -71,6 +73,11 @@ def bits(axes: Axes, comparisons: Sequence[Comparison]) -> None:
     axes.axvline(0, color=INK, lw=1)
     _rows(axes, comparisons)
     axes.set(title="Bits saved on the right answers", xlabel="bits per byte, 95 % interval")
+
+
+def _having(arm: str, figures: Sequence[Mapping[str, Figure]]) -> list[tuple[int, Figure]]:
+    """Return the figures of an arm with the numbers of the sets that have one."""
+    return [(index, found[arm]) for index, found in enumerate(figures) if arm in found]
 
 
 def _rows(axes: Axes, comparisons: Sequence[Comparison]) -> None:

@@ -1,5 +1,6 @@
 """What a transfer asks: rows of EXAMPLES with the answers to choose from."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -84,3 +85,25 @@ def blanked(row: dict[str, Any]) -> dict[str, Any]:
         row["soft_begin"], row["soft_end"])  # fmt: skip
     text = first["text"][:begin] + first["text"][end:]
     return {**row, "turns": [{**first, "text": text}, *rest], "soft_begin": None, "soft_end": None}
+
+
+def outcome(question: Question, chosen: int, nats: float | None) -> dict[str, Any]:
+    """Return the row of TRANSFER of a question: what was chosen, what the right answer cost."""
+    answer = question.candidates[question.right]
+    return {
+        "id": question.row["id"],
+        "lang": question.row["lang"],
+        "answer": answer,
+        "chosen": question.candidates[chosen],
+        "right": float(chosen == question.right),
+        "bits": None if nats is None else nats / math.log(2),
+        "bytes": len(answer.encode()),
+    }
+
+
+def least(asked: Sequence[Question], nats_NC: np.ndarray) -> list[dict[str, Any]]:
+    """Return the rows of choosing the answer that costs least."""
+    return [
+        outcome(one, int(np.argmin(nats_C)), float(nats_C[one.right]))
+        for one, nats_C in zip(asked, nats_NC, strict=True)
+    ]

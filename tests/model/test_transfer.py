@@ -8,8 +8,18 @@ import pytest
 
 from model.classifier import ClassifierConfig
 from model.finetune import BaseModel, FinetuneConfig
+from model.labels import FROZEN
 from model.linear_baseline import match, predict_labels
-from model.transfer import ARMS, LINEAR, SCRATCH, STAGE, TRANSFERRED, TransferConfig
+from model.transfer import (
+    ARMS,
+    LINEAR,
+    SCRATCH,
+    STAGE,
+    TRANSFERRED,
+    WORDS,
+    TransferConfig,
+    arms_of,
+)
 from model.transfer_figures import (
     BEATS,
     LOSES,
@@ -68,7 +78,8 @@ def run(base, examples, folder, arm, seed=1):
 @pytest.mark.parametrize("kind", ["labelled", "paired"])
 def test_all_arms_answer_the_same_questions(kind, base, tmp_path, request):
     given = request.getfixturevalue(kind)
-    made = {arm: run(base, given, tmp_path, arm) for arm in ARMS}
+    made = {arm: run(base, given, tmp_path, arm) for arm in arms_of(given.stats["task"])}
+    assert (WORDS in made) == (kind == "labelled")
     rows = {arm: one.scan().collect() for arm, one in made.items()}
     asked = rows[LINEAR].select("id", "answer")
     assert all(found.select("id", "answer").equals(asked) for found in rows.values())
@@ -76,7 +87,9 @@ def test_all_arms_answer_the_same_questions(kind, base, tmp_path, request):
     for arm, one in made.items():
         assert one.stats["accuracy"] == rows[arm]["right"].mean()
         assert one.ledger.seen == given.stats["examples"]["validation"]
-        assert arm == LINEAR or one.stats["learning_rate"] == 1e-2
+        if arm in (SCRATCH, TRANSFERRED):
+            frozen = kind == "labelled" and one.stats["way"] == FROZEN
+            assert one.stats["learning_rate"] == (None if frozen else 1e-2)
     right = rows[LINEAR]
     assert (right["right"] == (right["chosen"] == right["answer"]).cast(float)).all()
 
@@ -102,7 +115,8 @@ def test_the_linear_baseline_learns_labels_and_pairs():
 def test_comparing_gives_means_differences_and_words(base, labelled, tmp_path):
     runs = {
         arm: [
-            run(base, labelled, tmp_path, arm, seed) for seed in ((1,) if arm == LINEAR else (1, 2))
+            run(base, labelled, tmp_path, arm, seed)
+            for seed in ((1, 2) if arm in (SCRATCH, TRANSFERRED) else (1,))
         ]
         for arm in ARMS
     }
@@ -113,7 +127,7 @@ def test_comparing_gives_means_differences_and_words(base, labelled, tmp_path):
     assert found.seeds == (1, 2)
     assert found.chance == 0.5
     assert compare("colours", runs) == found
-    assert json.loads(json.dumps(found.to_json()))["transferred"].keys() == {SCRATCH, LINEAR}
+    assert json.loads(json.dumps(found.to_json()))["transferred"].keys() == {SCRATCH, LINEAR, WORDS}
 
 
 def told(task, arm, low, high):

@@ -1,0 +1,119 @@
+"""Labels from a network as it is: word vectors, last vectors, and logistic regression over both.
+
+Where examples are few, this is better than training the network on them (`model/README.md`, Log).
+The word vectors are the embeddings, or what they become by reading texts without labels
+(`read_words`): Word2Vec goes on with them, every word of a text being told by all others, as
+language models go on with a task's own texts before they are taught it (Howard and Ruder 2018,
+arXiv:1801.06146; Gururangan et al. 2020, arXiv:2004.10964).
+Shapes: N texts, V vocabulary, D width, F features, C labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model import embeddings
+from model.classifier import mean_vectors, padded
+from model.embeddings import EmbeddingConfig
+from model.linear_baseline import fitted
+from model.networks import AnyNetwork
+
+READING_WINDOW = 50  # words to either side: all of a short text
+TOGETHER = 64  # texts that pass through the network at once
+UNSEEN = 1e-6  # probability of a label that no example has
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """Vectors (V, D) around the mean of all texts read; zeros for what does not occur there."""
+
+    values_VD: np.ndarray
+
+    def means(self, texts: Sequence[list[int]]) -> np.ndarray:
+        """Return the mean vector (N, D) of each text, of length 1."""
+        return _units(_means(self.values_VD, texts))
+
+
+def read_words(
+    begin_VD: np.ndarray | None,
+    shape: tuple[int, int],
+    texts: Sequence[list[int]],
+    epochs: int,
+    seed: int,
+) -> WordVectors:
+    """Return what vectors become by reading texts `epochs` times, from `begin_VD` or random ones.
+
+    With no epochs they stay what they are; `shape` is (V, D).
+    """
+    vocab_size, width = shape
+    values_VD = np.zeros(shape, np.float32) if begin_VD is None else begin_VD.astype(np.float32)
+    if epochs:
+        names_V = embeddings.names_of(vocab_size)
+        sentences = [names_V[ids].tolist() for ids in texts]
+        config = EmbeddingConfig(window=READING_WINDOW, epochs=epochs)
+        found = embeddings.skip_gram(sentences, vocab_size, width, config, seed, begin_VD)
+        values_VD = found.values_VW
+    counts_V = np.bincount(np.concatenate(texts), minlength=vocab_size)
+    centred_VD = values_VD - (counts_V / counts_V.sum()) @ values_VD
+    return WordVectors(np.where(counts_V[:, None] > 0, centred_VD, 0).astype(np.float32))
+
+
+def last_means(network: AnyNetwork, texts: Sequence[list[int]]) -> np.ndarray:
+    """Return the mean (N, D) of the network's last vectors of each text."""
+    network.eval()
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    found_ND = np.zeros((len(texts), network.config.width), np.float32)
+    with torch.no_grad():
+        for start in range(0, len(order), TOGETHER):
+            chosen = order[start : start + TOGETHER]
+            ids_BT, real_BT = padded([texts[index] for index in chosen])
+            found_ND[chosen] = _last(network, ids_BT, real_BT)
+    return found_ND
+
+
+def _last(network: AnyNetwork, ids_BT: Tensor, real_BT: Tensor) -> np.ndarray:
+    ids_BT, real_BT = ids_BT.to(network.device), real_BT.to(network.device)
+    return mean_vectors(network, ids_BT, real_BT).float().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Features:
+    """Word vectors and, where there is a network, its last vectors around `middle_D`."""
+
+    words: WordVectors
+    network: AnyNetwork | None = None
+    middle_D: np.ndarray | None = None
+
+    def of(self, texts: Sequence[list[int]]) -> np.ndarray:
+        """Return the features (N, F) of texts."""
+        found = [self.words.means(texts)]
+        if self.network is not None:
+            found.append(_units(last_means(self.network, texts) - self.middle_D))
+        return np.concatenate(found, axis=1)
+
+
+def nats_from(
+    known_NF: np.ndarray, known: Sequence[int], asked_NF: np.ndarray, labels: int, seed: int
+) -> np.ndarray:
+    """Return what each label costs after each text, in nats (N, C), learned from `known` labels."""
+    shares_NC = np.full((len(asked_NF), labels), UNSEEN)
+    if len(set(known)) == 1:
+        shares_NC[:, known[0]] = 1.0
+        return -np.log(shares_NC)
+    model = fitted(known_NF, np.array(known), seed)
+    shares_NC[:, model.classes_] = np.maximum(model.predict_proba(asked_NF), UNSEEN)
+    return -np.log(shares_NC)
+
+
+def _means(vectors_VD: np.ndarray, texts: Sequence[list[int]]) -> np.ndarray:
+    lengths_N = np.array([len(ids) for ids in texts])
+    starts_N = np.cumsum(lengths_N) - lengths_N
+    sums_ND = np.add.reduceat(vectors_VD[np.concatenate(texts)], starts_N, axis=0)
+    return sums_ND / lengths_N[:, None]
+
+
+def _units(vectors_ND: np.ndarray) -> np.ndarray:
+    return vectors_ND / np.maximum(np.linalg.norm(vectors_ND, axis=1, keepdims=True), 1e-9)

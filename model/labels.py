@@ -1,0 +1,111 @@
+"""Teaching a network labels in two ways, of which the examples held aside choose one.
+
+`tuned`: the network is trained with a linear map over it (`model.classifier`); `frozen`: it stays
+as it is, and logistic regression learns from its vectors (`model.frozen`).
+Shapes: N texts, C labels, V vocabulary, D width.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from model import classifier, frozen
+from model.classifier import ClassifierConfig, Labelled
+from model.frozen import Features
+from model.networks import AnyNetwork
+from model.transfer_questions import Question, answer_of, input_of
+from pipeline.tokenizer import Tokenizer
+
+TUNED, FROZEN = "tuned", "frozen"
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What each label costs after each text asked for, in nats (N, C), and by which way."""
+
+    nats_NC: np.ndarray
+    way: str
+    learning_rate: float | None = None  # of a tuned network
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Examples, which of them to learn from and which are held aside; texts without labels.
+
+    All as ids; `asked` are the texts whose labels are wanted.
+    """
+
+    examples: Labelled
+    learned: list[int]
+    aside: list[int]
+    unlabelled: list[list[int]]
+    asked: list[list[int]]
+    labels: int
+
+
+def lesson(
+    rows: Sequence[dict[str, Any]],
+    parts: tuple[list[int], list[int]],
+    asked: Sequence[Question],
+    unlabelled: Sequence[dict[str, Any]],
+    tokenizer: Tokenizer,
+    context: int,
+) -> Lesson:
+    """Return what rows of EXAMPLES come to, cut at a network's context."""
+
+    def ids_of(rows: Sequence[dict[str, Any]]) -> list[list[int]]:
+        return [classifier.coded_text(input_of(row), tokenizer, context) for row in rows]
+
+    known = asked[0].candidates
+    examples = Labelled(ids_of(rows), [known.index(answer_of(row)) for row in rows])
+    shown = ids_of([one.row for one in asked])
+    return Lesson(examples, *parts, ids_of(unlabelled), shown, len(known))
+
+
+def taught(
+    network: Callable[[], AnyNetwork],
+    lesson: Lesson,
+    config: ClassifierConfig,
+    seed: int,
+    *,
+    reads: bool,
+) -> Taught:
+    """Teach the network that `network` gives, the same every time, and return its answers.
+
+    `reads`: its word vectors first go on with the texts without labels.
+    """
+    examples, held = lesson.examples, lesson.examples.part(lesson.aside)
+    tuned = classifier.taught(
+        network, examples.part(lesson.learned), held, lesson.labels, config, seed
+    )
+    features = _features(network(), lesson.unlabelled, config.reading_epochs * reads, seed)
+    known_NF = features.of(examples.ids)
+    learned = [examples.labels[index] for index in lesson.learned]
+    held_NC = frozen.nats_from(
+        known_NF[lesson.learned], learned, known_NF[lesson.aside], lesson.labels, seed
+    )
+    if classifier.rank(held_NC, held.labels) > tuned.rank:
+        return Taught(classifier.nats(tuned.classifier, lesson.asked), TUNED, tuned.learning_rate)
+    asked_NF = features.of(lesson.asked)
+    # nothing is chosen any more: the examples held aside are learned as well
+    nats_NC = frozen.nats_from(known_NF, examples.labels, asked_NF, lesson.labels, seed)
+    return Taught(nats_NC, FROZEN)
+
+
+def by_words(
+    shape: tuple[int, int], lesson: Lesson, config: ClassifierConfig, seed: int
+) -> np.ndarray:
+    """Return nats (N, C) without a network: by word vectors (V, D) of the texts alone."""
+    words = frozen.read_words(None, shape, lesson.unlabelled, max(1, config.reading_epochs), seed)
+    known_NF, asked_NF = words.means(lesson.examples.ids), words.means(lesson.asked)
+    return frozen.nats_from(known_NF, lesson.examples.labels, asked_NF, lesson.labels, seed)
+
+
+def _features(
+    network: AnyNetwork, unlabelled: Sequence[list[int]], epochs: int, seed: int
+) -> Features:
+    begin_VD = network.embed_tokens.weight.detach().float().cpu().numpy()
+    words = frozen.read_words(begin_VD, begin_VD.shape, unlabelled, epochs, seed)
+    return Features(words, network, frozen.last_means(network, unlabelled).mean(axis=0))

@@ -1,0 +1,92 @@
+"""Labels from a network as it is, and the choice between that and training it."""
+
+import numpy as np
+import pytest
+import torch
+
+from model import frozen, labels
+from model.architecture import PRESETS, ModelConfig
+from model.classifier import ClassifierConfig, Labelled
+from model.frozen import read_words
+from model.labels import FROZEN, TUNED, Lesson
+from model.networks import build
+
+SIZES = {"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "hidden": 48, "context": 16}
+VOCAB = 200
+FAST = ClassifierConfig(learning_rates=(1e-6,), epochs=1, batch_size=8, reading_epochs=12)
+
+
+def network(preset="llama"):
+    torch.manual_seed(3)
+    return build(ModelConfig(**{**PRESETS[preset], **SIZES, "dropout": 0.0}), VOCAB)
+
+
+def themes(count, seed, words=80):
+    """Texts of one of two themes, each with `words` words of its own."""
+    generator = np.random.default_rng(seed)
+    told = [n % 2 for n in range(count)]
+    return Labelled(
+        [[1, *generator.integers(20 + 80 * t, 20 + 80 * t + words, 4)] for t in told], told
+    )
+
+
+def lesson(known=12):
+    """Few examples: most words of what is asked occur in texts without labels alone."""
+    examples, asked = themes(known, 1), themes(200, 2)
+    learned, aside = list(range(known * 2 // 3)), list(range(known * 2 // 3, known))
+    return Lesson(examples, learned, aside, themes(1000, 3).ids, asked.ids, 2), asked.labels
+
+
+def test_words_read_without_labels_tell_those_of_one_theme_from_others():
+    given, _ = lesson()
+    before = network().embed_tokens.weight.detach().numpy()
+    kept = read_words(before, before.shape, given.unlabelled, 0, seed=1)
+    read = read_words(before, before.shape, given.unlabelled, 12, seed=1)
+    again = read_words(before, before.shape, given.unlabelled, 12, seed=1)
+    assert np.array_equal(read.values_VD, again.values_VD)
+    assert not read.values_VD[180:].any()  # never read
+    for words, low, high in ((kept, -0.2, 0.2), (read, 0.3, 2.0)):
+        units = words.values_VD / np.maximum(np.linalg.norm(words.values_VD, axis=1), 1e-9)[:, None]
+        alike = (units[20:100] @ units[20:100].T).mean() - (units[20:100] @ units[100:180].T).mean()
+        assert low < alike < high
+
+
+@pytest.mark.parametrize("preset", ["llama", "bert", "modern_encoder_decoder"])
+def test_reading_makes_few_examples_enough(preset):
+    given, truth = lesson()
+    right = {}
+    for reads in (False, True):
+        taught = labels.taught(lambda: network(preset), given, FAST, 1, reads=reads)
+        assert np.exp(-taught.nats_NC).sum(1) == pytest.approx(np.ones(200), abs=1e-3)
+        right[reads] = (taught.nats_NC.argmin(1) == truth).mean()
+    assert right[True] > 0.9
+    assert right[True] > right[False] + 0.05
+    alone = labels.by_words((VOCAB, 32), given, FAST, 1)
+    assert (alone.argmin(1) == truth).mean() > 0.8
+
+
+def test_the_way_that_does_better_on_examples_held_aside_is_taken(monkeypatch):
+    given, _ = lesson()
+    ways = {}
+    for name, nats in (("good", [0.0, 9.0]), ("bad", [9.0, 0.0])):
+        rows = {0: nats, 1: nats[::-1]}
+
+        def said(known_NF, known, asked_NF, count, seed, rows=rows):
+            held = [given.examples.labels[index] for index in given.aside]
+            return np.array([rows[label] for label in held][: len(asked_NF)])
+
+        monkeypatch.setattr(labels.frozen, "nats_from", said)
+        ways[name] = labels.taught(network, given, FAST, 1, reads=False)
+    assert ways["good"].way == FROZEN
+    assert ways["good"].learning_rate is None
+    assert ways["bad"].way == TUNED
+    assert ways["bad"].learning_rate == 1e-6
+
+
+def test_a_label_without_an_example_is_possible_but_costs_much():
+    known, asked = np.eye(4)[[0, 1, 0, 1]], np.eye(4)[:2]
+    found = frozen.nats_from(known, [0, 2, 0, 2], asked, 3, seed=1)
+    assert found.argmin(1).tolist() == [0, 2]
+    assert found[:, 1] == pytest.approx([-np.log(frozen.UNSEEN)] * 2)
+    one = frozen.nats_from(known, [2, 2, 2, 2], asked, 3, seed=1)
+    assert one.argmin(1).tolist() == [2, 2]
