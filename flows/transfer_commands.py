@@ -17,7 +17,7 @@ from flows.terminal import progress_bars, stdout
 from model import tracking, transfer_plots
 from model import transfer as arms
 from model.finetune import BaseModel
-from model.transfer import ARMS, SCRATCH, TRANSFERRED, TransferConfig
+from model.transfer import ARMS, TransferConfig
 from model.transfer_figures import Comparison, compare
 from pipeline import examples as reading
 from pipeline import storage
@@ -84,7 +84,7 @@ def _compared(
     examples = _stage(out, name, reading.STAGE, reading_config, [sources], settings, progress)
     runs: dict[str, list[Artifact]] = {}
     for arm in arms.arms_of(reading_config.task):
-        for seed in range(1, 1 + (seeds if arm in (SCRATCH, TRANSFERRED) else 1)):
+        for seed in range(1, 1 + (seeds if arm in arms.NETWORKS else 1)):
             asked = _config(recipe.transfer, arm, seed)
             label = f"{name}-{arm}-{seed}"
             made = _stage(out, label, arms.STAGE, asked, [base, examples], settings, progress)

@@ -12,7 +12,7 @@ from model.finetune import BaseModel
 from model.markdown import flat
 from model.metric_names import metric_name
 from model.resampling import RESAMPLES
-from model.transfer import ARMS, LINEAR, SCRATCH, TRANSFERRED, WORDS, TransferConfig
+from model.transfer import ARMS, LINEAR, NETWORKS, SCRATCH, TRANSFERRED, WORDS, TransferConfig
 from model.transfer_figures import BEATS, LOSES, Comparison, Figure, overall
 from pipeline.fingerprint import plain
 
@@ -133,7 +133,7 @@ def _row(one: Comparison) -> str:
         _bounded(one.over.get(arm), "+") + (_badge(one.verdict(arm)) if arm in one.over else "")
         for arm in RIVALS
     ]
-    bits = " → ".join(f"{one.bits_per_byte[arm].mean:.2f}" for arm in (SCRATCH, TRANSFERRED))
+    bits = " → ".join(f"{one.bits_per_byte[arm].mean:.2f}" for arm in NETWORKS)
     saved = f"<small>saved {one.bits_saved.low:.2f} to {one.bits_saved.high:.2f}</small>"
     numbers = [f"{one.examples:,}", f"{one.questions:,}", f"{one.chance:.0%}"]
     cells = [*numbers, *accuracies, *gaps, bits + saved]

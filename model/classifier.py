@@ -190,28 +190,37 @@ def _rate_share(step: int, steps: int) -> float:
 def nats(classifier: Classifier, texts: Sequence[list[int]]) -> np.ndarray:
     """Return what each label costs after each text, in nats (N, C)."""
     classifier.eval()
+    return in_batches(
+        texts, lambda some: -F.log_softmax(_logits(classifier, some).double(), dim=-1)
+    )
+
+
+def in_batches(
+    texts: Sequence[list[int]], compute: Callable[[list[list[int]]], Tensor]
+) -> np.ndarray:
+    """Return a row (N, ...) for each text, computed without gradients beside others of its length.
+
+    `compute` gives the rows (B, ...) of some of them.
+    """
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    found_NC = np.zeros((len(texts), classifier.out.out_features))
+    starts = range(0, len(order), SCORED_TOGETHER)
+    cut = [order[start : start + SCORED_TOGETHER] for start in starts]
     with torch.no_grad():
-        for start in range(0, len(order), SCORED_TOGETHER):
-            chosen = order[start : start + SCORED_TOGETHER]
-            logits_BC = _logits(classifier, [texts[index] for index in chosen]).double()
-            found_NC[chosen] = -F.log_softmax(logits_BC, dim=-1).cpu().numpy()
-    return found_NC
+        found = [compute([texts[index] for index in few]).cpu().numpy() for few in cut]
+    return np.concatenate(found)[np.argsort(order)]
 
 
 def _logits(classifier: Classifier, texts: Sequence[list[int]]) -> Tensor:
     """Return logits (B, C) on the CPU of texts of any lengths."""
-    ids_BT, real_BT = padded(texts)
-    device = classifier.out.weight.device
-    return classifier(ids_BT.to(device), real_BT.to(device)).cpu()
+    return classifier(*padded(texts, classifier.out.weight.device)).cpu()
 
 
-def padded(texts: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-    """Return ids (B, T) of texts, filled up at their ends, and where they are real."""
+def padded(texts: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return ids (B, T) of texts, filled up at their ends, and where they are real, on `device`."""
     longest = max(map(len, texts))
     ids_BT = torch.full((len(texts), longest), Tokenizer.pad_id)
     for row, ids in enumerate(texts):
         ids_BT[row, : len(ids)] = torch.tensor(ids)
     lengths_B1 = torch.tensor([[len(ids)] for ids in texts])
-    return ids_BT, torch.arange(longest)[None] < lengths_B1
+    real_BT = torch.arange(longest)[None] < lengths_B1
+    return ids_BT.to(device), real_BT.to(device)

@@ -12,17 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from model import embeddings
-from model.classifier import mean_vectors, padded
+from model.classifier import in_batches, mean_vectors, padded
 from model.embeddings import EmbeddingConfig
 from model.linear_baseline import fitted
 from model.networks import AnyNetwork
 
 READING_WINDOW = 50  # words to either side: all of a short text
-TOGETHER = 64  # texts that pass through the network at once
 UNSEEN = 1e-6  # probability of a label that no example has
 
 
@@ -64,19 +61,9 @@ def read_words(
 def last_means(network: AnyNetwork, texts: Sequence[list[int]]) -> np.ndarray:
     """Return the mean (N, D) of the network's last vectors of each text."""
     network.eval()
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    found_ND = np.zeros((len(texts), network.config.width), np.float32)
-    with torch.no_grad():
-        for start in range(0, len(order), TOGETHER):
-            chosen = order[start : start + TOGETHER]
-            ids_BT, real_BT = padded([texts[index] for index in chosen])
-            found_ND[chosen] = _last(network, ids_BT, real_BT)
-    return found_ND
-
-
-def _last(network: AnyNetwork, ids_BT: Tensor, real_BT: Tensor) -> np.ndarray:
-    ids_BT, real_BT = ids_BT.to(network.device), real_BT.to(network.device)
-    return mean_vectors(network, ids_BT, real_BT).float().cpu().numpy()
+    return in_batches(
+        texts, lambda some: mean_vectors(network, *padded(some, network.device)).float()
+    )
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ from pipeline.stage import Job, Stage
 from pipeline.tokenizer import Tokenizer, load_tokenizer
 
 SCRATCH, TRANSFERRED, LINEAR, WORDS = "scratch", "transferred", "linear", "words"
+NETWORKS = (SCRATCH, TRANSFERRED)  # arms whose outcome depends on the seed
 LABELLED = ("classification", "sentiment")
 LABELS_MAX = 50
 

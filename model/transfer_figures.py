@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from model.resampling import LEVEL, RESAMPLES
-from model.transfer import ARMS, LABELLED, SCRATCH, TRANSFERRED
+from model.transfer import ARMS, LABELLED, NETWORKS, SCRATCH, TRANSFERRED
 from pipeline.artifact import Artifact
 
 BEATS, LOSES, UNDECIDED = "beats", "loses to", "cannot be told from"
@@ -74,10 +74,7 @@ def compare(name: str, runs: Mapping[str, Sequence[Artifact]], seed: int = 0) ->
     }
     first = rows[TRANSFERRED][0]
     bytes_N = np.array([row["bytes"] for row in first], np.float64)
-    bits = {
-        arm: np.array([[row["bits"] for row in one] for one in rows[arm]])
-        for arm in (SCRATCH, TRANSFERRED)
-    }
+    bits = {arm: np.array([[row["bits"] for row in one] for one in rows[arm]]) for arm in NETWORKS}
     draws = Draws(len(first), {arm: len(made) for arm, made in runs.items()}, seed)
     hits = {arm: draws.means(arm, values) for arm, values in right.items()}
     per_byte = {arm: draws.ratios(arm, values, bytes_N) for arm, values in bits.items()}

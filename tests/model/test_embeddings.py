@@ -38,7 +38,6 @@ def tokenizer(shards):
 
 
 def test_word2vec_puts_tokens_of_one_kind_together_and_is_the_same_again(shards, tokenizer):
-    pytest.importorskip("gensim")
     config = EmbeddingConfig("word2vec", epochs=8)
     found = word2vec(shards, tokenizer.vocab_size, 32, config, seed=1)
     assert found.known_V.sum() > 400
@@ -121,7 +120,6 @@ def test_known_rows_have_the_usual_spread_and_others_stay_random(preset, given, 
 
 
 def test_training_begins_from_them(shards, tmp_path):
-    pytest.importorskip("gensim")
     losses = {}
     for init in ("random", "word2vec"):
         config = TrainConfig(
