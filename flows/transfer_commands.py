@@ -145,11 +145,10 @@ def _track(
 
 
 def _print(found: list[Comparison], report: dict[str, Any], page: Path) -> None:
-    columns = ("set", "task", *(transfer_page.NAMES[arm] for arm in ARMS), "chance")
-    table = Table(*columns, header_style="dim", box=None)
+    table = Table("set", *(transfer_page.SHORT[arm] for arm in ARMS), header_style="dim", box=None)
     for one in found:
         known = one.accuracy
-        shown = [transfer_page.percent(known[arm]) if arm in known else "" for arm in ARMS]
-        table.add_row(one.name, one.task, *shown, f"{one.chance:.0%}")
+        shown = [transfer_page.percent(known[arm], 0) if arm in known else "" for arm in ARMS]
+        table.add_row(one.name, *shown)
     stdout().print(table)
     stdout().print(f"\n{report['headline']} {page}", soft_wrap=True)

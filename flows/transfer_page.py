@@ -12,8 +12,8 @@ from model.finetune import BaseModel
 from model.markdown import flat
 from model.metric_names import metric_name
 from model.resampling import RESAMPLES
-from model.transfer import ARMS, LINEAR, NETWORKS, SCRATCH, TRANSFERRED, WORDS, TransferConfig
-from model.transfer_figures import BEATS, LOSES, Comparison, Figure, overall
+from model.transfer import LINEAR, NETWORKS, SCRATCH, TRANSFERRED, WORDS, TransferConfig
+from model.transfer_figures import BEATS, LOSES, UNDECIDED, Comparison, Figure, overall
 from pipeline.fingerprint import plain
 
 NAMES = {
@@ -22,7 +22,13 @@ NAMES = {
     LINEAR: "TF-IDF + logistic regression",
     WORDS: "Word2Vec + logistic regression",
 }
-RIVALS = {SCRATCH: "the one from scratch", LINEAR: NAMES[LINEAR], WORDS: NAMES[WORDS]}
+SHORT = {**NAMES, SCRATCH: "scratch", LINEAR: "TF-IDF", WORDS: "Word2Vec"}
+RIVALS = (SCRATCH, LINEAR, WORDS)
+RIVAL_IS = {
+    BEATS: ("passed", "beaten"),
+    LOSES: ("failed", "ahead"),
+    UNDECIDED: ("warned", "not told apart"),
+}
 NONE = "–"  # where a task lacks an arm
 
 
@@ -58,12 +64,13 @@ def headline(found: Sequence[Comparison]) -> str:
 
 def sentence(one: Comparison) -> str:
     """Return what came of one set of examples in a line."""
-    told = [
-        f"{one.verdict(arm)} {RIVALS[arm]} with {_of(one, TRANSFERRED, arm)} against "
-        f"{_of(one, arm, arm)}"
-        for arm in one.over
-    ]
-    return f"{one.name}: the transferred model {'; '.join(told)}"
+    told = "; ".join(f"{one.verdict(arm)} {SHORT[arm]} ({_against(one, arm)})" for arm in one.over)
+    return f"{one.name}: transferred {percent(one.accuracy[TRANSFERRED])}: {told}"
+
+
+def _against(one: Comparison, arm: str) -> str:
+    own = f"{_of(one, TRANSFERRED, arm)} against " if one.by_bits(arm) else ""
+    return own + _of(one, arm, arm)
 
 
 def _of(one: Comparison, arm: str, rival: str) -> str:
@@ -73,9 +80,10 @@ def _of(one: Comparison, arm: str, rival: str) -> str:
     return percent(one.accuracy[arm])
 
 
-def percent(figure: Figure) -> str:
-    """Return a share with its interval."""
-    return f"{figure.mean:.1%} [{figure.low:.1%}, {figure.high:.1%}]"
+def percent(figure: Figure, digits: int = 1) -> str:
+    """Return a share with its interval, as in 61.0 [58.5, 63.4] %."""
+    mean, *bounds = (f"{100 * one:.{digits}f}" for one in (figure.mean, figure.low, figure.high))
+    return f"{mean} [{', '.join(bounds)}] %"
 
 
 def metrics(found: Sequence[Comparison]) -> dict[str, float]:
@@ -112,6 +120,7 @@ def render(found: Sequence[Comparison], told: dict[str, Any], plots: Sequence[Pa
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>textmill: transfer</title><style>{STYLE} img {{ max-width: 100%; }} "
+        "main {{ max-width: 66rem; }} "
         "th, td { font-size: .85rem; padding: .4rem .5rem; }</style></head>\n"
         f"<body><main>{''.join(body)}</main></body></html>\n"
     )
@@ -119,8 +128,8 @@ def render(found: Sequence[Comparison], told: dict[str, Any], plots: Sequence[Pa
 
 def _table(found: Sequence[Comparison]) -> str:
     head = (
-        "set", "task", "taught by", "asked", "chance", *(NAMES[arm] for arm in ARMS),
-        *(f"over {RIVALS[arm]}" for arm in RIVALS), "bits per byte of the right answer",
+        "set", "taught by, asked", NAMES[TRANSFERRED], *(NAMES[arm] for arm in RIVALS),
+        "bits per byte, from scratch and transferred",
     )  # fmt: skip
     cells = "".join(f"<th>{escape(one)}</th>" for one in head)
     rows = "".join(_row(one) for one in found)
@@ -128,45 +137,46 @@ def _table(found: Sequence[Comparison]) -> str:
 
 
 def _row(one: Comparison) -> str:
-    accuracies = [_bounded(one.accuracy.get(arm), "") for arm in ARMS]
-    gaps = [
-        _bounded(one.over.get(arm), "+") + (_badge(one.verdict(arm)) if arm in one.over else "")
-        for arm in RIVALS
-    ]
-    bits = " → ".join(f"{one.bits_per_byte[arm].mean:.2f}" for arm in NETWORKS)
+    counts = f"{one.examples:,}, {one.questions:,}<small>chance {one.chance:.0%}</small>"
+    bits = ", ".join(f"{one.bits_per_byte[arm].mean:.2f}" for arm in NETWORKS)
     saved = f"<small>saved {one.bits_saved.low:.2f} to {one.bits_saved.high:.2f}</small>"
-    numbers = [f"{one.examples:,}", f"{one.questions:,}", f"{one.chance:.0%}"]
-    cells = [*numbers, *accuracies, *gaps, bits + saved]
-    named = f"{escape(one.name)}<small>{escape(', '.join(one.langs))}</small>"
+    rivals = [_rival(one, arm) if arm in one.over else NONE for arm in RIVALS]
+    cells = [counts, _bounded(one.accuracy[TRANSFERRED]), *rivals, bits + saved]
+    kind = f"{one.task}, {', '.join(one.langs)}"
     plain_cells = "".join(f'<td class="number">{cell}</td>' for cell in cells)
-    return f"<tr><td>{named}</td><td>{escape(one.task)}</td>{plain_cells}</tr>"
+    return f"<tr><td>{escape(one.name)}<small>{escape(kind)}</small></td>{plain_cells}</tr>"
 
 
-def _bounded(figure: Figure | None, sign: str) -> str:
-    if figure is None:
-        return NONE
-    low, high = (format(bound, f"{sign}.1%") for bound in (figure.low, figure.high))
-    return f"{format(figure.mean, f'{sign}.1%')}<small>{low} to {high}</small>"
+def _rival(one: Comparison, arm: str) -> str:
+    """Return the accuracy of an arm, what the transferred network gains on it, and the verdict."""
+    gap = one.over[arm]
+    gained = f"<small>gain {gap.low:+.1%} to {gap.high:+.1%}</small>"
+    return _bounded(one.accuracy[arm]) + gained + _badge(one.verdict(arm))
+
+
+def _bounded(figure: Figure) -> str:
+    return f"{figure.mean:.1%}<small>{figure.low:.1%} to {figure.high:.1%}</small>"
 
 
 def _badge(verdict: str) -> str:
-    kind = {BEATS: "passed", LOSES: "failed"}.get(verdict, "warned")
-    return f'<span class="badge {kind}">{escape(verdict)}</span>'
+    kind, told = RIVAL_IS[verdict]
+    return f'<span class="badge {kind}">{told}</span>'
 
 
 def _losses(found: Sequence[Comparison]) -> str:
     lost = [
         f"<li>{escape(one.name)}: {escape(NAMES[arm])} has {_of(one, arm, arm)}, the transferred "
-        f"model {_of(one, TRANSFERRED, arm)}"
-        + ("." if one.verdict(arm) == LOSES else "; the difference may be chance.")
-        + "</li>"
-        for one in found
-        for arm in one.over
-        if one.verdict(arm) != BEATS
+        f"model {_of(one, TRANSFERRED, arm)}.</li>"
+        for one, arm in _with_verdict(found, LOSES)
     ]
-    if not lost:
-        return "<h2>Where it does not win</h2><p>Nowhere.</p>"
-    return f"<h2>Where it does not win</h2><ul>{''.join(lost)}</ul>"
+    even = [f"{escape(one.name)} ({SHORT[arm]})" for one, arm in _with_verdict(found, UNDECIDED)]
+    chance = f"<p>The difference may be chance: {', '.join(even)}.</p>" if even else ""
+    listed = f"<ul>{''.join(lost)}</ul>" if lost else "<p>Nowhere.</p>"
+    return f"<h2>Where it loses</h2>{listed}{chance}"
+
+
+def _with_verdict(found: Sequence[Comparison], verdict: str) -> list[tuple[Comparison, str]]:
+    return [(one, arm) for one in found for arm in one.over if one.verdict(arm) == verdict]
 
 
 def _left_out(reasons: Mapping[str, str]) -> str:

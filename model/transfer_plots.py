@@ -38,7 +38,8 @@ def accuracy(axes: Axes, comparisons: Sequence[Comparison]) -> None:
         places, found = [index - shift for index, _ in had], [one for _, one in had]
         means = [one.mean for one in found]
         errors = [[one.mean - one.low for one in found], [one.high - one.mean for one in found]]
-        axes.errorbar(means, places, xerr=errors, fmt="o", ms=5, color=colour, label=label, lw=1.6)
+        axes.errorbar(means, places, xerr=errors, fmt="o", ms=5, color=colour, label=label, lw=1.6,
+                      clip_on=False)  # fmt: skip
     chance = [one.chance for one in comparisons]
     axes.scatter(chance, range(len(chance)), marker="|", s=420, color=INK, lw=1, label="chance")
     _rows(axes, comparisons)
