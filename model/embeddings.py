@@ -19,6 +19,7 @@ from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 from pipeline.shard import iter_documents
+from pipeline.stage import Progress, silent
 from pipeline.tokenizer import CONTROLS, Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ SPREAD = 0.02  # standard deviation of random embeddings here, as in GPT-2
 BEGIN_SPREAD = 0.3  # of vectors that Word2Vec goes on with
 SENTENCE_TOKENS = 10_000  # gensim passes over what comes after that many
 WORDS_AT_ONCE = 20_000
+WORDS_BETWEEN = 100_000  # reports of progress
 WORDS_MAX = 400_000  # GloVe files are sorted by frequency; later words are rare
 
 
@@ -79,6 +81,7 @@ def initialise(
     *,
     seed: int,
     note: Path,
+    progress: Progress = silent,
 ) -> int:
     """Fill the rows that the configured source knows and return how many those are.
 
@@ -89,7 +92,7 @@ def initialise(
     width = network.config.width
     if not note.exists():
         made = (
-            word2vec(shards, tokenizer.vocab_size, width, config, seed)
+            word2vec(shards, tokenizer.vocab_size, width, config, seed, progress)
             if config.init == WORD2VEC
             else glove(config.file, tokenizer)
             if config.file is not None
@@ -125,11 +128,16 @@ def fitted(found: Vectors, width: int) -> np.ndarray:
 
 
 def word2vec(
-    shards: Artifact, vocab_size: int, width: int, config: EmbeddingConfig, seed: int
+    shards: Artifact,
+    vocab_size: int,
+    width: int,
+    config: EmbeddingConfig,
+    seed: int,
+    progress: Progress = silent,
 ) -> Vectors:
     """Train Word2Vec on the training split's tokens; the same shards and seed give the same."""
     sentences = _Sentences(shards, vocab_size, config.tokens_max)
-    return skip_gram(sentences, vocab_size, width, config, seed)
+    return skip_gram(sentences, vocab_size, width, config, seed, progress=progress)
 
 
 def skip_gram(
@@ -139,6 +147,7 @@ def skip_gram(
     config: EmbeddingConfig,
     seed: int,
     begin_VD: np.ndarray | None = None,
+    progress: Progress = silent,
 ) -> Vectors:
     """Train Word2Vec on sentences of names of ids, from `begin_VD` (V, D) instead of random ones.
 
@@ -157,7 +166,8 @@ def skip_gram(
     if begin_VD is not None:
         begin = begin_VD[found] - begin_VD[found].mean(axis=0)
         model.wv.vectors[:] = begin * (BEGIN_SPREAD / max(begin.std(), 1e-12))
-    model.train(sentences, total_examples=model.corpus_count, epochs=config.epochs)
+    told = _Told(sentences, model.corpus_total_words * config.epochs, progress)
+    model.train(told, total_examples=model.corpus_count, epochs=config.epochs)
     values_VD = np.zeros((vocab_size, width), np.float32)
     values_VD[found] = model.wv.vectors
     known_V = np.zeros(vocab_size, bool)
@@ -168,6 +178,24 @@ def skip_gram(
 def names_of(vocab_size: int) -> np.ndarray:
     """Return the names (V,) by which gensim knows ids."""
     return np.array([str(token) for token in range(vocab_size)], object)
+
+
+class _Told:
+    """Sentences that tell how many of all words have been read, over as many passes as there are.
+
+    gensim reads a little ahead of what it has learned.
+    """
+
+    def __init__(self, sentences: Iterable[list[str]], words: int, progress: Progress):
+        self._sentences, self._words, self._progress = sentences, words, progress
+        self._read = 0
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for sentence in self._sentences:
+            yield sentence
+            before, self._read = self._read, self._read + len(sentence)
+            if before // WORDS_BETWEEN < self._read // WORDS_BETWEEN or self._read == self._words:
+                self._progress(WORD2VEC, self._read, self._words)
 
 
 class _Sentences:

@@ -1,4 +1,4 @@
-"""Teaching a network labels in two ways, of which the examples held aside choose one.
+"""Teaching a network labels in two ways that answer together (`model.pooling`).
 
 `tuned`: the network is trained with a linear map over it (`model.classifier`); `frozen`: it stays
 as it is, and logistic regression learns from its vectors (`model.frozen`).
@@ -15,6 +15,7 @@ from model import classifier, frozen
 from model.classifier import ClassifierConfig, Labelled
 from model.frozen import Features
 from model.networks import AnyNetwork
+from model.pooling import Said, pool
 from model.transfer_questions import Question, answer_of, input_of
 from pipeline.tokenizer import Tokenizer
 
@@ -23,11 +24,14 @@ TUNED, FROZEN = "tuned", "frozen"
 
 @dataclass(frozen=True)
 class Taught:
-    """What each label costs after each text asked for, in nats (N, C), and by which way."""
+    """What each label costs after each text asked for, in nats (N, C), and what came of either way.
+
+    `sharpness` is how far a way is believed, at most 1 (`model.pooling`).
+    """
 
     nats_NC: np.ndarray
-    way: str
-    learning_rate: float | None = None  # of a tuned network
+    sharpness: dict[str, float]
+    learning_rate: float  # of the tuned network
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def taught(
     *,
     reads: bool,
 ) -> Taught:
-    """Teach the network that `network` gives, the same every time, and return its answers.
+    """Teach the network that `network` gives, the same every time, and return what it answers.
 
     `reads`: its word vectors first go on with the texts without labels.
     """
@@ -81,17 +85,18 @@ def taught(
         network, examples.part(lesson.learned), held, lesson.labels, config, seed
     )
     features = _features(network(), lesson.unlabelled, config.reading_epochs * reads, seed)
-    known_NF = features.of(examples.ids)
-    learned = [examples.labels[index] for index in lesson.learned]
-    held_NC = frozen.nats_from(
-        known_NF[lesson.learned], learned, known_NF[lesson.aside], lesson.labels, seed
-    )
-    if classifier.rank(held_NC, held.labels) > tuned.rank:
-        return Taught(classifier.nats(tuned.classifier, lesson.asked), TUNED, tuned.learning_rate)
-    asked_NF = features.of(lesson.asked)
-    # nothing is chosen any more: the examples held aside are learned as well
-    nats_NC = frozen.nats_from(known_NF, examples.labels, asked_NF, lesson.labels, seed)
-    return Taught(nats_NC, FROZEN)
+    known_NF, asked_NF = features.of(examples.ids), features.of(lesson.asked)
+    learned = known_NF, examples.labels
+    ways = {
+        TUNED: Said(tuned.held_NC, held.labels, classifier.nats(tuned.classifier, lesson.asked)),
+        FROZEN: Said(
+            frozen.crossed_nats(*learned, lesson.labels, seed),
+            examples.labels,
+            frozen.nats_from(*learned, asked_NF, lesson.labels, seed),
+        ),
+    }
+    nats_NC, sharp = pool(list(ways.values()))
+    return Taught(nats_NC, dict(zip(ways, sharp, strict=True)), tuned.learning_rate)
 
 
 def by_words(

@@ -150,8 +150,9 @@ def prepare(
     note.parent.mkdir(parents=True, exist_ok=True)
     with world.first_goes_first():  # it measures and learns, the others read what it noted
         embeddings.initialise(
-            network, config.embeddings, shards, tokenizer, seed=config.seed, note=note
-        )
+            network, config.embeddings, shards, tokenizer,
+            seed=config.seed, note=note, progress=progress,
+        )  # fmt: skip
         kind = settle_precision(config, network, batches, place / "precision")
         if not on_cpu:
             rows_BT = _probe_rows(config, network, batches)

@@ -159,7 +159,7 @@ def _by_label(
 
     lesson, reads = _lesson(job, rows, parts, asked, tokenizer), config.arm == TRANSFERRED
     taught = labels.taught(network, lesson, config.classifier, settings.seed, reads=reads)
-    job.stats.update(way=taught.way, learning_rate=taught.learning_rate)
+    job.stats.update(sharpness=taught.sharpness, learning_rate=taught.learning_rate)
     return least(asked, taught.nats_NC)
 
 

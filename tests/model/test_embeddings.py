@@ -39,8 +39,14 @@ def tokenizer(shards):
 
 def test_word2vec_puts_tokens_of_one_kind_together_and_is_the_same_again(shards, tokenizer):
     config = EmbeddingConfig("word2vec", epochs=8)
-    found = word2vec(shards, tokenizer.vocab_size, 32, config, seed=1)
+    told = []
+    found = word2vec(
+        shards, tokenizer.vocab_size, 32, config, seed=1, progress=lambda *one: told.append(one)
+    )
     assert found.known_V.sum() > 400
+    assert [what for what, _, _ in told] == ["word2vec"] * len(told)
+    assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})
+    assert told[-1][1] == told[-1][2] >= 8 * 400  # every word of every pass
     again = word2vec(shards, tokenizer.vocab_size, 32, config, seed=1)
     assert np.array_equal(found.values_VW, again.values_VW)
     # Chinese tokens are nearer to one another than to English ones

@@ -1,10 +1,12 @@
-"""Labels from a network as it is, and the choice between that and training it."""
+"""Labels from a network as it is, and from training it, said together."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from model import frozen, labels
+from model import classifier, frozen, labels
 from model.architecture import PRESETS, ModelConfig
 from model.classifier import ClassifierConfig, Labelled
 from model.frozen import read_words
@@ -65,22 +67,41 @@ def test_reading_makes_few_examples_enough(preset):
     assert (alone.argmin(1) == truth).mean() > 0.8
 
 
-def test_the_way_that_does_better_on_examples_held_aside_is_taken(monkeypatch):
-    given, _ = lesson()
-    ways = {}
-    for name, nats in (("good", [0.0, 9.0]), ("bad", [9.0, 0.0])):
-        rows = {0: nats, 1: nats[::-1]}
+def test_what_either_way_says_is_heard_as_far_as_it_can_be_believed(monkeypatch):
+    """The frozen way says nothing but nonsense, surely: what the trained network says remains."""
+    given, _ = lesson(40)
 
-        def said(known_NF, known, asked_NF, count, seed, rows=rows):
-            held = [given.examples.labels[index] for index in given.aside]
-            return np.array([rows[label] for label in held][: len(asked_NF)])
+    def surely_wrong(known_NF, known, asked_NF, count, seed):
+        return np.random.default_rng(seed).permuted(np.tile([0.0, 9.0], (len(asked_NF), 1)), axis=1)
 
-        monkeypatch.setattr(labels.frozen, "nats_from", said)
-        ways[name] = labels.taught(network, given, FAST, 1, reads=False)
-    assert ways["good"].way == FROZEN
-    assert ways["good"].learning_rate is None
-    assert ways["bad"].way == TUNED
-    assert ways["bad"].learning_rate == 1e-6
+    monkeypatch.setattr(labels.frozen, "nats_from", surely_wrong)
+    settings = replace(FAST, learning_rates=(2e-2,), epochs=10)
+    taught = labels.taught(network, given, settings, 1, reads=False)
+    alone = classifier.taught(
+        network,
+        given.examples.part(given.learned),
+        given.examples.part(given.aside),
+        2,
+        settings,
+        1,
+    )
+    assert taught.learning_rate == 2e-2
+    assert taught.sharpness[FROZEN] < 0.1 < taught.sharpness[TUNED]
+    told = classifier.nats(alone.classifier, given.asked).argmin(1)
+    assert (taught.nats_NC.argmin(1) == told).mean() > 0.9
+
+
+def test_every_known_text_is_judged_by_what_others_taught():
+    generator = np.random.default_rng(1)
+    known_NF = generator.normal(size=(300, 150))
+    told = generator.integers(0, 2, 300).tolist()  # nothing to learn, much to remember
+    nats_NC = frozen.crossed_nats(known_NF, told, 2, seed=1)
+    assert (frozen.nats_from(known_NF, told, known_NF, 2, seed=1).argmin(1) == told).mean() > 0.8
+    assert (nats_NC.argmin(1) == told).mean() < 0.6
+    assert np.array_equal(nats_NC, frozen.crossed_nats(known_NF, told, 2, seed=1))
+    few = frozen.crossed_nats(known_NF[:1], [1], 2, seed=1)
+    assert few.shape == (1, 2)
+    assert few[0, 0] == few[0, 1]  # a single one teaches nothing of itself
 
 
 def test_a_label_without_an_example_is_possible_but_costs_much():
