@@ -7,7 +7,7 @@ answers are free, the right one among those of other questions (`candidates` in 
 is one in as many).
 
 Both networks are taught alike: labels as in `model.labels`, free answers word by word. What there
-is to choose, a part of the training examples held aside decides, for either network by itself.
+is to choose, training examples held aside decide, for either network by itself.
 Before it is taught labels, the transferred one goes on reading: its word vectors the texts of all
 training examples, without their labels. Word2Vec reads the same, without a model to begin with.
 """
@@ -106,7 +106,7 @@ def run(job: Job) -> None:
             f"{examples.path}: {len(taught.rows)} examples to learn from and {len(asked)} "
             f"questions that fit; give more, or raise examples.validation_share"
         )
-    outcomes = ARMS[config.arm](job, taught.rows, taught.coded, asked, tokenizer)
+    outcomes = ARMS[config.arm](Work(job, taught.rows, taught.coded, asked, tokenizer))
     left["beyond_limit"] = len(held_out) - len(asked) - left.total()
     job.map(_Write(len(held_out), left), [outcomes])
     right = [row["right"] for row in outcomes]
@@ -121,99 +121,83 @@ def run(job: Job) -> None:
     )
 
 
-def neural(
-    job: Job,
-    rows: Sequence[dict[str, Any]],
-    coded: Sequence[Coded],
-    asked: Sequence[Question],
-    tokenizer: Tokenizer,
-) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Work:
+    """What an arm has to do: examples to learn from, as rows and as ids, and questions."""
+
+    job: Job
+    rows: Sequence[dict[str, Any]]
+    coded: Sequence[Coded]
+    asked: Sequence[Question]
+    tokenizer: Tokenizer
+
+    @property
+    def config(self) -> TransferConfig:
+        """Return the stage's config."""
+        return self.job.config
+
+    @property
+    def labelled(self) -> bool:
+        """Tell whether answers are labels."""
+        return self.job.parents[1].stats["task"] in LABELLED
+
+    def parts(self) -> tuple[list[int], list[int]]:
+        """Return which examples to learn from, and which are held aside; by the seed."""
+        generator = np.random.Generator(np.random.PCG64(self.config.finetune.seed))
+        order = generator.permutation(len(self.rows)).tolist()
+        aside = max(1, round(self.config.held_aside_share * len(order)))
+        return order[aside:] or order, order[:aside]
+
+
+def neural(work: Work) -> list[dict[str, Any]]:
     """Teach the network, from the base's weights or random ones, and let it answer."""
-    config: TransferConfig = job.config
-    start = RANDOM if config.arm == SCRATCH else WEIGHTS
-    settings = replace(config.finetune, start=start)
-    order = np.random.Generator(np.random.PCG64(settings.seed)).permutation(len(rows)).tolist()
-    aside = max(1, round(config.held_aside_share * len(order)))
-    parts = order[aside:] or order, order[:aside]
-    if job.parents[1].stats["task"] in LABELLED:
-        return _by_label(job, settings, rows, parts, asked, tokenizer)
-    taught, held = ([coded[index] for index in part] for part in parts)
-    return _by_likelihood(job, settings, taught, held, asked, tokenizer)
+    start = RANDOM if work.config.arm == SCRATCH else WEIGHTS
+    settings = replace(work.config.finetune, start=start)
+    return (_by_label if work.labelled else _by_likelihood)(work, settings)
 
 
-Parts = tuple[list[int], list[int]]  # indices of examples to learn from, and of those held aside
-
-
-def _by_label(
-    job: Job,
-    settings: FinetuneConfig,
-    rows: Sequence[dict[str, Any]],
-    parts: Parts,
-    asked: Sequence[Question],
-    tokenizer: Tokenizer,
-) -> list[dict[str, Any]]:
-    config: TransferConfig = job.config
-
+def _by_label(work: Work, settings: FinetuneConfig) -> list[dict[str, Any]]:
     def network() -> AnyNetwork:
-        return finetune.starting_network(job.parents[0], settings)
+        return finetune.starting_network(work.job.parents[0], settings)
 
-    lesson, reads = _lesson(job, rows, parts, asked, tokenizer), config.arm == TRANSFERRED
-    taught = labels.taught(network, lesson, config.classifier, settings.seed, reads=reads)
-    job.stats.update(sharpness=taught.sharpness, learning_rate=taught.learning_rate)
-    return least(asked, taught.nats_NC)
-
-
-def _lesson(
-    job: Job,
-    rows: Sequence[dict[str, Any]],
-    parts: Parts,
-    asked: Sequence[Question],
-    tokenizer: Tokenizer,
-) -> Lesson:
-    config: TransferConfig = job.config
-    unlabelled = lowest(rows_of(job.parents[1], TRAIN), config.classifier.reading_texts_max)
-    context = export.read(job.parents[0].path).config.context
-    return labels.lesson(rows, parts, asked, unlabelled, tokenizer, context)
+    config, reads = work.config, work.config.arm == TRANSFERRED
+    taught = labels.taught(network, _lesson(work), config.classifier, settings.seed, reads=reads)
+    work.job.stats.update(sharpness=taught.sharpness, learning_rate=taught.learning_rate)
+    return least(work.asked, taught.nats_NC)
 
 
-def words(
-    job: Job,
-    rows: Sequence[dict[str, Any]],
-    coded: Sequence[Coded],
-    asked: Sequence[Question],
-    tokenizer: Tokenizer,
-) -> list[dict[str, Any]]:
+def _lesson(work: Work) -> Lesson:
+    base, examples = work.job.parents
+    unlabelled = lowest(rows_of(examples, TRAIN), work.config.classifier.reading_texts_max)
+    context = export.read(base.path).config.context
+    return labels.lesson(work.rows, work.parts(), work.asked, unlabelled, work.tokenizer, context)
+
+
+def words(work: Work) -> list[dict[str, Any]]:
     """Let Word2Vec and logistic regression answer: it reads what the transferred network reads."""
-    config: TransferConfig = job.config
-    lesson = _lesson(job, rows, (list(range(len(rows))), []), asked, tokenizer)
-    shape = tokenizer.vocab_size, export.read(job.parents[0].path).config.width
-    return least(asked, labels.by_words(shape, lesson, config.classifier, config.finetune.seed))
+    shape = work.tokenizer.vocab_size, export.read(work.job.parents[0].path).config.width
+    config, seed = work.config.classifier, work.config.finetune.seed
+    return least(work.asked, labels.by_words(shape, _lesson(work), config, seed))
 
 
-def _by_likelihood(
-    job: Job,
-    settings: FinetuneConfig,
-    taught: Sequence[Coded],
-    held: Sequence[Coded],
-    asked: Sequence[Question],
-    tokenizer: Tokenizer,
-) -> list[dict[str, Any]]:
+def _by_likelihood(work: Work, settings: FinetuneConfig) -> list[dict[str, Any]]:
     """Choose the answer to whose likelihood the question adds most.
 
     That is domain conditional PMI (Holtzman et al. 2021, arXiv:2104.08315); by likelihood alone a
     short answer would always win.
     """
-    training, _ = finetune.best_of_rates(job, settings, job.parents[0], taught, held)
+    taught, held = ([work.coded[index] for index in part] for part in work.parts())
+    training, _ = finetune.best_of_rates(work.job, settings, work.job.parents[0], taught, held)
     network = training.network
-    nats_NC = _candidate_nats(network, asked, tokenizer, blank=False)
-    chosen_NC = nats_NC - _candidate_nats(network, asked, tokenizer, blank=True)
-    job.stats.update(
+    nats_NC = _candidate_nats(network, work.asked, work.tokenizer, blank=False)
+    chosen_NC = nats_NC - _candidate_nats(network, work.asked, work.tokenizer, blank=True)
+    work.job.stats.update(
         learning_rate=training.optimizer.hyperparameters.learning_rate,
         epochs=training.kept_step / training.loader.batches_per_epoch,  # type: ignore[attr-defined]  # ExampleBatches
     )
     return [
         outcome(one, int(np.argmin(scores)), float(nats[one.right]))
-        for one, scores, nats in zip(asked, chosen_NC, nats_NC, strict=True)
+        for one, scores, nats in zip(work.asked, chosen_NC, nats_NC, strict=True)
     ]
 
 
@@ -235,17 +219,11 @@ def _candidate_nats(
     return score_answers(network, ready).nats_N.reshape(len(asked), -1)
 
 
-def linear(
-    job: Job,
-    rows: Sequence[dict[str, Any]],
-    coded: Sequence[Coded],
-    asked: Sequence[Question],
-    tokenizer: Tokenizer,
-) -> list[dict[str, Any]]:
+def linear(work: Work) -> list[dict[str, Any]]:
     """Let TF-IDF and logistic regression answer; they read texts whole."""
-    config: TransferConfig = job.config
+    config, rows, asked = work.config, work.rows, work.asked
     seed = config.finetune.seed
-    if job.parents[1].stats["task"] in LABELLED:
+    if work.labelled:
         texts, answers = [input_of(row) for row in rows], [answer_of(row) for row in rows]
         said = linear_baseline.predict_labels(
             texts, answers, [input_of(one.row) for one in asked], seed
@@ -278,10 +256,7 @@ class _Write:
         sink.write("main", pa.Table.from_pylist(rows, schema=TRANSFER.schema))
 
 
-Arm = Callable[
-    [Job, Sequence[dict[str, Any]], Sequence[Coded], Sequence[Question], Tokenizer],
-    list[dict[str, Any]],
-]
+Arm = Callable[[Work], list[dict[str, Any]]]
 ARMS: dict[str, Arm] = {SCRATCH: neural, TRANSFERRED: neural, LINEAR: linear, WORDS: words}
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from model.classifier import ClassifierConfig
 from model.finetune import BaseModel, FinetuneConfig
-from model.labels import FROZEN
 from model.linear_baseline import match, predict_labels
 from model.transfer import (
     ARMS,
@@ -88,8 +87,8 @@ def test_all_arms_answer_the_same_questions(kind, base, tmp_path, request):
         assert one.stats["accuracy"] == rows[arm]["right"].mean()
         assert one.ledger.seen == given.stats["examples"]["validation"]
         if arm in (SCRATCH, TRANSFERRED):
-            frozen = kind == "labelled" and one.stats["way"] == FROZEN
-            assert one.stats["learning_rate"] == (None if frozen else 1e-2)
+            assert one.stats["learning_rate"] == 1e-2
+            assert ("sharpness" in one.stats) == (kind == "labelled")
     right = rows[LINEAR]
     assert (right["right"] == (right["chosen"] == right["answer"]).cast(float)).all()
 
