@@ -24,13 +24,13 @@ TUNED, FROZEN = "tuned", "frozen"
 
 @dataclass(frozen=True)
 class Taught:
-    """What each label costs after each text asked for, in nats (N, C), and what came of either way.
+    """What each label costs after each text asked for, in nats (N, C), and how that was found.
 
-    `sharpness` is how far a way is believed, at most 1 (`model.pooling`).
+    `weights`: how far either way is heard, at most 1.
     """
 
     nats_NC: np.ndarray
-    sharpness: dict[str, float]
+    weights: dict[str, float]
     learning_rate: float  # of the tuned network
 
 
@@ -87,16 +87,15 @@ def taught(
     features = _features(network(), lesson.unlabelled, config.reading_epochs * reads, seed)
     known_NF, asked_NF = features.of(examples.ids), features.of(lesson.asked)
     learned = known_NF, examples.labels
+    crossed_NC = frozen.crossed_nats(*learned, lesson.labels, seed)
     ways = {
-        TUNED: Said(tuned.held_NC, held.labels, classifier.nats(tuned.classifier, lesson.asked)),
+        TUNED: Said(tuned.held_NC, classifier.nats(tuned.classifier, lesson.asked)),
         FROZEN: Said(
-            frozen.crossed_nats(*learned, lesson.labels, seed),
-            examples.labels,
-            frozen.nats_from(*learned, asked_NF, lesson.labels, seed),
+            crossed_NC[lesson.aside], frozen.nats_from(*learned, asked_NF, lesson.labels, seed)
         ),
     }
-    nats_NC, sharp = pool(list(ways.values()))
-    return Taught(nats_NC, dict(zip(ways, sharp, strict=True)), tuned.learning_rate)
+    nats_NC, weights = pool(list(ways.values()), held.labels)
+    return Taught(nats_NC, dict(zip(ways, weights, strict=True)), tuned.learning_rate)
 
 
 def by_words(

@@ -1,70 +1,70 @@
-"""Several ways to tell a label, each brought to honest confidence, and joined.
+"""Several ways to tell a label answer together, each heard as far as it proves right.
 
-Nats are multiplied by the sharpness (one over the temperature) at which labels that were not
-learned cost least (Guo et al. 2017, arXiv:1706.04599). The sum of what ways then say is their
-logarithmic opinion pool (Genest and Zidek 1986), a product of experts (Hinton 2002): a way that is
-sure without reason is not heard, and none has to be chosen from few examples.
-Shapes: N texts, C labels.
+What labels cost by each way is multiplied by a weight and summed: a logarithmic opinion pool
+(Genest and Zidek 1986, doi:10.1214/ss/1177013825), a product of experts (Hinton 2002). The weights
+are those at which labels that no way has learned cost least, as in stacking (Wolpert 1992); of one
+way alone that is temperature scaling (Guo et al. 2017, arXiv:1706.04599).
+Shapes: W ways, N texts, C labels.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-# At 1 a way is believed as it is; above it, few examples would deceive. At 0 a tie would be left.
-SHARPNESS_MIN, SHARPNESS_MAX = 1e-6, 1.0
+# At 1 a way is believed as it is: more would follow from few examples. At 0 a tie would be left.
+WEIGHT_MIN, WEIGHT_MAX = 1e-6, 1.0
 
 
 @dataclass(frozen=True)
 class Said:
-    """What each label costs, in nats (N, C): after texts of known labels, and those asked for.
+    """What each label costs by one way, in nats (N, C).
 
-    The known ones were not learned from when this was said of them.
+    Of texts whose labels are known, but were not learned from to say this, and of those asked for.
     """
 
     known_NC: np.ndarray
-    known: Sequence[int]
     asked_NC: np.ndarray
 
 
-def pool(ways: Sequence[Said]) -> tuple[np.ndarray, list[float]]:
-    """Return the pooled nats (N, C) of what is asked for, and the sharpness of each way."""
-    sharp = [sharpness(one.known_NC, one.known) for one in ways]
-    scaled = [scale * one.asked_NC for scale, one in zip(sharp, ways, strict=True)]
-    return -_log_shares(np.sum(scaled, axis=0)), sharp
-
-
-def sharpness(nats_NC: np.ndarray, labels: Sequence[int]) -> float:
-    """Return the factor by which nats have to be multiplied to cost least; the cost is convex."""
-    right_N = nats_NC[np.arange(len(labels)), labels]
-
-    def slope(factor: float) -> float:
-        expected_N = (np.exp(_log_shares(factor * nats_NC)) * nats_NC).sum(1)
-        return float((right_N - expected_N).mean())
-
-    if slope(SHARPNESS_MAX) <= 0:
-        return SHARPNESS_MAX
-    if slope(SHARPNESS_MIN) >= 0:
-        return SHARPNESS_MIN
-    return float(brentq(slope, SHARPNESS_MIN, SHARPNESS_MAX))
-
-
-def cost(nats_NC: np.ndarray, labels: Sequence[int]) -> float:
-    """Return the mean nats of the right labels, probabilities summing to 1."""
-    right_N = _log_shares(nats_NC)[np.arange(len(labels)), labels]
-    return -float(right_N.mean())
+def pool(ways: Sequence[Said], known: Sequence[int]) -> tuple[np.ndarray, list[float]]:
+    """Return the nats (N, C) of what is asked for by all ways together, and their weights (W)."""
+    weights_W = _weights(np.stack([one.known_NC for one in ways]), known)
+    joined_NC = np.tensordot(weights_W, np.stack([one.asked_NC for one in ways]), 1)
+    return -_log_shares(joined_NC), weights_W.tolist()
 
 
 def calibrated_cost(nats_NC: np.ndarray, labels: Sequence[int]) -> float:
-    """Return the mean nats of the right labels at the best sharpness.
+    """Return the mean nats of the right labels at the best weight of this one way.
 
     Nats as they are would prefer what has hardly begun to learn: they grow with confidence while
     labels still get better (`model/README.md`, Log).
     """
-    return cost(sharpness(nats_NC, labels) * nats_NC, labels)
+    (weight,) = _weights(nats_NC[None], labels)
+    return cost(weight * nats_NC, labels)
+
+
+def cost(nats_NC: np.ndarray, labels: Sequence[int]) -> float:
+    """Return the mean nats of the right labels, probabilities summing to 1."""
+    return -float(_log_shares(nats_NC)[np.arange(len(labels)), labels].mean())
+
+
+def _weights(nats_WNC: np.ndarray, labels: Sequence[int]) -> np.ndarray:
+    """Return the weights (W) at which right labels cost least; that cost is convex in them."""
+    places = np.arange(len(labels)), labels
+
+    def cost_and_slope(weights_W: np.ndarray) -> tuple[float, np.ndarray]:
+        log_NC = _log_shares(np.tensordot(weights_W, nats_WNC, 1))
+        expected_WN = (np.exp(log_NC) * nats_WNC).sum(2)
+        right_WN = nats_WNC[:, *places]
+        return -float(log_NC[places].mean()), (right_WN - expected_WN).mean(1)
+
+    ways = len(nats_WNC)
+    bounds = [(WEIGHT_MIN, WEIGHT_MAX)] * ways
+    begin_W = np.full(ways, WEIGHT_MAX / ways)
+    return minimize(cost_and_slope, begin_W, jac=True, bounds=bounds, method="L-BFGS-B").x
 
 
 def _log_shares(nats_NC: np.ndarray) -> np.ndarray:

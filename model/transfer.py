@@ -162,7 +162,7 @@ def _by_label(work: Work, settings: FinetuneConfig) -> list[dict[str, Any]]:
 
     config, reads = work.config, work.config.arm == TRANSFERRED
     taught = labels.taught(network, _lesson(work), config.classifier, settings.seed, reads=reads)
-    work.job.stats.update(sharpness=taught.sharpness, learning_rate=taught.learning_rate)
+    work.job.stats.update(weights=taught.weights, learning_rate=taught.learning_rate)
     return least(work.asked, taught.nats_NC)
 
 

@@ -86,7 +86,7 @@ def test_what_either_way_says_is_heard_as_far_as_it_can_be_believed(monkeypatch)
         1,
     )
     assert taught.learning_rate == 2e-2
-    assert taught.sharpness[FROZEN] < 0.1 < taught.sharpness[TUNED]
+    assert taught.weights[FROZEN] < 0.1 < taught.weights[TUNED]
     told = classifier.nats(alone.classifier, given.asked).argmin(1)
     assert (taught.nats_NC.argmin(1) == told).mean() > 0.9
 

@@ -88,7 +88,7 @@ def test_all_arms_answer_the_same_questions(kind, base, tmp_path, request):
         assert one.ledger.seen == given.stats["examples"]["validation"]
         if arm in (SCRATCH, TRANSFERRED):
             assert one.stats["learning_rate"] == 1e-2
-            assert ("sharpness" in one.stats) == (kind == "labelled")
+            assert ("weights" in one.stats) == (kind == "labelled")
     right = rows[LINEAR]
     assert (right["right"] == (right["chosen"] == right["answer"]).cast(float)).all()
 
