@@ -59,8 +59,9 @@ class TransferConfig:
 
     arm: str = TRANSFERRED
     held_out_share: float = 0.3  # of the examples, by the hash of their input
-    questions_max: int = 400
-    candidates: int = 4
+    questions_max: int = 2000  # where there are labels: a text is read once
+    free_questions_max: int = 400  # where answers are free: each candidate is read twice
+    candidates: int = 4  # of a free answer
     held_aside_share: float = 0.2  # of the training examples, to choose rates and epochs by
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)  # where there are labels
     finetune: FinetuneConfig = field(  # where answers are free
@@ -70,8 +71,9 @@ class TransferConfig:
     def __post_init__(self) -> None:
         if self.arm not in ARMS:
             raise ConfigError(f"transfer.arm: {self.arm!r}, wanted one of {', '.join(ARMS)}")
-        if self.questions_max < 1:
-            raise ConfigError(f"transfer.questions_max: {self.questions_max}, wanted at least 1")
+        for name in ("questions_max", "free_questions_max"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"transfer.{name}: {getattr(self, name)}, wanted at least 1")
         if not 0 < self.held_aside_share < 1:
             raise ConfigError(
                 f"transfer.held_aside_share: {self.held_aside_share}, wanted between 0 and 1"
@@ -98,7 +100,8 @@ def run(job: Job) -> None:
             f"give another examples.output_field, or another task"
         )
     held_out = rows_of(examples, VALIDATION)
-    rows = lowest(held_out, config.questions_max)
+    limit = config.questions_max if labelled else config.free_questions_max
+    rows = lowest(held_out, limit)
     asked = questions(rows, known if labelled else None, config.candidates)
     asked, left = answerable(asked, tokenizer, lambda total, before: fits(context, total, before))
     if not asked or not taught.rows:

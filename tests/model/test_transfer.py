@@ -38,7 +38,8 @@ from pipeline.stage import run_stage
 
 THINGS = {"sky": "blue", "sea": "blue", "grass": "green", "leaf": "green"}
 CONFIG = TransferConfig(
-    questions_max=20,
+    questions_max=10,
+    free_questions_max=12,
     classifier=ClassifierConfig(learning_rates=(1e-2, 1e-5), epochs=20, batch_size=4),
     finetune=FinetuneConfig(epochs=5, batch_size=2, learning_rates=(1e-2, 1e-5), precision="fp32"),
 )
@@ -82,7 +83,7 @@ def test_all_arms_answer_the_same_questions(kind, base, tmp_path, request):
     rows = {arm: one.scan().collect() for arm, one in made.items()}
     asked = rows[LINEAR].select("id", "answer")
     assert all(found.select("id", "answer").equals(asked) for found in rows.values())
-    assert len(asked) <= 20
+    assert len(asked) == {"labelled": 10, "paired": 12}[kind]
     for arm, one in made.items():
         assert one.stats["accuracy"] == rows[arm]["right"].mean()
         assert one.ledger.seen == given.stats["examples"]["validation"]
@@ -179,6 +180,11 @@ def test_too_many_labels_and_settings_that_cannot_be_are_refused(base, tmp_path)
     many = examples(tmp_path / "many", rows, "classification")
     with pytest.raises(TrainingError, match="different labels"):
         run(base, many, tmp_path, LINEAR)
-    for name, value in (("arm", "both"), ("questions_max", 0), ("candidates", 1)):
+    for name, value in (
+        ("arm", "both"),
+        ("questions_max", 0),
+        ("free_questions_max", 0),
+        ("candidates", 1),
+    ):
         with pytest.raises(ConfigError, match=rf"transfer\.{name}"):
             TransferConfig(**{name: value})
