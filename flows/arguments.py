@@ -70,7 +70,7 @@ FINETUNE = (
              help="files of records, such as JSON lines, with messages, prompt and response, or "
              "the task's fields; or an artifact of examples"),
     argument("--task", metavar="NAME",
-             help=f"what the records are: {', '.join(TASK_NAMES)} (chat)"),
+             help=f"what the records are: {', '.join(TASK_NAMES)} (default: told by their fields)"),
     argument("--lora", type=int, metavar="RANK",
              help="train adapters of this rank only, merged into the weights at the end"),
     argument("--recipe", metavar="FILE", help="take [examples], [finetune] from this recipe"),

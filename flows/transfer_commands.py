@@ -1,7 +1,6 @@
 """The command `transfer`: is a model's training worth something on tasks, and on which."""
 
 from argparse import Namespace
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,9 @@ from model.transfer_figures import Comparison, compare
 from pipeline import examples as reading
 from pipeline import storage
 from pipeline.artifact import Artifact
-from pipeline.errors import ConfigError, SourceError, TrainingError
-from pipeline.reading.file_records import entries_of
-from pipeline.reading.records import Input, Record
+from pipeline.errors import ConfigError, TrainingError
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import Progress, run_stage
-from pipeline.task_templates import task_of
-
-LOOKED_AT = 20  # records, to find out what a file is about
 
 
 def transfer(options: Namespace) -> dict[str, Any] | None:
@@ -76,14 +70,10 @@ def _compared(
 ) -> Comparison:
     sources = SourceSet.open([Source(path=path)], Path.cwd(), workers=settings.workers)
     name = sources.files[0].source_name
-    reading_config = replace(
-        recipe.examples,
-        task=task_in(sources, path),
-        validation_share=recipe.transfer.held_out_share,
-    )
+    reading_config = replace(recipe.examples, validation_share=recipe.transfer.held_out_share)
     examples = _stage(out, name, reading.STAGE, reading_config, [sources], settings, progress)
     runs: dict[str, list[Artifact]] = {}
-    for arm in arms.arms_of(reading_config.task):
+    for arm in arms.arms_of(examples.stats["task"]):
         for seed in range(1, 1 + (seeds if arm in arms.NETWORKS else 1)):
             asked = _config(recipe.transfer, arm, seed)
             label = f"{name}-{arm}-{seed}"
@@ -105,29 +95,6 @@ def _stage(
     return run_stage(
         stage, settled, parents, folder, engine=settings.engine(), progress=progress
     ).artifact
-
-
-def task_in(sources: SourceSet, path: str) -> str:
-    """Return the task that the first records speak of; raise SourceError if they speak of none."""
-    looked = [task_of(record.fields) for record in _records(sources)]
-    known = next((task for task in looked if task is not None), None)
-    if known is None:
-        raise SourceError(
-            f"{path}: no task is known by the fields of its first {len(looked)} records; wanted "
-            f"text with label, text with summary, en with zh, or text, question and answers"
-        )
-    return known
-
-
-def _records(sources: SourceSet) -> Iterator[Record]:
-    left = LOOKED_AT
-    for file in sources.files:
-        for entry in entries_of(file, Input(file.path, "text", 1 << 20, reading.EXPANSION_MAX)):
-            if not left:
-                return
-            left -= 1
-            if isinstance(entry, Record):
-                yield entry
 
 
 def _track(

@@ -17,7 +17,7 @@ from model import export, lora, networks, precision
 from model.architecture import ModelConfig
 from model.chat import Coded
 from model.distributed import World
-from model.example_set import code_split
+from model.example_set import ExampleSet, code_split
 from model.loop import fit, validation_loss
 from model.lora import LoraConfig
 from model.networks import AnyNetwork
@@ -28,6 +28,7 @@ from model.train import SPEED, settle_precision, write_curve
 from model.train_config import BEST, LAST, TrainConfig
 from model.training import Training
 from pipeline import storage
+from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import CURVE
 from pipeline.shard import TRAIN, VALIDATION
@@ -127,6 +128,8 @@ def run(job: Job) -> None:
     tokenizer = load_tokenizer(tokenizer_file)
     model = export.read(base.path).config
     train = code_split(examples, TRAIN, tokenizer, model, config.examples_max)
+    if not train.coded:
+        raise TrainingError(_nothing_to_learn(examples, train))
     held_out = code_split(examples, VALIDATION, tokenizer, model, config.validation_examples)
     training, before = best_of_rates(job, config, base, train.coded, held_out.coded)
     network = training.network
@@ -158,6 +161,17 @@ def run(job: Job) -> None:
         kept_step=training.kept_step,
         precision=training.precision,
         tokenizer_sha256=tokenizer.fingerprint,
+    )
+
+
+def _nothing_to_learn(examples: Artifact, train: ExampleSet) -> str:
+    lost = [f"{n:,} quarantined as {why}" for why, n in examples.ledger.quarantined.most_common()]
+    lost += [f"{count:,} left out as {why}" for why, count in train.dropped.most_common()]
+    task, seen = examples.stats["task"], examples.ledger.seen
+    return (
+        f"{examples.path}: none of {seen:,} records became an example of {task} to learn from: "
+        f"{', '.join(lost) or 'all are held out'}; wanted records of that task which fit the "
+        f"model's context; name another with --task, or lower examples.validation_share"
     )
 
 

@@ -7,14 +7,15 @@ its input alone: the same question never stands on both sides.
 
 import functools
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.artifact import MAIN
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, SourceError
 from pipeline.example_contracts import EXAMPLES
 from pipeline.reading.documents import Fields, document_of
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
@@ -24,11 +25,20 @@ from pipeline.schema import QUARANTINE
 from pipeline.shard import splits
 from pipeline.sink import QUARANTINE as ASIDE
 from pipeline.sink import Sink
-from pipeline.sources import SourceFile
+from pipeline.sources import SourceFile, SourceSet
 from pipeline.stage import Job, Stage
-from pipeline.task_templates import TASKS, Example, Unusable, check_task, language_of, read_example
+from pipeline.task_templates import (
+    TASKS,
+    Example,
+    Unusable,
+    check_task,
+    language_of,
+    read_example,
+    task_of,
+)
 
 TASK_BYTES = 64 << 20
+LOOKED_AT = 20  # records, to find out which task they are of
 ROWS = 4096  # held before they are written
 EXPANSION_MAX = 200.0  # unpacked bytes per packed byte, as in `ingest`
 
@@ -37,7 +47,7 @@ EXPANSION_MAX = 200.0  # unpacked bytes per packed byte, as in `ingest`
 class ExamplesConfig:
     """What the records are examples of, and how many are held out."""
 
-    task: str = "chat"
+    task: str | None = None  # default: that which the fields of the first records tell
     input_field: str | None = None  # default: the task's usual names, see `pipeline.task_templates`
     output_field: str | None = None
     validation_share: float = 0.1
@@ -45,7 +55,8 @@ class ExamplesConfig:
     record_bytes_max: int = 1 << 20
 
     def __post_init__(self) -> None:
-        check_task(self.task)
+        if self.task is not None:
+            check_task(self.task)
         if not 0 <= self.validation_share < 1:
             raise ConfigError(
                 f"examples.validation_share: {self.validation_share}, wanted from 0 to below 1"
@@ -57,7 +68,7 @@ class ExamplesConfig:
         for name in ("input_field", "output_field"):
             if getattr(self, name) == "":
                 raise ConfigError(f"examples.{name}: empty; name a field or leave it out")
-            if getattr(self, name) and TASKS[self.task] is None:
+            if getattr(self, name) and self.task is not None and TASKS[self.task] is None:
                 raise ConfigError(
                     f"examples.{name}: the task {self.task!r} reads turns, no single fields; "
                     f"leave it out or choose another task"
@@ -67,12 +78,13 @@ class ExamplesConfig:
 def run(job: Job) -> None:
     """Read all files of the one parent, a SourceSet, into examples under contract `examples`."""
     (sources,) = job.parents
+    config = replace(job.config, task=job.config.task or task_in(sources))
     tasks = tasks_of(sources.files, sources.skipped, TASK_BYTES)
-    results = job.map(functools.partial(read_part, job.config), tasks)
+    results = job.map(functools.partial(read_part, config), tasks)
     splits_found: Counter[str] = Counter()
     for result in results:
         splits_found.update(result.value)
-    job.stats |= {"task": job.config.task, "examples": dict(sorted(splits_found.items()))}
+    job.stats |= {"task": config.task, "examples": dict(sorted(splits_found.items()))}
 
 
 def read_part(config: ExamplesConfig, task: ReadTask, sink: Sink) -> dict[str, int]:
@@ -106,6 +118,7 @@ def _rows(file: SourceFile, config: ExamplesConfig, task: ReadTask) -> Any:
 def row_of(record: Record, file: SourceFile, config: ExamplesConfig) -> dict[str, Any] | Broken:
     """Return a record as a row of EXAMPLES without its split, or the reason why it is none."""
     given = config.input_field, config.output_field
+    assert config.task is not None  # `run` found it
     try:
         example = read_example(record.fields, config.task, given)
     except Unusable as reason:
@@ -159,6 +172,30 @@ def _flush(
         sink.write(ASIDE, pa.Table.from_arrays(arrays, schema=QUARANTINE.schema))
     rows.clear()
     aside.clear()
+
+
+def task_in(sources: SourceSet) -> str:
+    """Return the task that the first records speak of; raise SourceError if they speak of none."""
+    looked = [task_of(record.fields) for record in _first_records(sources)]
+    known = next((task for task in looked if task is not None), None)
+    if known is None:
+        raise SourceError(
+            f"{sources.files[0].path}: no task is known by the fields of the first {len(looked)} "
+            f"records; wanted messages, instruction with output, text with label, text with "
+            f"summary, en with zh, or text, question and answers; else give --set examples.task=..."
+        )
+    return known
+
+
+def _first_records(sources: SourceSet) -> Iterator[Record]:
+    left = LOOKED_AT
+    for file in sources.files:
+        for entry in entries_of(file, Input(file.path, "text", 1 << 20, EXPANSION_MAX)):
+            if not left:
+                return
+            left -= 1
+            if isinstance(entry, Record):
+                yield entry
 
 
 STAGE = Stage(

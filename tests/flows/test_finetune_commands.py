@@ -119,6 +119,21 @@ def test_lora_and_a_task_are_flags_and_recipe_fields(model, tmp_path, capsys):
     assert (described["r"], described["lora_alpha"]) == (2, 8.0)
 
 
+def test_the_task_is_told_by_the_records_and_another_is_refused_with_what_was_found(
+    model, tmp_path, capsys
+):
+    file = tmp_path / "pairs.jsonl"
+    rows = [{"en": f"{i} apples", "zh": f"{i} 个苹果"} for i in range(30)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    arguments = ["finetune", str(model), str(file), *SMALL, "--out"]
+    assert cli.main([*arguments, str(tmp_path / "m"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stats"]["task"] == "translation"
+    assert cli.main([*arguments, str(tmp_path / "other"), "--task", "chat"]) == 1
+    told = capsys.readouterr().err
+    assert "none of 30 records became an example of chat" in told
+    assert "30 quarantined as no_turns" in told
+
+
 def test_misspelt_keys_are_refused_also_in_sections_that_can_be_off(model, chats, tmp_path, capsys):
     recipe = tmp_path / "r.toml"
     recipe.write_text("[finetune.lora]\nrnk = 4\n")

@@ -5,9 +5,6 @@ import json
 import pytest
 
 from flows import cli
-from flows.transfer_commands import task_in
-from pipeline.errors import SourceError
-from pipeline.sources import Source, SourceSet
 from tests.flows.test_finetune_commands import model  # noqa: F401  # a fixture
 
 FAST = ["--seeds", "2", "--workers", "1"]
@@ -45,23 +42,3 @@ def test_files_become_a_report_with_figures(model, tmp_path, capsys, monkeypatch
     run = tracking.connect(tracking_settings(read_settings(store))).get_run(told["run_id"])
     linear = run.data.metrics["transfer/colours/linear/accuracy"]
     assert linear == pytest.approx(found["accuracy"]["linear"]["mean"])
-
-
-@pytest.mark.parametrize(
-    ("fields", "task"),
-    [({"text": "t", "label": "pos"}, "sentiment"),
-     ({"text": "t", "label": "Sports"}, "classification"),
-     ({"en": "a", "zh": "甲"}, "translation"), ({"text": "t", "summary": "s"}, "summarisation"),
-     ({"text": "t", "question": "q", "answers": ["a"]}, "qa")],
-)  # fmt: skip
-def test_a_task_is_known_by_its_fields(fields, task, tmp_path):
-    (tmp_path / "rows.jsonl").write_text(json.dumps(fields))
-    sources = SourceSet.open([Source(path=str(tmp_path / "rows.jsonl"))], tmp_path)
-    assert task_in(sources, "rows.jsonl") == task
-
-
-def test_a_file_without_a_task_says_what_is_wanted(tmp_path):
-    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": "plain"}))
-    sources = SourceSet.open([Source(path=str(tmp_path / "rows.jsonl"))], tmp_path)
-    with pytest.raises(SourceError, match="text with label"):
-        task_in(sources, "rows.jsonl")

@@ -195,7 +195,7 @@ def test_the_parent_and_what_was_trained_are_on_record(tuned, base, examples, tm
 
 def test_no_examples_and_settings_that_cannot_be_say_what_to_do(base, examples, tmp_path):
     none = replace(CONFIG, examples_max=0)
-    with pytest.raises(TrainingError, match="quarantine"):
+    with pytest.raises(TrainingError, match="41 left out as beyond_limit"):
         run_stage(STAGE, none, [base, examples], tmp_path / "m")
     for name, value in (("epochs", 0), ("schedule", "cosin"), ("start", "zero"), ("batch_size", 0)):
         with pytest.raises(ConfigError, match=rf"finetune\.{name}"):

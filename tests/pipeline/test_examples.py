@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.errors import ConfigError
-from pipeline.examples import STAGE, ExamplesConfig
+from pipeline.errors import ConfigError, SourceError
+from pipeline.examples import STAGE, ExamplesConfig, task_in
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import run_stage
 from pipeline.task_templates import TASKS, asked_turn, language_of, read_example
@@ -41,12 +41,12 @@ BROKEN = {
 }  # fmt: skip
 
 
-def examples(folder: Path, rows: list, **config):
+def examples(folder: Path, rows: list, task: str = "chat", **config):
     folder.mkdir(parents=True, exist_ok=True)
     lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
     (folder / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
     sources = SourceSet.open([Source(path=str(folder / "rows.jsonl"))], folder)
-    return run_stage(STAGE, ExamplesConfig(**config), [sources], folder / "made").artifact
+    return run_stage(STAGE, ExamplesConfig(task, **config), [sources], folder / "made").artifact
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -94,6 +94,27 @@ def test_class_numbers_and_own_field_names_are_read(tmp_path):
     config = {"task": "sentiment", "input_field": "review", "output_field": "stars"}
     [row] = examples(tmp_path, rows, **config).scan().collect().to_dicts()
     assert row["references"] == ["5"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "task"),
+    [({"messages": []}, "chat"), ({"prompt": "p", "response": "r"}, "chat"),
+     ({"text": "t", "label": "pos"}, "sentiment"),
+     ({"text": "t", "label": "Sports"}, "classification"),
+     ({"en": "a", "zh": "甲"}, "translation"), ({"text": "t", "summary": "s"}, "summarisation"),
+     ({"text": "t", "question": "q", "answers": ["a"]}, "qa")],
+)  # fmt: skip
+def test_a_task_is_known_by_its_fields(fields, task, tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps(fields))
+    sources = SourceSet.open([Source(path=str(tmp_path / "rows.jsonl"))], tmp_path)
+    assert task_in(sources) == task
+
+
+def test_a_file_without_a_task_says_what_is_wanted(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": "plain"}))
+    sources = SourceSet.open([Source(path=str(tmp_path / "rows.jsonl"))], tmp_path)
+    with pytest.raises(SourceError, match="text with label"):
+        run_stage(STAGE, ExamplesConfig(), [sources], tmp_path / "made")
 
 
 def test_settings_that_cannot_be_are_refused_by_name():
