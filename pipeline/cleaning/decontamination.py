@@ -10,7 +10,6 @@ item away is that its question is there.
 """
 
 import functools
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +34,13 @@ from pipeline.cleaning.words import HASH_BUFFER
 from pipeline.compiled import numba
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
+from pipeline.reading.readers import READERS, suffix_of
+from pipeline.reading.records import Broken, Input, Record
+from pipeline.reading.streams import DamagedInput
 
+RECORDS, PARAGRAPHS = (".jsonl", ".ndjson", ".json"), (".txt", ".md")  # forms of items
+ITEM_BYTES_MAX = 64 << 20
+EXPANSION_MAX = 200.0  # unpacked bytes per packed byte, as in `ingest`
 UNSPACED_LENGTH = 1.6
 LEAST_WORDS = 6
 ANSWERS = ("answer", "answers", "label", "labels", "target", "targets", "gold", "references")
@@ -121,27 +126,37 @@ def _load(files: tuple[tuple[InputFile, int], ...], words: int) -> EvaluationInd
 
 
 def _items(file: InputFile) -> list[tuple[str, str]]:
-    """Name and text of every item: strings of a JSON record but its answers, or a paragraph."""
-    text = file.existing().read_text(encoding="utf-8-sig", errors="replace")
-    stem = file.existing().name
-    if not stem.endswith((".jsonl", ".json", ".ndjson")):
-        parts = [part.strip() for part in text.split("\n\n")]
-        return [(f"{stem}:{place}", part) for place, part in enumerate(parts, 1) if part]
+    """Name and text of every item: strings of a JSON record but its answers, or a paragraph.
+
+    Nothing is passed by: an item that cannot be read would let through what holds it.
+    """
+    path = file.existing()
+    suffix = suffix_of(path.name)
+    if suffix not in (*RECORDS, *PARAGRAPHS):
+        raise ConfigError(
+            f"{file.path}: evaluation items are read from {', '.join((*RECORDS, *PARAGRAPHS))}, "
+            f"packed or not; convert it"
+        )
     items = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise ConfigError(
-                f"{file.path}: line {number} is no JSON ({error}); give one object per line"
-            ) from error
-        name = f"{stem}:{number}"
-        if isinstance(record, dict) and isinstance(record.get("id"), str):
-            name = record["id"]
-        items += [(name, value) for value in _strings(record, top=True)]
+    try:
+        for entry in READERS[suffix].read(Input(path, "text", ITEM_BYTES_MAX, EXPANSION_MAX)):
+            if isinstance(entry, Broken):
+                raise ConfigError(f"{file.path}: {entry.detail}; correct it or leave it out")
+            items += _of_text(path.name, entry) if suffix in PARAGRAPHS else _of(path.name, entry)
+    except DamagedInput as damage:
+        raise ConfigError(f"{file.path}: {damage.detail}; give the whole file") from damage
     return items
+
+
+def _of_text(name: str, record: Record) -> list[tuple[str, str]]:
+    parts = [part.strip() for part in record.fields["text"].split("\n\n")]
+    return [(f"{name}:{place}", part) for place, part in enumerate(parts, 1) if part]
+
+
+def _of(name: str, record: Record) -> list[tuple[str, str]]:
+    known = record.fields.get("id")
+    item = known if isinstance(known, str) else f"{name}:{record.position + 1}"
+    return [(item, value) for value in _strings(record.fields, top=True)]
 
 
 def _strings(value: Any, top: bool = False) -> list[str]:

@@ -1,10 +1,12 @@
 """Lists of the user: what they drop, what was found, and that only their content counts."""
 
+import gzip
 import json
 import re
 
 import polars as pl
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -131,6 +133,36 @@ def test_shared_phrases_are_no_contamination(listed):
 
     found = contamination(pl.Series([half_en, half_zh, ""]), (items,), 13)
     assert found["value"].to_list() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["e.jsonl", "e.jsonl.gz", "e.json", "e.ndjson.zst", "e.txt.gz"])
+def test_items_are_read_packed_or_not(name, tmp_path):
+    record = json.dumps({"id": "one", "text": ITEM_ZH}, ensure_ascii=False)
+    content = (ITEM_ZH if name.startswith("e.txt") else record).encode()
+    if name.endswith(".gz"):
+        content = gzip.compress(content)
+    if name.endswith(".zst"):
+        content = zstandard.compress(content)
+    (tmp_path / name).write_bytes(content)
+    items = (InputFile(str(tmp_path / name)),)
+    found = contamination(pl.Series([f"前{ITEM_ZH}后", "别的"]), items, 13)
+    assert found["value"].to_list() == [len([c for c in ITEM_ZH if c.isalpha()]), 0]
+    assert found["partner"][0] == (f"{name}:1" if name.startswith("e.txt") else "one")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("e.parquet", b"PAR1", "e.parquet: evaluation items are read from .jsonl"),
+        ("e.jsonl", b'{"text": "a"}\n{"text": \n', "e.jsonl: .*correct it or leave it out"),
+        ("e.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 99)[:-20], "e.jsonl.gz: .*whole file"),
+        ("e.json", b"[1", "e.json: .*whole file"),
+    ],
+)
+def test_items_that_cannot_be_read_stop_the_run(name, content, told, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=told):
+        contamination(pl.Series(["text"]), (InputFile(str(tmp_path / name)),), 13)
 
 
 def test_the_first_thing_found_is_told_and_nothing_without_lists(listed):
