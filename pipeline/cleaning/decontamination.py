@@ -43,6 +43,7 @@ ITEM_BYTES_MAX = 64 << 20
 EXPANSION_MAX = 200.0  # unpacked bytes per packed byte, as in `ingest`
 UNSPACED_LENGTH = 1.6
 LEAST_WORDS = 6
+BITS_PER_KEY = 64
 ANSWERS = ("answer", "answers", "label", "labels", "target", "targets", "gold", "references")
 SPAN_CHARACTERS_MAX = 300
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -54,7 +55,10 @@ _I = numba.int64
 
 @dataclass(frozen=True)
 class EvaluationIndex:
-    """Words of all items one after the other, and the sorted hashes of their runs."""
+    """Words of all items one after the other, and the sorted hashes of their runs.
+
+    Most runs of a text are in no item: one bit per hash tells nearly all of them apart (`seen`).
+    """
 
     words: np.ndarray  # uint64, hashes of words
     item_of: np.ndarray  # int64, item of each word
@@ -63,6 +67,7 @@ class EvaluationIndex:
     lengths: np.ndarray  # int64, words of each run
     sizes: np.ndarray  # int64, the different lengths, sorted
     names: list[str]  # of items
+    seen: np.ndarray  # uint8, a bit for each value of a hash's first bits, set where one begins so
 
 
 def contamination(texts: pl.Series, files: tuple[InputFile, ...], words: int) -> pl.DataFrame:
@@ -75,7 +80,7 @@ def contamination(texts: pl.Series, files: tuple[InputFile, ...], words: int) ->
     data, rows = text_buffers(texts.to_arrow())
     found = _scan(
         data, rows, character_classes(), folding(), index.words, index.item_of, index.keys,
-        index.places, index.lengths, index.sizes,
+        index.places, index.lengths, index.sizes, index.seen,
     )  # fmt: skip
     names, spans = [], []
     for row, (size, item, start, end) in enumerate(found):
@@ -121,7 +126,7 @@ def _load(files: tuple[tuple[InputFile, int], ...], words: int) -> EvaluationInd
     order = np.lexsort((places, keys))
     return EvaluationIndex(
         hashes, item_of, keys[order], places[order], sizes[order], np.unique(sizes),
-        [name for name, _ in items],
+        [name for name, _ in items], _seen(keys),
     )  # fmt: skip
 
 
@@ -224,21 +229,29 @@ def _run_keys(hashes, places, sizes):  # type: ignore[no-untyped-def]
     return keys
 
 
+@numba.njit(numba.types.Array(numba.uint8, 1, "C")(HASH_BUFFER), cache=True)
+def _seen(keys):  # type: ignore[no-untyped-def]
+    bits = 10
+    while (1 << bits) < BITS_PER_KEY * len(keys):
+        bits += 1
+    seen = np.zeros(1 << (bits - 3), np.uint8)
+    for key in keys:
+        place = np.int64(key >> np.uint64(64 - bits))
+        seen[place >> 3] |= np.uint8(1 << (place & 7))
+    return seen
+
+
 @numba.njit(
-    _FOUND(BYTES, OFFSETS, BYTES, CODES, _KEYS, _PLACES, _KEYS, _PLACES, _PLACES, _PLACES),
+    _FOUND(BYTES, OFFSETS, BYTES, CODES, _KEYS, _PLACES, _KEYS, _PLACES, _PLACES, _PLACES, BYTES),
     cache=True,
 )
-def _scan(data, rows, classes, table, known, item_of, keys, places, lengths, sizes):  # type: ignore[no-untyped-def]
+def _scan(data, rows, classes, table, known, item_of, keys, places, lengths, sizes, seen):  # type: ignore[no-untyped-def]
     """Per text: words of its longest shared run, item, first and last byte."""
     found = np.zeros((len(rows) - 1, 4), np.int64)
     hashes, ends, spans = _words(data, rows, classes, table)
-    # Most runs are in no item: one bit per hash tells nearly all of them apart.
-    bits = 10
-    while (1 << bits) < 64 * len(keys):
+    bits = 3
+    while (1 << bits) < 8 * len(seen):
         bits += 1
-    seen = np.zeros(1 << bits, np.bool_)
-    for key in keys:
-        seen[np.int64(key >> np.uint64(64 - bits))] = True
     for size in sizes:
         power = np.uint64(1)
         for _ in range(size):
@@ -254,7 +267,8 @@ def _scan(data, rows, classes, table, known, item_of, keys, places, lengths, siz
                 if first > begin:
                     value -= hashes[first - 1] * power
                 key = mix(value ^ np.uint64(size))
-                if not seen[np.int64(key >> np.uint64(64 - bits))]:
+                bit = np.int64(key >> np.uint64(64 - bits))
+                if not (seen[bit >> 3] >> (bit & 7)) & 1:
                     continue
                 at = np.searchsorted(keys, key)
                 while at < len(keys) and keys[at] == key:
