@@ -20,6 +20,7 @@ from pipeline.example_contracts import EXAMPLES
 from pipeline.reading.documents import Fields, document_of
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
 from pipeline.reading.records import Broken, Input, Record
+from pipeline.reading.streams import EXPANSION_MAX
 from pipeline.reading.tasks import ReadTask, tasks_of
 from pipeline.schema import QUARANTINE
 from pipeline.shard import splits
@@ -40,7 +41,6 @@ from pipeline.task_templates import (
 TASK_BYTES = 64 << 20
 LOOKED_AT = 20  # records, to find out which task they are of
 ROWS = 4096  # held before they are written
-EXPANSION_MAX = 200.0  # unpacked bytes per packed byte, as in `ingest`
 
 
 @dataclass(frozen=True)

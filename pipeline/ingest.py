@@ -24,6 +24,7 @@ from pipeline.reading.documents import Document, Fields, document_of
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import Broken, Input, LineRange, Range, Record
+from pipeline.reading.streams import EXPANSION_MAX
 from pipeline.reading.tasks import ReadTask, count_newlines, tasks_of, with_line_numbers
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import RAW, Contract
@@ -44,7 +45,7 @@ class IngestConfig:
     text_field: str = "text"
     id_field: str = "id"
     record_bytes_max: int = 16 << 20  # a line, a cell, a text file, a page
-    expansion_max: float = 200.0  # unpacked bytes per packed byte, files above 64 MiB
+    expansion_max: float = EXPANSION_MAX  # unpacked bytes per packed byte, files above 64 MiB
 
     def __post_init__(self) -> None:
         for name in ("text_field", "id_field"):

@@ -1,14 +1,12 @@
 """Asks a model a task's questions: chooses rows, builds prompts with shots, scores, counts."""
 
 import difflib
-import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from model.figure import Example, Figure, mean
 from model.generate import SamplingConfig
@@ -20,8 +18,12 @@ from model.tasks.table import TASKS, Row, Task
 from model.text import LoadedModel, complete
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
+from pipeline.reading.readers import read_json_lines
+from pipeline.reading.records import Broken, Input, Record
+from pipeline.reading.streams import EXPANSION_MAX, DamagedInput
 
 SHOWN = 20  # examples of a task kept for reading
+ROW_BYTES_MAX = 1 << 20
 CUTS = 12  # times that a text is shortened to fit before the prompt's beginning is left out
 
 
@@ -128,12 +130,14 @@ def read_rows(config: TaskConfig, seed: int) -> list[Row]:
 
 
 def _json_lines(path: Path) -> list[dict[str, Any]]:
-    opened = gzip.open if path.suffix == ".gz" else Path.open
-    with opened(path, "rb") as file:  # type: ignore[operator]  # both take (path, mode)
-        try:
-            return [orjson.loads(line) for line in file if line.strip()]
-        except (orjson.JSONDecodeError, EOFError, gzip.BadGzipFile) as error:
-            raise ConfigError(f"{path}: not JSON lines: {error}") from error
+    """Return the records of a file of JSON lines, packed or not; one that is broken is refused."""
+    try:
+        found = list(read_json_lines(Input(path, "text", ROW_BYTES_MAX, EXPANSION_MAX)))
+    except DamagedInput as damage:
+        raise ConfigError(f"{path}: not JSON lines: {damage.detail}") from damage
+    if broken := next((one for one in found if isinstance(one, Broken)), None):
+        raise ConfigError(f"{path}: not JSON lines: {broken.detail}")
+    return [one.fields for one in found if isinstance(one, Record)]
 
 
 def _fitted(

@@ -36,11 +36,10 @@ from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import Broken, Input, Record
-from pipeline.reading.streams import DamagedInput
+from pipeline.reading.streams import EXPANSION_MAX, DamagedInput
 
 RECORDS, PARAGRAPHS = (".jsonl", ".ndjson", ".json"), (".txt", ".md")  # forms of items
 ITEM_BYTES_MAX = 64 << 20
-EXPANSION_MAX = 200.0  # unpacked bytes per packed byte, as in `ingest`
 UNSPACED_LENGTH = 1.6
 LEAST_WORDS = 6
 BITS_PER_KEY = 64

@@ -8,11 +8,10 @@ from urllib.parse import urljoin, urlsplit
 
 from pipeline.errors import SourceError
 from pipeline.reading.remote import SCHEMES, RemoteFile, look_up
-from pipeline.reading.streams import DamagedInput, open_bytes, read_whole
+from pipeline.reading.streams import EXPANSION_MAX, DamagedInput, open_bytes, read_whole
 
 LIST_SUFFIXES = (".paths", ".paths.gz", ".paths.zst")
 LIST_BYTES_MAX = 64 << 20
-LIST_EXPANSION_MAX = 200.0
 LOOKUPS_AT_ONCE = 8
 
 
@@ -32,7 +31,7 @@ def remote_files(url: str, first: int | None) -> list[tuple[str, RemoteFile]]:
 
 def _listed(url: str) -> list[str]:
     try:
-        content = read_whole(open_bytes(look_up(url), LIST_EXPANSION_MAX), LIST_BYTES_MAX)
+        content = read_whole(open_bytes(look_up(url), EXPANSION_MAX), LIST_BYTES_MAX)
     except DamagedInput as damage:
         raise SourceError(f"{url}: {damage.detail}") from damage
     if content is None:

@@ -21,6 +21,7 @@ HEAD_BYTES = 64 << 10
 SAMPLE_BYTES = 120
 # Four bytes of Zstandard can stand for 128 KiB, so feeding 1 KiB bounds one step to 32 MiB.
 ZSTD_FEED_BYTES = 1 << 10
+EXPANSION_MAX = 200.0  # unpacked bytes per packed byte, where no config says otherwise
 # Logs compress 100 to 300 times; below this size no ratio is suspicious.
 EXPANSION_FLOOR_BYTES = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"

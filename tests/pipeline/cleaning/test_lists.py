@@ -36,6 +36,7 @@ ITEM_ZH = (
 )
 
 
+CUT = gzip.compress(b'{"text": "a"}\n' * 99, mtime=0)[:-20]
 WORDS = pl.Series([100, 1])  # of the two documents
 
 
@@ -155,9 +156,10 @@ def test_items_are_read_packed_or_not(name, tmp_path):
     [
         ("e.parquet", b"PAR1", "e.parquet: evaluation items are read from .jsonl"),
         ("e.jsonl", b'{"text": "a"}\n{"text": \n', "e.jsonl: .*correct it or leave it out"),
-        ("e.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 99)[:-20], "e.jsonl.gz: .*whole file"),
+        ("e.jsonl.gz", CUT, "e.jsonl.gz: .*whole file"),
         ("e.json", b"[1", "e.json: .*whole file"),
     ],
+    ids=["form", "line", "cut", "json"],
 )
 def test_items_that_cannot_be_read_stop_the_run(name, content, told, tmp_path):
     (tmp_path / name).write_bytes(content)
