@@ -120,7 +120,7 @@ def render(found: Sequence[Comparison], told: dict[str, Any], plots: Sequence[Pa
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>textmill: transfer</title><style>{STYLE} img {{ max-width: 100%; }} "
-        "main {{ max-width: 70rem; }} "
+        "main { max-width: 70rem; } "
         "th, td { font-size: .85rem; padding: .4rem .5rem; }</style></head>\n"
         f"<body><main>{''.join(body)}</main></body></html>\n"
     )
