@@ -20,6 +20,8 @@ EXACT_RULE = "exact_duplicate"  # as the stage dedup names them in its ledger
 NEAR_RULE = "near_duplicate"
 # Files beside the documents: a folder of five texts and a thousand photos is not a broken one.
 NO_DOCUMENT = {
+    "empty_file",
+    "no_records",
     "unknown_type",
     "special_file",
     "dangling_link",

@@ -16,16 +16,28 @@ DETAIL_CHARACTERS_MAX = 600
 def entries_of(file: SourceFile, source: Input) -> Iterator[Entry]:
     """Yield each record of a file, broken ones with a reason; damage to the file is the last.
 
-    Raises SourceError if the file changes while it is read.
+    A file without any record is one entry too, `empty_file` or `no_records`. Raises SourceError if
+    the file changes while it is read.
     """
     _refuse_changed(file)
+    found = 0
     try:
-        yield from READERS[suffix_of(file.path.name)].read(source)
+        for entry in _entries_or_empty(file, source):
+            found += 1
+            yield entry
+        if not found and source.part is None and not source.passed_by:
+            yield Broken(WHOLE_FILE, "no_records", f"{file.size} bytes without one record")
     except DamagedInput as damage:
         yield Broken(WHOLE_FILE, damage.reason, damage.detail, damage.leftover)
     except OSError as error:
         yield Broken(WHOLE_FILE, "unreadable", f"{type(error).__name__}: {error.strerror}")
     _refuse_changed(file)
+
+
+def _entries_or_empty(file: SourceFile, source: Input) -> Iterator[Entry]:
+    if file.size == 0:
+        return iter((Broken(WHOLE_FILE, "empty_file", "0 bytes, wanted text"),))
+    return READERS[suffix_of(file.path.name)].read(source)
 
 
 def _refuse_changed(file: SourceFile) -> None:

@@ -48,16 +48,17 @@ def tasks_of(
     The line numbers of ranges are not known yet: `with_line_numbers` fills them in.
     """
     groups: list[tuple[list[SourceFile], Range | None]] = []
+    open_group: list[SourceFile] | None = None  # takes more files; none does after a range
     room = 0
     for file in files:
         if ranges := _ranges(file, bytes_per_task):
             groups += [([file], part) for part in ranges]
-            room = 0
+            open_group = None
             continue
-        if file.size > room:
-            groups.append(([], None))
-            room = bytes_per_task
-        groups[-1][0].append(file)
+        if open_group is None or file.size > room:
+            open_group, room = [], bytes_per_task
+            groups.append((open_group, None))
+        open_group.append(file)
         room -= file.size
     return [
         ReadTask(index, tuple(group), skipped if index == 0 else (), part)

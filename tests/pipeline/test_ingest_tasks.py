@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline import ingest
+from pipeline.reading.readers import READERS
 from tests.pipeline.ingesting import TEXTS, documents, ingested, quarantine, write_jsonl
 
 
@@ -96,3 +97,36 @@ def test_records_that_are_no_documents_are_counted(tmp_path):
     (tmp_path / "in" / "a.warc.gz").write_bytes(gzip.compress(b"".join(data)))
     made = ingested(tmp_path / "in", tmp_path / "out")
     assert (made.rows, made.stats["records_passed_by"]) == (1, {"request": 2})
+
+
+@pytest.mark.parametrize("packing", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("suffix", READERS)
+def test_an_empty_file_is_quarantined_as_one_whatever_its_kind(tmp_path, suffix, packing):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / f"a{suffix}{packing}").touch()  # before any other file
+    write_jsonl(tmp_path / "in" / "b.jsonl", [{"text": TEXTS[0]}])
+    made = ingested(tmp_path / "in", tmp_path / "out")
+    assert documents(made)["text"].to_list() == TEXTS[:1]
+    assert quarantine(made).select("path", "reason").rows() == [
+        (f"a{suffix}{packing}", "empty_file")
+    ]
+
+
+def test_an_empty_file_after_one_read_in_ranges_is_read_apart_from_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest, "TASK_BYTES", 500)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_bytes(odd_lines())
+    (tmp_path / "in" / "b.jsonl").touch()
+    (tmp_path / "in" / "c.txt").write_text(TEXTS[0])
+    made = ingested(tmp_path / "in", tmp_path / "out")
+    assert documents(made).filter(path="c.txt")["text"].to_list() == TEXTS[:1]
+    assert quarantine(made).filter(path="b.jsonl")["reason"].to_list() == ["empty_file"]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv", ".warc"])
+def test_a_file_without_one_record_is_named_in_quarantine(tmp_path, suffix):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / f"a{suffix}").write_bytes(b"text\n" if suffix in (".csv", ".tsv") else b"\n")
+    write_jsonl(tmp_path / "in" / "b.jsonl", [{"text": TEXTS[0]}])
+    made = ingested(tmp_path / "in", tmp_path / "out")
+    assert quarantine(made).select("path", "reason").rows() == [(f"a{suffix}", "no_records")]
