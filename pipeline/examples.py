@@ -19,7 +19,7 @@ from pipeline.errors import ConfigError, SourceError
 from pipeline.example_contracts import EXAMPLES
 from pipeline.reading.documents import Fields, document_of
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
-from pipeline.reading.records import Broken, Input, Record
+from pipeline.reading.records import Broken, Input, Range, Record
 from pipeline.reading.streams import EXPANSION_MAX
 from pipeline.reading.tasks import ReadTask, tasks_of
 from pipeline.schema import QUARANTINE
@@ -41,6 +41,7 @@ from pipeline.task_templates import (
 TASK_BYTES = 64 << 20
 LOOKED_AT = 20  # records, to find out which task they are of
 ROWS = 4096  # held before they are written
+RECORD_BYTES_MAX = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class ExamplesConfig:
     output_field: str | None = None
     validation_share: float = 0.1
     salt: str = "examples"  # another word gives another split
-    record_bytes_max: int = 1 << 20
+    record_bytes_max: int = RECORD_BYTES_MAX
 
     def __post_init__(self) -> None:
         if self.task is not None:
@@ -110,9 +111,13 @@ def read_part(config: ExamplesConfig, task: ReadTask, sink: Sink) -> dict[str, i
 
 
 def _rows(file: SourceFile, config: ExamplesConfig, task: ReadTask) -> Any:
-    source = Input(file.path, "text", config.record_bytes_max, EXPANSION_MAX, task.part)
+    source = _input(file, config.record_bytes_max, task.part)
     for entry in entries_of(file, source):
         yield entry if isinstance(entry, Broken) else row_of(entry, file, config)
+
+
+def _input(file: SourceFile, bytes_max: int, part: Range | None = None) -> Input:
+    return Input(file.path, "text", bytes_max, EXPANSION_MAX, part, wants_text=False)
 
 
 def row_of(record: Record, file: SourceFile, config: ExamplesConfig) -> dict[str, Any] | Broken:
@@ -190,7 +195,7 @@ def task_in(sources: SourceSet) -> str:
 def _first_records(sources: SourceSet) -> Iterator[Record]:
     left = LOOKED_AT
     for file in sources.files:
-        for entry in entries_of(file, Input(file.path, "text", 1 << 20, EXPANSION_MAX)):
+        for entry in entries_of(file, _input(file, RECORD_BYTES_MAX)):
             if not left:
                 return
             left -= 1

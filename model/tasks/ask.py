@@ -3,8 +3,6 @@
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,16 +12,13 @@ from model.resampling import interval
 from model.scoring import padded, token_scores
 from model.tasks.item import Item
 from model.tasks.metrics import CORPUS_METRICS, METRICS
+from model.tasks.row_file import read_file
 from model.tasks.table import TASKS, Row, Task
 from model.text import LoadedModel, complete
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
-from pipeline.reading.readers import read_json_lines
-from pipeline.reading.records import Broken, Input, Record
-from pipeline.reading.streams import EXPANSION_MAX, DamagedInput
 
 SHOWN = 20  # examples of a task kept for reading
-ROW_BYTES_MAX = 1 << 20
 CUTS = 12  # times that a text is shortened to fit before the prompt's beginning is left out
 
 
@@ -34,7 +29,7 @@ class TaskConfig:
     name: str
     shots: int = 0
     examples: int = 100
-    data: InputFile | None = None  # JSON lines, .gz too; none: the rows that come with textmill
+    data: InputFile | None = None  # JSON or a table; none: the rows that come with textmill
 
     def __post_init__(self) -> None:
         if self.name not in TASKS:
@@ -114,30 +109,7 @@ def read_rows(config: TaskConfig, seed: int) -> list[Row]:
     task = TASKS[config.name]
     if config.data is None:
         return [{"lang": "und", **row} for row in task.rows(seed)]
-    path = config.data.existing()
-    rows = []
-    for number, row in enumerate(_json_lines(path), 1):
-        missing = [field for field in task.fields if field not in row]
-        if missing:
-            raise ConfigError(
-                f"{path}: line {number} has no {missing[0]!r}; the task {config.name} wants "
-                f"{', '.join(task.fields)}, and lang (zh or en)"
-            )
-        rows.append({**row, "lang": "zh" if str(row.get("lang", "en")).startswith("zh") else "en"})
-    if not rows:
-        raise ConfigError(f"{path}: no rows; give JSON lines with {', '.join(task.fields)}")
-    return rows
-
-
-def _json_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the records of a file of JSON lines, packed or not; one that is broken is refused."""
-    try:
-        found = list(read_json_lines(Input(path, "text", ROW_BYTES_MAX, EXPANSION_MAX)))
-    except DamagedInput as damage:
-        raise ConfigError(f"{path}: not JSON lines: {damage.detail}") from damage
-    if broken := next((one for one in found if isinstance(one, Broken)), None):
-        raise ConfigError(f"{path}: not JSON lines: {broken.detail}")
-    return [one.fields for one in found if isinstance(one, Record)]
+    return read_file(config.data.existing(), config.name)
 
 
 def _fitted(

@@ -43,6 +43,10 @@ def _ask(lang: str, en: str, zh: str, answers: Sequence[str], **more: Any) -> It
     return Item(lang, prompt, tuple(answers), _gap(lang), **more)
 
 
+def _several(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
+
+
 def sentiment(row: Row, labels: Sequence[str]) -> Item:
     """Is a review positive or negative?"""
     words = SENTIMENTS[row["lang"]]
@@ -64,7 +68,7 @@ def qa(row: Row, labels: Sequence[str]) -> Item:
     """Answer a question about a passage."""
     text, question = row["text"], row["question"]
     return _ask(row["lang"], f"{text}\nQuestion: {question}\nAnswer:",
-                f"{text}\n问题：{question}\n回答：", row["answers"])  # fmt: skip
+                f"{text}\n问题：{question}\n回答：", _several(row["answers"]))  # fmt: skip
 
 
 def translate(row: Row, labels: Sequence[str], *, into: str) -> Item:
@@ -76,9 +80,8 @@ def translate(row: Row, labels: Sequence[str], *, into: str) -> Item:
 
 def summarise(row: Row, labels: Sequence[str]) -> Item:
     """Say in a sentence what a text says."""
-    wanted = row["summary"]
     return _ask(row["lang"], f"{row['text']}\nSummary:", f"{row['text']}\n摘要：",
-                [wanted] if isinstance(wanted, str) else wanted)  # fmt: skip
+                _several(row["summary"]))  # fmt: skip
 
 
 def arithmetic(row: Row, labels: Sequence[str]) -> Item:

@@ -32,13 +32,12 @@ from pipeline.characters import (
 )
 from pipeline.cleaning.words import HASH_BUFFER
 from pipeline.compiled import numba
-from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
-from pipeline.reading.readers import READERS, suffix_of
-from pipeline.reading.records import Broken, Input, Record
-from pipeline.reading.streams import EXPANSION_MAX, DamagedInput
+from pipeline.reading.readers import suffix_of
+from pipeline.reading.record_file import RECORD_FORMS, listed, read_records
+from pipeline.reading.records import Record
 
-RECORDS, PARAGRAPHS = (".jsonl", ".ndjson", ".json"), (".txt", ".md")  # forms of items
+PARAGRAPHS = (".txt", ".md")  # forms whose items are paragraphs
 ITEM_BYTES_MAX = 64 << 20
 UNSPACED_LENGTH = 1.6
 LEAST_WORDS = 6
@@ -130,25 +129,15 @@ def _load(files: tuple[tuple[InputFile, int], ...], words: int) -> EvaluationInd
 
 
 def _items(file: InputFile) -> list[tuple[str, str]]:
-    """Name and text of every item: strings of a JSON record but its answers, or a paragraph.
+    """Name and text of every item: strings of a record but its answers, or a paragraph.
 
     Nothing is passed by: an item that cannot be read would let through what holds it.
     """
     path = file.existing()
-    suffix = suffix_of(path.name)
-    if suffix not in (*RECORDS, *PARAGRAPHS):
-        raise ConfigError(
-            f"{file.path}: evaluation items are read from {', '.join((*RECORDS, *PARAGRAPHS))}, "
-            f"packed or not; convert it"
-        )
     items = []
-    try:
-        for entry in READERS[suffix].read(Input(path, "text", ITEM_BYTES_MAX, EXPANSION_MAX)):
-            if isinstance(entry, Broken):
-                raise ConfigError(f"{file.path}: {entry.detail}; correct it or leave it out")
-            items += _of_text(path.name, entry) if suffix in PARAGRAPHS else _of(path.name, entry)
-    except DamagedInput as damage:
-        raise ConfigError(f"{file.path}: {damage.detail}; give the whole file") from damage
+    for record in read_records(path, ITEM_BYTES_MAX, (*RECORD_FORMS, *PARAGRAPHS)):
+        is_text = suffix_of(path.name) in PARAGRAPHS
+        items += _of_text(path.name, record) if is_text else _of(path.name, record)
     return items
 
 
@@ -159,8 +148,9 @@ def _of_text(name: str, record: Record) -> list[tuple[str, str]]:
 
 def _of(name: str, record: Record) -> list[tuple[str, str]]:
     known = record.fields.get("id")
-    item = known if isinstance(known, str) else f"{name}:{record.position + 1}"
-    return [(item, value) for value in _strings(record.fields, top=True)]
+    item = known if isinstance(known, str) and known else f"{name}:{record.position + 1}"
+    fields = {name: listed(value) for name, value in record.fields.items()}
+    return [(item, value) for value in _strings(fields, top=True)]
 
 
 def _strings(value: Any, top: bool = False) -> list[str]:

@@ -65,6 +65,7 @@ class Input:
     record_bytes_max: int
     expansion_max: float
     part: Range | None = None  # of the file, only this
+    wants_text: bool = True  # a table without the text field is refused
     encoding: str | None = field(default=None, init=False)
     passed_by: Counter[str] = field(default_factory=Counter, init=False)
 
@@ -75,8 +76,8 @@ class Input:
         return open_bytes(self.path, self.expansion_max)
 
     def want_text_column(self, columns: list[str]) -> None:
-        """Raise DamagedInput unless the text field is among the columns of a table."""
-        if self.text_field not in columns:
+        """Raise DamagedInput unless the text field, if one is wanted, is a column of the table."""
+        if self.wants_text and self.text_field not in columns:
             raise DamagedInput(
                 "no_text_column",
                 f"columns {columns[:20]}, wanted {self.text_field!r}; set ingest.text_field",

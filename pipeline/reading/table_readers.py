@@ -37,8 +37,7 @@ def _table(source: Input, delimiters: str) -> Iterator[Entry]:
     head = stream.head.decode(source.encoding, "ignore")
     lines = _TextLines(decoded(stream, source.encoding), source.record_bytes_max, head)
     named = head.replace("\r", "\n").partition("\n")[0]
-    names_text = (d for d in delimiters if source.text_field in _fields(named, d))
-    delimiter = next(names_text, delimiters[0])
+    delimiter = _delimiter(source, named, delimiters)
     csv.field_size_limit(source.record_bytes_max)
     bare = delimiter == "\t" and _has_stray_quote(head, cut=not stream.head_is_all)
     if bare:
@@ -50,6 +49,14 @@ def _table(source: Input, delimiters: str) -> Iterator[Entry]:
         return
     source.want_text_column(header)
     yield from _rows(source, rows, lines, header)
+
+
+def _delimiter(source: Input, header: str, delimiters: str) -> str:
+    """Return what the header is split at: into the text field, or into the most fields."""
+    if not source.wants_text:
+        return max(delimiters, key=lambda one: len(_fields(header, one)))
+    names_text = (d for d in delimiters if source.text_field in _fields(header, d))
+    return next(names_text, delimiters[0])
 
 
 def _has_stray_quote(head: str, *, cut: bool) -> bool:

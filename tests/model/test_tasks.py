@@ -4,6 +4,7 @@ import gzip
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -211,10 +212,40 @@ def test_misuse_is_refused_with_advice(arguments, words):
 def test_data_that_does_not_fit_a_task_is_named(loaded, tmp_path):
     file = tmp_path / "d.jsonl.gz"
     file.write_bytes(gzip.compress(b'{"text": "a"}\n'))
-    with pytest.raises(ConfigError, match="line 1 has no 'label'"):
+    with pytest.raises(ConfigError, match="record 1 has no 'label'"):
         read_rows(TaskConfig("sentiment", data=InputFile(str(file))), 0)
     file.write_bytes(gzip.compress(b"no json"))
-    with pytest.raises(ConfigError, match="not JSON lines"):
+    with pytest.raises(ConfigError, match=r"line 1: .*leave it out"):
         read_rows(TaskConfig("sentiment", data=InputFile(str(file))), 0)
     with pytest.raises(ConfigError, match="too few for 99 shots"):
         ask_for(loaded, TaskConfig("qa", shots=99), 0)
+
+
+def test_rows_of_a_table_are_asked_as_json_lines_are(loaded, tmp_path):
+    rows = [{"text": f"Here is note {i}.", "question": "Which?", "answers": [f"note {i}"],
+             "lang": "en"} for i in range(3)]  # fmt: skip
+    pl.DataFrame(rows).write_parquet(tmp_path / "d.parquet")
+    cells = [{**row, "answers": json.dumps(row["answers"])} for row in rows]
+    pl.DataFrame(cells).write_csv(tmp_path / "d.csv")
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    squad = [{**row, "answers": {"text": row["answers"], "answer_start": [1]}} for row in rows]
+    pl.DataFrame(squad).write_parquet(tmp_path / "squad.parquet")
+    asked = [
+        ask_for(loaded, TaskConfig("qa", data=InputFile(str(tmp_path / name))), 0)
+        for name in ("d.jsonl", "d.csv", "d.parquet", "squad.parquet")
+    ]
+    assert asked[0][0].item.answers[0].startswith("note")
+    assert all(questions == asked[0] for questions in asked)
+
+
+def test_labels_that_are_numbers_and_a_single_answer_are_text(loaded, tmp_path):
+    file = tmp_path / "d.jsonl"
+    file.write_text("\n".join(json.dumps({"text": "t", "label": i}) for i in range(3)))
+    questions = ask_for(loaded, TaskConfig("topic", data=InputFile(str(file))), 0)
+    assert questions[0].item.choices == ("0", "1", "2")
+    file.write_text(json.dumps({"text": "t", "question": "q", "answers": "Paris"}))
+    [question] = ask_for(loaded, TaskConfig("qa", data=InputFile(str(file))), 0)
+    assert question.item.answers == ("Paris",)
+    file.write_text(json.dumps({"text": "t", "label": None}))
+    with pytest.raises(ConfigError, match="record 1 has no 'label'"):
+        read_rows(TaskConfig("topic", data=InputFile(str(file))), 0)

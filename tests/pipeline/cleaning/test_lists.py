@@ -154,12 +154,13 @@ def test_items_are_read_packed_or_not(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("e.parquet", b"PAR1", "e.parquet: evaluation items are read from .jsonl"),
+        ("e.xlsx", b"PK", r"e.xlsx: found '.xlsx', wanted .jsonl.*\.txt"),
+        ("e.parquet", b"PAR1", "e.parquet: .*whole file"),
         ("e.jsonl", b'{"text": "a"}\n{"text": \n', "e.jsonl: .*correct it or leave it out"),
         ("e.jsonl.gz", CUT, "e.jsonl.gz: .*whole file"),
         ("e.json", b"[1", "e.json: .*whole file"),
     ],
-    ids=["form", "line", "cut", "json"],
+    ids=["form", "table", "line", "cut", "json"],
 )
 def test_items_that_cannot_be_read_stop_the_run(name, content, told, tmp_path):
     (tmp_path / name).write_bytes(content)

@@ -1,0 +1,56 @@
+"""Records of a file that a config names: JSON or a table, packed or not, none of them passed by."""
+
+import ast
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.errors import ConfigError
+from pipeline.reading.readers import READERS, suffix_of
+from pipeline.reading.records import Broken, Input, Record
+from pipeline.reading.streams import EXPANSION_MAX, DamagedInput
+
+RECORD_FORMS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+
+
+def read_records(path: Path, record_bytes_max: int, forms: tuple[str, ...] = RECORD_FORMS,
+                 ) -> Iterator[Record]:  # fmt: skip
+    """Yield the records of a file; columns of a table are fields.
+
+    Raises ConfigError for a form not among `forms`, and naming the first record that is broken.
+    """
+    suffix = suffix_of(path.name)
+    if suffix not in forms:
+        raise ConfigError(
+            f"{path}: found {suffix or 'no suffix'!r}, wanted {', '.join(forms)}, plain or packed "
+            f"(.gz, .zst); convert it"
+        )
+    source = Input(path, "text", record_bytes_max, EXPANSION_MAX, wants_text=False)
+    try:
+        for entry in READERS[suffix].read(source):
+            if isinstance(entry, Broken):
+                raise ConfigError(f"{path}: {entry.detail}; correct it or leave it out")
+            yield entry
+    except DamagedInput as damage:
+        raise ConfigError(f"{path}: {damage.detail}; give the whole file") from damage
+
+
+def listed(value: Any) -> Any:
+    """Return the list or object that a cell of a table holds as text; any other value as it is.
+
+    Tables have no lists: they are written as JSON, and by pandas as Python displays them.
+    """
+    if not isinstance(value, str) or value.strip()[:1] not in ("[", "{"):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of backslashes in somebody's text
+            return ast.literal_eval(value.strip())  # builds literals, runs nothing
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value
