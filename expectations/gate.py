@@ -19,8 +19,9 @@ from expectations.profile import profile
 from expectations.suites import Overrides, suite
 from pipeline import storage
 from pipeline.artifact import Artifact
-from pipeline.errors import GateError
+from pipeline.errors import ArtifactError, GateError
 from pipeline.fingerprint import code_version
+from pipeline.loading import reading
 
 PROFILE_MODULE = "expectations.profile"
 KEY = "key"  # in a verdict file: hash of what the verdict depends on
@@ -68,16 +69,18 @@ def write_verdict(verdict: Verdict, path: Path) -> None:
 def recall(artifact: Artifact, overrides: Overrides | None = None) -> Verdict | None:
     """Return the verdict stored for this artifact, suite and profile code, else None."""
     expects = suite(artifact.stage, overrides or {})
+    path = verdict_path(artifact)
     try:
-        stored = storage.read_json(verdict_path(artifact))
-        verdict = Verdict.from_json(stored)
-        names = [outcome.metric for outcome in verdict.outcomes]
-        key = _key(artifact.fingerprint, _expand(expects, [*verdict.metrics, *names]))
-        return verdict if stored[KEY] == key else None
+        stored = storage.read_json(path)
+        with reading(path, "a verdict as gates write it"):
+            verdict = Verdict.from_json(stored)
+            names = [outcome.metric for outcome in verdict.outcomes]
+            key = _key(artifact.fingerprint, _expand(expects, [*verdict.metrics, *names]))
+            return verdict if stored[KEY] == key else None
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError):  # cut short or of another layout
-        logging.getLogger(__name__).warning("%s: not readable, judged again", artifact.path)
+    except ArtifactError as error:  # cut short or of another layout
+        logging.getLogger(__name__).warning("%s: judged again", error)
         return None
 
 

@@ -5,14 +5,12 @@ what any number wrote. `step-00000100/` holds `weights`, `optimizer`, `average` 
 and `state.json`; `best-00000100/` is the same files under a second name.
 """
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -20,7 +18,8 @@ from model.averaging import Average
 from model.distributed import World, placed_like, whole
 from model.optim import Optimizer
 from pipeline import storage
-from pipeline.errors import TrainingError
+from pipeline.errors import ArtifactError, TrainingError
+from pipeline.loading import reading
 
 STATE = "state.json"
 STEP, BEST = "step-", "best-"
@@ -61,12 +60,13 @@ def restore(
     """
     path = _path(folder, step)
     try:
-        _fill(dict(network.named_parameters()), load_file(path / "weights.safetensors"))
-        if average.weights:
-            _fill(average.weights, load_file(path / "average.safetensors"))
-        _fill_moments(network, optimizer, load_file(path / "optimizer.safetensors"))
-        return storage.read_json(path / STATE)
-    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        with reading(path, "a checkpoint of this network"):
+            _fill(dict(network.named_parameters()), load_file(path / "weights.safetensors"))
+            if average.weights:
+                _fill(average.weights, load_file(path / "average.safetensors"))
+            _fill_moments(network, optimizer, load_file(path / "optimizer.safetensors"))
+            return storage.read_json(path / STATE)
+    except (ArtifactError, FileNotFoundError) as error:
         raise TrainingError(
             f"checkpoint {path}: cannot be read ({error}); remove this folder to go on from the "
             f"checkpoint before it"
@@ -85,13 +85,9 @@ def rewrite_state(folder: Path, step: int, state: Any, world: World) -> None:
 def mark_best(folder: Path, step: int) -> None:
     """Keep the checkpoint of `step` as the best so far, in place of the one before it."""
     name = f"{BEST}{step:08d}"
-    temporary = folder / f".{name}.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    for file in _path(folder, step).iterdir():
-        storage.link_or_copy(file, temporary / file.name)
-    shutil.rmtree(folder / name, ignore_errors=True)
-    temporary.rename(folder / name)
-    storage.sync(folder)
+    with storage.whole_folder(folder / name) as temporary:
+        for file in _path(folder, step).iterdir():
+            storage.link_or_copy(file, temporary / file.name)
     for old in folder.glob(f"{BEST}*"):
         if old.name != name:
             shutil.rmtree(old)
@@ -114,17 +110,10 @@ def _path(folder: Path, step: int) -> Path:
 
 
 def _write(folder: Path, name: str, tables: Mapping[str, Mapping[str, Tensor]], state: Any) -> None:
-    final, temporary = folder / name, folder / f".{name}.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for table, tensors in tables.items():
-        save_file(dict(tensors), temporary / f"{table}.safetensors")
-    storage.write_json(temporary / STATE, state)
-    for file in temporary.iterdir():
-        storage.sync(file)
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
-    storage.sync(folder)
+    with storage.whole_folder(folder / name) as temporary:
+        for table, tensors in tables.items():
+            save_file(dict(tensors), temporary / f"{table}.safetensors")
+        storage.write_json(temporary / STATE, state)
 
 
 def _gathered(tensors: Mapping[str, Tensor], first: bool) -> dict[str, Tensor]:

@@ -236,5 +236,8 @@ def save(folder: Path, name: str, paint: Callable[[Axes], None], height_inches: 
     figure = Figure(figsize=(8.4, height_inches))  # Agg, without pyplot's process-wide state
     paint(figure.add_subplot())
     path = storage.inside(folder, f"{name}.png")
-    figure.savefig(path, dpi=DOTS_PER_INCH, bbox_inches="tight", facecolor="white")
+    with storage.whole_file(path) as temporary:
+        figure.savefig(
+            temporary, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight", facecolor="white"
+        )
     return path

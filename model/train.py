@@ -106,7 +106,7 @@ def resume(
     """Take part in a training as one of several processes; the last checkpoint is the result."""
     made = pydantic.TypeAdapter(TrainConfig).validate_python(config)
     report = progress if world.is_first else silent
-    opened = artifacts.load(Path(shards))
+    opened = artifacts.load(Path(shards), files=False)  # the parts are checked when read
     training = prepare(made, opened, Path(place), report, world=world, parallel=parallel)
     meter = Meter(training)
     fit(training)
@@ -241,4 +241,5 @@ STAGE = Stage(
     module="model.train",
     libraries=("torch", "numpy", "safetensors"),
     counts_rows=False,
+    skips_damaged_parts=True,
 )

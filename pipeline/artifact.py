@@ -2,23 +2,72 @@
 
 A folder without a manifest does not exist. The manifest states the contract, the ledger, what the
 fingerprint was made of, and size and SHA-256 of every file; times and host are in `timing.json`,
-which is not part of the artifact's identity.
+which is not part of the artifact's identity. The manifest also holds its own SHA-256, so that a
+flipped bit anywhere in the folder is seen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import polars as pl
+from pydantic import Field
+from typing_extensions import TypedDict  # pydantic wants its own before Python 3.12
 
-from pipeline import storage
-from pipeline.errors import ArtifactError
+from pipeline import integrity, storage
+from pipeline.errors import ArtifactError, DamageError
 from pipeline.ledger import Ledger
+from pipeline.loading import check_shape, reading
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+HASHES = "files.json"  # beside files of which no manifest speaks: the list of their hashes
+SEAL = "sha256"  # in a manifest or list: hash of all the rest of it
 TIMING = "timing.json"
 MAIN = "main"
+
+
+Count = Annotated[int, Field(ge=0)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Entry(TypedDict):
+    """A file in a manifest."""
+
+    path: str
+    bytes: Count
+    sha256: Digest
+    rows: NotRequired[Count]
+    tokens: NotRequired[Count]
+
+
+# The functional form, since a key is called "in".
+Account = TypedDict(
+    "Account",
+    {
+        "in": Count,
+        "kept": Count,
+        "dropped": dict[str, Count],
+        "quarantined": dict[str, Count],
+        "changed": NotRequired[dict[str, Count]],
+    },
+)
+
+
+class Manifest(TypedDict):
+    """The shape of a manifest."""
+
+    format: int
+    stage: str
+    contract: str
+    fingerprint: Digest
+    inputs: dict[str, Any]
+    tables: dict[str, list[Entry]]
+    files: list[Entry]
+    ledger: Account
+    text_bytes: Count
+    stats: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -72,7 +121,10 @@ class Artifact:
     def timing(self) -> dict[str, Any]:
         """Seconds, workers and host of the run that made it; empty if the file was removed."""
         path = self.path / TIMING
-        return storage.read_json(path) if path.exists() else {}
+        try:
+            return storage.read_json(path, dict[str, Any])
+        except (FileNotFoundError, ArtifactError):
+            return {}
 
     def entries(self) -> list[dict[str, Any]]:
         """Every listed file: {'path', 'bytes', 'sha256'} and for Parquet parts 'rows'."""
@@ -104,29 +156,20 @@ def exists(path: Path) -> bool:
 
 
 def load(
-    path: Path, *, contract: str | None = None, checksums: bool = False, files: bool = True
+    path: Path, *, contract: str | None = None, checksums: bool = True, files: bool = True
 ) -> Artifact:
-    """Open an artifact, checking that every listed file is there with its size.
+    """Open an artifact, checking that every listed file is as it was written.
 
-    `contract` is a contract's name ('clean') that the artifact must have; `checksums` also hashes
-    every file, `files=False` leaves all files unchecked. Raises ArtifactError naming the file, what
-    was found and what was wanted.
+    `contract` is a contract's name ('clean') that the artifact must have; without `checksums` only
+    sizes are compared, with `files=False` not even those. Raises ArtifactError naming the file,
+    what was found and what was wanted.
     """
     if not exists(path):
-        found = "nothing is there" if not path.exists() else "no manifest.json in it"
+        found = "nothing is there" if not path.exists() else f"no {MANIFEST} in it"
         raise ArtifactError(
             f"{path}: not a textmill artifact ({found}); give a folder that a stage wrote"
         )
-    try:
-        manifest = storage.read_json(path / MANIFEST)
-        found_format = manifest["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{path / MANIFEST}: cannot be read ({error}); remove the folder, run its stage again"
-        ) from error
-    if found_format != FORMAT:
-        raise ArtifactError(f"{path}: manifest format {found_format}, this textmill reads {FORMAT}")
-    artifact = Artifact(path, manifest)
+    artifact = Artifact(path, _manifest(path / MANIFEST))
     name = artifact.contract.split(" ")[0]
     if contract is not None and name != contract:
         raise ArtifactError(
@@ -134,23 +177,86 @@ def load(
             f"wanted {contract!r}; give the artifact of the stage before this one"
         )
     if files:
-        check_files(artifact, checksums=checksums)
+        check_files(artifact.path, artifact.entries(), checksums=checksums)
     return artifact
 
 
-def check_files(artifact: Artifact, *, checksums: bool) -> None:
-    """Raise ArtifactError for the first listed file that is missing, resized or altered."""
-    again = "remove the folder and run its stage again"
-    for entry in artifact.entries():
-        file = storage.inside(artifact.path, entry["path"])
-        if not file.is_file():
-            raise ArtifactError(f"{file}: missing, but listed in the manifest; {again}")
-        size = file.stat().st_size
-        if size != entry["bytes"]:
-            raise ArtifactError(
-                f"{file}: {size} bytes, the manifest says {entry['bytes']}; {again}"
-            )
-        if checksums and storage.sha256_of(file) != entry["sha256"]:
-            raise ArtifactError(
-                f"{file}: content differs from its SHA-256 in the manifest; {again}"
-            )
+def _manifest(path: Path) -> dict[str, Any]:
+    advice = "remove the folder, run its stage again"
+    manifest: dict[str, Any] = storage.read_json(path, dict[str, Any], advice)
+    if manifest.get("format") != FORMAT:
+        raise ArtifactError(
+            f"{path}: manifest format {manifest.get('format')!r}, this textmill reads {FORMAT}"
+        )
+    check_seal(path, manifest)
+    with reading(path, "a manifest as stages write it", advice):
+        check_shape(manifest, Manifest)
+    return manifest
+
+
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest with its own SHA-256 in it."""
+    rest = {key: entry for key, entry in value.items() if key != SEAL}
+    return {**rest, SEAL: storage.sha256_text(storage.canonical_json(rest))}
+
+
+def check_seal(path: Path, value: dict[str, Any]) -> None:
+    """Raise DamageError unless a manifest is as it was written; older ones have no SHA-256."""
+    with reading(path, "JSON as textmill wrote it", "remove the folder, run its stage again"):
+        wanted = sealed(value)[SEAL]
+    if value.get(SEAL, wanted) != wanted:
+        raise DamageError(
+            f"{path}: content differs from its own SHA-256: found {wanted[:16]}…, wanted "
+            f"{value[SEAL]!s:.16}…; {ADVICE}"
+        )
+
+
+ADVICE = (
+    "run the command that made the folder again: it sets the damaged one aside and makes it anew"
+)
+
+
+def check_files(folder: Path, entries: Sequence[dict[str, Any]], *, checksums: bool) -> None:
+    """Raise DamageError for the first listed file that is missing, resized or altered."""
+    if checksums:
+        faults = integrity.damages(folder, entries)
+    else:
+        faults = [integrity.fault_of_size(folder, entry) for entry in entries]
+    for entry, fault in zip(entries, faults, strict=True):
+        if fault is not None:
+            raise DamageError(f"{folder / entry['path']}: {fault}; {ADVICE}")
+
+
+def list_files(folder: Path, names: Sequence[str]) -> None:
+    """Note size and SHA-256 of files in a list beside them, for `check_beside`."""
+    entries = [
+        {
+            "path": name,
+            "bytes": (folder / name).stat().st_size,
+            "sha256": storage.sha256_of(folder / name),
+        }
+        for name in sorted(names)
+    ]
+    storage.write_json(folder / HASHES, sealed({"files": entries}))
+
+
+def check_beside(folder: Path, names: Sequence[str] | None = None) -> None:
+    """Check the files of a folder, or those of these names, against what is noted beside them.
+
+    That is a manifest, or the list that `list_files` wrote; in a folder without either, as others
+    make them, nothing is checked. Raises DamageError naming the first that is not as written.
+    """
+    if exists(folder):
+        files = _manifest(folder / MANIFEST)["files"]
+    elif (folder / HASHES).is_file():
+        listed = storage.read_json(folder / HASHES, _Listed)
+        check_seal(folder / HASHES, listed)
+        files = listed["files"]
+    else:
+        return
+    chosen = [entry for entry in files if names is None or entry["path"] in names]
+    check_files(folder, chosen, checksums=True)
+
+
+class _Listed(TypedDict):
+    files: list[Entry]

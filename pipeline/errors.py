@@ -6,6 +6,7 @@ TextmillError            something a user can act on: what, where, found, wanted
 ├── ContractError        a table does not have the columns its contract promises
 ├── LedgerError          rows in are not rows kept + dropped + quarantined
 ├── ArtifactError        a folder is not an artifact, or is damaged
+│   └── DamageError      a file is not what was written there
 ├── GateError            a critical expectation failed; nothing downstream may start
 ├── TrainingError        training cannot go on (diverged, no data, wrong checkpoint)
 ├── Interrupted          asked to stop; a checkpoint was written and the same command resumes
@@ -35,6 +36,10 @@ class LedgerError(TextmillError):
 
 class ArtifactError(TextmillError):
     """A folder that is no artifact, is damaged, or belongs to other inputs."""
+
+
+class DamageError(ArtifactError):
+    """A file whose content is not what was written, as its SHA-256 says."""
 
 
 class GateError(TextmillError):

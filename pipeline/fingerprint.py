@@ -21,7 +21,9 @@ PLUMBING = {
     "pipeline.artifact",
     "pipeline.errors",
     "pipeline.fingerprint",
+    "pipeline.integrity",
     "pipeline.ledger",
+    "pipeline.loading",
     "pipeline.making",
     "pipeline.schema",  # contracts carry their own version
     "pipeline.example_contracts",

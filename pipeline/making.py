@@ -1,16 +1,24 @@
 """The folder of an artifact in the making: its name, its lock, and how it becomes the artifact."""
 
 import fcntl
+import itertools
+import logging
 import platform
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.artifact import TIMING, Artifact
-from pipeline.errors import ConfigError
+from pipeline.errors import ArtifactError, ConfigError
 from pipeline.fingerprint import Fingerprint
+from pipeline.sink import Note, PartResult
+
+logger = logging.getLogger(__name__)
 
 WORK = "work"
 DONE = "done"
@@ -20,6 +28,7 @@ def commit(partial: Path, destination: Path, seconds: float) -> None:
     """Rename a finished folder to its artifact's; what only the making needed is removed."""
     for leftover in (WORK, DONE):
         shutil.rmtree(partial / leftover, ignore_errors=True)
+    storage.sweep(partial)
     storage.write_json(
         partial / TIMING, {"seconds": round(seconds, 3), "machine": platform.machine()}
     )
@@ -27,6 +36,8 @@ def commit(partial: Path, destination: Path, seconds: float) -> None:
         destination.rmdir()  # empty: checked when the stage began
     partial.rename(destination)
     storage.sync(destination.parent)
+    storage.sweep(destination)  # of a worker that outlived its killed parent for a moment
+    _remove_abandoned(destination)
 
 
 def partial(destination: Path, identity: Fingerprint) -> Path:
@@ -60,8 +71,59 @@ def refuse_other(found: Artifact, identity: Fingerprint) -> None:
         )
 
 
-def set_aside(destination: Path) -> None:
-    """Move a damaged artifact out of the way."""
-    aside = destination.with_name(f"{destination.name}.damaged")
-    shutil.rmtree(aside, ignore_errors=True)
+def set_aside(destination: Path) -> Path:
+    """Move a damaged artifact out of the way, to `NAME.damaged-1` or the next free number."""
+    numbers = (f"{destination.name}.damaged-{number}" for number in itertools.count(1))
+    aside = next(path for path in map(destination.with_name, numbers) if not path.exists())
     destination.rename(aside)
+    return aside
+
+
+def is_taken(destination: Path) -> bool:
+    """Tell whether there is anything at a place."""
+    return destination.exists() and any(destination.iterdir())
+
+
+def in_store(destination: Path, identity: Fingerprint) -> bool:
+    """Tell whether a place is the store's own for this fingerprint: nobody else writes there."""
+    return destination.parts[-2:] == (identity.inputs["stage"], identity.digest[:16])
+
+
+def _remove_abandoned(destination: Path) -> None:
+    """Remove unfinished makings of other inputs for a place that is taken now."""
+    name = re.compile(rf"\.{re.escape(destination.name)}\.[0-9a-f]{{16}}\.partial")
+    for path in destination.parent.glob(".*.partial"):
+        if name.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def check_parents(parents: Sequence[Any], *, tables: bool) -> None:
+    """Raise DamageError where a parent is not as it was written; what was hashed is remembered.
+
+    Without `tables` only files beside them are looked at.
+    """
+    for parent in parents:
+        if isinstance(parent, Artifact):
+            entries = parent.entries() if tables else parent.manifest["files"]
+            artifacts.check_files(parent.path, entries, checksums=True)
+
+
+def finished(folder: Path, index: int, *, is_scratch: bool) -> PartResult | None:
+    """Return what an interrupted run noted of a part; None if it is to be made (again)."""
+    note = note_of(folder, index)
+    try:
+        result = PartResult.from_json(storage.read_json(note, Note))
+        entries = [entry for table in result.files.values() for entry in table]
+        if not is_scratch:  # scratch may be gone by plan: later phases use it up
+            artifacts.check_files(folder, entries, checksums=True)
+    except FileNotFoundError:
+        return None
+    except ArtifactError as error:
+        logger.warning("%s; this part is made again", error)
+        return None
+    return result
+
+
+def note_of(folder: Path, index: int) -> Path:
+    """Return where is noted that a part is finished, and what came of it."""
+    return folder / DONE / f"{index:05d}.json"

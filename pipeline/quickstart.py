@@ -8,7 +8,6 @@ Without network or pip the built-in text alone is used, and the log says so.
 import fcntl
 import importlib.util
 import logging
-import os
 import platform
 import shutil
 import subprocess
@@ -25,6 +24,7 @@ import orjson
 from pipeline import storage
 from pipeline.builtin import builtin_corpus
 from pipeline.errors import SourceError
+from pipeline.storage import cache_folder
 
 Log = Callable[[str], None]
 
@@ -42,16 +42,6 @@ HEADINGS = ("# ", "## ", "### ")
 FENCES = ("```", "~~~")
 
 _logger = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """Return the user's cache folder for textmill: TEXTMILL_CACHE, else the platform's own."""
-    if named := os.environ.get("TEXTMILL_CACHE"):
-        return Path(named).expanduser().absolute()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "textmill"
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache").absolute() / "textmill"
 
 
 def fetch_quickstart(cache: Path | None = None, log: Log | None = None) -> Path:

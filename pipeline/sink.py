@@ -8,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from typing_extensions import TypedDict
 
 from pipeline import storage
-from pipeline.artifact import MAIN
+from pipeline.artifact import MAIN, Account, Count, Entry
 from pipeline.ledger import Ledger
 from pipeline.schema import Contract, conform
 
@@ -21,6 +22,15 @@ CHANGES = "changes"
 # several, large enough that a terabyte is thousands of files rather than millions.
 PART_BYTES = 64 << 20
 ALL_DIFFERENT = ("id", "text", "meta", "detail")  # columns that a dictionary does not shorten
+
+
+class Note(TypedDict):
+    """The shape of what is stored beside a finished part."""
+
+    files: dict[str, list[Entry]]
+    ledger: Account
+    text_bytes: Count
+    value: Any
 
 
 @dataclass

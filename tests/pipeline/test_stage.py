@@ -138,18 +138,18 @@ def test_damage_is_found_named_and_made_again(tmp_path, harm):
         part.write_bytes(data[:-7] if harm == "short" else data[:-7] + b"damaged")
     with pytest.raises(ArtifactError, match=part.name):
         artifacts.load(tmp_path / "a", checksums=True)
-    if harm != "altered":  # sizes are checked always, hashes on request
-        run = run_stage(COUNT, CountConfig(), [], tmp_path / "a")
-        assert "made again" in run.reason
-        assert part.name in run.reason
-        assert digest(run.artifact.path) == before
+    run = run_stage(COUNT, CountConfig(), [], tmp_path / "a")
+    assert "made again" in run.reason
+    assert part.name in run.reason
+    assert digest(run.artifact.path) == before
+    assert (tmp_path / "a.damaged-1" / "manifest.json").exists()
 
 
 def test_a_manifest_cannot_point_outside_its_folder(tmp_path):
     artifact = run_stage(COUNT, CountConfig(), [], tmp_path / "a").artifact
     manifest = artifact.manifest
     manifest["files"][0]["path"] = "../../etc/passwd"
-    storage.write_json(tmp_path / "a" / "manifest.json", manifest)
+    storage.write_json(tmp_path / "a" / "manifest.json", artifacts.sealed(manifest))
     with pytest.raises(ConfigError, match="leaves the folder"):
         artifacts.load(tmp_path / "a")
 

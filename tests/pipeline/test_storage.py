@@ -1,5 +1,11 @@
 """Whole files or none, and no way out of a folder."""
 
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
 import pytest
 
 from pipeline import storage
@@ -39,3 +45,58 @@ def test_equal_values_are_equal_bytes(tmp_path):
     storage.write_json(tmp_path / "b", {"a": "中", "b": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert storage.read_json(tmp_path / "a") == {"a": "中", "b": 1}
+
+
+def killed_in(tmp_path, block: str) -> None:
+    """Run lines that print "now" and then wait, and kill them there."""
+    program = "import time\nfrom pathlib import Path\nfrom pipeline import storage\n"
+    program += textwrap.dedent(block)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"now\n"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+HALF_FILE = """
+with storage.whole_file(Path("a.txt")) as temporary:
+    temporary.write_bytes(b"half")
+    print("now", flush=True); time.sleep(60)
+"""
+HALF_FOLDER = """
+with storage.whole_folder(Path("out"), keep=True) as temporary:
+    (temporary / "done.txt").write_bytes(b"done")
+    print("now", flush=True); time.sleep(60)
+"""
+
+
+def test_what_a_killed_writer_left_is_overwritten_by_the_next(tmp_path):
+    killed_in(tmp_path, HALF_FILE)
+    assert [f.name for f in tmp_path.iterdir()] == [".a.txt.tmp"]
+    storage.write_bytes(tmp_path / "a.txt", b"whole")
+    assert [f.name for f in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_bytes() == b"whole"
+
+
+def test_a_folder_goes_on_from_what_a_killed_writer_had_finished(tmp_path):
+    killed_in(tmp_path, HALF_FOLDER)
+    with storage.whole_folder(tmp_path / "out", keep=True) as temporary:
+        assert [f.name for f in temporary.iterdir()] == ["done.txt"]
+    assert [f.name for f in tmp_path.iterdir()] == ["out"]
+    with storage.whole_folder(tmp_path / "out") as temporary:
+        assert not any(temporary.iterdir())
+        (temporary / "new.txt").touch()
+    assert [f.name for f in (tmp_path / "out").iterdir()] == ["new.txt"]
+
+
+def test_sweeping_takes_what_the_dead_left_and_nothing_of_the_living(tmp_path):
+    killed_in(tmp_path, HALF_FILE)
+    killed_in(tmp_path, HALF_FOLDER)
+    (tmp_path / ".old.txt.4711.tmp").touch()
+    with storage.whole_file(tmp_path / "living.txt") as temporary:
+        temporary.write_bytes(b"living")
+        storage.sweep(tmp_path)
+    assert [f.name for f in tmp_path.iterdir()] == ["living.txt"]

@@ -206,7 +206,7 @@ def test_damage_is_met_at_the_next_opening_even_if_the_file_was_sound_at_the_fir
 ):
     token_file(shards, "validation", tokenizer, tmp_path)
     flip(shards.parts()[0])
-    artifacts.load(shards.path)  # sizes alone say nothing
+    artifacts.load(shards.path, checksums=False)  # sizes alone say nothing
     with pytest.raises(ArtifactError, match="SHA-256"):
         token_file(shards, "train", tokenizer, tmp_path)
 

@@ -1,0 +1,69 @@
+"""Files held against the SHA-256 that was noted when they were written.
+
+What was hashed before is remembered (see `source_hashes`): in the store that a file lies in, else
+in the user's cache folder. Only what is new or was touched is read.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import storage
+from pipeline.source_hashes import sizes_and_hashes
+
+STORE_MEMORY = "source-hashes.db"  # at the root of a store
+USER_MEMORY = "hashes.db"
+FILES_AT_ONCE = 4  # hashing leaves Python's lock
+
+
+def damages(folder: Path, entries: Sequence[dict[str, Any]]) -> list[str | None]:
+    """Say of each file of a manifest what is wrong with it, None if it is as it was written.
+
+    Entries hold `path` below `folder`, `bytes` and `sha256`.
+    """
+    files = [storage.inside(folder, entry["path"]) for entry in entries]
+    faults = [fault_of_size(folder, entry) for entry in entries]
+    whole = [file for file, fault in zip(files, faults, strict=True) if fault is None]
+    hashes = dict(zip(whole, _hashes(whole, folder), strict=True))
+    return [
+        _fault_of_content(file, hashes[file], entry) if fault is None else fault
+        for file, entry, fault in zip(files, entries, faults, strict=True)
+    ]
+
+
+def fault_of_size(folder: Path, entry: dict[str, Any]) -> str | None:
+    """Say whether a file of a manifest is missing or of another size, None if it is neither."""
+    file = storage.inside(folder, entry["path"])
+    if not file.is_file():
+        return "missing"
+    size = file.stat().st_size
+    return None if size == entry["bytes"] else f"{size} bytes, the manifest says {entry['bytes']}"
+
+
+def _fault_of_content(file: Path, remembered: str, entry: dict[str, Any]) -> str | None:
+    if remembered == entry["sha256"]:
+        return None
+    found = storage.sha256_of(file)  # the memory may be what is damaged
+    if found == entry["sha256"]:
+        return None
+    return (
+        f"content differs from its SHA-256 in the manifest: found {found[:16]}…, "
+        f"wanted {entry['sha256'][:16]}…"
+    )
+
+
+def _hashes(files: Sequence[Path], folder: Path) -> list[str]:
+    return [sha256 for _, sha256 in sizes_and_hashes(files, FILES_AT_ONCE, _memory(folder))]
+
+
+def _memory(folder: Path) -> Path | None:
+    """Return the database of the store around `folder`, else the user's; None without a place."""
+    for parent in folder.absolute().parents:
+        if (parent / STORE_MEMORY).is_file():
+            return parent / STORE_MEMORY
+    cache = storage.cache_folder()
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a user without a home: every file is read every time
+        return None
+    return cache / USER_MEMORY
