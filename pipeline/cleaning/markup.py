@@ -2,7 +2,7 @@
 
 A text loses its tags only if they are those of pages (block tags, scripts, a document type) and
 make up enough of it; manuals with HTML in code blocks or as tables, mathematics and generics keep
-theirs.
+theirs. No expression here reads a character more often than a fixed number of times.
 """
 
 import html
@@ -10,11 +10,8 @@ import re
 
 import polars as pl
 
-_BLOCK = (
-    "html|head|body|div|p|br|span|table|tr|td|th|tbody|ul|ol|li|h[1-6]|script|style|nav|article|"
-    "section|header|footer|img|a|b|i|em|strong|font|center|meta|title|link|form|input|iframe|hr|blockquote"
-)
-TAG = rf"(?i)</?(?:{_BLOCK})(?:\s[^<>]{{0,500}})?/?>"
+from pipeline.cleaning.enclosed import without_navigation, without_scripts, without_tags
+
 _SUSPECT = (
     r"(?i)<(?:p|div|br|html|script|style|article|span|td|body)\b[^<>]{0,500}>|"
     r"&(?:#\d{2,6}|#x[0-9a-f]{2,5}|nbsp|amp|quot|lt|gt|mdash|ldquo|rdquo|hellip|middot);|"
@@ -22,19 +19,12 @@ _SUSPECT = (
     r"\]\(https?://"
 )
 _CODE_BLOCK = re.compile(r"```|~~~|^(?: {4}|\t)\S", re.M)
-_SCRIPTS = re.compile(r"<(script|style|nav|header|footer|head)\b[^<>]*>.*?</\1\s*>", re.I | re.S)
-_NAVIGATION = re.compile(
-    r"<(div|ul)\b[^<>]*(?:id|class)=[\"']?[^<>\"']*(?:nav|menu|foot|side|share|breadcrumb)[^<>]*>"
-    r"(?:(?!</?\1\b).)*?</\1\s*>",
-    re.I | re.S,
-)
 # Manuals in Markdown write their tables in HTML; without tags their cells would run together.
 _TABLE, _PAGE = re.compile(r"<table\b", re.I), re.compile(r"<(?:html|body|!doctype)\b", re.I)
 _CELLS = re.compile(r"</t[dh]\s*>", re.I)
 _BREAKS = re.compile(
     r"</?(?:p|div|br|tr|li|h[1-6]|ul|ol|table|article|section|blockquote)\b[^<>]*>", re.I
 )
-_TAGS = re.compile(TAG + r"|<!doctype[^<>]*>|<!--.*?-->", re.S)
 _CODES = re.compile(
     r"\[/?(?:b|i|u|s|url|color|size|quote|img|center|font|align)(?:=[^\]\n]{0,100})?\]", re.I
 )
@@ -42,12 +32,15 @@ _CODES = re.compile(
 _CODE_IMAGES = re.compile(
     r"\[img\][^\[\]\n]{0,300}\[/img\]|\[url=[^\]\n]{0,300}\].{0,2}\[/url\]", re.I
 )
+# The second form takes white space that no link follows, so that it is not tried line by line.
 _LINK_LINE = re.compile(
-    r"^\s*(?:[-*+]|\d+\.)?\s*!?\[[^\]\n]{0,200}\]\(https?://[^)\s]{1,500}\)\s*$\n?", re.M
+    r"^\s*+(?:(?:[-*+]|\d++\.)\s*+)?+!?(?P<link>\[)[^\]\n]{0,200}\]"
+    r"\(https?://[^)\s]{1,500}\)\s*$\n?|^\s++",
+    re.M,
 )
 _ENTITY = re.compile(r"&(?:#\d{2,7}|#[xX][0-9a-fA-F]{2,6}|[A-Za-z]{2,10});")
 _FEW_TAGS = 3
-_BLANK = re.compile(r"[ \t]*\n\s*\n*[ \t]*")
+_BLANK = re.compile(r"(?<![ \t])[ \t]*+\n\s*+")
 
 
 def without_markup(texts: pl.Series, langs: pl.Series) -> pl.Series:
@@ -61,18 +54,18 @@ def without_markup(texts: pl.Series, langs: pl.Series) -> pl.Series:
 def _cleaned(text: str) -> str:
     if _CODE_BLOCK.search(text) or (_TABLE.search(text) and not _PAGE.search(text)):
         return text
-    if len(_TAGS.findall(text)) >= _FEW_TAGS or _SCRIPTS.search(text):
-        text = _SCRIPTS.sub("\n", text)
-        text = _NAVIGATION.sub("\n", text)
-        text = _TAGS.sub("", _BREAKS.sub("\n", _CELLS.sub(" ", text)))
-        text = _BLANK.sub("\n", text).strip()
+    bare, scripts = without_scripts(text)
+    if scripts or without_tags(text)[1] >= _FEW_TAGS:
+        bare = without_navigation(bare)
+        bare, _ = without_tags(_BREAKS.sub("\n", _CELLS.sub(" ", bare)))
+        text = _BLANK.sub("\n", bare).strip()
     if len(_CODES.findall(text)) >= 2:
         text = _CODES.sub("", _CODE_IMAGES.sub("", text))
     if _ENTITY.search(text):
         text = _ENTITY.sub(lambda match: _character(match[0]), text)
-    links = _LINK_LINE.findall(text)
-    if links and sum(map(len, links)) < len(text) / 2:
-        text = _LINK_LINE.sub("", text)
+    links = sum(len(match[0]) for match in _LINK_LINE.finditer(text) if match["link"])
+    if 0 < links < len(text) / 2:
+        text = _LINK_LINE.sub(lambda match: "" if match["link"] else match[0], text)
     return text
 
 
