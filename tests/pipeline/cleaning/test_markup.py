@@ -28,30 +28,10 @@ TAGS_WHOLE = (
 TAGS_IN_PARTS = "<script|<head|>|<div id=|<div class='|<ul class=\"a|nav|menu|'|\"|class=|<|x|<br/>"
 OTHER = ["<!--", "-->", "<!-->", "<!doctype html>", "-", "\n", " ", "\t", "\r", "\n\n", "   ", "水"]
 PIECES = st.sampled_from([*TAGS_WHOLE.split("|"), *TAGS_IN_PARTS.split("|"), *OTHER])
-LINES = st.lists(
-    st.sampled_from(
-        [
-            "\n",
-            " ",
-            "\t",
-            "\n \n",
-            "-",
-            "* ",
-            "12.",
-            "3 ",
-            "!",
-            "[a](https://b.c)",
-            "[",
-            "x",
-            "水",
-            "[](http://d)",
-            "]",
-            "- [e f](http://g/h?i)",
-            "\r",
-        ]
-    ),
-    max_size=24,
-).map("".join)
+MARKUP = st.lists(PIECES, max_size=30).map("".join)
+LINE_PARTS = "-;* ;12.;3 ;!;[a](https://b.c);[;x;水;[](http://d);];- [e f](http://g/h?i)"
+BLANKS = ["\n", " ", "\t", "\n \n", "\r"]
+LINES = st.lists(st.sampled_from([*LINE_PARTS.split(";"), *BLANKS]), max_size=24).map("".join)
 
 
 @settings(max_examples=400, deadline=None)
