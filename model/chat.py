@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.task_templates import (
+from pipeline.tokenizer import CONTROLS, Tokenizer
+from pipeline.turns import (
     ANSWERED,
     ASSISTANT,
     PROMPT,
@@ -22,7 +23,6 @@ from pipeline.task_templates import (
     USER,
     Turn,
 )
-from pipeline.tokenizer import CONTROLS, Tokenizer
 
 ROLE_WORDS = {SYSTEM: "System: ", USER: "User: ", ASSISTANT: "Assistant: "}
 BETWEEN = "\n\n"  # after a turn that is not answered by the model, where roles are words

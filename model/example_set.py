@@ -14,8 +14,8 @@ from model.architecture import ModelConfig
 from model.chat import Coded, Fits, code_example
 from pipeline.artifact import Artifact
 from pipeline.sampling import id_hashes
-from pipeline.task_templates import Turn
 from pipeline.tokenizer import Tokenizer
+from pipeline.turns import Turn
 
 
 @dataclass

@@ -19,7 +19,7 @@ from pipeline.errors import ConfigError, SourceError
 from pipeline.example_contracts import EXAMPLES
 from pipeline.reading.documents import Fields, document_of
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
-from pipeline.reading.records import Broken, Input, Range, Record
+from pipeline.reading.records import Broken, Entry, Input, Range, Record
 from pipeline.reading.streams import EXPANSION_MAX
 from pipeline.reading.tasks import ReadTask, tasks_of
 from pipeline.schema import QUARANTINE
@@ -31,12 +31,12 @@ from pipeline.stage import Job, Stage
 from pipeline.task_templates import (
     TASKS,
     Example,
-    Unusable,
     check_task,
     language_of,
     read_example,
     task_of,
 )
+from pipeline.turns import Unusable, field_names
 
 TASK_BYTES = 64 << 20
 LOOKED_AT = 20  # records, to find out which task they are of
@@ -181,26 +181,33 @@ def _flush(
 
 def task_in(sources: SourceSet) -> str:
     """Return the task that the first records speak of; raise SourceError if they speak of none."""
-    looked = [task_of(record.fields) for record in _first_records(sources)]
-    known = next((task for task in looked if task is not None), None)
+    entries = list(_first_entries(sources))
+    records = [entry for entry in entries if isinstance(entry, Record)]
+    known = next((task for one in records if (task := task_of(one.fields)) is not None), None)
     if known is None:
+        found = "no record"
+        if records:
+            found = f"records with the fields {', '.join(field_names(records[0].fields))}"
+        elif broken := next((one for one in entries if isinstance(one, Broken)), None):
+            found = f"no record ({broken.reason}: {broken.detail})"
         raise SourceError(
-            f"{sources.files[0].path}: no task is known by the fields of the first {len(looked)} "
-            f"records; wanted messages, instruction with output, text with label, text with "
-            f"summary, en with zh, or text, question and answers; else give --set examples.task=..."
+            f"{sources.files[0].path}: no task is known by the first {len(entries)} entries: found "
+            f"{found}; wanted messages, a question and an answer (instruction and output, prompt "
+            f"and completion, query and response, ...), text with label, text with summary, en "
+            f"with zh, or text, question and answers; rename the fields, or name them with "
+            f"--task and --set examples.input_field=... --set examples.output_field=..."
         )
     return known
 
 
-def _first_records(sources: SourceSet) -> Iterator[Record]:
+def _first_entries(sources: SourceSet) -> Iterator[Entry]:
     left = LOOKED_AT
     for file in sources.files:
         for entry in entries_of(file, _input(file, RECORD_BYTES_MAX)):
             if not left:
                 return
             left -= 1
-            if isinstance(entry, Record):
-                yield entry
+            yield entry
 
 
 STAGE = Stage(

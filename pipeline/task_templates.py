@@ -1,57 +1,51 @@
 """How a record of a task becomes turns: what the model is shown, and what it is to answer.
 
-`TASKS` at the foot is the table. A record of any task may state its turns itself: `messages` (role,
-content), `conversations` (from, value), `instruction`, `input`, `output`, all written in the
-tokenizer's chat form; or `prompt` and `response`, which outside the task `chat` stand one after the
-other as they are. To add a task: a line in TASKS, with a template in both languages.
+`TASKS` at the foot is the table. A record of any task may state its turns itself (see
+`pipeline.stated_turns`): `messages`, `conversations`, or `instruction` and `output`, all written in
+the tokenizer's chat form; or `prompt` and `response`, which outside the task `chat` stand one after
+the other as they are. To add a task: a line in TASKS, with a template in both languages.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
 from pipeline.errors import ConfigError
-from pipeline.reading.documents import BLANK
+from pipeline.reading.record_file import listed
+from pipeline.stated_turns import (
+    CONVERSATIONS,
+    HISTORY,
+    SYSTEM_FIELDS,
+    Stated,
+    checked_turns,
+    stated_turns,
+    states_question,
+)
+from pipeline.turns import (
+    PROMPT,
+    RESPONSE,
+    SYSTEM,
+    USER,
+    Fields,
+    Turn,
+    Unusable,
+    field_names,
+    read_string,
+)
 
-SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
-# What announces a turn in a vocabulary that has these: no text can spell them.
-ROLE_SYMBOLS = {SYSTEM: "<|system|>", USER: "<|user|>", ASSISTANT: "<|assistant|>"}
 CHAT = "chat"  # the task whose records are conversations
-PROMPT, RESPONSE = "prompt", "response"  # the turns of a task that is no conversation
-ROLES = {
-    "system": SYSTEM, "developer": SYSTEM, "user": USER, "human": USER, "prompter": USER,
-    "assistant": ASSISTANT, "gpt": ASSISTANT, "bot": ASSISTANT, "model": ASSISTANT,
-}  # fmt: skip
-ANSWERED = (ASSISTANT, RESPONSE)  # turns that are learned
 # One ideograph in ten characters is Chinese prose with names and code in it; English has none.
 IDEOGRAPH_SHARE = 0.1
 SENTIMENTS = ("pos", "neg", "neu", "positive", "negative", "neutral")
 # Fields by which a task is known, the most telling first.
-MARKS = {
-    "qa": {"question", "answers"},
-    "summarisation": {"summary"},
-    "translation": {"en", "zh"},
-    "code": {"prompt", "canonical_solution"},
-    "classification": {"text", "label"},
-}
-Fields = Mapping[str, Any]
-
-
-class Unusable(Exception):
-    """A record that is no example: a short name of what is wrong; found and wanted."""
-
-    def __init__(self, reason: str, detail: str):
-        super().__init__(detail)
-        self.reason, self.detail = reason, detail
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What one side says."""
-
-    role: str
-    text: str
+MARKS = (
+    ("qa", {"question", "answers"}),
+    ("qa", {"question", "context", "answer"}),
+    ("qa", {"question", "text", "answer"}),
+    ("summarisation", {"summary"}),
+    ("translation", {"en", "zh"}),
+    ("code", {"prompt", "canonical_solution"}),
+    ("classification", {"text", "label"}),
+)
 
 
 @dataclass(frozen=True)
@@ -88,13 +82,16 @@ def read_example(fields: Fields, task: str, given: tuple[str | None, str | None]
 
     Raises Unusable with the reason.
     """
-    turns = _stated_turns(fields)
-    if turns is not None:
-        return _conversation(turns, chat=task == CHAT)
+    stated = stated_turns(fields, chat=task == CHAT)
+    if stated is not None:
+        return _conversation(stated, chat=task == CHAT)
     template = TASKS[task]
     if template is None:
-        wanted = "messages, or prompt and response, or instruction and output"
-        raise Unusable("no_turns", f"fields {_names(fields)}, wanted {wanted}")
+        wanted = "messages, or a question and its answer (instruction and output, prompt and ...)"
+        raise Unusable("no_turns", f"fields {field_names(fields)}, wanted {wanted}")
+    for name in (HISTORY, *SYSTEM_FIELDS):
+        if listed(fields.get(name)):
+            raise Unusable("unread_field", f"{name!r} is not read by the task {task}; use chat")
     return _fill(template, fields, given)
 
 
@@ -139,85 +136,42 @@ def language_of(text: str) -> str:
     return "zh" if ideographs > IDEOGRAPH_SHARE * min(len(text), 1000) else "en"
 
 
-def _stated_turns(fields: Fields) -> list[tuple[str, Any]] | None:
-    if isinstance(listed := fields.get("messages"), list):
-        return [_speaker(item, "role", "content") for item in listed]
-    if isinstance(listed := fields.get("conversations"), list):
-        return [_speaker(item, "from", "value") for item in listed]
-    if "prompt" in fields and "response" in fields:
-        return [(PROMPT, fields["prompt"]), (RESPONSE, fields["response"])]
-    if "instruction" in fields and "output" in fields:
-        parts = [fields["instruction"], fields.get("input") or ""]
-        asked = "\n\n".join(parts).strip() if all(isinstance(p, str) for p in parts) else parts
-        return [(USER, asked), (ASSISTANT, fields["output"])]
-    return None
-
-
-def _speaker(item: Any, role: str, text: str) -> tuple[str, Any]:
-    if not isinstance(item, dict) or role not in item or text not in item:
-        raise Unusable("bad_turn", f"found {item!r:.80}, wanted {{{role!r}: ..., {text!r}: ...}}")
-    known = ROLES.get(str(item[role]).lower())
-    if known is None:
-        raise Unusable("unknown_role", f"{item[role]!r:.80}, wanted one of {', '.join(ROLES)}")
-    return known, item[text]
-
-
-def _conversation(stated: list[tuple[str, Any]], chat: bool) -> Example:
-    roles = {PROMPT: USER, RESPONSE: ASSISTANT} if chat else {}
-    turns = [Turn(roles.get(role, role), _string(text, role)) for role, text in stated]
-    while turns and turns[-1].role not in ANSWERED:
-        turns.pop()  # what nobody answers teaches nothing
-    if not turns:
-        raise Unusable("no_answer", f"{len(stated)} turns, wanted one of the assistant's")
-    speakers = [turn.role for turn in turns if turn.role != SYSTEM]
-    if speakers[0] in ANSWERED or any(a == b for a, b in pairwise(speakers)):
-        raise Unusable("turns_out_of_order", f"{speakers}, wanted user and assistant in turn"[:200])
-    if any(turn.role == SYSTEM for turn in turns[1:]):
-        raise Unusable("turns_out_of_order", "a system turn in the middle, wanted it first")
+def _conversation(stated: Stated, *, chat: bool) -> Example:
+    turns = checked_turns(stated, chat=chat)
     about = next(turn.text for turn in turns if turn.role != SYSTEM)
-    return Example(tuple(turns), (turns[-1].text,), about)
+    return Example(turns, (turns[-1].text,), about)
 
 
 def _text(fields: Fields, names: tuple[str, ...]) -> str:
     for name in names:
         if name in fields:
-            return _string(fields[name], name)
+            return read_string(fields[name], name)
     wanted = " or ".join(map(repr, names))
-    raise Unusable("no_field", f"fields {_names(fields)}, wanted {wanted}")
+    raise Unusable("no_field", f"fields {field_names(fields)}, wanted {wanted}")
 
 
 def _answers(fields: Fields, names: tuple[str, ...]) -> tuple[str, ...]:
     name = next((name for name in names if name in fields), names[0])
-    value = fields.get(name)
+    value = listed(fields.get(name)) if name == "answers" else fields.get(name)
     if isinstance(value, bool | int):
         return (str(value),)  # class numbers
+    if isinstance(value, dict):  # SQuAD's answers, beside the places where they begin
+        value = value.get("text")
     if isinstance(value, list) and value:
-        return tuple(dict.fromkeys(_string(item, name) for item in value))
+        return tuple(dict.fromkeys(read_string(item, name) for item in value))
     return (_text(fields, names),)
-
-
-def _string(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise Unusable("not_a_string", f"{name!r} is {type(value).__name__}, wanted a string")
-    if not value.strip(BLANK):
-        raise Unusable("empty", f"{name!r} has {len(value)} characters, none that can be seen")
-    return value
-
-
-def _names(fields: Fields) -> list[str]:
-    return sorted(map(str, fields))[:20]
 
 
 def task_of(fields: Fields) -> str | None:
     """Return the task that a record's fields speak of, None if they speak of none."""
-    if not {"messages", "conversations", "instruction", "response"}.isdisjoint(fields):
+    if not {*CONVERSATIONS, "instruction", "response"}.isdisjoint(fields):
         return CHAT
     if str(fields.get("label")).lower() in SENTIMENTS:
         return "sentiment"
-    for task, needed in MARKS.items():
+    for task, needed in MARKS:
         if needed <= fields.keys():
             return task
-    return None
+    return CHAT if states_question(fields) else None
 
 
 def check_task(task: str) -> None:

@@ -23,10 +23,10 @@ from pipeline.sampling import Sample, draw_sample
 from pipeline.schema import TOKENIZER_REPORT, TOKENIZER_SOURCES
 from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
-from pipeline.task_templates import ROLE_SYMBOLS
 from pipeline.tokenizer import CONTROLS, MODEL_FILE, SPACE_MARK, Tokenizer, load_tokenizer
 from pipeline.tokenizer_drift import DriftRule, drift, reasons
 from pipeline.tokenizer_report import measure, unused_pieces
+from pipeline.turns import ROLE_SYMBOLS
 from pipeline.vocabulary import read_vocabulary, with_exact_scores
 
 SALT = "tokenizer sample"

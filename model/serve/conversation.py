@@ -13,7 +13,7 @@ from model.architecture import ENCODER_DECODER
 from model.chat import BETWEEN, FORGED, ROLE_WORDS, code_example, role_ids
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
 from model.text import LoadedModel
-from pipeline.task_templates import ASSISTANT, ROLES, SYSTEM, USER, Turn
+from pipeline.turns import ASSISTANT, ROLES, SYSTEM, USER, Turn
 
 DEFAULT_ANSWER_TOKENS = 256
 # What is said may fill at least so much of the context, however long an answer is asked for.

@@ -23,8 +23,8 @@ from pipeline.examples import STAGE as EXAMPLES
 from pipeline.examples import ExamplesConfig
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import run_stage
-from pipeline.task_templates import PROMPT, RESPONSE, Turn
 from pipeline.tokenizer import load_tokenizer
+from pipeline.turns import PROMPT, RESPONSE, Turn
 
 SIZES = {"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "hidden": 48, "context": 64}
 CONFIG = FinetuneConfig(

@@ -34,6 +34,15 @@ BROKEN = {
     "unknown_role": {"messages": [{"role": "tool", "content": "1"}]},
     "no_answer": {"messages": [{"role": "user", "content": "anyone?"}]},
     "not_a_string": {"prompt": "a", "response": 7},
+    "part_not_text": {"messages": [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]},
+        {"role": "assistant", "content": "A cat."}]},
+    "unread_field": {"messages": [{"role": "user", "content": "a"},
+                                  {"role": "assistant", "content": "b"}], "tools": [{"name": "f"}]},
+    "tool_call": {"messages": [{"role": "user", "content": "a"},
+                               {"role": "assistant", "content": None, "tool_calls": [{"id": 1}]}]},
+    "two_systems": {"system": "Be kind.", "messages": [{"role": "system", "content": "Be brief."},
+                    {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
     "empty": {"prompt": "a", "response": " \u200b "},
     "turns_out_of_order": {"messages": [{"role": "assistant", "content": "first"},
                                         {"role": "user", "content": "then"},
@@ -69,16 +78,98 @@ def test_a_record_that_is_no_example_is_quarantined_with_its_reason(reason, tmp_
     assert rows.filter(reason=reason)["position"].to_list() == [1]
 
 
+ONE_TURN = [
+    {"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]},
+    {"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]},
+    {"messages": {"role": ["user", "assistant"], "content": ["Q", "A"]}},
+    {"messages": [{"role": "user", "content": [{"type": "text", "text": "Q"}]},
+                  {"role": "assistant", "content": [{"type": "text", "text": "A"}]}]},
+    {"messages": '[{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]'},
+    {"conversation": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]},
+    {"instruction": "Q", "input": "", "output": "A", "history": [], "system": ""},
+    {"instruction": "Q", "response": "A", "context": ""},
+    {"prompt": "Q", "response": "A"}, {"prompt": "Q", "completion": "A"},
+    {"query": "Q", "response": "A"}, {"question": "Q", "answer": "A"},
+    {"input": "Q", "output": "A"},
+    {"prompt": [{"role": "user", "content": "Q"}],
+     "completion": [{"role": "assistant", "content": "A"}]},
+]  # fmt: skip
+EARLIER = [
+    {"system": "S", "instruction": "Q", "output": "A", "history": [["q", "a"]]},
+    {"system": "S", "query": "Q", "response": "A", "history": '[["q", "a"]]'},
+    {"system_prompt": "S", "prompt": "Q", "completion": "A",
+     "history": [{"prompt": "q", "response": "a"}]},
+    {"system": "S", "question": "Q", "answer": "A",
+     "history": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]},
+    {"system": "S", "conversations": [
+        {"from": "human", "value": "q"}, {"from": "gpt", "value": "a"},
+        {"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]},
+    {"messages": [{"role": "developer", "content": "S"}, {"role": "user", "content": "Q"},
+                  {"role": "assistant", "content": "A"}], "history": [["q", "a"]]},
+]  # fmt: skip
+
+
+def spoken(turns: list) -> list[tuple[str, str]]:
+    return [(turn["role"], turn["text"]) for turn in turns]
+
+
 def test_forms_of_other_tools_are_the_same_conversation(tmp_path):
-    forms = [
-        {"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]},
-        {"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]},
-        {"instruction": "Q", "input": "", "output": "A"},
-        {"prompt": "Q", "response": "A"},
+    turns = examples(tmp_path, ONE_TURN).scan().collect()["turns"].to_list()
+    assert len(turns) == len(ONE_TURN)
+    assert all(spoken(one) == [("user", "Q"), ("assistant", "A")] for one in turns)
+
+
+def test_what_was_said_before_and_the_system_s_words_become_turns(tmp_path):
+    made = examples(tmp_path / "a", EARLIER[:-1]).scan().collect()["turns"].to_list()
+    whole = [("system", "S"), ("user", "q"), ("assistant", "a"), ("user", "Q"), ("assistant", "A")]
+    assert [spoken(one) for one in made] == [whole] * (len(EARLIER) - 1)
+    [last] = examples(tmp_path / "b", EARLIER[-1:]).scan().collect()["turns"].to_list()
+    assert spoken(last) == whole
+
+
+def test_a_question_beside_a_text_keeps_the_text(tmp_path):
+    rows = [{"instruction": "Sum up.", "context": "It rained.", "response": "Rain."},
+            {"question": "What fell?", "context": "It rained.", "answer": "Rain."}]  # fmt: skip
+    turns = examples(tmp_path, rows).scan().collect()["turns"].to_list()
+    assert [one[0]["text"] for one in turns] == [
+        "Sum up.\n\nIt rained.",
+        "What fell?\n\nIt rained.",
     ]
-    turns = examples(tmp_path, forms).scan().collect()["turns"].to_list()
-    assert all(one == turns[0] for one in turns)
-    assert [turn["role"] for turn in turns[0]] == ["user", "assistant"]
+
+
+def test_a_task_that_reads_no_history_quarantines_it_by_name(tmp_path):
+    rows = [{"text": "t", "label": "x", "history": [["a", "b"]]}, {"text": "t", "label": "x"}]
+    made = examples(tmp_path, rows, task="classification")
+    assert (made.rows, made.ledger.quarantined) == (1, {"unread_field": 1})
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "parquet", "csv.gz", "json"])
+def test_tables_teach_the_same_as_json_lines(form, tmp_path):
+    rows = [{"instruction": f"Say {i}, please", "output": f"第{i}次，今天的天气很好。",
+             "system": "", "history": [["q", "a"]] if i % 2 else None}
+            for i in range(6)]  # fmt: skip
+    wanted = examples(tmp_path / "lines", rows).scan().collect()["turns"].to_list()
+    cells = [{**r, "history": json.dumps(r["history"]) if r["history"] else None} for r in rows]
+    path = tmp_path / f"rows.{form}"
+    if form == "parquet":
+        pl.DataFrame(rows).write_parquet(path)
+    elif form == "json":
+        path.write_text(json.dumps(rows))
+    else:
+        mark = "\t" if form == "tsv" else ","
+        content = pl.DataFrame(cells).write_csv(separator=mark).encode("gb18030")
+        path.write_bytes(gzip.compress(content) if form.endswith("gz") else content)
+    sources = SourceSet.open([Source(path=str(path))], tmp_path)
+    made = run_stage(STAGE, ExamplesConfig(), [sources], tmp_path / "made").artifact
+    assert made.scan().collect()["turns"].to_list() == wanted
+    assert made.ledger.quarantined == {}
+
+
+def test_answers_of_tables_are_lists(tmp_path):
+    rows = [{"context": "c", "question": "q", "answers": '["a", "b"]'},
+            {"context": "c", "question": "q", "answers": {"text": ["a", "b"]}}]  # fmt: skip
+    made = examples(tmp_path, rows, task="qa").scan().collect()
+    assert made["references"].to_list() == [["a", "b"]] * 2
 
 
 def test_one_input_never_stands_in_both_splits(tmp_path):
@@ -102,7 +193,10 @@ def test_class_numbers_and_own_field_names_are_read(tmp_path):
      ({"text": "t", "label": "pos"}, "sentiment"),
      ({"text": "t", "label": "Sports"}, "classification"),
      ({"en": "a", "zh": "甲"}, "translation"), ({"text": "t", "summary": "s"}, "summarisation"),
-     ({"text": "t", "question": "q", "answers": ["a"]}, "qa")],
+     ({"text": "t", "question": "q", "answers": ["a"]}, "qa"),
+     ({"context": "t", "question": "q", "answer": "a"}, "qa"),
+     ({"question": "q", "answer": "a"}, "chat"), ({"prompt": "p", "completion": "c"}, "chat"),
+     ({"prompt": "p", "canonical_solution": "c"}, "code")],
 )  # fmt: skip
 def test_a_task_is_known_by_its_fields(fields, task, tmp_path):
     (tmp_path / "rows.jsonl").write_text(json.dumps(fields))
