@@ -14,12 +14,14 @@ from flows.terminal import progress_bars, stdout
 from model import evaluate_answers, finetune_card, registry
 from model import finetune as finetuning
 from model.evaluate_answers import EvaluateAnswersConfig
+from model.example_set import quarantined_places
 from model.finetune import BaseModel
 from model.lora import LoraConfig
 from model.registry import Registration
 from pipeline import artifact as artifacts
 from pipeline import examples as reading
 from pipeline.artifact import Artifact
+from pipeline.shard import VALIDATION
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import Progress, StageRun, run_stage
 
@@ -41,8 +43,10 @@ def finetune(options: Namespace) -> dict[str, Any] | None:
             registration = _register(options, recipe, settings, examples, run.artifact, progress)
     if options.json:
         told = {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}
+        told["records"] = _records(run.artifact, examples)
         return told | ({"registration": asdict(registration)} if registration else {})
-    stdout().print(_line(run, examples), soft_wrap=True)
+    for line in _lines(run, examples):
+        stdout().print(line, soft_wrap=True, markup=False, highlight=False)
     if registration is not None:
         stdout().print(
             f"models:/{registration.name}/{registration.version}: {registration.reason}",
@@ -110,10 +114,15 @@ def _examples(
     ).artifact  # fmt: skip
 
 
-def _line(run: StageRun, examples: Artifact) -> str:
+def _lines(run: StageRun, examples: Artifact) -> list[str]:
+    """Return what was learned, and below it what became of the records that taught nothing."""
     stats, lost = run.artifact.stats, run.artifact.ledger.dropped.most_common()
     aside = examples.ledger.quarantined.most_common()
-    parts = [f"{stats['task']}: taught by {stats['examples']:,} examples"]
+    records = _records(run.artifact, examples)
+    parts = [
+        f"{stats['task']}: taught by {records['taught']:,} of {records['seen']:,} records, "
+        f"{records['held_out']:,} held out"
+    ]
     parts += [f"{reason} {n:,}" for reason, n in lost]
     parts += [f"quarantined {reason} {n:,}" for reason, n in aside]
     if stats["prompts_cut"]:
@@ -121,4 +130,18 @@ def _line(run: StageRun, examples: Artifact) -> str:
     if stats["validation_loss"] is not None:
         before, after = stats["validation_loss_before"], stats["validation_loss"]
         parts.append(f"loss of held-out answers {before:.3f} -> {after:.3f} nats per token")
-    return f"{', '.join(parts)}; {run.reason}, {run.seconds:.1f} s; {run.artifact.path}"
+    first = f"{', '.join(parts)}; {run.reason}, {run.seconds:.1f} s; {run.artifact.path}"
+    begin = stats["dropped_begin"].items()
+    told = [f"  {reason}: {', '.join(map(repr, texts))}" for reason, texts in begin]
+    return [first, *told, *(f"  {one}" for one in quarantined_places(examples))]
+
+
+def _records(tuned: Artifact, examples: Artifact) -> dict[str, Any]:
+    """Return the account of the records: what each of them was good for."""
+    return {
+        "seen": examples.ledger.seen,
+        "taught": tuned.stats["examples"],
+        "held_out": examples.stats["examples"].get(VALIDATION, 0),
+        "dropped": dict(tuned.ledger.dropped),
+        "quarantined": dict(examples.ledger.quarantined),
+    }

@@ -1,6 +1,7 @@
 """Rows of EXAMPLES as ids: a split, or a share of it, for one tokenizer and one network."""
 
 import functools
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,19 +14,38 @@ from model import packing
 from model.architecture import ModelConfig
 from model.chat import Coded, Fits, code_example
 from pipeline.artifact import Artifact
+from pipeline.errors import TrainingError
 from pipeline.sampling import id_hashes
 from pipeline.tokenizer import Tokenizer
 from pipeline.turns import Turn
 
+BEYOND_LIMIT = "beyond_limit"
+SHOWN, SHOWN_CHARACTERS = 3, 60  # examples of a reason, and how much of each
+
 
 @dataclass
 class ExampleSet:
-    """Coded examples of a split with their rows; `dropped` counts others by reason."""
+    """Coded examples of a split with their rows; `dropped` counts others by reason.
+
+    `shown` holds the beginnings of the first ones of each reason.
+    """
 
     coded: list[Coded] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    shown: dict[str, list[str]] = field(default_factory=dict)
     cut: int = 0  # prompts that were shortened
+
+    @property
+    def unusable(self) -> int:
+        """How many examples cannot be used, whatever the limit."""
+        return self.dropped.total() - self.dropped[BEYOND_LIMIT]
+
+    def drop(self, row: dict[str, Any], reason: str) -> None:
+        """Count a row that cannot be used, and remember the first ones by how they begin."""
+        self.dropped[reason] += 1
+        if len(first := self.shown.setdefault(reason, [])) < SHOWN:
+            first.append(row["turns"][0]["text"][:SHOWN_CHARACTERS])
 
 
 def code_split(
@@ -45,14 +65,53 @@ def code_split(
     for row in lowest(rows, limit):
         coded = code_row(row, row["turns"][-1]["text"], tokenizer, fits)
         if isinstance(coded, str):
-            found.dropped[coded] += 1
+            found.drop(row, coded)
             continue
         found.coded.append(coded)
         found.rows.append(row)
         found.cut += coded.cut
     if limit is not None and len(rows) > limit:
-        found.dropped["beyond_limit"] = len(rows) - limit
+        found.dropped[BEYOND_LIMIT] = len(rows) - limit
     return found
+
+
+def refuse_mostly_unusable(examples: Artifact, found: ExampleSet, share_max: float) -> None:
+    """Raise TrainingError if more of the records than `share_max` taught nothing.
+
+    Counted are records that are no example and, of the split that was coded, those that do not fit.
+    """
+    aside, lost = examples.ledger.quarantined, found.unusable
+    total = aside.total() + lost + len(found.coded)
+    bad = aside.total() + lost
+    if bad <= share_max * total:
+        return
+    reasons = [f"{n:,} {reason}" for reason, n in (aside + found.dropped).most_common()
+               if reason != BEYOND_LIMIT]  # fmt: skip
+    reasons += [f"{why}: {', '.join(map(repr, first))}" for why, first in found.shown.items()]
+    reasons += quarantined_places(examples)
+    raise TrainingError(
+        f"{examples.path}: {bad:,} of {total:,} records cannot be used, at most "
+        f"{share_max:.0%} may be; {'; '.join(reasons)}; correct them, take a model with a longer "
+        f"context where they are too_long, or go on with the rest: "
+        f"--set finetune.unusable_share_max={math.ceil(100 * bad / total) / 100}"
+    )
+
+
+def quarantined_places(examples: Artifact) -> list[str]:
+    """Return, for each reason, where its first records stand and what was found and wanted."""
+    if not examples.ledger.quarantined:
+        return []
+    rows = examples.scan("quarantine").select("source", "path", "position", "reason", "detail")
+    first = rows.sort("source", "path", "position").collect().group_by("reason").head(SHOWN)
+    told = []
+    for (reason,), here in sorted(first.partition_by("reason", as_dict=True).items()):
+        places = [_place_of(row) for row in here.to_dicts()]
+        told.append(f"{reason}: {', '.join(places)} ({here['detail'][0]})")
+    return told
+
+
+def _place_of(row: dict[str, Any]) -> str:
+    return row["path"] if row["position"] < 0 else f"{row['path']} record {row['position'] + 1}"
 
 
 def code_row(row: dict[str, Any], answer: str, tokenizer: Tokenizer, fits: Fits) -> Coded | str:

@@ -17,7 +17,7 @@ from model import export, lora, networks, precision
 from model.architecture import ModelConfig
 from model.chat import Coded
 from model.distributed import World
-from model.example_set import ExampleSet, code_split
+from model.example_set import ExampleSet, code_split, refuse_mostly_unusable
 from model.loop import fit, validation_loss
 from model.lora import LoraConfig
 from model.networks import AnyNetwork
@@ -58,6 +58,7 @@ class FinetuneConfig:
     lora: LoraConfig | None = None  # default: every weight is trained
     examples_max: int | None = None  # of the training split
     validation_examples: int = 512
+    unusable_share_max: float = 0.5  # of the records; above it the data is taken for a mistake
     precision: str = precision.AUTO
     seed: int = 1
     checkpoint_every: int = 100
@@ -72,6 +73,10 @@ class FinetuneConfig:
         if not 0 <= self.warmup_share < 1:
             raise ConfigError(
                 f"finetune.warmup_share: {self.warmup_share}, wanted from 0 to below 1"
+            )
+        if not 0 <= self.unusable_share_max <= 1:
+            raise ConfigError(
+                f"finetune.unusable_share_max: {self.unusable_share_max}, wanted from 0 to 1"
             )
         if min(self.learning_rates, default=1.0) <= 0:
             raise ConfigError(f"finetune.learning_rates: {self.learning_rates}, wanted above 0")
@@ -130,6 +135,7 @@ def run(job: Job) -> None:
     train = code_split(examples, TRAIN, tokenizer, model, config.examples_max)
     if not train.coded:
         raise TrainingError(_nothing_to_learn(examples, train))
+    refuse_mostly_unusable(examples, train, config.unusable_share_max)
     held_out = code_split(examples, VALIDATION, tokenizer, model, config.validation_examples)
     training, before = best_of_rates(job, config, base, train.coded, held_out.coded)
     network = training.network
@@ -150,6 +156,8 @@ def run(job: Job) -> None:
         parameters=network.parameter_count(),
         parameters_trained=trained,
         examples=len(train.coded),
+        held_out=len(held_out.coded),
+        dropped_begin=train.shown,
         prompts_cut=train.cut,
         rows_per_epoch=len(training.loader.rows),  # type: ignore[attr-defined]  # ExampleBatches
         tokens_seen=last["tokens"],

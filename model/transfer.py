@@ -24,7 +24,13 @@ from model import export, finetune, labels, linear_baseline
 from model.answer_scores import score_answers
 from model.chat import Coded
 from model.classifier import ClassifierConfig
-from model.example_set import code_row, code_split, lowest, rows_of
+from model.example_set import (
+    code_row,
+    code_split,
+    lowest,
+    refuse_mostly_unusable,
+    rows_of,
+)
 from model.finetune import RANDOM, WEIGHTS, FinetuneConfig
 from model.labels import Lesson
 from model.networks import AnyNetwork
@@ -39,6 +45,7 @@ from model.transfer_questions import (
     least,
     outcome,
     questions,
+    refuse_no_choice,
 )
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.example_contracts import TRANSFER
@@ -50,7 +57,6 @@ from pipeline.tokenizer import Tokenizer, load_tokenizer
 SCRATCH, TRANSFERRED, LINEAR, WORDS = "scratch", "transferred", "linear", "words"
 NETWORKS = (SCRATCH, TRANSFERRED)  # arms whose outcome depends on the seed
 LABELLED = ("classification", "sentiment")
-LABELS_MAX = 50
 
 
 @dataclass(frozen=True)
@@ -94,15 +100,13 @@ def run(job: Job) -> None:
     taught = code_split(examples, TRAIN, tokenizer, context, config.finetune.examples_max)
     known = sorted({answer_of(row) for row in rows_of(examples, TRAIN)})
     labelled = examples.stats["task"] in LABELLED
-    if labelled and len(known) > LABELS_MAX:
-        raise TrainingError(
-            f"{examples.path}: {len(known)} different labels, wanted at most {LABELS_MAX}; "
-            f"give another examples.output_field, or another task"
-        )
+    refuse_mostly_unusable(examples, taught, config.finetune.unusable_share_max)
     held_out = rows_of(examples, VALIDATION)
+    refuse_no_choice(examples.path, known if labelled else None, held_out, config.candidates)
     limit = config.questions_max if labelled else config.free_questions_max
     rows = lowest(held_out, limit)
     asked = questions(rows, known if labelled else None, config.candidates)
+    unknown = len(rows) - len(asked)
     asked, left = answerable(asked, tokenizer, lambda total, before: fits(context, total, before))
     if not asked or not taught.rows:
         raise TrainingError(
@@ -110,7 +114,8 @@ def run(job: Job) -> None:
             f"questions that fit; give more, or raise examples.validation_share"
         )
     outcomes = ARMS[config.arm](Work(job, taught.rows, taught.coded, asked, tokenizer))
-    left["beyond_limit"] = len(held_out) - len(asked) - left.total()
+    left["beyond_limit"] = len(held_out) - len(rows)
+    left["label_not_taught" if labelled else "no_candidates"] = unknown
     job.map(_Write(len(held_out), left), [outcomes])
     right = [row["right"] for row in outcomes]
     job.stats.update(
@@ -254,7 +259,7 @@ class _Write:
     def __call__(self, rows: list[dict[str, Any]], sink: Sink) -> None:
         sink.saw(self.seen)
         sink.kept(len(rows))
-        for reason, count in sorted(self.left.items()):
+        for reason, count in sorted((+self.left).items()):
             sink.dropped(reason, count)
         sink.write("main", pa.Table.from_pylist(rows, schema=TRANSFER.schema))
 

@@ -4,13 +4,16 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from model.example_set import code_row
+from pipeline.errors import TrainingError
 from pipeline.tokenizer import Tokenizer
 
+LABELS_MAX = 50
 QUESTIONS_SEED = 0  # the same questions for every arm and seed
 
 
@@ -61,6 +64,32 @@ def questions(
         order = generator.permutation(candidates).tolist()
         found.append(Question(row, tuple(offered[i] for i in order), order.index(0)))
     return found
+
+
+def refuse_no_choice(
+    path: Path, labels: Sequence[str] | None, rows: Sequence[dict[str, Any]], candidates: int
+) -> None:
+    """Raise TrainingError where there is nothing to choose among, or too much.
+
+    `labels` are those to learn from; None where the answers of the held-out `rows` are free.
+    """
+    if labels is None:
+        answers = len({answer_of(row) for row in rows})
+        if answers < candidates:
+            raise TrainingError(
+                f"{path}: {answers} different answers among {len(rows)} held-out examples, wanted "
+                f"at least {candidates} to choose from; give more, raise --set "
+                f"transfer.held_out_share=..., or lower --set transfer.candidates=2"
+            )
+        return
+    if 2 <= len(labels) <= LABELS_MAX:
+        return
+    shown = f" ({', '.join(map(repr, labels[:5]))})" if labels else ""
+    raise TrainingError(
+        f"{path}: {len(labels)} different labels to learn from{shown}, wanted 2 to {LABELS_MAX}; "
+        f"give data with more than one label, or another --set examples.output_field=... or "
+        f"--set examples.task=..."
+    )
 
 
 def answerable(

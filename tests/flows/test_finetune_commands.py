@@ -134,6 +134,43 @@ def test_the_task_is_told_by_the_records_and_another_is_refused_with_what_was_fo
     assert "30 quarantined as no_turns" in told
 
 
+def test_records_that_teach_nothing_are_counted_and_shown(model, tmp_path, capsys):
+    file = tmp_path / "pairs.jsonl"
+    long = "a question that is far longer than what the model can read at once " * 9
+    rows = [{"prompt": f"{i} {long if i % 3 == 0 else 'short'}", "completion": "yes " * 3}
+            for i in range(30)]  # fmt: skip
+    file.write_text("\n".join(map(json.dumps, [*rows, {"prompt": "no answer"}])))
+    arguments = ["finetune", str(model), str(file), "--out", str(tmp_path / "m"), *SMALL]
+    assert cli.main(arguments) == 0
+    first, *more = capsys.readouterr().out.splitlines()
+    assert " of 31 records" in first
+    assert "quarantined no_turns 1" in first
+    assert any(line.startswith("  too_long: '0 a question") for line in more)
+    assert any("no_turns: pairs.jsonl record 31 (fields ['prompt']" in line for line in more)
+    assert cli.main([*arguments, "--json"]) == 0
+    records = json.loads(capsys.readouterr().out)["records"]
+    assert records["quarantined"] == {"no_turns": 1}
+    left_out = sum(records["dropped"].values()) + 1
+    assert records["taught"] + records["held_out"] + left_out == records["seen"] == 31
+
+
+def test_data_that_is_mostly_unusable_is_refused_unless_that_is_wanted(model, tmp_path, capsys):
+    folder = tmp_path / "records"
+    folder.mkdir()
+    rows = [{"question": f"{i}?", "answer": "yes"} for i in range(20)]
+    (folder / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "b.csv").write_text("title,body\n" + "one,two\n" * 30)
+    (folder / "c.json").write_text("{broken")
+    arguments = ["finetune", str(model), str(folder), "--out", str(tmp_path / "m"), *SMALL]
+    assert cli.main(arguments) == 1
+    told = capsys.readouterr().err
+    assert "no_turns: b.csv record 1, b.csv record 2" in told
+    assert "c.json" in told
+    wanted = told[told.index("--set finetune.unusable_share_max=") :].split()[:2]
+    assert cli.main([*arguments, *wanted]) == 0
+    assert "of 51 records" in capsys.readouterr().out
+
+
 def test_misspelt_keys_are_refused_also_in_sections_that_can_be_off(model, chats, tmp_path, capsys):
     recipe = tmp_path / "r.toml"
     recipe.write_text("[finetune.lora]\nrnk = 4\n")

@@ -42,3 +42,16 @@ def test_files_become_a_report_with_figures(model, tmp_path, capsys, monkeypatch
     run = tracking.connect(tracking_settings(read_settings(store))).get_run(told["run_id"])
     linear = run.data.metrics["transfer/colours/linear/accuracy"]
     assert linear == pytest.approx(found["accuracy"]["linear"]["mean"])
+
+
+def test_a_set_with_one_label_or_too_few_answers_says_so(model, tmp_path, capsys):  # noqa: F811
+    labelled, free = tmp_path / "labels.csv", tmp_path / "free.jsonl"
+    labelled.write_text("text,label\n" + "".join(f"{n} rain,Rain\n" for n in range(40)))
+    rows = [{"question": f"Is it {n}?", "answer": "Yes."} for n in range(40)]
+    free.write_text("\n".join(map(json.dumps, rows)))
+    command = ["transfer", str(model), "--out", str(tmp_path / "out"), "--store", str(tmp_path)]
+    assert cli.main([*command, str(labelled), str(free), *FAST]) == 1
+    told = capsys.readouterr().err
+    assert "1 different labels to learn from ('Rain'), wanted 2 to 50" in told
+    assert "1 different answers among" in told
+    assert "transfer.candidates=2" in told
