@@ -5,6 +5,7 @@ width, heads, hidden, context) are chosen by themselves.
 """
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "biases": (NO_BIASES, MLP_BIASES, ALL_BIASES),
 }
 SIZES = ("layers", "width", "heads", "kv_heads", "hidden", "context")
+# Far above any published network; a size beyond is a slip or a damaged file, and no memory is asked
+# for because of it.
+SIZE_MAX, POSITION_NUMBERS_MAX = 1 << 24, 1 << 31
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,10 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in SIZES:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"model.{name}: {getattr(self, name)}, wanted at least 1")
+            if not 1 <= getattr(self, name) <= SIZE_MAX:
+                raise ConfigError(
+                    f"model.{name}: {getattr(self, name)}, wanted from 1 to {SIZE_MAX}"
+                )
         for name, words in CHOICES.items():
             if getattr(self, name) not in words:
                 found = getattr(self, name)
@@ -71,7 +77,15 @@ class ModelConfig:
             raise ConfigError(
                 f"model.head_transform belongs to the family 'encoder', not {self.family!r}"
             )
+        for name in ("norm_epsilon", "rope_theta"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"model.{name}: {getattr(self, name)}, wanted above 0")
         self._check_heads()
+        if self.context * self.width > POSITION_NUMBERS_MAX:
+            raise ConfigError(
+                f"model.context {self.context} times model.width {self.width}: wanted at most "
+                f"{POSITION_NUMBERS_MAX}, which is what positions take"
+            )
 
     def _check_heads(self) -> None:
         if self.width % self.heads or (self.width // self.heads) % 2:

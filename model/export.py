@@ -7,20 +7,22 @@ them). The key OWN of config.json holds the whole ModelConfig; other tools pass 
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import torch
-from safetensors import SafetensorError
 
 from model.architecture import ModelConfig
 from model.chat import chat_template
 from model.formats import huggingface, imported
 from model.formats.layouts import LLAMA, QWEN3, Layout
 from model.networks import AnyNetwork, build
+from pipeline import artifact as artifacts
 from pipeline import storage, tokenizer_json
 from pipeline.errors import ArtifactError, ConfigError
+from pipeline.loading import reading
 from pipeline.tokenizer import load_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,8 @@ WEIGHTS, CONFIG, GENERATION = huggingface.WEIGHTS, huggingface.CONFIG, huggingfa
 TOKENIZER = "tokenizer.model"
 TRUNK = "model."
 OWN = "textmill"
+AGAIN = "make or download the folder again"
+VOCABULARY_MAX = 1 << 22  # sixteen times the largest published ones
 
 
 def write(
@@ -70,7 +74,7 @@ def write_tokenizer(
 def taught_to_chat(folder: Path) -> bool:
     """Tell whether a model folder says how its conversations are written."""
     config = folder / tokenizer_json.TOKENIZER_CONFIG
-    return config.is_file() and "chat_template" in storage.read_json(config)
+    return config.is_file() and "chat_template" in storage.read_json(config, dict[str, Any])
 
 
 def native_layout(config: ModelConfig) -> Layout | None:
@@ -90,31 +94,60 @@ def read(folder: Path) -> AnyNetwork:
                 f"{folder}: not a model folder, {name} is missing; give the artifact of `train` "
                 f"or models:/NAME@champion"
             )
-    try:
-        stored = storage.read_json(folder / CONFIG)
-        network = build(_model_config(stored), stored["vocab_size"])
+    artifacts.check_beside(folder)
+    with reading(folder, "config.json and weights of one network", AGAIN):
+        stored = storage.read_json(folder / CONFIG, dict[str, Any], AGAIN)
+        config, vocab_size = _model_config(stored), _vocab_size(stored)
         found = imported.load_weights(folder)
         named = {name.removeprefix(TRUNK): weight for name, weight in found.items()}
+        _refuse_other_sizes(config, vocab_size, named, is_own=OWN in stored)
+        network = build(config, vocab_size)
         _fill(network, named if OWN in stored else imported.adapted(named, network))
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError, ConfigError) as error:
-        raise ArtifactError(f"{folder}: config and weights cannot be used: {error}") from error
     return network.eval()
 
 
+def _refuse_other_sizes(
+    config: ModelConfig, vocab_size: int, named: dict[str, torch.Tensor], *, is_own: bool
+) -> None:
+    """Compare the weights with an outline of the network before any memory is taken for it."""
+    if config.layers > len(named):
+        raise ValueError(f"{config.layers} layers, but the file holds {len(named)} weights")
+    with torch.device("meta"):
+        outline = build(config, vocab_size)
+        _refuse_other_shapes(outline, named if is_own else imported.adapted(named, outline))
+
+
 def _fill(network: AnyNetwork, named: dict[str, torch.Tensor]) -> None:
-    """Copy a file's weights into the network; every parameter must be there, and no other."""
+    """Copy a file's weights into the network; `_refuse_other_sizes` has compared them."""
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            weight.copy_(named[name])
+
+
+def _refuse_other_shapes(network: AnyNetwork, named: dict[str, torch.Tensor]) -> None:
+    """Raise ValueError unless every parameter is there, and no other."""
     wanted = dict(network.named_parameters())
     if named.keys() != wanted.keys():
         odd = sorted(named.keys() ^ wanted.keys())
         raise ValueError(f"{len(odd)} weights are missing or not of this network, as {odd[0]!r}")
-    with torch.no_grad():
-        for name, weight in wanted.items():
-            if weight.shape != named[name].shape:
-                found, shape = tuple(named[name].shape), tuple(weight.shape)
-                raise ValueError(f"{name} is {found}, the network's is {shape}")
-            weight.copy_(named[name])
+    for name, weight in wanted.items():
+        if weight.shape != named[name].shape:
+            found, shape = tuple(named[name].shape), tuple(weight.shape)
+            raise ValueError(f"{name} is {found}, the network's is {shape}")
 
 
 def _model_config(stored: dict[str, Any]) -> ModelConfig:
     """Return the stored config, or that of a folder made elsewhere."""
-    return ModelConfig(**stored[OWN]) if OWN in stored else imported.model_config(stored)
+    table = stored[OWN] if OWN in stored else asdict(imported.model_config(stored))
+    unknown = sorted({*table} - {field.name for field in fields(ModelConfig)})
+    if unknown:
+        raise ValueError(f"{OWN}.{unknown[0]} is no option of a network here")
+    adapter = pydantic.TypeAdapter(ModelConfig)
+    return adapter.validate_json(storage.canonical_json(table), strict=True)
+
+
+def _vocab_size(stored: dict[str, Any]) -> int:
+    size = stored["vocab_size"]
+    if type(size) is not int or not 0 < size <= VOCABULARY_MAX:
+        raise ValueError(f"vocab_size: {size!r:.60}, wanted a whole number up to {VOCABULARY_MAX}")
+    return size

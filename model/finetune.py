@@ -27,7 +27,8 @@ from model.schedule import SCHEDULES
 from model.train import SPEED, settle_precision, write_curve
 from model.train_config import BEST, LAST, TrainConfig
 from model.training import Training
-from pipeline import storage
+from pipeline import artifact as artifacts
+from pipeline import integrity, storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import CURVE
@@ -118,7 +119,10 @@ class BaseModel:
                     f"{self.path}: not a model folder, {name} is missing; give the artifact of "
                     f"`train` or models:/NAME@champion"
                 )
-        content = {name: storage.sha256_of(self.path / name) for name in files}
+        artifacts.check_beside(self.path)
+        paths = [self.path / name for name in files]
+        hashes = [sha256 for _, sha256 in integrity.hashed(paths, self.path)]
+        content = dict(zip(files, hashes, strict=True))
         return storage.sha256_text(storage.canonical_json(content))
 
 

@@ -13,10 +13,13 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
 from model.formats import huggingface
+from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.errors import ArtifactError, ConfigError
+from pipeline.loading import reading
 
 ADAPTER, ADAPTER_CONFIG = "adapter/adapter_model.safetensors", "adapter/adapter_config.json"
 A, B = "lora_A", "lora_B"
@@ -121,11 +124,26 @@ def read(network: nn.Module, folder: Path) -> LoraConfig:
 
     Raises ArtifactError if they are of another network.
     """
-    described: dict[str, Any] = storage.read_json(folder / ADAPTER_CONFIG)
-    targets = tuple(described["target_modules"])
-    config = LoraConfig(described["r"], described["lora_alpha"], targets)
-    add(network, config, seed=0)
-    stored = load_file(folder / ADAPTER)
+    artifacts.check_beside(folder.parent, [f"{folder.name}/{n}" for n in (ADAPTER, ADAPTER_CONFIG)])
+    with reading(folder, "an adapter's config and weights", "fine-tune with --lora again"):
+        described = storage.read_json(folder / ADAPTER_CONFIG, _Described)
+        stored = load_file(folder / ADAPTER)
+        if described["r"] > max((max(weight.shape) for weight in stored.values()), default=0):
+            raise ValueError(f"rank {described['r']}, but no weight is that large")
+        targets = tuple(described["target_modules"])
+        config = LoraConfig(described["r"], described["lora_alpha"], targets)
+        add(network, config, seed=0)
+        _fill(network, folder, stored)
+    return config
+
+
+class _Described(TypedDict):
+    r: int
+    lora_alpha: float
+    target_modules: list[str]
+
+
+def _fill(network: nn.Module, folder: Path, stored: dict[str, torch.Tensor]) -> None:
     found = {
         f"{PREFIX}{name}.{part}.weight": getattr(layer, part)
         for name, layer in _layers(network, LoraLinear).items()
@@ -139,7 +157,6 @@ def read(network: nn.Module, folder: Path) -> LoraConfig:
     with torch.no_grad():
         for name, weight in found.items():
             weight.copy_(stored[name])
-    return config
 
 
 def _layers(network: nn.Module, kind: type[nn.Module]) -> dict[str, Any]:

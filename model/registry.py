@@ -6,32 +6,25 @@ see `model.champion`) is finished by the next call.
 """
 
 import fcntl
-import importlib.metadata
 import json
 import re
-import shutil
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model import champion, tracking
+from model import champion, stored_model, tracking
 from model.champion import CHAMPION, COMPLETE, DECISION
 from model.evidence import EVALUATION, Evidence
 from model.tracking import FINGERPRINT, RunLog, TrackingSettings
-from pipeline import storage
 from pipeline.artifact import Artifact
-from pipeline.errors import ArtifactError, ConfigError
+from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from model.tracking import MlflowClient, ModelVersion
 
-MODEL_FOLDER = ("artifacts", "model")  # inside a stored pyfunc model
 MODEL_VERSIONS = "mlflow.modelVersions"  # tag by which MLflow's UI links a stored model to versions
-LIBRARIES = ("mlflow", "torch", "safetensors", "sentencepiece", "numpy", "pyarrow", "polars")
 Compare = Callable[[Path], float]  # champion's model folder -> bits per byte on the present text
 
 
@@ -80,10 +73,14 @@ def register(
             with tracking.run_for(settings, training.fingerprint, name, tags) as run:
                 evidence.log(run)
                 version = _add_version(run, settings, name, model_folder, evidence)
-        elif version.tags.get(EVALUATION) != evaluation.fingerprint:
-            version = _refresh(client, version, evidence)
+        else:
+            stored_model.repair(client, settings, version, training, model_folder)
+            if version.tags.get(EVALUATION) != evaluation.fingerprint:
+                version = _refresh(client, version, evidence)
         if COMPLETE not in version.tags or champion.at_alias(client, name, CHAMPION) is None:
-            champion.settle(client, version, lambda rival: compare(_fetch(client, settings, rival)))
+            champion.settle(
+                client, version, lambda rival: compare(stored_model.fetch(client, settings, rival))
+            )
         return _registration(client, name, str(version.version), reused)
 
 
@@ -111,7 +108,7 @@ def resolve(uri: str, settings: TrackingSettings) -> Path:
             )
         return folder
     client = tracking.connect(settings)
-    return _fetch(client, settings, _version_at(client, settings, uri))
+    return stored_model.fetch(client, settings, _version_at(client, settings, uri))
 
 
 def run_of(uri: str, settings: TrackingSettings) -> RunLog:
@@ -153,18 +150,6 @@ def _lock(settings: TrackingSettings) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _staging(settings: TrackingSettings) -> Iterator[Path]:
-    """Yield an empty folder, removed afterwards or, after a kill, by the next registration."""
-    folder = settings.artifact_root / ".staging"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def _version_of(client: "MlflowClient", name: str, fingerprint: str) -> "ModelVersion | None":
     query = f"name = '{name}' and tags.`{FINGERPRINT}` = '{fingerprint}'"
     found = client.search_model_versions(query)
@@ -198,10 +183,7 @@ def _add_version(
         source_run_id=run.run_id,
         model_type="language model",
     )
-    with _staging(settings) as folder:
-        _copy_model(evidence.training, model_folder, folder / "model")
-        _save_pyfunc(folder, stored, run.run_id)
-        client.log_model_artifacts(stored.model_id, str(folder / "pyfunc"))
+    stored_model.store(client, settings, stored, run.run_id, evidence.training, model_folder)
     client.finalize_logged_model(stored.model_id, "READY")
     client.log_outputs(run.run_id, [LoggedModelOutput(stored.model_id, step=0)])
     if not client.search_registered_models(f"name = '{name}'"):
@@ -232,68 +214,3 @@ def _refresh(client: "MlflowClient", version: "ModelVersion", evidence: Evidence
     for tag, value in sorted(evidence.tags().items(), key=lambda item: item[0] == EVALUATION):
         client.set_model_version_tag(name, number, tag, value)  # the evaluation's tag comes last
     return client.get_model_version(name, number)
-
-
-def _copy_model(training: Artifact, model_folder: Path, destination: Path) -> None:
-    """Collect the files that the manifest lists, linked where the disk allows, else copied."""
-    for entry in training.manifest["files"]:
-        source = storage.inside(model_folder, entry["path"])
-        storage.link_or_copy(source, storage.inside(destination, entry["path"]))
-
-
-def _save_pyfunc(folder: Path, stored: Any, run_id: str) -> None:
-    import mlflow.pyfunc
-    from mlflow.models import Model
-
-    described = Model(
-        artifact_path=stored.artifact_location,
-        model_uuid=stored.model_id,
-        run_id=run_id,
-        model_id=stored.model_id,
-    )
-    with warnings.catch_warnings():
-        # Advice to give an input example; the signature is given instead.
-        warnings.simplefilter("ignore", UserWarning)
-        from model import pyfunc_model
-
-        mlflow.pyfunc.save_model(
-            path=str(folder / "pyfunc"),
-            python_model=pyfunc_model.__file__,
-            artifacts={pyfunc_model.MODEL_ARTIFACT: str(folder / "model")},
-            signature=pyfunc_model.signature(),
-            pip_requirements=requirements(),
-            mlflow_model=described,
-        )
-
-
-def requirements() -> list[str]:
-    """Return the exact versions the model was made with; textmill itself is installed apart."""
-    return [f"{lib}=={importlib.metadata.version(lib).partition('+')[0]}" for lib in LIBRARIES]
-
-
-def _fetch(client: "MlflowClient", settings: TrackingSettings, version: "ModelVersion") -> Path:
-    """Return the version's model folder, downloaded if it is not on this machine."""
-    uri = client.get_model_version_download_uri(version.name, str(version.version))
-    stored = tracking.local_path(uri)
-    if stored is None:
-        stored = settings.artifact_root / "downloads" / storage.sha256_text(uri)[:16]
-        if not stored.is_dir():
-            _download(settings, uri, stored)
-    folder = stored.joinpath(*MODEL_FOLDER)
-    if not folder.is_dir():
-        raise ArtifactError(
-            f"models:/{version.name}/{version.version}: no model folder at {folder}; its files "
-            f"were removed or textmill did not register it; delete that version or register again"
-        )
-    return folder
-
-
-def _download(settings: TrackingSettings, uri: str, destination: Path) -> None:
-    import mlflow.artifacts
-
-    with tempfile.TemporaryDirectory(dir=settings.artifact_root, prefix=".download-") as folder:
-        found = mlflow.artifacts.download_artifacts(
-            artifact_uri=uri, dst_path=folder, tracking_uri=settings.uri
-        )
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        Path(found).rename(destination)

@@ -24,7 +24,7 @@ def damages(folder: Path, entries: Sequence[dict[str, Any]]) -> list[str | None]
     files = [storage.inside(folder, entry["path"]) for entry in entries]
     faults = [fault_of_size(folder, entry) for entry in entries]
     whole = [file for file, fault in zip(files, faults, strict=True) if fault is None]
-    hashes = dict(zip(whole, _hashes(whole, folder), strict=True))
+    hashes = {file: sha256 for file, (_, sha256) in zip(whole, hashed(whole, folder), strict=True)}
     return [
         _fault_of_content(file, hashes[file], entry) if fault is None else fault
         for file, entry, fault in zip(files, entries, faults, strict=True)
@@ -52,8 +52,9 @@ def _fault_of_content(file: Path, remembered: str, entry: dict[str, Any]) -> str
     )
 
 
-def _hashes(files: Sequence[Path], folder: Path) -> list[str]:
-    return [sha256 for _, sha256 in sizes_and_hashes(files, FILES_AT_ONCE, _memory(folder))]
+def hashed(files: Sequence[Path], folder: Path) -> list[tuple[int, str]]:
+    """Return size in bytes and hex SHA-256 of files of a folder; unchanged ones are not read."""
+    return sizes_and_hashes(files, FILES_AT_ONCE, _memory(folder))
 
 
 def _memory(folder: Path) -> Path | None:

@@ -14,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 import sentencepiece
 
+from pipeline import artifact as artifacts
 from pipeline.errors import ArtifactError
+from pipeline.loading import reading
 
 if TYPE_CHECKING:
     from pipeline.encoding.encoder import Encoder
@@ -110,13 +112,10 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise ArtifactError(
             f"{file}: {file.stat().st_size} bytes, a tokenizer has at most {MODEL_BYTES_MAX}"
         )
-    try:
+    artifacts.check_beside(file.parent, [file.name])
+    with reading(file, "a SentencePiece model", "run `tokenizer` again"):
         tokenizer = Tokenizer(file.read_bytes())
-    except RuntimeError as error:
-        raise ArtifactError(
-            f"{file}: not a SentencePiece model ({error}); run `tokenizer` again"
-        ) from error
-    found = tuple(tokenizer.piece(i) for i in range(min(len(CONTROLS), tokenizer.vocab_size)))
+        found = tuple(tokenizer.piece(i) for i in range(min(len(CONTROLS), tokenizer.vocab_size)))
     if found != CONTROLS:
         raise ArtifactError(
             f"{file}: ids 0 to 3 are {found}, wanted {CONTROLS}; give a tokenizer textmill trained"

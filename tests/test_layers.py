@@ -16,7 +16,12 @@ FORBIDDEN = {
 HOMES = {
     "prefect": ("flows/",),
     "great_expectations": ("expectations/gate.py",),
-    "mlflow": ("model/tracking.py", "model/registry.py", "model/pyfunc_model.py"),
+    "mlflow": (
+        "model/tracking.py",
+        "model/registry.py",
+        "model/stored_model.py",
+        "model/pyfunc_model.py",
+    ),
     "ray": ("pipeline/engine/ray.py", "model/launch.py"),
     "torch": ("model/",),
     "gensim": ("model/embeddings.py",),

@@ -10,6 +10,7 @@ import pytest
 from model import plots, registry, tracking
 from model.champion import CHALLENGER, CHAMPION, COMPLETE, DECISION
 from model.evidence import BITS_PER_BYTE, YARDSTICK, log_figures, yardstick
+from model.text import load_model
 from model.tracking import TrackingSettings
 from pipeline.errors import ArtifactError, ConfigError
 
@@ -185,8 +186,25 @@ def test_the_stored_model_holds_the_listed_files_only(register, settings, chains
     register("stored", "first")
     folder = registry.resolve("models:/stored@champion", settings)
     listed = {entry["path"] for entry in chains["first"].training.manifest["files"]}
-    assert {path.name for path in folder.iterdir()} == listed
+    assert {path.name for path in folder.iterdir()} == listed | {"files.json"}
     assert registry.resolve("models:/stored/1", settings) == folder
+
+
+def test_damage_to_a_stored_model_is_seen_and_the_next_registration_stores_it_again(
+    register, settings
+):
+    register("rotten", "first")
+    folder = registry.resolve("models:/rotten@champion", settings)
+    for name in ("model.safetensors", "config.json", "tokenizer.model", "files.json"):
+        before = (folder / name).read_bytes()
+        flipped = bytearray(before)
+        flipped[len(flipped) // 2] ^= 1
+        (folder / name).write_bytes(flipped)
+        with pytest.raises(ArtifactError, match=f"{name}.*(found|cannot be read)"):
+            load_model(folder)
+        assert register("rotten", "first").reused
+        assert (folder / name).read_bytes() == before
+        load_model(folder)
     stored = [path for path in folder.parents[1].rglob("*") if path.is_file()]
     assert not [path for path in stored if path.suffix in (".pkl", ".pickle", ".pt", ".bin")]
     assert not (settings.artifact_root / ".staging").exists()

@@ -101,7 +101,7 @@ def test_what_is_no_tokenizer_is_refused(tmp_path):
     with pytest.raises(ArtifactError, match="no tokenizer there"):
         load_tokenizer(tmp_path)
     (tmp_path / "tokenizer.model").write_bytes(b"not a model")
-    with pytest.raises(ArtifactError, match="not a SentencePiece model"):
+    with pytest.raises(ArtifactError, match="wanted a SentencePiece model"):
         load_tokenizer(tmp_path)
     (tmp_path / "tokenizer.model").write_bytes(model().replace(b"<|bos|>", b"<|sob|>"))
     with pytest.raises(ArtifactError, match="wanted"):
