@@ -9,12 +9,12 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
 from model import export, lora, networks, precision
 from model.architecture import ModelConfig
+from model.base_model import BaseModel as BaseModel
 from model.chat import Coded
 from model.distributed import World
 from model.example_set import ExampleSet, code_split, refuse_mostly_unusable
@@ -27,8 +27,7 @@ from model.schedule import SCHEDULES
 from model.train import SPEED, settle_precision, write_curve
 from model.train_config import BEST, LAST, TrainConfig
 from model.training import Training
-from pipeline import artifact as artifacts
-from pipeline import integrity, storage
+from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import CURVE
@@ -96,34 +95,6 @@ class FinetuneConfig:
                 raise ConfigError(f"finetune.{name}: {found!r}, wanted one of {', '.join(table)}")
         if self.lora is not None and self.start == RANDOM:
             raise ConfigError("finetune.start 'random' with finetune.lora: adapters need weights")
-
-
-@dataclass(frozen=True)
-class BaseModel:
-    """The model folder that fine-tuning starts from; its content is its identity."""
-
-    path: Path
-
-    @property
-    def stage(self) -> str:
-        """The name under which it is a parent."""
-        return "model"
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of configuration, weights and tokenizer."""
-        files = (export.CONFIG, export.WEIGHTS, export.TOKENIZER)
-        for name in files:
-            if not (self.path / name).is_file():
-                raise ConfigError(
-                    f"{self.path}: not a model folder, {name} is missing; give the artifact of "
-                    f"`train` or models:/NAME@champion"
-                )
-        artifacts.check_beside(self.path)
-        paths = [self.path / name for name in files]
-        hashes = [sha256 for _, sha256 in integrity.hashed(paths, self.path)]
-        content = dict(zip(files, hashes, strict=True))
-        return storage.sha256_text(storage.canonical_json(content))
 
 
 def run(job: Job) -> None:

@@ -1,0 +1,37 @@
+"""The model folder that fine-tuning and transfer start from, as a parent of their stages."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model import export
+from pipeline import artifact as artifacts
+from pipeline import integrity, storage
+from pipeline.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """The model folder that fine-tuning starts from; its content is its identity."""
+
+    path: Path
+
+    @property
+    def stage(self) -> str:
+        """The name under which it is a parent."""
+        return "model"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of configuration, weights and tokenizer."""
+        files = (export.CONFIG, export.WEIGHTS, export.TOKENIZER)
+        for name in files:
+            if not (self.path / name).is_file():
+                raise ConfigError(
+                    f"{self.path}: not a model folder, {name} is missing; give the artifact of "
+                    f"`train` or models:/NAME@champion"
+                )
+        artifacts.check_beside(self.path)
+        paths = [self.path / name for name in files]
+        hashes = [sha256 for _, sha256 in integrity.hashed(paths, self.path)]
+        content = dict(zip(files, hashes, strict=True))
+        return storage.sha256_text(storage.canonical_json(content))
