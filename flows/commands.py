@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from expectations import gate
-from flows import config, steps
+from flows import config, naming, preflight, steps
 from flows.chain import plan
 from flows.runs import explain as explain_plan
 from flows.runs import last_run
@@ -21,12 +21,13 @@ from flows.terminal import progress_bars, stdout
 
 def run(options: Namespace) -> dict[str, Any] | None:
     """Run a recipe's whole chain and print what came of it."""
-    recipe = config.load(options.recipe, options.overrides, options.source)
+    settings = read_settings(options.store, options.workers)
+    settings = replace(settings, launch=read_launch(options))
+    recipe = naming.load(options.recipe, options.overrides, options.source, settings.runs)
+    preflight.check(recipe, settings)
     if options.dry_run:
         print(config.dump(recipe), end="")
         return None
-    settings = read_settings(options.store, options.workers)
-    settings = replace(settings, launch=read_launch(options))
     from flows.server import run_on_server, running_server
 
     server = running_server(settings)
@@ -112,7 +113,7 @@ def explain(options: Namespace) -> dict[str, Any] | None:
     settings: Settings = read_settings(options.store, options.workers)
     sources = steps.open_sources(recipe, settings)
     planned = plan(recipe, sources, settings.store)
-    rows = explain_plan(planned, last_run(settings.runs, recipe.name))
+    rows = explain_plan(planned, last_run(settings.runs, recipe.name, recipe.sources))
     if options.json:
         return {"recipe": recipe.name, "stages": rows}
     table = Table("stage", "decision", "because", header_style="dim", box=None)

@@ -5,7 +5,7 @@ The same type is the parameter of the Prefect flows, so a file, `--set`, the Pre
 """
 
 import difflib
-import re
+import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -20,6 +20,7 @@ from expectations.suites import suite
 from model.architecture import expanded, preset
 from model.evaluate import EvaluateConfig
 from model.finetune import FinetuneConfig
+from model.model_name import check_model_name
 from model.train_config import TrainConfig
 from model.transfer import TransferConfig
 from pipeline.clean import CleanConfig
@@ -31,7 +32,7 @@ from pipeline.inputs import InputFile
 from pipeline.reading.remote import is_remote
 from pipeline.shard import ShardConfig
 from pipeline.sources import Source
-from pipeline.tokenizer_training import TokenizerConfig
+from pipeline.tokenizer_config import TokenizerConfig
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,7 @@ class RegisterConfig:
     sample_tokens: int = 48
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w.\- ]+", self.model):
-            raise ConfigError(
-                f"register.model: {self.model!r} cannot name a model; use letters and digits"
-            )
+        check_model_name(self.model, "register.model")
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], Path]:
 
 def _absolute(path: str, base: Path) -> str:
     elsewhere = path.endswith(":") or is_remote(path)  # 'quickstart:', 'https://...'
-    return path if elsewhere else str(base / Path(path).expanduser())
+    return path if elsewhere else os.path.normpath(base / Path(path).expanduser())
 
 
 def build(table: dict[str, Any], where: str = "recipe") -> Recipe:

@@ -28,7 +28,7 @@ def earlier_tokenizer(recipe: Recipe, documents: Any, store: Path, runs: Path) -
     """
     if not recipe.keep_tokenizer:
         return []
-    last = last_made(runs, recipe.name, STAGE)
+    last = last_made(runs, recipe.name, STAGE, recipe.sources)
     if last is None or not _same_settings(last["inputs"]["config"], plain(recipe.tokenizer)):
         return []
     then, *earlier = last["inputs"]["parents"]

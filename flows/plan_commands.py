@@ -12,6 +12,7 @@ from rich.table import Table
 from flows import chain, config, plan_report, steps
 from flows.config import Recipe
 from flows.plan_report import duration
+from flows.preflight import expected_vocab_size
 from flows.settings import Settings, read_settings
 from flows.terminal import stdout
 from model import device, forecast, probe
@@ -19,6 +20,7 @@ from model.distributed import World
 from model.train_config import TrainConfig
 from pipeline import artifact as artifacts
 from pipeline.errors import ConfigError, TrainingError
+from pipeline.vocabulary_size import AUTO
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 ROUNDS = 2  # a proposed shape has another speed than the one it was proposed by
@@ -34,7 +36,7 @@ def plan(options: Namespace) -> dict[str, Any] | None:
     budget = None if options.budget is None else seconds_of(options.budget)
     place = World().device
     room = _room(recipe, settings, place, options.price)
-    train, vocab_size = recipe.train, recipe.tokenizer.vocab_size
+    train, vocab_size = recipe.train, _vocab_size(recipe, settings)
     if budget is None:
         reason = forecast.unprobed_memory(train, vocab_size, room.memory_bytes)
         if reason is not None:
@@ -79,6 +81,16 @@ def _room(recipe: Recipe, settings: Settings, place: Any, price: float | None) -
         disk_bytes=shutil.disk_usage(folder).free,
         price_per_hour=price,
     )
+
+
+def _vocab_size(recipe: Recipe, settings: Settings) -> int:
+    """Return the vocabulary's size: as made, if this recipe's tokenizer has been, or expected."""
+    if recipe.sources and recipe.tokenizer.vocab_size == AUTO:
+        sources = steps.open_sources(recipe, settings)
+        for step in chain.plan(recipe, sources, settings.store):
+            if step.stage == "tokenizer" and step.exists:
+                return int(artifacts.load(step.path).stats["vocab_size"])
+    return expected_vocab_size(recipe)
 
 
 def _corpus_tokens(recipe: Recipe, settings: Settings) -> int | None:

@@ -1,5 +1,6 @@
 """The record of runs: which artifacts a recipe led to, for `explain` and for the summary."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flows.config import Recipe
 from pipeline import storage
 from pipeline.fingerprint import changed_inputs, plain
+from pipeline.sources import Source
 
 if TYPE_CHECKING:
     from flows.chain import Planned
@@ -34,19 +36,36 @@ def record_run(
     return path
 
 
-def last_run(runs: Path, name: str) -> dict[str, Any] | None:
-    """Return the last record of the recipe with this name, or None."""
-    records = _records(runs, name)
-    return storage.read_json(records[-1]) if records else None
+def last_run(
+    runs: Path, name: str, sources: Sequence[Source] | None = None
+) -> dict[str, Any] | None:
+    """Return the last record of the recipe with this name, or None.
+
+    With `sources` only records count that read one of these paths: a recipe may have been run on
+    several corpora.
+    """
+    return next(_latest_first(runs, name, sources), None)
 
 
-def last_made(runs: Path, name: str, stage: str) -> dict[str, Any] | None:
+def last_made(
+    runs: Path, name: str, stage: str, sources: Sequence[Source] | None = None
+) -> dict[str, Any] | None:
     """Return fingerprint and inputs of a stage in the last run of the recipe that got to it."""
-    for path in reversed(_records(runs, name)):
-        found = storage.read_json(path)["stages"].get(stage)
+    for record in _latest_first(runs, name, sources):
+        found = record["stages"].get(stage)
         if found is not None:
             return found
     return None
+
+
+def _latest_first(
+    runs: Path, name: str, sources: Sequence[Source] | None
+) -> Iterator[dict[str, Any]]:
+    own = None if sources is None else {source.path for source in sources}
+    for path in reversed(_records(runs, name)):
+        record = storage.read_json(path)
+        if own is None or own & {source["path"] for source in record["recipe"]["sources"]}:
+            yield record
 
 
 def _records(runs: Path, name: str) -> list[Path]:

@@ -163,6 +163,7 @@ def register(outcome: Outcome) -> Any:
         + plan_report.section(outcome.settings.store, recipe, model),
         pages=[outcome.page] if outcome.page else [],
         compare=compare,
+        sources=[source.path for source in recipe.sources],
     )
     outcome.registration = registration
     return registration

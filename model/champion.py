@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from model.evidence import BITS_PER_BYTE, YARDSTICK
+from model.lineage import is_other_corpus, sources_of
 
 if TYPE_CHECKING:
     from model.tracking import MlflowClient, ModelVersion
@@ -72,6 +73,11 @@ def decide(client: "MlflowClient", version: "ModelVersion", score: Score) -> Dec
     number = str(champion.version)
     if number == str(version.version):
         return Decision((number, own), True, f"champion already, {own:.4f} bits per byte")
+    if champion.tags.get(YARDSTICK) != version.tags[YARDSTICK] and is_other_corpus(
+        version.tags, champion.tags
+    ):
+        theirs = float(champion.tags[BITS_PER_BYTE])
+        return Decision((number, theirs), False, _not_compared(number, champion))
     if champion.tags.get(YARDSTICK) == version.tags[YARDSTICK]:
         theirs, how = float(champion.tags[BITS_PER_BYTE]), "on the same held-out text"
     else:
@@ -106,6 +112,24 @@ def _still_holds(client: "MlflowClient", version: "ModelVersion", decision: Deci
 def _is_newest_challenger(client: "MlflowClient", version: "ModelVersion") -> bool:
     challenger = at_alias(client, version.name, CHALLENGER)
     return challenger is None or int(challenger.version) < int(version.version)
+
+
+def reason_now(client: "MlflowClient", version: "ModelVersion", decision: Decision) -> str:
+    """Return why a version is where it is, as things stand: the decision was true on its day."""
+    champion = at_alias(client, version.name, CHAMPION)
+    number = None if champion is None else str(champion.version)
+    if not decision.promoted or number == str(version.version):
+        return decision.reason
+    now = "there is no champion now" if number is None else f"version {number} is champion now"
+    return f"{now}; when it was registered: {decision.reason}"
+
+
+def _not_compared(number: str, champion: "ModelVersion") -> str:
+    return (
+        f"version {number} stays champion, not compared: it was made of another corpus "
+        f"({sources_of(champion.tags)}); give this one a name of its own with "
+        f"--set register.model=NAME"
+    )
 
 
 def _reason(number: str, own: float, theirs: float, better: bool, how: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from model import spent
+from model.lineage import lineage_tags
 from model.metric_names import metric_name
 from model.tracking import FINGERPRINT, RunLog
 from pipeline import storage
@@ -56,6 +57,7 @@ class Evidence:
     params: Mapping[str, Any]
     card: str
     pages: Sequence[Path]
+    sources: Sequence[str] = ()  # paths of the corpus; empty where there is none, as in finetuning
 
     @property
     def description(self) -> str:
@@ -68,14 +70,20 @@ class Evidence:
 
     def tags(self) -> dict[str, str]:
         """Return the tags of the run and of the model version."""
-        return {
+        tags = {
             FINGERPRINT: self.training.fingerprint,
             EVALUATION: self.evaluation.fingerprint,
             YARDSTICK: yardstick(self.evaluation),
             BITS_PER_BYTE: repr(bits_per_byte_of(self.evaluation)),
             DATA: self.data[-1].fingerprint if self.data else "none",
             GATES: _gate_words(self.verdict_files),
-        } | ({PARENT: self.training.stats["parent"]} if "parent" in self.training.stats else {})
+        }
+        if "parent" in self.training.stats:
+            tags[PARENT] = self.training.stats["parent"]
+        if self.sources:
+            documents = next(one for one in self.data if one.stage == "dedup")
+            tags |= lineage_tags(self.sources, documents)
+        return tags
 
     def log(self, run: RunLog) -> None:
         """Write all of it into an open run."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from model import champion, stored_model, tracking
 from model.champion import CHAMPION, COMPLETE, DECISION
 from model.evidence import EVALUATION, Evidence
+from model.model_name import check_model_name
 from model.tracking import FINGERPRINT, RunLog, TrackingSettings
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
@@ -55,15 +56,17 @@ def register(
     card: str,
     pages: Sequence[Path],
     compare: Compare,
+    sources: Sequence[str] = (),
 ) -> Registration:
     """Register the model in `model_folder` as a version of `name`, or reuse the version it has.
 
     Lower bits per byte on the same held-out text makes it champion; a tie keeps the old one. The
     champion's stored figure is used if it was measured on the same text in the same way, otherwise
-    `compare` scores it now. A model that was registered under another evaluation gets the new one.
+    `compare` scores it now; a champion of another corpus (`sources`) is not compared and stays.
+    A model that was registered under another evaluation gets the new one.
     """
-    _check_name(name)
-    evidence = Evidence(training, evaluation, data, verdict_files, params, card, pages)
+    check_model_name(name)
+    evidence = Evidence(training, evaluation, data, verdict_files, params, card, pages, sources)
     client = tracking.connect(settings)
     with _lock(settings):
         version = _version_of(client, name, training.fingerprint)
@@ -86,7 +89,7 @@ def register(
 
 def find(settings: TrackingSettings, name: str, fingerprint: str) -> Registration | None:
     """Return the finished registration of the model with this train fingerprint, if any."""
-    _check_name(name)
+    check_model_name(name)
     client = tracking.connect(settings)
     version = _version_of(client, name, fingerprint)
     if version is None or COMPLETE not in version.tags:
@@ -137,11 +140,6 @@ def _version_at(client: "MlflowClient", settings: TrackingSettings, uri: str) ->
         ) from error
 
 
-def _check_name(name: str) -> None:
-    if not re.fullmatch(r"[\w.\- ]+", name):
-        raise ConfigError(f"model name {name!r}: use letters, digits, '-', '_', '.' and spaces")
-
-
 @contextmanager
 def _lock(settings: TrackingSettings) -> Iterator[None]:
     """Let one process of this machine register at a time; the kernel frees a killed one's lock."""
@@ -167,7 +165,7 @@ def _registration(client: "MlflowClient", name: str, number: str, reused: bool) 
         reused=reused,
         champion_before=decision.champion_before,
         promoted=decision.promoted,
-        reason=decision.reason,
+        reason=champion.reason_now(client, version, decision),
     )
 
 

@@ -174,6 +174,11 @@ def _documents(
             yield entry
 
 
+def documents_of(file: SourceFile, config: IngestConfig) -> Iterator[Document | Broken]:
+    """Yield what a file holds, as this stage reads it."""
+    return _documents(file, _input(file, config, None), config)
+
+
 class _Rows:
     """Gathers rows and hands them to the sink as row groups of about 8 MiB of text."""
 

@@ -94,24 +94,32 @@ class SourceSet:
         Raises SourceError if a source is missing, holds nothing that can be read, or two files
         would go by the same name.
         """
-        if not sources:
-            raise SourceError("no sources given; name a file, a folder or a glob pattern to read")
-        places = [_place(source, base) for source in sources]
-        names = _names(sources, places)
-        candidates: list[_Candidate] = []
-        skipped: list[SkippedFile] = []
-        for source, place, name in zip(sources, places, names, strict=True):
-            found, left = _sort_out(source, place, name)
-            if not found:
-                raise SourceError(_nothing_usable(source, place, left))
-            candidates += found
-            skipped += left
+        candidates, skipped = list_candidates(sources, base)
         files = _hashed(candidates, workers, memory)
         _refuse_same_names(files)
         return cls(
             tuple(sorted(files, key=lambda f: (f.source_name, f.relative))),
             tuple(sorted(skipped, key=lambda s: (s.source_name, s.relative))),
         )
+
+
+def list_candidates(
+    sources: Sequence[Source], base: Path
+) -> tuple[list["Candidate"], list[SkippedFile]]:
+    """List what is to be read and what is not, opening no file; refuses what `open` refuses."""
+    if not sources:
+        raise SourceError("no sources given; name a file, a folder or a glob pattern to read")
+    places = [_place(source, base) for source in sources]
+    names = _names(sources, places)
+    candidates: list[Candidate] = []
+    skipped: list[SkippedFile] = []
+    for source, place, name in zip(sources, places, names, strict=True):
+        found, left = _sort_out(source, place, name)
+        if not found:
+            raise SourceError(_nothing_usable(source, place, left))
+        candidates += found
+        skipped += left
+    return candidates, skipped
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,9 @@ class _Place:
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
+    """A file to read, before its size and hash are known."""
+
     source: Source
     name: str
     path: Path | RemoteFile
@@ -162,7 +172,7 @@ def _names(sources: Sequence[Source], places: Sequence[_Place]) -> list[str]:
     tails = []
     for source, place in zip(sources, places, strict=True):
         path = place.entries[0] if place.entries and place.is_file else place.root
-        tails.append((*path.parts[:-1], _stem(path.name)))
+        tails.append((*path.parts[:-1], stem_of(path.name)))
         if source.path in SCHEMES:
             tails[-1] = (source.path.removesuffix(":"),)
     length = [1] * len(tails)
@@ -174,7 +184,8 @@ def _names(sources: Sequence[Source], places: Sequence[_Place]) -> list[str]:
     return names
 
 
-def _stem(name: str) -> str:
+def stem_of(name: str) -> str:
+    """Return a file's name without the suffixes of its kind: 'a' of 'a.txt.gz'."""
     bare = name
     for suffixes in (PACKED_SUFFIXES, tuple(READERS)):
         for suffix in suffixes:
@@ -185,7 +196,7 @@ def _stem(name: str) -> str:
 
 def _sort_out(
     source: Source, place: _Place, name: str
-) -> tuple[list[_Candidate], list[SkippedFile]]:
+) -> tuple[list[Candidate], list[SkippedFile]]:
     found, skipped = [], []
     if is_remote(source.path):
         return _sort_out_remote(source, name)
@@ -195,15 +206,15 @@ def _sort_out(
         if reason:
             skipped.append(SkippedFile(name, relative, reason, detail))
         else:
-            found.append(_Candidate(source, name, path, relative))
+            found.append(Candidate(source, name, path, relative))
     return found, skipped
 
 
-def _sort_out_remote(source: Source, name: str) -> tuple[list[_Candidate], list[SkippedFile]]:
+def _sort_out_remote(source: Source, name: str) -> tuple[list[Candidate], list[SkippedFile]]:
     found, skipped = [], []
     for relative, file in remote_files(source.path, source.first):
         if (suffix := suffix_of(file.name)) in READERS:
-            found.append(_Candidate(source, name, file, relative))
+            found.append(Candidate(source, name, file, relative))
         else:
             skipped.append(SkippedFile(name, relative, "unknown_type", not_read(suffix)))
     return found, skipped
@@ -239,9 +250,7 @@ def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{name} x{count}" for name, count in counter.most_common(8))
 
 
-def _hashed(
-    candidates: Sequence[_Candidate], workers: int, memory: Path | None
-) -> list[SourceFile]:
+def _hashed(candidates: Sequence[Candidate], workers: int, memory: Path | None) -> list[SourceFile]:
     paths = [one.path for one in candidates if isinstance(one.path, Path)]
     local = dict(zip(paths, sizes_and_hashes(paths, workers, memory), strict=True))
     files = []

@@ -24,8 +24,9 @@ from pipeline.schema import TOKENIZER_REPORT, Contract, column
 from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
 from pipeline.tokenizer import Tokenizer
+from pipeline.tokenizer_config import TokenizerConfig
 from pipeline.tokenizer_report import AnyTokenizer, measure
-from pipeline.tokenizer_training import SALT, TokenizerConfig, segments, train
+from pipeline.tokenizer_training import SALT, segments, train
 
 HELD_OUT_EVERY = 10  # of the sample's documents, in hash order, one in ten is measured
 BYTE_LEVEL = "byte_level_bpe"
@@ -111,7 +112,7 @@ class ByteLevel:
         self._library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         self._library.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
-            vocab_size=config.vocab_size, initial_alphabet=alphabet, show_progress=False
+            vocab_size=int(config.vocab_size), initial_alphabet=alphabet, show_progress=False
         )
         # Its regular expression keeps line feeds with what is around them.
         self._library.train_from_iterator((f"{line}\n" for line in lines), trainer)

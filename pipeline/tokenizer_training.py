@@ -8,7 +8,7 @@ import functools
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,20 @@ import sentencepiece
 
 from pipeline import storage
 from pipeline.artifact import MAIN
-from pipeline.errors import ConfigError, SourceError
+from pipeline.errors import SourceError
 from pipeline.sampling import Sample, draw_sample
 from pipeline.schema import TOKENIZER_REPORT, TOKENIZER_SOURCES
 from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
-from pipeline.tokenizer import CONTROLS, MODEL_FILE, SPACE_MARK, Tokenizer, load_tokenizer
-from pipeline.tokenizer_drift import DriftRule, drift, reasons
+from pipeline.tokenizer import CONTROLS, MODEL_FILE, Tokenizer, load_tokenizer
+from pipeline.tokenizer_config import TRAINING_THREADS, TokenizerConfig, TooFewPieces
+from pipeline.tokenizer_drift import drift, reasons
 from pipeline.tokenizer_report import measure, unused_pieces
-from pipeline.turns import ROLE_SYMBOLS
 from pipeline.vocabulary import read_vocabulary, with_exact_scores
+from pipeline.vocabulary_size import AUTO, character_counts, choose
 
 SALT = "tokenizer sample"
 OUTSIDE_SAMPLE = "outside_sample"
-NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
-# BPE finds the same pieces on any number of threads, unigram does not.
-TRAINING_THREADS = {"bpe": 2, "unigram": 1}
 # The trainer skips longer segments, and any that holds NUL or U+2585, without saying so: lines are
 # cut before that happens. No piece spans a line break, so nothing is lost.
 SEGMENT_BYTES = 16384
@@ -43,89 +41,7 @@ BATCH_ROWS = 256
 BY_SOURCE = "by_source"
 GIVEN = "given_tokenizer"
 UNUSED_SHOWN = 40
-INDENTED_LINES = ("\n\n", *("\n" + SPACE_MARK * spaces for spaces in (3, 7, 11, 15)))
 TOO_FEW = re.compile(r"required_chars\. \d+ vs (\d+)")
-
-
-@dataclass(frozen=True)
-class TokenizerConfig:
-    """What is trained, and on how much."""
-
-    vocab_size: int = 8192  # at most; a small corpus gives fewer pieces
-    model_type: str = "bpe"  # or 'unigram'
-    byte_fallback: bool = True  # characters outside the vocabulary become bytes, never unk
-    character_coverage: float = 0.9995  # share of characters that become pieces of their own
-    sample_bytes: int = 32 << 20  # text trained on
-    normalization: str = "identity"  # the others change text, so that it does not round-trip
-    split_digits: bool = True  # one piece per digit
-    max_piece_characters: int = 16
-    # A line feed as a piece of its own. Without it each one is a byte piece: as many tokens, but on
-    # mixed manuals 120k instead of 12k of a language's byte tokens, hiding what bytes report.
-    keep_newlines: bool = True
-    # Also two line feeds, and one with 3, 7, 11 or 15 spaces: the space before the word is left to
-    # the word's own piece. BPE only: in a unigram model their scores would be rounded in sums.
-    indented_lines: bool = False
-    symbols: tuple[str, ...] = ()  # pieces of their own wherever a text has them
-    # Reserved for programs: no text contains them. Those of roles are for conversations, later on.
-    control_symbols: tuple[str, ...] = tuple(ROLE_SYMBOLS.values())
-    # Languages, and sources within each, share the sample by size ** (1 - balance): 0 is the
-    # corpus's own mixture, 1 the same for all. Matters where the corpus is larger than the sample.
-    balance: float = 0.5
-    drift: DriftRule = field(default_factory=DriftRule)  # when an earlier one is not kept
-
-    def __post_init__(self) -> None:
-        named = [*self.symbols, *self.control_symbols]
-        lines = len(self.line_pieces)
-        least = len(CONTROLS) + 256 * self.byte_fallback + lines + len(named) + 1
-        if not least <= self.vocab_size <= 1_000_000:
-            raise ConfigError(
-                f"tokenizer.vocab_size is {self.vocab_size}; give {least} to 1000000 "
-                f"(controls and, with byte_fallback, all 256 bytes are in it)"
-            )
-        if self.model_type not in TRAINING_THREADS:
-            raise ConfigError(
-                f"tokenizer.model_type is {self.model_type!r}; give one of {[*TRAINING_THREADS]}"
-            )
-        if self.normalization not in NORMALIZATIONS:
-            raise ConfigError(
-                f"tokenizer.normalization is {self.normalization!r}; give one of {NORMALIZATIONS}"
-            )
-        if not 0.9 <= self.character_coverage <= 1:
-            raise ConfigError(
-                f"tokenizer.character_coverage is {self.character_coverage}; give 0.9 to 1"
-            )
-        if not 1 << 10 <= self.sample_bytes <= 8 << 30:
-            raise ConfigError(
-                f"tokenizer.sample_bytes is {self.sample_bytes}; give 1 KiB to 8 GiB, "
-                f"the trainer needs about 20 times that in memory"
-            )
-        if not 0 <= self.balance <= 1:
-            raise ConfigError(f"tokenizer.balance is {self.balance}; give 0 to 1")
-        if self.indented_lines and (self.model_type != "bpe" or not self.keep_newlines):
-            raise ConfigError(
-                f"tokenizer.indented_lines is set with model_type {self.model_type!r} and "
-                f"keep_newlines {self.keep_newlines}; it needs 'bpe' and true"
-            )
-        _check_names(self.line_pieces, named)
-        if not 1 <= self.max_piece_characters <= 256:
-            raise ConfigError(
-                f"tokenizer.max_piece_characters is {self.max_piece_characters}; give 1 to 256"
-            )
-
-    @property
-    def line_pieces(self) -> tuple[str, ...]:
-        """Pieces that begin with a line feed."""
-        return (*("\n",) * self.keep_newlines, *INDENTED_LINES * self.indented_lines)
-
-
-def _check_names(lines: tuple[str, ...], named: list[str]) -> None:
-    taken = [*CONTROLS, *lines]
-    for name in named:
-        if [*taken, *named].count(name) > 1 or not name or {SPACE_MARK, " "} & {*name}:
-            raise ConfigError(
-                f"tokenizer.symbols and tokenizer.control_symbols have {name!r}; give each "
-                f"name once, not empty, without spaces or U+2581 and none of {taken}"
-            )
 
 
 @dataclass(frozen=True)
@@ -161,13 +77,15 @@ def run(job: Job) -> None:
     path = job.file(MODEL_FILE)
     kept = keep_or_not(job, earlier[0], sample) if earlier else None
     if not path.exists():  # a run that was killed while measuring left it whole
-        model = kept if kept is not None else train(segments(sample.file), config)
+        model = kept if kept is not None else fit(sample, config, documents.text_bytes)
         storage.write_bytes(path, model)
     [measured] = job.map(functools.partial(report, sample), [path])
     tokenizer = load_tokenizer(path)
     job.stats.update(
         vocab_size=tokenizer.vocab_size,
-        vocab_size_asked=config.vocab_size if kept is None else tokenizer.vocab_size,
+        vocab_size_asked=tokenizer.vocab_size
+        if kept is not None or config.vocab_size == AUTO
+        else config.vocab_size,
         model_type=read_vocabulary(path.read_bytes()).model_type,
         tokenizer_sha256=tokenizer.fingerprint,
         sample_documents=sample.documents,
@@ -226,6 +144,19 @@ def segments(sample: Path) -> Iterator[str]:
                 yield from (found.group() for found in SEGMENT.finditer(text))
 
 
+def fit(sample: Sample, config: TokenizerConfig, text_bytes: int) -> bytes:
+    """Train on a sample of a corpus of `text_bytes`, at the size asked for or that suits it."""
+    if config.vocab_size != AUTO:
+        return train(segments(sample.file), config)
+    needed = config.needed(character_counts(segments(sample.file)))
+    size = choose(needed, text_bytes)
+    try:
+        return train(segments(sample.file), replace(config, vocab_size=size))
+    except TooFewPieces as error:  # normalisation makes more characters of some
+        size = choose(error.needed, text_bytes)
+        return train(segments(sample.file), replace(config, vocab_size=size))
+
+
 def train(lines: Iterator[str], config: TokenizerConfig) -> bytes:
     """Return the .model file of a vocabulary of up to `config.vocab_size` pieces.
 
@@ -240,11 +171,7 @@ def train(lines: Iterator[str], config: TokenizerConfig) -> bytes:
     except RuntimeError as error:
         too_few = TOO_FEW.search(str(error))
         if too_few:
-            raise ConfigError(
-                f"tokenizer.vocab_size is {config.vocab_size}, but controls, bytes and the "
-                f"characters of this text alone are {too_few[1]}; give more, or lower "
-                f"tokenizer.character_coverage ({config.character_coverage})"
-            ) from error
+            raise TooFewPieces(config, int(too_few[1])) from error
         raise SourceError(
             f"no tokenizer can be trained on this text ({error}); give more text"
         ) from error

@@ -47,11 +47,11 @@ class Chain:
         return [*self.data, self.training, self.evaluation]
 
 
-def documents(stage: str, count: int) -> pa.Table:
+def documents(stage: str, count: int, text: str) -> pa.Table:
     langs = ["zh" if i % 3 == 0 else "en" for i in range(count)]
     rows = {
         "id": [f"{i:04d}" for i in range(count)],
-        "text": [f"{TEXTS[lang]} {i}" for i, lang in enumerate(langs)],
+        "text": [f"{TEXTS[lang]} {i} {text}".strip() for i, lang in enumerate(langs)],
         "source": [SOURCES[lang] for lang in langs],
         "path": ["a.jsonl"] * count,
         "position": list(range(count)),
@@ -77,9 +77,9 @@ def rejects(rule: str, count: int) -> pa.Table:
 
 
 def document_work(task, sink) -> None:
-    stage, seen, kept, rules = task
+    stage, seen, kept, rules, text = task
     sink.saw(seen)
-    sink.write("main", documents(stage, kept))
+    sink.write("main", documents(stage, kept, text))
     for rule, count in rules.items():
         sink.write("rejects", rejects(rule, count))
 
@@ -92,7 +92,8 @@ def table_work(task, sink) -> None:
 
 def document_run(stage: str, seen: int, kept: int, rules: dict[str, int]):
     def run(job: Job) -> None:
-        job.map(document_work, [(stage, seen, kept, rules)])
+        text = "" if job.config.text == Recipe().text else job.config.text
+        job.map(document_work, [(stage, seen, kept, rules, text)])
 
     return run
 

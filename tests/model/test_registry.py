@@ -60,7 +60,7 @@ def register(settings, chains):
             settings, name, chain.training.path, evaluation=chain.evaluation,
             training=chain.training, data=chain.data, verdict_files=chain.verdict_files,
             params={"train.seed": 1}, card=changed.get("card", f"# {which}"), pages=chain.pages,
-            compare=compare,
+            compare=compare, sources=changed.get("sources", ()),
         )  # fmt: skip
 
     return call
@@ -126,6 +126,33 @@ def test_a_worse_or_equal_model_stays_challenger_and_says_so(register, client, w
     assert "version 1 stays champion" in made.reason
     assert word in made.reason
     assert number_at(client, which, CHAMPION) == "1"
+
+
+def test_a_model_of_another_corpus_is_not_compared(register, client):
+    register("two corpora", "first", sources=["/texts/one"])
+    made = register("two corpora", "other_data", sources=["/texts/two"])  # 2.2; never scored
+    assert (made.promoted, made.aliases) == (False, [CHALLENGER])
+    assert "not compared" in made.reason
+    assert "/texts/one" in made.reason
+    assert "--set register.model=" in made.reason
+    assert number_at(client, "two corpora", CHAMPION) == "1"
+
+
+@pytest.mark.parametrize("sources", [["/texts/one", "/texts/more"], ["/moved/one"]])
+def test_a_corpus_that_grew_or_moved_is_the_same(register, chains, sources):
+    name = f"same {len(sources)}"
+    register(name, "first", sources=["/texts/one"])
+    which = "other_data" if len(sources) == 2 else "better"
+    made = register(name, which, lambda folder: 2.3, sources=sources)
+    assert made.promoted
+
+
+def test_what_is_said_of_a_version_is_true_now(register, client):
+    register("now", "first")
+    register("now", "better")
+    again = register("now", "first")
+    assert again.aliases == []
+    assert again.reason.startswith("version 2 is champion now; when it was registered: champion")
 
 
 @pytest.mark.parametrize(("measured", "promoted"), [(2.3, True), (2.1, False), (2.2, False)])

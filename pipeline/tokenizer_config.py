@@ -1,0 +1,124 @@
+"""The settings of the stage `tokenizer`, and what they ask of a vocabulary's size."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from pipeline.errors import ConfigError
+from pipeline.tokenizer import CONTROLS, SPACE_MARK
+from pipeline.tokenizer_drift import DriftRule
+from pipeline.turns import ROLE_SYMBOLS
+from pipeline.vocabulary_size import AUTO, alphabet, choose
+
+NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
+# BPE finds the same pieces on any number of threads, unigram does not.
+TRAINING_THREADS = {"bpe": 2, "unigram": 1}
+INDENTED_LINES = ("\n\n", *("\n" + SPACE_MARK * spaces for spaces in (3, 7, 11, 15)))
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """What is trained, and on how much."""
+
+    # Pieces at most, a small corpus gives fewer. "auto": as the text needs (`vocabulary_size`).
+    vocab_size: int | Literal["auto"] = "auto"
+    model_type: str = "bpe"  # or 'unigram'
+    byte_fallback: bool = True  # characters outside the vocabulary become bytes, never unk
+    character_coverage: float = 0.9995  # share of characters that become pieces of their own
+    sample_bytes: int = 32 << 20  # text trained on
+    normalization: str = "identity"  # the others change text, so that it does not round-trip
+    split_digits: bool = True  # one piece per digit
+    max_piece_characters: int = 16
+    # A line feed as a piece of its own. Without it each one is a byte piece: as many tokens, but on
+    # mixed manuals 120k instead of 12k of a language's byte tokens, hiding what bytes report.
+    keep_newlines: bool = True
+    # Also two line feeds, and one with 3, 7, 11 or 15 spaces: the space before the word is left to
+    # the word's own piece. BPE only: in a unigram model their scores would be rounded in sums.
+    indented_lines: bool = False
+    symbols: tuple[str, ...] = ()  # pieces of their own wherever a text has them
+    # Reserved for programs: no text contains them. Those of roles are for conversations, later on.
+    control_symbols: tuple[str, ...] = tuple(ROLE_SYMBOLS.values())
+    # Languages, and sources within each, share the sample by size ** (1 - balance): 0 is the
+    # corpus's own mixture, 1 the same for all. Matters where the corpus is larger than the sample.
+    balance: float = 0.5
+    drift: DriftRule = field(default_factory=DriftRule)  # when an earlier one is not kept
+
+    def __post_init__(self) -> None:
+        least = self.reserved + 1
+        if isinstance(self.vocab_size, int) and not least <= self.vocab_size <= 1_000_000:
+            raise ConfigError(
+                f'tokenizer.vocab_size is {self.vocab_size}; give {least} to 1000000, or "auto" '
+                f"(controls and, with byte_fallback, all 256 bytes are in it)"
+            )
+        if self.model_type not in TRAINING_THREADS:
+            raise ConfigError(
+                f"tokenizer.model_type is {self.model_type!r}; give one of {[*TRAINING_THREADS]}"
+            )
+        if self.normalization not in NORMALIZATIONS:
+            raise ConfigError(
+                f"tokenizer.normalization is {self.normalization!r}; give one of {NORMALIZATIONS}"
+            )
+        if not 0.9 <= self.character_coverage <= 1:
+            raise ConfigError(
+                f"tokenizer.character_coverage is {self.character_coverage}; give 0.9 to 1"
+            )
+        if not 1 << 10 <= self.sample_bytes <= 8 << 30:
+            raise ConfigError(
+                f"tokenizer.sample_bytes is {self.sample_bytes}; give 1 KiB to 8 GiB, "
+                f"the trainer needs about 20 times that in memory"
+            )
+        if not 0 <= self.balance <= 1:
+            raise ConfigError(f"tokenizer.balance is {self.balance}; give 0 to 1")
+        if self.indented_lines and (self.model_type != "bpe" or not self.keep_newlines):
+            raise ConfigError(
+                f"tokenizer.indented_lines is set with model_type {self.model_type!r} and "
+                f"keep_newlines {self.keep_newlines}; it needs 'bpe' and true"
+            )
+        if isinstance(self.vocab_size, str) and self.vocab_size != AUTO:
+            raise ConfigError(
+                f'tokenizer.vocab_size is {self.vocab_size!r}; give a whole number, or "{AUTO}"'
+            )
+        _check_names(self.line_pieces, [*self.symbols, *self.control_symbols])
+        if not 1 <= self.max_piece_characters <= 256:
+            raise ConfigError(
+                f"tokenizer.max_piece_characters is {self.max_piece_characters}; give 1 to 256"
+            )
+
+    @property
+    def reserved(self) -> int:
+        """Pieces that no text decides on."""
+        named = len(self.line_pieces) + len(self.symbols) + len(self.control_symbols)
+        return len(CONTROLS) + 256 * self.byte_fallback + named
+
+    def needed(self, counts: np.ndarray) -> int:
+        """Return the least size for a text of these character counts (CODE_POINTS,)."""
+        return self.reserved + alphabet(counts, self.character_coverage, ("\n",))
+
+    @property
+    def line_pieces(self) -> tuple[str, ...]:
+        """Pieces that begin with a line feed."""
+        return (*("\n",) * self.keep_newlines, *INDENTED_LINES * self.indented_lines)
+
+
+def _check_names(lines: tuple[str, ...], named: list[str]) -> None:
+    taken = [*CONTROLS, *lines]
+    for name in named:
+        if [*taken, *named].count(name) > 1 or not name or {SPACE_MARK, " "} & {*name}:
+            raise ConfigError(
+                f"tokenizer.symbols and tokenizer.control_symbols have {name!r}; give each "
+                f"name once, not empty, without spaces or U+2581 and none of {taken}"
+            )
+
+
+class TooFewPieces(ConfigError):
+    """A vocabulary without room for the characters of the text; `needed` is the least size."""
+
+    def __init__(self, config: TokenizerConfig, needed: int, where: str = "this text"):
+        super().__init__(
+            f"tokenizer.vocab_size is {config.vocab_size}, but controls, bytes and the characters "
+            f"of {where} alone are {needed}; give --set tokenizer.vocab_size={choose(needed, 0)}, "
+            f"or --set tokenizer.vocab_size=auto for one that follows from the text, or lower "
+            f"tokenizer.character_coverage ({config.character_coverage})"
+        )
+        self.needed = needed
