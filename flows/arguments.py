@@ -32,7 +32,7 @@ EVALUATE = (
 )  # fmt: skip
 TOKENIZER = (
     argument("--out", metavar="DIR", help="folder to write (not needed with --check)"),
-    argument("--vocab-size", type=int, metavar="N", help="number of pieces (follows from the text)"),
+    argument("--vocab-size", type=int, metavar="N", help="pieces (default: by the text)"),
     argument("--type", choices=("bpe", "unigram"), help="algorithm (bpe)"),
     argument(
         "--check",
