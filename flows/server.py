@@ -3,15 +3,26 @@
 import os
 import urllib.error
 import urllib.request
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from flows.access import basic
 from flows.config import Recipe
 from flows.settings import Settings
 from flows.steps import Outcome
 from pipeline import storage
+from pipeline.errors import ConfigError
 from pipeline.stage import silent
 
 HEALTH_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """A server that answers: the address of its API, and the login it asks for."""
+
+    address: str
+    login: str | None = field(repr=False)
 
 
 def prefect_environment(settings: Settings) -> dict[str, str]:
@@ -26,26 +37,51 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def running_server(settings: Settings) -> str | None:
-    """Return the API address of a Prefect server that answers: the environment's, or `up`'s."""
-    address = os.environ.get("PREFECT_API_URL")
-    if address is None and settings.services.exists():
-        address = storage.read_json(settings.services)["prefect"]
-    return address if address and answers(f"{address}/health") else None
+def running_server(settings: Settings) -> PrefectServer | None:
+    """Return a Prefect server that answers: the environment's, or the one `up` started.
+
+    Raises ConfigError if the environment names a server that wants another login.
+    """
+    named = os.environ.get("PREFECT_API_URL")
+    login = os.environ.get("PREFECT_API_AUTH_STRING")
+    announced = _announced(settings)
+    if announced and named in (None, announced["prefect"]):
+        named, login = announced["prefect"], announced["login"]
+    if not named or not answers(f"{named}/health"):
+        return None
+    if os.environ.get("PREFECT_API_KEY") or answers(f"{named}/admin/version", login):
+        return PrefectServer(named, login)
+    if "PREFECT_API_URL" not in os.environ:
+        return None  # the address of an `up` that was killed, in use by somebody else since
+    raise ConfigError(
+        f"the server at {named} (PREFECT_API_URL) refuses the login in PREFECT_API_AUTH_STRING; "
+        f"where `textmill up` started it, its store has both: `. {settings.shell_environment}`"
+    )
 
 
-def answers(url: str) -> bool:
-    """Tell whether a GET of `url` succeeds within `HEALTH_SECONDS`."""
+def _announced(settings: Settings) -> dict[str, str] | None:
     try:
-        with urllib.request.urlopen(url, timeout=HEALTH_SECONDS) as response:
+        announced = storage.read_json(settings.services)
+    except (FileNotFoundError, PermissionError):
+        return None  # nothing is up, or it is another user's
+    return announced if "login" in announced else None
+
+
+def answers(url: str, login: str | None = None) -> bool:
+    """Tell whether a GET of `url` succeeds within `HEALTH_SECONDS`."""
+    request = urllib.request.Request(url, headers={"Authorization": basic(login)} if login else {})
+    try:
+        with urllib.request.urlopen(request, timeout=HEALTH_SECONDS) as response:
             return response.status == 200
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
 
 
-def run_on_server(recipe: Recipe, settings: Settings, address: str) -> Outcome:
+def run_on_server(recipe: Recipe, settings: Settings, server: PrefectServer) -> Outcome:
     """Run the flow `textmill` in this process, reported to the server; return what it made."""
-    os.environ.update(prefect_environment(settings), PREFECT_API_URL=address)
+    os.environ.update(prefect_environment(settings), PREFECT_API_URL=server.address)
+    if server.login is not None:
+        os.environ["PREFECT_API_AUTH_STRING"] = server.login
     os.environ["TEXTMILL_STORE"] = str(settings.store)
     os.environ["TEXTMILL_WORKERS"] = str(settings.workers)
     from flows.flow import textmill  # after the environment: Prefect reads it on import

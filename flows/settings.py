@@ -56,8 +56,13 @@ class Settings:
 
     @property
     def services(self) -> Path:
-        """File that `textmill up` keeps while its servers run: their addresses."""
+        """File that `textmill up` keeps while its servers run: addresses and login, for us."""
         return self.store / "up.json"
+
+    @property
+    def shell_environment(self) -> Path:
+        """The same for a person's shell to source, as variables of Prefect and MLflow."""
+        return self.store / "up.env"
 
     def engine(self) -> Engine:
         """Return the engine that stages map over."""

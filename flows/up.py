@@ -1,29 +1,60 @@
 """`textmill up`: Prefect, MLflow and a worker on loopback, deployed, ended together by Ctrl-C."""
 
+import json
 import os
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from flows.server import answers, prefect_environment, project_root
+from flows.access import (
+    LOGIN_VARIABLE,
+    client_environment,
+    new_login,
+    shell_lines,
+    write_private,
+)
+from flows.guarded import HOST
+from flows.server import prefect_environment, project_root
+from flows.services import service, tail, wait_for
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
 from model import tracking
 from pipeline import storage
 from pipeline.errors import ConfigError, ServiceError
 
-HOST = "127.0.0.1"
 POOL = "textmill"
-START_SECONDS = 180.0
-STOP_SECONDS = 20.0
-LOG_TAIL_LINES = 15
+# What a deployment may set for its process. Not the command and not the folder: the worker runs
+# Prefect's engine, whatever a deployment asks for.
+JOB_TEMPLATE = {
+    "job_configuration": {
+        "env": "{{ env }}",
+        "labels": "{{ labels }}",
+        "name": "{{ name }}",
+        "stream_output": "{{ stream_output }}",
+    },
+    "variables": {
+        "type": "object",
+        "properties": {
+            "env": {
+                "type": "object",
+                "title": "Environment Variables",
+                "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            },
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "name": {"type": "string"},
+            "stream_output": {"type": "boolean", "default": True},
+        },
+    },
+}
 
 
 def up(options: Namespace) -> None:
@@ -33,34 +64,42 @@ def up(options: Namespace) -> None:
         _require_free(port, f"--{flag}-port")
     prefect_url = f"http://{HOST}:{options.prefect_port}"
     mlflow_url = f"http://{HOST}:{options.mlflow_port}"
+    login = new_login()
     environment = _environment(settings, prefect_url)
+    guarded = {**environment, LOGIN_VARIABLE: login}
+    environment["PREFECT_API_AUTH_STRING"] = login
     stop = _stop_on_signals()
     with ExitStack() as services:  # ends them in reverse: the worker first, its server last
         _say("starting Prefect and MLflow (the first start makes their databases)")
         tracking.connect(tracking_settings(settings))  # a database made in one piece, or none
-        prefect = ["prefect", "server", "start", "--host", HOST]
-        prefect += ["--port", str(options.prefect_port)]
-        server = services.enter_context(_service("prefect", prefect, settings, environment))
-        mlflow = _mlflow_command(settings, options.mlflow_port)
-        tracker = services.enter_context(_service("mlflow", mlflow, settings, environment))
-        _wait(server, f"{prefect_url}/api/health", "prefect", settings, stop)
-        _wait(tracker, f"{mlflow_url}/health", "mlflow", settings, stop)
+        server, tracker = (
+            services.enter_context(
+                service(name, ["flows.guarded", name, "--port", str(port)], settings, guarded)
+            )
+            for name, port in (("prefect", options.prefect_port), ("mlflow", options.mlflow_port))
+        )
+        wait_for(server, f"{prefect_url}/api/health", "prefect", settings, stop)
+        wait_for(tracker, f"{mlflow_url}/health", "mlflow", settings, stop)
         deploy(environment, with_flows=not options.no_deploy)
         worker = ["prefect", "worker", "start", "--pool", POOL, "--name", "textmill-worker"]
-        services.enter_context(_service("worker", worker, settings, environment))
-        services.enter_context(_announced(settings, prefect_url, mlflow_url))
-        _print_addresses(prefect_url, mlflow_url, settings)
+        services.enter_context(service("worker", worker, settings, environment))
+        services.enter_context(_announced(settings, prefect_url, mlflow_url, login))
+        _print_addresses(prefect_url, mlflow_url, settings, login)
         while not stop():
             for name, process in (("prefect", server), ("mlflow", tracker)):
                 if process.poll() is not None:
-                    raise ServiceError(f"{name} ended by itself:\n{_tail(settings, name)}")
+                    raise ServiceError(f"{name} ended by itself:\n{tail(settings, name)}")
             time.sleep(0.5)
         _say("stopping the worker, MLflow and Prefect")
 
 
 def deploy(environment: dict[str, str], *, with_flows: bool = True) -> None:
     """Make the work pool and register the deployments of prefect.yaml."""
-    _prefect(environment, "work-pool", "create", POOL, "--type", "process", "--overwrite")
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as template:
+        json.dump(JOB_TEMPLATE, template)
+        template.flush()
+        pool = ["work-pool", "create", POOL, "--type", "process", "--overwrite"]
+        _prefect(environment, *pool, "--base-job-template", template.name)
     if with_flows:
         _prefect(environment, "--no-prompt", "deploy", "--all")
 
@@ -79,82 +118,28 @@ def _environment(settings: Settings, prefect_url: str) -> dict[str, str]:
         **os.environ,
         **prefect_environment(settings),
         "PREFECT_API_URL": f"{prefect_url}/api",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": prefect_url,
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "TEXTMILL_STORE": str(settings.store),
         "TEXTMILL_WORKERS": str(settings.workers),
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 2 processes instead of 15
+        "TEXTMILL_MLFLOW_URI": settings.mlflow_uri,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # no processes for jobs we have not
     }
 
 
-def _mlflow_command(settings: Settings, port: int) -> list[str]:
-    settings.mlflow_artifacts.mkdir(parents=True, exist_ok=True)
-    command = ["mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", settings.mlflow_uri]
-    return [*command, "--default-artifact-root", settings.mlflow_artifacts.as_uri()]
-
-
 @contextmanager
-def _service(
-    name: str, command: list[str], settings: Settings, environment: dict[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server in its own process group, its output in the store's logs; end it orderly."""
-    log = _log(settings, name)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            env=environment,
-            cwd=project_root(),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches us alone, so that we choose the order
-        )
+def _announced(settings: Settings, prefect_url: str, mlflow_url: str, login: str) -> Iterator[None]:
+    """Keep addresses and login in the store while the servers run, for the owner's commands."""
+    prefect_api = f"{prefect_url}/api"
+    clients = client_environment(prefect_api, mlflow_url, login)
+    announced = {"prefect": prefect_api, "mlflow": mlflow_url, "login": login}
     try:
-        yield process
-    finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt a server, wait, and kill what is left of its group."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-        os.killpg(process.pid, signal.SIGKILL)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # the whole group has ended
-
-
-@contextmanager
-def _announced(settings: Settings, prefect_url: str, mlflow_url: str) -> Iterator[None]:
-    """Keep the addresses in the store while the servers run, for `textmill run` to find."""
-    storage.write_json(settings.services, {"prefect": f"{prefect_url}/api", "mlflow": mlflow_url})
-    try:
+        write_private(settings.shell_environment, shell_lines(clients))
+        write_private(settings.services, storage.canonical_json(announced, indent=1) + "\n")
         yield
     finally:
         settings.services.unlink(missing_ok=True)
-
-
-def _wait(
-    process: subprocess.Popen[bytes],
-    url: str,
-    name: str,
-    settings: Settings,
-    stop: Callable[[], bool],
-) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not answers(url):
-        if stop():
-            raise KeyboardInterrupt
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise ServiceError(f"{name} did not start; its last words:\n{_tail(settings, name)}")
-        time.sleep(0.3)
+        settings.shell_environment.unlink(missing_ok=True)
 
 
 def _stop_on_signals() -> Callable[[], bool]:
@@ -173,27 +158,29 @@ def _require_free(port: int, flag: str) -> None:
             )
 
 
-def _log(settings: Settings, name: str) -> Path:
-    return settings.store / "logs" / f"{name}.log"
-
-
-def _tail(settings: Settings, name: str) -> str:
-    log = _log(settings, name)
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:]
-    return "\n".join(lines) + f"\n(the whole log: {log})"
-
-
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _print_addresses(prefect_url: str, mlflow_url: str, settings: Settings) -> None:
+def _print_addresses(prefect_url: str, mlflow_url: str, settings: Settings, login: str) -> None:
     width = min(shutil.get_terminal_size().columns, 78)
+    source = f". {_shown(settings.shell_environment)}"
     print("-" * width)
     print(f"Prefect  {prefect_url}   flows, runs, schedules, gate tables")
     print(f"MLflow   {mlflow_url}   experiments, curves, registered models")
     print(f"Store    {settings.store}")
-    print("Run it   prefect deployment run textmill/quickstart --watch")
-    print(f"         with PREFECT_API_URL={prefect_url}/api")
+    if sys.stdout.isatty():  # elsewhere it would end up in a log
+        print(f"Login    {login}")
+        print("         Prefect asks for it whole, MLflow for what is before and after the colon")
+    else:
+        print(f"Login    in {settings.shell_environment}, which you alone can read")
+    print(f"Run it   {source}")
+    print("         prefect deployment run textmill/quickstart --watch")
     print("Ctrl-C ends all of it.")
     print("-" * width, flush=True)
+
+
+def _shown(path: Path) -> str:
+    """Return a path as one types it here."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

@@ -18,6 +18,7 @@ HOMES = {
     "great_expectations": ("expectations/gate.py",),
     "mlflow": (
         "model/tracking.py",
+        "model/tracking_server.py",
         "model/registry.py",
         "model/stored_model.py",
         "model/pyfunc_model.py",

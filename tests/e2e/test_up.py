@@ -1,101 +1,46 @@
 """`textmill up`: the real Prefect server, MLflow server and worker, used as an operator does."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 240
+from tests.browser import open_browser
+from tests.e2e.servers import get, post, running
+from tests.e2e.strangers import ATTACKS, attack_from_a_page, page_of_a_stranger
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as response:
-        return response.read().decode()
-
-
-def post(url: str, body: dict) -> list | dict:
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"content-type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return json.load(response)
+FOREIGN = "http://evil.example"
+REFUSED = r"HTTP Error 40[013]"
 
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory):
-    """Servers on free ports with a store of their own; yields (process, addresses, folder)."""
-    folder = tmp_path_factory.mktemp("up")
-    ports = [str(free_port()), str(free_port())]
-    command = [sys.executable, "-m", "flows.cli", "up", "--prefect-port", ports[0]]
-    command += ["--mlflow-port", ports[1], "--workers", "2"]
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    announced = folder / "store" / "up.json"
-    deadline = time.monotonic() + START_SECONDS
-    while not announced.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            pytest.fail(f"textmill up did not start: {process.communicate()}")
-        time.sleep(0.5)
-    yield process, json.loads(announced.read_text()), folder
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)  # not SIGKILL: it has servers to end
-        process.wait()
-
-
-def prefect(address: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "prefect", *arguments],
-        env={**os.environ, "PREFECT_API_URL": address, "PREFECT_HOME": str(folder / "client")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Servers on free ports with a store of their own."""
+    with running(tmp_path_factory.mktemp("up")) as servers:
+        yield servers
 
 
 def test_both_pages_answer_on_loopback(up):
-    _, addresses, _ = up
-    assert get(addresses["prefect"] + "/health") == "true"
-    assert "<html" in get(addresses["prefect"].removesuffix("/api")).lower()
-    assert "<html" in get(addresses["mlflow"]).lower()
+    assert get(up.api + "/health") == "true"
+    assert "<html" in get(up.api.removesuffix("/api")).lower()
+    assert "<html" in up.get(up.mlflow).lower()
 
 
 def test_the_schedule_really_has_runs_waiting(up):
-    _, addresses, _ = up
+    deployment = {"deployments": {"name": {"any_": ["retrain"]}}}
+    scheduled = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     deadline, runs = time.monotonic() + 60, []
     while not runs and time.monotonic() < deadline:
-        query = {
-            "deployments": {"name": {"any_": ["retrain"]}},
-            "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
-        }
-        runs = post(addresses["prefect"] + "/flow_runs/filter", query)
+        runs = up.post("/flow_runs/filter", deployment | scheduled)
         time.sleep(1)
     assert runs, "a scheduled deployment without SCHEDULED runs never runs"
 
 
 def test_the_form_has_the_recipes_settings(up):
-    _, addresses, _ = up
-    deployment = json.loads(get(addresses["prefect"] + "/deployments/name/textmill/smoke"))
+    deployment = json.loads(up.get(up.api + "/deployments/name/textmill/smoke"))
     schema = json.dumps(deployment["parameter_openapi_schema"])
     for setting in ("vocab_size", "validation_share", "learning_rate", "overrides"):
         assert setting in schema
@@ -104,92 +49,144 @@ def test_the_form_has_the_recipes_settings(up):
 
 
 def test_a_deployment_run_ends_in_a_new_model_version(up, textmill):
-    _, addresses, folder = up
-    run = ("deployment", "run", "textmill/smoke", "--watch", "--watch-interval", "1")
-    ran = prefect(addresses["prefect"], *run, folder=folder)
+    ran = up.run()
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert versions(addresses) == {"1": ["challenger", "champion"]}
-    changed = 'overrides=["train.steps=150"]'
-    ran = prefect(addresses["prefect"], *run, "--param", changed, folder=folder)
+    assert versions(up) == {"1": ["challenger", "champion"]}
+    ran = up.run("--param", 'overrides=["train.steps=150"]')
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert sorted(versions(addresses)) == ["1", "2"]
-    again = textmill("run", "smoke", "--json", cwd=folder)  # finds the server and reuses its work
+    assert sorted(versions(up)) == ["1", "2"]
+    again = textmill("run", "smoke", "--json", cwd=up.folder)  # finds the server, reuses its work
     assert again.code == 0, again.stderr
     assert again.json["reused"]
 
 
-def versions(addresses: dict) -> dict[str, list[str]]:
-    url = addresses["mlflow"] + "/api/2.0/mlflow/registered-models/get?name=smoke"
-    aliases = json.loads(get(url))["registered_model"].get("aliases", [])
-    search = addresses["mlflow"] + "/api/2.0/mlflow/model-versions/search?filter=name%3D'smoke'"
+def versions(up) -> dict[str, list[str]]:
+    url = up.mlflow + "/api/2.0/mlflow/registered-models/get?name=smoke"
+    aliases = json.loads(up.get(url))["registered_model"].get("aliases", [])
+    search = up.mlflow + "/api/2.0/mlflow/model-versions/search?filter=name%3D'smoke'"
     found: dict[str, list[str]] = {}
-    for version in json.loads(get(search))["model_versions"]:
+    for version in json.loads(up.get(search))["model_versions"]:
         number = version["version"]
         found[number] = sorted(a["alias"] for a in aliases if str(a["version"]) == number)
     return found
 
 
 def test_stages_gates_and_progress_show_in_the_ui(up):
-    _, addresses, _ = up
-    kinds = post(addresses["prefect"] + "/artifacts/filter", {"limit": 200})
+    kinds = up.post("/artifacts/filter", {"limit": 200})
     keys = {artifact["key"]: artifact["type"] for artifact in kinds}
     assert keys["gate-dedup"] == "table"
     assert keys["stage-clean"] == "markdown"
     assert keys["progress-train"] == "progress"
     assert {"gates-page", "artifact-shard"} <= set(keys)
-    names = {run["name"] for run in post(addresses["prefect"] + "/task_runs/filter", {})}
+    names = {run["name"] for run in up.post("/task_runs/filter", {})}
     assert {"ingest", "gate-ingest", "train", "evaluate", "register"} <= names
 
 
+def test_the_owner_logs_in_and_sees_what_is_there(up, tmp_path):
+    with open_browser(tmp_path) as page:
+        page.open(up.api.removesuffix("/api") + "/v2/deployments")
+        page.until("!!document.querySelector('input')")
+        page.run("document.querySelector('input').focus()")
+        page.call("Input.insertText", text=up.login)
+        enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
+        page.call("Input.dispatchKeyEvent", type="keyDown", text="\r", **enter)
+        page.call("Input.dispatchKeyEvent", type="keyUp", **enter)
+        page.until("document.body.innerText.includes('quickstart')")
+        page.call("Network.setExtraHTTPHeaders", headers={"Authorization": up.basic})
+        page.open(up.mlflow + "/#/experiments")
+        page.until("document.body.innerText.includes('Default')")
+
+
+def test_only_its_owner_can_read_the_key(up):
+    store, key = up.folder / "store", up.login.partition(":")[2]
+    holders = {path.name for path in store.rglob("*") if path.is_file() and holds(path, key)}
+    assert holders == {"up.json", "up.env"}
+    assert {path.stat().st_mode & 0o777 for path in map(store.joinpath, holders)} == {0o600}
+    assert not holds(up.folder / "up.out", key)
+    assert not holds(up.folder / "up.err", key)
+
+
+def holds(path, key: str) -> bool:
+    return key.encode() in path.read_bytes()
+
+
+def test_a_program_without_the_key_is_refused_everywhere(up):
+    for path, body in ATTACKS:
+        for headers in ({}, {"Origin": FOREIGN}, {"Host": "evil.example"}):
+            with pytest.raises(HTTPError, match=REFUSED):
+                post(up.api + path, body, **headers)
+    for headers in ({}, {"Origin": FOREIGN}, {"Host": "evil.example"}):
+        with pytest.raises(HTTPError, match=REFUSED):
+            post(up.mlflow + "/api/2.0/mlflow/registered-models/create", {"name": "x"}, **headers)
+        with pytest.raises(HTTPError, match=REFUSED):
+            get(up.mlflow + "/ajax-api/2.0/mlflow/registered-models/search", **headers)
+    with pytest.raises(HTTPError, match=REFUSED):
+        get(up.api + "/admin/settings")
+
+
+def test_the_key_does_not_help_a_page_of_another_origin_or_a_name_that_was_rebound(up):
+    for headers in ({"Origin": FOREIGN}, {"Origin": "null"}, {"Host": "evil.example"}):
+        with pytest.raises(HTTPError, match=REFUSED):
+            get(up.api + "/admin/version", up.login, **headers)
+        with pytest.raises(HTTPError, match=REFUSED):
+            get(up.mlflow + "/version", up.login, **headers)
+
+
+def test_a_page_in_a_browser_runs_no_command(up, tmp_path):
+    before = len(up.runs("SCHEDULED", "PENDING", "RUNNING", "COMPLETED"))
+    with page_of_a_stranger() as address, open_browser(tmp_path) as page:
+        # even where the browser remembers MLflow's login
+        page.call("Network.setExtraHTTPHeaders", headers={"Authorization": up.basic})
+        page.open(address)
+        answers = attack_from_a_page(page, up)
+    assert answers
+    assert not [answer for answer in answers if answer.startswith("2")], answers
+    assert "owned" not in {flow["name"] for flow in up.post("/flows/filter", {})}
+    assert "owned" not in up.get(up.mlflow + "/ajax-api/2.0/mlflow/registered-models/search")
+    assert len(up.runs("SCHEDULED", "PENDING", "RUNNING", "COMPLETED")) == before
+
+
+def test_the_worker_runs_no_command_of_a_deployment(up):
+    mark = up.folder / "ran"
+    flow = up.post("/flows/", {"name": "commands"})["id"]
+    asked = {"command": f"touch {mark}", "working_dir": str(up.folder)}
+    deployment = up.post(
+        "/deployments/",
+        {"name": "commands", "flow_id": flow, "work_pool_name": "textmill", "job_variables": asked,
+         "entrypoint": "nothing.py:nothing", "path": str(up.folder)},
+    )["id"]  # fmt: skip
+    run = up.post(f"/deployments/{deployment}/create_flow_run", {})["id"]
+    up.wait_for("CRASHED", "FAILED", id={"any_": [run]})
+    assert not mark.exists()
+
+
 def test_a_failing_gate_fails_the_flow_with_its_message(up):
-    _, addresses, folder = up
-    bound = 'overrides=["gates.ingest.rows.at_least=1000000"]'
-    run = ("deployment", "run", "textmill/smoke", "--watch", "--watch-interval", "1")
-    ran = prefect(addresses["prefect"], *run, "--param", bound, folder=folder)
+    ran = up.run("--param", 'overrides=["gates.ingest.rows.at_least=1000000"]')
     assert ran.returncode == 1
-    query = {"flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}}
-    failed = post(addresses["prefect"] + "/flow_runs/filter", query)
+    failed = up.post("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}})
     assert any("rows" in run["state"]["message"] for run in failed)
-    after = {run["name"] for run in post(addresses["prefect"] + "/task_runs/filter", query)}
-    assert "clean" not in after
+    of_failed = {"flow_runs": {"id": {"any_": [run["id"] for run in failed]}}}
+    assert "clean" not in {run["name"] for run in up.post("/task_runs/filter", of_failed)}
 
 
 def test_an_overlapping_run_is_refused(up):
-    _, addresses, folder = up
     slow = 'overrides=["train.steps=100000"]'
-    first = prefect(
-        addresses["prefect"], "deployment", "run", "textmill/smoke", "--param", slow, folder=folder
-    )
+    first = up.prefect("deployment", "run", "textmill/smoke", "--param", slow)
     assert first.returncode == 0, first.stderr
-    wait_for(addresses, "RUNNING")
-    prefect(addresses["prefect"], "deployment", "run", "textmill/smoke", folder=folder)
-    refused = wait_for(addresses, "CANCELLED")
+    up.wait_for("RUNNING")
+    up.prefect("deployment", "run", "textmill/smoke")
+    refused = up.wait_for("CANCELLED")
     assert "concurrency limit" in refused["state"]["message"].lower()
 
 
-def wait_for(addresses: dict, state: str) -> dict:
-    query = {
-        "flow_runs": {
-            "state": {"type": {"any_": [state]}},
-            "parent_task_run_id": {"is_null_": True},
-        }
-    }
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        if found := post(addresses["prefect"] + "/flow_runs/filter", query):
-            return found[0]
-        time.sleep(1)
-    raise AssertionError(f"no flow run became {state}")
-
-
 def test_ctrl_c_ends_everything_in_order(up):
-    process, addresses, folder = up
-    process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert "Prefect  http://127.0.0.1" in out
-    assert not (folder / "store" / "up.json").exists()
-    for address in (addresses["prefect"] + "/health", addresses["mlflow"]):
+    up.process.send_signal(signal.SIGINT)
+    up.process.wait(timeout=120)
+    assert up.process.returncode == 0, (up.folder / "up.err").read_text()
+    assert "Prefect  http://127.0.0.1" in (up.folder / "up.out").read_text()
+    assert not (up.folder / "store" / "up.json").exists()
+    assert not (up.folder / "store" / "up.env").exists()
+    for address in (up.api + "/health", up.mlflow):
         with pytest.raises(OSError):  # noqa: PT011
             get(address)
 

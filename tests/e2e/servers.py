@@ -1,0 +1,134 @@
+"""`textmill up` for tests: real servers with a store of their own, and requests to them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from flows.access import basic
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 240
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def get(url: str, login: str | None = None, **headers: str) -> str:
+    return _answer(urllib.request.Request(url, headers=_headers(login, headers)))
+
+
+def post(url: str, body: dict, login: str | None = None, **headers: str):
+    headers["content-type"] = "application/json"
+    request = urllib.request.Request(url, json.dumps(body).encode(), _headers(login, headers))
+    return json.loads(_answer(request))
+
+
+def _headers(login: str | None, headers: dict[str, str]) -> dict[str, str]:
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return named | ({"Authorization": basic(login)} if login else {})
+
+
+def _answer(request: urllib.request.Request) -> str:
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return response.read().decode()
+
+
+class Up:
+    """A running `textmill up`; requests carry its login and a token against forged ones."""
+
+    def __init__(self, process: subprocess.Popen, folder: Path):
+        self.process, self.folder = process, folder
+        announced = json.loads((folder / "store" / "up.json").read_text())
+        self.api, self.mlflow, self.login = (announced[n] for n in ("prefect", "mlflow", "login"))
+
+    @property
+    def basic(self) -> str:
+        """The Authorization header of the owner."""
+        return basic(self.login)
+
+    def get(self, url: str) -> str:
+        return get(url, self.login)
+
+    def post(self, path: str, body: dict):
+        """POST to Prefect's API."""
+        token = json.loads(self.get(f"{self.api}/csrf-token?client=tests"))["token"]
+        forgery = {"Prefect_Csrf_Token": token, "Prefect_Csrf_Client": "tests"}
+        return post(self.api + path, body, self.login, **forgery)
+
+    def prefect(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run Prefect's own command as flows/README.md says."""
+        command = [sys.executable, "-m", "prefect", *arguments]
+        return subprocess.run(
+            ["sh", "-c", '. store/up.env; exec "$@"', "sh", *command],
+            cwd=self.folder,
+            env={**os.environ, "PREFECT_HOME": str(self.folder / "client")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run the deployment `smoke` and wait for its end."""
+        watched = ("--watch", "--watch-interval", "1")
+        return self.prefect("deployment", "run", "textmill/smoke", *watched, *arguments)
+
+    def runs(self, *states: str, **of: object) -> list[dict]:
+        """Return the flow runs that are no part of another one and are in one of these states."""
+        chosen = {
+            "state": {"type": {"any_": list(states)}},
+            "parent_task_run_id": {"is_null_": True},
+        }
+        return self.post("/flow_runs/filter", {"flow_runs": chosen | of})
+
+    def wait_for(self, *states: str, seconds: float = 90, **of: object) -> dict:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if found := self.runs(*states, **of):
+                return found[0]
+            time.sleep(0.5)
+        raise AssertionError(f"no flow run became {states}")
+
+
+def start(folder: Path, *arguments: str) -> Up:
+    """Start `textmill up` in a folder and wait until it has announced itself."""
+    command = [sys.executable, "-m", "flows.cli", "up", "--workers", "2", *arguments]
+    command += ["--prefect-port", str(free_port()), "--mlflow-port", str(free_port())]
+    with (folder / "up.out").open("wb") as out, (folder / "up.err").open("wb") as errors:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=out,
+            stderr=errors,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while not (folder / "store" / "up.json").exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"textmill up did not start: {(folder / 'up.err').read_text()}")
+        time.sleep(0.3)
+    return Up(process, folder)
+
+
+@contextmanager
+def running(folder: Path, *arguments: str):
+    """Run `textmill up` for a block."""
+    up = start(folder, *arguments)
+    try:
+        yield up
+    finally:
+        if up.process.poll() is None:
+            up.process.send_signal(signal.SIGINT)  # not SIGKILL: it has servers to end
+            up.process.wait()
