@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from model.launch import DDP, Launch
+from model.tracking import sqlite_address
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
@@ -94,7 +95,7 @@ def read_settings(store: str | None = None, workers: int | None = None) -> Setti
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers {workers}: wanted a whole number from 1")
     count = workers or _positive(f"{PREFIX}WORKERS") or usable_cpus()
-    uri = os.environ.get(f"{PREFIX}MLFLOW_URI") or f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"
+    uri = os.environ.get(f"{PREFIX}MLFLOW_URI") or sqlite_address(folder / "mlflow" / "mlflow.db")
     return Settings(folder, count, uri, launch=read_launch(Namespace()))
 
 

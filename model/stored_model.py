@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model import tracking
+from model.relocation import local_path
 from model.tracking import TrackingSettings
 from pipeline import artifact as artifacts
 from pipeline import storage
@@ -53,7 +53,7 @@ def repair(
 ) -> None:
     """Store a version's model files again if they lie on this machine and are damaged."""
     uri = client.get_model_version_download_uri(version.name, str(version.version))
-    stored = tracking.local_path(uri)
+    stored = local_path(uri)
     if stored is None or not stored.is_dir():
         return
     folder = stored.joinpath(*MODEL_FOLDER)
@@ -68,7 +68,7 @@ def repair(
 def fetch(client: "MlflowClient", settings: TrackingSettings, version: "ModelVersion") -> Path:
     """Return the version's model folder, downloaded if it is not on this machine."""
     uri = client.get_model_version_download_uri(version.name, str(version.version))
-    stored = tracking.local_path(uri)
+    stored = local_path(uri)
     if stored is None:
         stored = settings.artifact_root / "downloads" / storage.sha256_text(uri)[:16]
         if not stored.is_dir():

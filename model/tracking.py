@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlparse
 
 import polars as pl
 import pyarrow.parquet as pq
 
+from model import relocation
 from model.metric_names import CURVES, DATA_WAIT, SPEED, metric_name
 from pipeline import storage
 from pipeline.artifact import MANIFEST, Artifact
@@ -85,7 +85,24 @@ class TrackingSettings:
         """File of a SQLite store."""
         if not self.uri.startswith("sqlite"):
             return None
-        return Path(unquote(self.uri.partition(":///")[2].partition("?")[0]))
+        # as SQLAlchemy takes it: only a question mark ends the path, nothing in it is quoted
+        return Path(self.uri.partition(":///")[2].partition("?")[0])
+
+
+def sqlite_address(database: Path) -> str:
+    """Return the address of a SQLite file, whatever characters its path holds.
+
+    A question mark ends a path in an address and cannot be quoted there, so a path with one goes by
+    a link in the user's cache folder.
+    """
+    if "?" not in str(database):
+        return f"sqlite:///{database}"
+    folder = database.parent
+    link = storage.cache_folder() / "stores" / storage.sha256_text(str(folder))[:16]
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(folder, target_is_directory=True)
+    return f"sqlite:///{link / database.name}"
 
 
 def connect(settings: TrackingSettings) -> "MlflowClient":
@@ -95,8 +112,10 @@ def connect(settings: TrackingSettings) -> "MlflowClient":
     settings.artifact_root.mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient  # 4 s to import: only commands that track pay for it
 
-    if settings.database is not None and not settings.database.exists():
-        _create_database(settings.database)
+    if settings.database is not None:
+        if not settings.database.exists():
+            _create_database(settings.database)
+        relocation.follow_move(settings.database)
     return MlflowClient(tracking_uri=settings.uri, registry_uri=settings.uri)
 
 
@@ -108,14 +127,14 @@ def _create_database(path: Path) -> None:
     """
     from mlflow import MlflowClient
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.resolve().parent.mkdir(parents=True, exist_ok=True)  # where a link leads need not exist
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():  # made by another process meanwhile
             return
         unfinished = path.with_name(f".{path.name}.unfinished")
         unfinished.unlink(missing_ok=True)
-        address = f"sqlite:///{unfinished}"
+        address = sqlite_address(unfinished)
         client = MlflowClient(tracking_uri=address, registry_uri=address)
         client.search_experiments()
         client.search_registered_models()
@@ -184,17 +203,9 @@ def remove_unfinished(
         remove_local(settings, run.info.artifact_uri)
 
 
-def local_path(uri: str) -> Path | None:
-    """Return the folder that a `file:` address or a plain path names; None for remote ones."""
-    parsed = urlparse(uri)
-    if parsed.scheme == "file":
-        return Path(unquote(parsed.path))
-    return Path(uri) if not parsed.scheme else None
-
-
 def remove_local(settings: TrackingSettings, uri: str) -> None:
     """Remove artifacts of a deleted run if they lie below the artifact root."""
-    path = local_path(uri)
+    path = relocation.local_path(uri)
     if path is not None and path.resolve().is_relative_to(settings.artifact_root.resolve()):
         shutil.rmtree(path, ignore_errors=True)
 

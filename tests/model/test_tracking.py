@@ -9,6 +9,7 @@ import pytest
 
 from model import evidence, tracking
 from model.metric_names import metric_name
+from model.relocation import local_path
 from model.tracking import TrackingSettings
 from pipeline import storage
 from pipeline.errors import ConfigError
@@ -133,7 +134,7 @@ def test_an_unfinished_run_of_the_same_fingerprint_is_replaced(settings, client)
         pass
     query = f"tags.`{tracking.FINGERPRINT}` = '{'a' * 64}'"
     assert [run.info.status for run in client.search_runs([experiment], query)] == ["FINISHED"]
-    assert not tracking.local_path(left.info.artifact_uri).exists()
+    assert not local_path(left.info.artifact_uri).exists()
     assert client.get_run(other.info.run_id).info.lifecycle_stage == "active"
 
 
