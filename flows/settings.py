@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from model.launch import DDP, Launch
-from model.tracking import sqlite_address
+from model.tracking_settings import sqlite_address
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
