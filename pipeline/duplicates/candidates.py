@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.duplicates import clusters, signatures
+from pipeline.duplicates import clusters, figures, signatures
 from pipeline.duplicates.corpus import Part, read_between, row_groups, wanted_rows
 from pipeline.duplicates.signatures import Shingling
 from pipeline.duplicates.tables import ADDRESS, CONTENT, SETS
@@ -131,6 +131,9 @@ def gather_sets(shingling: Shingling, needs: list[Path], part: Part, sink: Sink)
             "id": table["id"].take(at),
             "text": excerpts.take(at),
             "shingles": sets.take(pa.array(at)),
+            "figures": figures.figures(pl.Series(table["text"]), np.diff(ends))
+            .to_arrow()
+            .take(pa.array(at)),
         }
         held.append(pa.table(columns, schema=SETS.schema.remove_metadata()))
         held_bytes += held[-1].nbytes
@@ -163,6 +166,7 @@ class Chunk:
 def verify(candidates: list[Path], threshold: float, chunk: Chunk, sink: Sink) -> None:
     """Write the pairs of one chunk whose exact Jaccard similarity is at least `threshold`.
 
+    Short texts with other numbers or marks are no pair (`figures.py`).
     Pairs with a document that is gone already have no set and are left out.
     """
     pairs = read_between(candidates, "later", chunk.first, chunk.end)
@@ -181,7 +185,12 @@ def verify(candidates: list[Path], threshold: float, chunk: Chunk, sink: Sink) -
     similarity = clusters.jaccard(
         shingles.values.to_numpy(), shingles.offsets.to_numpy(), left, right
     )
-    enough = similarity >= threshold
+    enough = np.flatnonzero(similarity >= threshold)
+    sizes = np.diff(shingles.offsets.to_numpy())
+    sides = (known["figures"].take(side[enough]).to_pylist() for side in (left, right))
+    lengths = np.stack([sizes[left[enough]], sizes[right[enough]]], axis=1).tolist()
+    others = map(figures.say_otherwise, *sides, similarity[enough].tolist(), lengths)
+    enough = enough[~np.fromiter(others, bool, len(enough))]
     columns = {
         "later": later[enough],
         "earlier": earlier[enough],

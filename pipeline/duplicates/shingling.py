@@ -1,12 +1,13 @@
 """From a text to its shingles and its content hash in one pass over its bytes.
 
-Text is folded (case, width, white space and invisible characters aside) and cut into words, or into
-characters where its language or enough of its letters are of unspaced script. A *shingle* is a run
-of words or characters; its hash is a rolling polynomial of theirs. The *content hash* covers all
-folded characters, so two texts have the same one if they differ in nothing but what folding drops.
+Text is folded (`folding.py`: case, width, white space and invisible characters aside) and cut into
+words, or into characters where its language or enough of its letters are of unspaced script.
+Symbols and operators belong to the word after them, or are one word at the end of the text, so that
+12 + 5 is not 12 - 5; other punctuation belongs to none, nor does what lays out a line. A *shingle*
+is a run of words or characters; its hash is a rolling polynomial of theirs. The *content hash*
+covers all folded characters, so two texts have the same one if they differ in nothing but what
+folding drops.
 """
-
-import functools
 
 import numpy as np
 
@@ -18,37 +19,35 @@ from pipeline.characters import (
     SPACE_CODE,
     TABLE_SIZE,
     UNSPACED,
-    character_classes,
     class_of,
     decode,
-    folding,
     mix,
 )
 from pipeline.compiled import numba
+from pipeline.duplicates.folding import (
+    CODE,
+    COUNTS,
+    HYPHEN,
+    IN_WORD,
+    LINE_FEED,
+    UNDERSCORE,
+    hyphenates,
+    is_joiner,
+    lays_out,
+    shapes,
+)
 
 # A text is cut into characters if its language is unspaced, even if most of it is code, or if at
 # least this share of its word characters is of unspaced script: Chinese manuals full of code have
 # 4 % and more, their English versions at most 2.4 %.
 UNSPACED_SHARE = 0.04
-UNDERSCORE = 95
 LONGEST_SHINGLE = 256
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # odd constants without pattern
 _PRIME = np.uint64(0xC2B2AE3D27D4EB4F)
 _OTHER_PRIME = np.uint64(0xFF51AFD7ED558CCD)
-_IN_WORD = np.int32(1 << 24)  # marks folded codes that belong to words
 HASH_OUT = numba.types.Array(numba.uint64, 1, "C")
+FLAGS = numba.types.Array(numba.boolean, 1, "C", readonly=True)
 _I = numba.int64
-
-
-@functools.cache
-def marked_folding() -> np.ndarray:
-    """`characters.folding()` with a bit set where the folded character belongs to a word."""
-    table, classes = folding().copy(), character_classes()
-    kinds = classes[np.minimum(table, TABLE_SIZE - 1)]
-    words = np.isin(kinds, [LETTER, DIGIT, UNSPACED]) | (table == UNDERSCORE)
-    table[words & (table > 0)] |= _IN_WORD
-    table.flags.writeable = False
-    return table
 
 
 @numba.njit(numba.boolean(BYTES, _I, _I, BYTES), cache=True)
@@ -87,49 +86,73 @@ def _add(first, second, value, after_space):  # type: ignore[no-untyped-def]
     return first ^ first >> np.uint64(32), second ^ second >> np.uint64(29)
 
 
-@numba.njit(_I(BYTES, _I, _I, CODES, numba.boolean, _I, HASH_OUT, HASH_OUT, HASH_OUT), cache=True)
-def shingles_of(data, at, end, table, by_character, size, ring, content, out):  # type: ignore[no-untyped-def]
+@numba.njit(
+    _I(BYTES, _I, _I, CODES, FLAGS, numba.boolean, _I, HASH_OUT, HASH_OUT, HASH_OUT), cache=True
+)
+def shingles_of(data, at, end, table, layout, by_character, size, ring, content, out):  # type: ignore[no-untyped-def]
     """Write the shingle hashes of one text to `out`, in order; return how many there are.
 
     `content` receives the two halves of the content hash, `ring` is scratch of `size` items. A text
-    of fewer than `size` words or characters has one shingle, of all of them.
+    of fewer than `size` words or characters has one shingle, of all of them; one of marks alone has
+    none.
     """
-    power, mask = _power(size), np.int32(_IN_WORD - 1)
+    power, begin = _power(size), at
     first, second = np.uint64(1), np.uint64(2)
-    word, rolling = np.uint64(0), np.uint64(0)
+    word, marks, rolling = np.uint64(0), np.uint64(0), np.uint64(0)
     count = place = filled = 0
     pending = started = False
+    fresh = True  # no word on this line yet
     while at <= end:
         if not by_character:  # what most text is made of, in a loop of its own
-            while at < end and data[at] < 0x80 and table[data[at]] >= _IN_WORD:
-                word = word * _PRIME + np.uint64(table[data[at]] & mask)
+            while at < end and data[at] < 0x80 and table[data[at]] >= IN_WORD:
+                word = word * _PRIME + np.uint64(table[data[at]] & CODE)
                 at += 1
-        folded = np.int32(SPACE_CODE)
+        folded, code, here = np.int32(SPACE_CODE), np.int64(-1), at
         if at < end:
             code, at = decode(data, at)
-            folded = table[code] if code < TABLE_SIZE else np.int32(code | _IN_WORD)
+            folded = table[code] if code < TABLE_SIZE else np.int32(code) | IN_WORD
         else:
             at += 1
-        if folded == 0:
-            continue
-        value, token = np.uint64(folded & mask), np.uint64(0)
-        if folded >= _IN_WORD:
+        value, token = np.uint64(folded & CODE), np.uint64(0)
+        if folded >= IN_WORD:
             word = word * _PRIME + value
             if not by_character:
                 continue
-            token = (value + np.uint64(1)) * _PRIME
+            token = (value + np.uint64(1)) * _PRIME ^ marks
+            marks, fresh = np.uint64(0), False
+        elif folded == 0:
+            continue
+        elif is_joiner(folded):
+            if shapes(data, begin, here) and word != 0 and not by_character:
+                word = word * _PRIME + value
+            elif shapes(data, begin, here):
+                first, second = _add(first, second, value, pending)
+                marks, pending = (marks ^ value) * _OTHER_PRIME, False
+            continue
         else:
             if word != 0:
                 token, word = mix(word), np.uint64(0)
                 first, second = _add(first, second, token, pending)
-                started, pending = True, False
+                started, pending, fresh = True, False, False
+                if by_character:
+                    token = np.uint64(0)
+                else:
+                    token, marks = token ^ marks, np.uint64(0)
             if folded == SPACE_CODE:
                 pending = started
+                fresh |= code == LINE_FEED
             else:
                 first, second = _add(first, second, value, pending)
                 started, pending = True, False
-            if by_character or token == 0:
-                continue
+                counts = folded >= COUNTS and not (
+                    value == HYPHEN and hyphenates(data, begin, here, end)
+                )
+                if counts and not (fresh and lays_out(layout, code, data, at, end)):
+                    marks, fresh = (marks ^ value) * _OTHER_PRIME, False
+        if code < 0 and token == 0 and marks != 0 and count > 0:
+            token = mix(marks)
+        if token == 0:
+            continue
         rolling = rolling * GOLDEN + token
         if count >= size:
             rolling -= ring[place] * power

