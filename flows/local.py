@@ -8,6 +8,7 @@ from flows import steps
 from flows.chain import CHAIN, SOURCES, Link, walk
 from flows.config import Recipe
 from flows.settings import Settings
+from flows.summary import cut_in_words
 from pipeline.artifact import Artifact
 from pipeline.stage import Progress
 
@@ -51,7 +52,7 @@ def stage_line(link: Link, outcome: steps.Outcome) -> str:
     ledger = run.artifact.ledger
     gone = ledger.dropped.total() + ledger.quarantined.total()
     of_all = f" of {ledger.seen:,}" if gone else ""
-    rows = f"{ledger.kept:,}{of_all} {link.unit} kept"
+    rows = f"{ledger.kept:,}{of_all} {link.unit} kept{cut_in_words(run.artifact.stats)}"
     warned = len(verdict.failures) - len(verdict.critical_failures)
     said = "FAILED" if verdict.critical_failures else "passed"
     said += f", {warned} warning{'s' * (warned != 1)}" if warned else ""

@@ -10,7 +10,7 @@ from flows import config
 from flows.chain import CHAIN, CORPUS, Link
 from flows.config import Recipe
 from flows.settings import Settings, read_launch, read_settings
-from flows.summary import data_lines
+from flows.summary import cut_in_words, data_lines
 from flows.terminal import progress_bars, stdout
 from pipeline import artifact as artifacts
 from pipeline import rethreshold
@@ -166,7 +166,8 @@ def _run_link(
 
 def _line(run: StageRun, link: Link) -> str:
     ledger = run.artifact.ledger
-    parts = [f"{link.done}: {ledger.kept:,} of {ledger.seen:,} {link.unit} kept"]
+    kept = f"{ledger.kept:,} of {ledger.seen:,} {link.unit} kept"
+    parts = [f"{link.done}: {kept}{cut_in_words(run.artifact.stats)}"]
     parts += [f"{rule} {n:,}" for rule, n in ledger.dropped.most_common()]
     parts += [f"quarantined {reason} {n:,}" for reason, n in ledger.quarantined.most_common()]
     return f"{', '.join(parts)}; {run.reason}, {run.seconds:.1f} s; {run.artifact.path}"

@@ -97,6 +97,16 @@ def data_lines(stats: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def cut_in_words(stats: Mapping[str, Any]) -> str:
+    """Return, of shards whose large documents were cut in blocks, how many; else nothing."""
+    split = stats.get("split", {})
+    if not split.get("documents_cut"):
+        return ""
+    many, held_out = split["documents_cut"], stats["documents"]["validation"]
+    documents = f"{many:,} document{'s' * (many != 1)}"
+    return f" ({documents} cut in blocks, {held_out:,} of them held out)"
+
+
 def markdown(run: StageRun) -> str:
     """Return a stage's run as Markdown for the Prefect UI."""
     ledger, artifact = run.artifact.ledger, run.artifact

@@ -94,9 +94,11 @@ class Loader:
         )
         for blocks, strata in zip(self._windows.blocks, self.source.groups(), strict=True):
             if blocks.count == 0:
+                tokens = sum(stratum.tokens for stratum in strata)
+                fits = 1 << (max(tokens - 1, 1).bit_length() - 1)
                 raise TrainingError(
-                    f"{sum(stratum.tokens for stratum in strata)} training tokens are less than "
-                    f"one window of {self.block + 1}; give more text or lower train.model.context"
+                    f"{tokens} training tokens are less than one window of {self.block + 1}; give "
+                    f"more text, or --set train.model.context={fits}"
                 )
         self._order = Order(self._windows.blocks, self.shares, self.seed)
         self._prepared: dict[int, Future[Rows]] = {}

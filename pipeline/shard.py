@@ -1,8 +1,8 @@
 """Stage `shard`: documents and a tokenizer -> SHARD, token ids per document with their split.
 
 Whether a document trains or validates depends on nothing but its id, so a corpus that grows never
-moves one from validation to training. Only where that would hold out nothing (a handful of
-documents), the one of the lowest hash is held out. The tokenizer travels along.
+moves one from validation to training. Where that cannot work (one document, or a few), large
+documents are cut into blocks first (`splitting`). The tokenizer travels along.
 """
 
 import functools
@@ -20,14 +20,15 @@ import pyarrow.parquet as pq
 from pipeline import storage
 from pipeline.artifact import MAIN, Artifact
 from pipeline.errors import ConfigError, TrainingError
-from pipeline.sampling import UNSURE, id_hashes
+from pipeline.sampling import UNSURE
 from pipeline.schema import shard_contract
 from pipeline.shard_measures import check_measures, measure_fields, measured
 from pipeline.sink import REJECTS, Sink
+from pipeline.splitting import TRAIN, VALIDATION, SplitRule, cut, split_rule
 from pipeline.stage import Job, Stage
 from pipeline.tokenizer import MODEL_FILE, Tokenizer, load_tokenizer
 
-TRAIN, VALIDATION = "train", "validation"
+CUT = "cut_in_blocks"  # documents, in the ledger's account of changes
 NO_TOKENS = "no_tokens"
 FAILED = "round_trip_failures"
 CHUNK_BYTES = 4 << 20  # text encoded at once
@@ -66,14 +67,17 @@ def run(job: Job) -> None:
     documents, trained = job.parents
     model = trained.file(MODEL_FILE)
     tokenizer = load_tokenizer(model)
-    bound = split_bound(job, documents.parts())
+    config: ShardConfig = job.config
+    rule = split_rule(job, documents, config.validation_share, config.bound, config.salt)
     results = job.map(
-        functools.partial(shard_part, job.config, model, bound),
+        functools.partial(shard_part, config, model, rule),
         documents.parts(),
         contracts={MAIN: shard_contract(tokenizer.vocab_size, measure_fields(job.config.measures))},
     )
     record(job, [result.value for result in results], tokenizer, model)
     job.stats["round_trip_failures"] = sum(result.value[FAILED] for result in results)
+    if rule.cut_above is not None:
+        job.stats["split"]["documents_cut"] = job.output.ledger.changed[CUT]
 
 
 def record(job: Job, counted: list[dict[str, Any]], tokenizer: Tokenizer, model: Path) -> None:
@@ -89,26 +93,8 @@ def record(job: Job, counted: list[dict[str, Any]], tokenizer: Tokenizer, model:
     job.stats.update(tokenizer_sha256=tokenizer.fingerprint, vocab_size=tokenizer.vocab_size)
 
 
-def split_bound(job: Job, parts: list[Path]) -> int:
-    """Return the hash below which documents are held out: by share, but at least one document."""
-    config: ShardConfig = job.config
-    scanned = job.map(functools.partial(lowest_hash, config.salt), parts, phase="hashes")
-    lowest = min((found.value for found in scanned if found.value is not None), default=0)
-    return max(config.bound, lowest + 1) if config.validation_share else 0
-
-
-def lowest_hash(salt: str, part: Path, sink: Sink) -> int | None:
-    """Return the lowest id hash of a part, None if it has no rows."""
-    found = [
-        int(id_hashes(batch.column("id"), salt).min())
-        for batch in pq.ParquetFile(part).iter_batches(columns=["id"])
-        if batch.num_rows
-    ]
-    return min(found, default=None)
-
-
 def shard_part(
-    config: ShardConfig, model: Path, bound: int, part: Path, sink: Sink
+    config: ShardConfig, model: Path, rule: SplitRule, part: Path, sink: Sink
 ) -> dict[str, Any]:
     """Tokenise one Parquet part; return its COUNTED figures by split, language and source.
 
@@ -118,9 +104,11 @@ def shard_part(
     counted: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
     kept: list[pa.Table] = []
     before = failed = 0
-    for chunk in _chunks(part):
+    for whole_documents in _chunks(part):
+        chunk, many = cut(whole_documents, rule)
         sink.saw(chunk.num_rows)
-        encoded = encode(chunk, tokenizer, config.salt, bound)
+        sink.changed(CUT, many)
+        encoded = encode(chunk, tokenizer)
         for name, values in measured(chunk, config.measures).items():
             encoded = encoded.append_column(name, values)
         filled = pc.greater(pc.list_value_length(encoded["tokens"]), 0)
@@ -149,15 +137,15 @@ def round_trip_failures(documents: pa.Table, encoded: pa.Table, tokenizer: Token
     return sum(tokenizer.decode(one) != text for one, text in zip(ids, texts, strict=True))
 
 
-def encode(documents: pa.Table, tokenizer: Tokenizer, salt: str, bound: int) -> pa.Table:
-    """Return the SHARD rows of documents (id, text, source, lang); some may have no tokens."""
+def encode(documents: pa.Table, tokenizer: Tokenizer) -> pa.Table:
+    """Return the SHARD rows of documents (id, text, source, lang, split); some have no tokens."""
     flat, offsets = tokenizer.encode_column(documents["text"])
     return pa.table(
         {
             "id": documents["id"],
             "source": documents["source"],
             "lang": pc.fill_null(documents["lang"], UNSURE),
-            "split": splits(documents["id"], salt, bound),
+            "split": documents["split"],
             "tokens": token_lists(flat, offsets, tokenizer.vocab_size),
             "bytes": pc.binary_length(documents["text"]).cast(pa.int64()),
         }
@@ -166,7 +154,7 @@ def encode(documents: pa.Table, tokenizer: Tokenizer, salt: str, bound: int) -> 
 
 def splits(ids: pa.ChunkedArray | pa.Array, salt: str, bound: int) -> pa.Array:
     """Return 'validation' for each id whose hash is below `bound`, else 'train'."""
-    return pc.if_else(pa.array(id_hashes(ids, salt) < np.uint64(bound)), VALIDATION, TRAIN)
+    return SplitRule(salt, bound).split(ids)
 
 
 def token_lists(flat: np.ndarray, offsets: np.ndarray, vocab_size: int) -> pa.ListArray:

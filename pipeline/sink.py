@@ -106,6 +106,11 @@ class Sink:
         if rows:
             self.result.ledger.dropped[rule] += rows
 
+    def changed(self, change: str, rows: int) -> None:
+        """Count rows changed that have no row in the table of changes."""
+        if rows:
+            self.result.ledger.changed[change] += rows
+
     def adopt(self, staged: PartResult, folder: Path) -> None:
         """Take over the files that this part's function wrote below `folder` in an earlier phase.
 
