@@ -81,6 +81,7 @@ def run(job: Job) -> None:
         "bytes_in": sum(file.size for file in sources.files),
         "encodings": dict(sorted(encodings.items())),
         "ids_renamed": sum(result.value for result in results),
+        "meta_left_out": sum(result.value["meta_left_out"] for result in staged),
         "records_passed_by": dict(sorted(passed_by.items())),
         "skipped": len(sources.skipped),
         "skipped_files": [
@@ -109,12 +110,13 @@ def read_documents(
 ) -> dict[str, Any]:
     """Write a task's documents under the ids they want, and its quarantine.
 
-    Returns {'encodings': ..., 'passed_by': ...}, counts by name.
+    Returns {'encodings': ..., 'passed_by': ...}, counts by name, and 'meta_left_out', a count.
     """
     notes = IdNotes()
     rows = _Rows(sink)
     encodings: Counter[str] = Counter()
     passed_by: Counter[str] = Counter()
+    meta_left_out = 0
     for left in task.skipped:
         broken = Broken(WHOLE_FILE, left.reason, left.detail)
         rows.set_aside(left.source_name, left.relative, broken)
@@ -124,6 +126,7 @@ def read_documents(
             if isinstance(entry, Document):
                 notes.add(entry.wanted_id, entry.derived_id)
                 rows.keep(entry, entry.wanted_id, file.relative)
+                meta_left_out += entry.meta_left_out
             else:
                 rows.set_aside(file.source_name, file.relative, entry)
         if source.encoding and (task.part is None or task.part.begin == 0):
@@ -131,7 +134,11 @@ def read_documents(
         passed_by.update(source.passed_by)
     rows.flush()
     notes.save(folder, task.index)
-    return {"encodings": dict(encodings), "passed_by": dict(passed_by)}
+    return {
+        "encodings": dict(encodings),
+        "passed_by": dict(passed_by),
+        "meta_left_out": meta_left_out,
+    }
 
 
 def settle_ids(folder: Path, staged_folder: Path, staged_json: dict[str, Any], sink: Sink) -> int:
@@ -158,7 +165,14 @@ def settle_ids(folder: Path, staged_folder: Path, staged_json: dict[str, Any], s
 
 
 def _input(file: SourceFile, config: IngestConfig, part: Range | None) -> Input:
-    return Input(file.path, config.text_field, config.record_bytes_max, config.expansion_max, part)
+    return Input(
+        file.path,
+        config.text_field,
+        config.record_bytes_max,
+        config.expansion_max,
+        part,
+        id_field=config.id_field,
+    )
 
 
 def _documents(

@@ -1,19 +1,21 @@
 """From a record's fields to a document of contract `raw`, or to the reason why it is none."""
 
-import base64
+import reprlib
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from pipeline.reading.document_ids import derived_id
-from pipeline.reading.records import Broken, Record
+from pipeline.reading.meta_json import meta_json
+from pipeline.reading.records import LABELS, Broken, Record
+from pipeline.reading.text_fields import UnreadableValue, as_text, take_text
 from pipeline.sources import SourceFile
 
 ID_BYTES_MAX = 512
 LABEL_BYTES_MAX = 256
 # What counts as nothing when all of a text is made of it, white space aside.
 INVISIBLE = "\0\ufeff\u200b\u200c\u200d\u2060"
+SHORT = reprlib.Repr()  # depth and size are bounded
+SHORT.maxstring = SHORT.maxother = 120
 BLANK = INVISIBLE + " \t\r\n\v\f\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000"
 
 
@@ -30,6 +32,7 @@ class Document:
     lang: str | None
     license: str | None
     meta: str | None  # JSON with sorted keys
+    meta_left_out: int  # values that JSON cannot hold, or too deep ones
 
     @property
     def wanted_id(self) -> str:
@@ -60,23 +63,28 @@ def document_of(
     every other field goes to `meta`. A given id is a non-empty string or an integer.
     """
     fields = dict(record.fields)
-    text = fields.pop(wanted.text, None)
-    encoded = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else b""
-    if problem := _problem(text, len(encoded), record, wanted):
+    text = take_text(fields, wanted.text)
+    try:
+        text_bytes = len(text.encode()) if isinstance(text, str) else 0
+    except UnicodeEncodeError as error:
+        return _half_character(record.position, text, error.start)
+    if problem := _problem(text, text_bytes, record, wanted):
         return problem
     given = None if one_document else _given_id(fields, wanted.id)
     own = file_document_id(file) if one_document else None
-    labels = {name: _label(fields, name) for name in ("source", "lang", "license")}
+    labels = {name: _label(fields, name) for name in LABELS}
+    meta, left_out = meta_json(fields)
     return Document(
         record.position,
         text,
-        len(encoded),
+        text_bytes,
         given,
         own or derived_id(file.source_name, file.relative, record.position, text),
         labels["source"] or file.source_name,
         labels["lang"] or file.lang,
         labels["license"] or file.license,
-        _meta(fields),
+        meta,
+        left_out,
     )
 
 
@@ -84,10 +92,12 @@ def _problem(text: Any, text_bytes: int, record: Record, wanted: Fields) -> Brok
     if text is None:
         found = sorted(map(str, record.fields))[:20]
         detail = f"fields {found}, wanted a string in {wanted.text!r}; set ingest.text_field"
-        return Broken(record.position, "no_text", detail, repr(record.fields)[:200])
+        return Broken(record.position, "no_text", detail, SHORT.repr(record.fields))
+    if isinstance(text, UnreadableValue):
+        return Broken(record.position, text.reason, text.detail, text.sample)
     if not isinstance(text, str):
-        detail = f"{wanted.text!r} is {type(text).__name__}, wanted a string"
-        return Broken(record.position, "text_not_string", detail, repr(text)[:200])
+        detail = f"{wanted.text!r} is {type(text).__name__}, wanted a string, or strings in a list"
+        return Broken(record.position, "text_not_string", detail, SHORT.repr(text))
     if not text.strip(BLANK):
         detail = f"{len(text)} characters, all white space or invisible"
         return Broken(record.position, "empty_text", detail, text[:200])
@@ -100,32 +110,33 @@ def _problem(text: Any, text_bytes: int, record: Record, wanted: Fields) -> Brok
     return None
 
 
+def _half_character(position: int, text: str, at: int) -> Broken:
+    detail = f"half a character (surrogate) at {at}, which cannot be written as UTF-8"
+    sample = text[:200].encode("utf-8", "backslashreplace")
+    return Broken(position, "lone_surrogate", detail, sample)
+
+
 def _given_id(fields: dict[str, Any], name: str) -> str | None:
     value = fields.get(name)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not value or len(value.encode()) > ID_BYTES_MAX:
-        return None
-    del fields[name]
-    return value
+    return _taken(fields, name, value, ID_BYTES_MAX)
 
 
 def _label(fields: dict[str, Any], name: str) -> str | None:
-    value = fields.get(name)
-    if not isinstance(value, str) or not value.strip() or len(value.encode()) > LABEL_BYTES_MAX:
+    return _taken(fields, name, fields.get(name), LABEL_BYTES_MAX)
+
+
+def _taken(fields: dict[str, Any], name: str, value: Any, bytes_max: int) -> str | None:
+    """Remove the field and return its value if that is a short text, else leave it alone."""
+    if isinstance(value, bytes):
+        value = as_text(value)
+    if not isinstance(value, str) or not value.strip():
+        return None
+    try:
+        if len(value.encode()) > bytes_max:
+            return None
+    except UnicodeEncodeError:  # half a character
         return None
     del fields[name]
     return value
-
-
-def _meta(fields: dict[str, Any]) -> str | None:
-    stated = {name: value for name, value in fields.items() if name and value not in (None, "")}
-    if not stated:
-        return None
-    options = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
-    return orjson.dumps(stated, default=_plain, option=options).decode()
-
-
-def _plain(value: Any) -> Any:
-    """Write what JSON has no form for: bytes as base64, decimals and intervals as text."""
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)

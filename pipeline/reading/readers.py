@@ -14,21 +14,20 @@ import orjson
 from pipeline.reading import html
 from pipeline.reading.archive_reader import read_archive
 from pipeline.reading.encodings import UnknownEncoding, decoded, detect_stream
+from pipeline.reading.json_stream import BYTE_ORDER_MARK, is_lines, split_values
+from pipeline.reading.json_values import parse
 from pipeline.reading.main_text import main_text
+from pipeline.reading.parquet_reader import read_parquet
 from pipeline.reading.records import Broken, Entry, Input, LineRange, Reader, Record
 from pipeline.reading.streams import (
     SAMPLE_BYTES,
     ByteStream,
-    DamagedInput,
-    Line,
     read_whole,
     split_lines,
 )
-from pipeline.reading.table_readers import read_csv, read_parquet, read_tsv
+from pipeline.reading.table_readers import read_csv, read_tsv
 
 PACKED_SUFFIXES = (".gz", ".zst")
-# A JSON array has to be parsed whole; JSON lines have no such bound.
-JSON_DOCUMENT_BYTES_MAX = 64 << 20
 
 
 def read_text(source: Input) -> Iterator[Entry]:
@@ -58,35 +57,53 @@ def read_html(source: Input) -> Iterator[Entry]:
     yield Record(0, {source.text_field: text, "title": title})
 
 
-def read_json_lines(source: Input) -> Iterator[Entry]:
-    """Yield one record per line of UTF-8 (UTF-16 and UTF-32 with a byte order mark too)."""
-    yield from _json_lines(source, source.open())
+def read_json_records(source: Input) -> Iterator[Entry]:
+    """Yield the objects of JSON lines, of arrays, of an object around one, or of several in a row.
+
+    Which of these it is, the beginning of the file tells and not its name.
+    """
+    stream = _utf8(source)
+    if isinstance(source.part, LineRange) or is_lines(stream.head, whole=stream.head_is_all):
+        yield from _json_lines(source, stream)
+        return
+    values = split_values(stream, source.record_bytes_max, source.text_field)
+    for position, value in enumerate(values):
+        where = f"item {position + 1}"
+        if value.whole:
+            yield _json_record(source, position, where, value.data)
+        else:
+            yield source.too_large(position, value.data, f"{where} has {value.size} bytes")
+
+
+def _utf8(source: Input) -> ByteStream:
+    """Return the file's text in UTF-8; UTF-16 and UTF-32 are known by their byte order marks."""
+    stream = source.open()
+    source.encoding = "utf-8"
+    if not stream.head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
+        return stream
+    source.encoding = detect_stream(stream)
+    return ByteStream(text.encode() for text in decoded(stream, source.encoding) if text)
 
 
 def _json_lines(source: Input, stream: ByteStream) -> Iterator[Entry]:
-    source.encoding = "utf-8"
-    chunks = iter(stream)
-    if stream.head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
-        source.encoding = detect_stream(stream)
-        chunks = (text.encode() for text in decoded(stream, source.encoding))
     first = source.part.first_line if isinstance(source.part, LineRange) else 0
-    for line in split_lines(chunks, source.record_bytes_max, first):
+    for line in split_lines(stream, source.record_bytes_max, first):
+        where = f"line {line.number + 1}"
         if not line.whole:
-            found = f"line {line.number + 1} has {line.size} bytes"
-            yield source.too_large(line.number, line.data, found)
+            yield source.too_large(line.number, line.data, f"{where} has {line.size} bytes")
         elif not line.data.isspace() and line.data:
-            yield _json_record(line)
+            yield _json_record(source, line.number, where, line.data)
 
 
-def _json_record(line: Line) -> Entry:
-    data = line.data.removeprefix(b"\xef\xbb\xbf")
-    where = f"line {line.number + 1}"
+def _json_record(source: Input, position: int, where: str, data: bytes) -> Entry:
+    data = data.removeprefix(BYTE_ORDER_MARK)
     try:
-        value = orjson.loads(data)
+        # a document is looked at for half characters by itself: its other fields may have them
+        value = parse(data, half_characters=source.wants_text)
     except orjson.JSONDecodeError as error:
         reason, detail = _why_not_json(data, error)
-        return Broken(line.number, reason, f"{where}: {detail}", data[:SAMPLE_BYTES])
-    return _object_record(line.number, value, where, data)
+        return Broken(position, reason, f"{where}: {detail}", data[:SAMPLE_BYTES])
+    return _object_record(position, value, where, data)
 
 
 def _object_record(position: int, value: Any, where: str, data: bytes) -> Entry:
@@ -111,37 +128,6 @@ def _why_not_json(data: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]
     return "bad_json", message
 
 
-def read_json(source: Input) -> Iterator[Entry]:
-    """Yield the objects of one JSON array, one JSON object, or JSON lines under the wrong name."""
-    stream = source.open()
-    first_line, newline, rest = stream.head.lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")
-    if newline and rest.strip() and _is_object(first_line):
-        yield from _json_lines(source, stream)
-        return
-    content = read_whole(stream, JSON_DOCUMENT_BYTES_MAX)
-    if content is None:
-        raise DamagedInput(
-            "file_too_large",
-            f"JSON array or object of more than {JSON_DOCUMENT_BYTES_MAX} bytes; "
-            f"write one object per line (.jsonl) instead",
-        )
-    source.encoding = "utf-8"
-    data = content.removeprefix(b"\xef\xbb\xbf")
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise DamagedInput(*_why_not_json(data, error)) from error
-    for position, item in enumerate(value if isinstance(value, list) else [value]):
-        yield _object_record(position, item, f"item {position + 1}", b"")
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(orjson.loads(line), dict)
-    except orjson.JSONDecodeError:
-        return False
-
-
 def suffix_of(name: str) -> str:
     """Return the suffix that decides the reader, packing aside: 'a.JSONL.gz' gives '.jsonl'."""
     path = Path(name.lower())
@@ -153,9 +139,9 @@ READERS: dict[str, Reader] = {
     ".md": Reader(read_text, one_document=True),
     ".html": Reader(read_html, one_document=True),
     ".htm": Reader(read_html, one_document=True),
-    ".jsonl": Reader(read_json_lines, by_line=True),
-    ".ndjson": Reader(read_json_lines, by_line=True),
-    ".json": Reader(read_json),
+    ".jsonl": Reader(read_json_records, by_line=True),
+    ".ndjson": Reader(read_json_records, by_line=True),
+    ".json": Reader(read_json_records, by_line=True),
     ".csv": Reader(read_csv),
     ".tsv": Reader(read_tsv),
     ".parquet": Reader(read_parquet, by_row_group=True),

@@ -1,13 +1,18 @@
 """What readers take and give: a file with its limits, records, and records that are broken."""
 
+import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.reading.remote import RemoteFile
 from pipeline.reading.streams import SAMPLE_BYTES, ByteStream, DamagedInput, line_range, open_bytes
+from pipeline.reading.text_fields import renamed_columns, text_columns
+
+LABELS = ("source", "lang", "license")  # of a record, where it says other than its file
+TEXT_NAMES = ("text", "content", "body", "article", "message", "review", "sentence", "正文", "内容")
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class Input:
     expansion_max: float
     part: Range | None = None  # of the file, only this
     wants_text: bool = True  # a table without the text field is refused
+    id_field: str = "id"
     encoding: str | None = field(default=None, init=False)
     passed_by: Counter[str] = field(default_factory=Counter, init=False)
 
@@ -75,13 +81,27 @@ class Input:
             return ByteStream(line_range(self.path, self.part.begin, self.part.end))
         return open_bytes(self.path, self.expansion_max)
 
-    def want_text_column(self, columns: list[str]) -> None:
-        """Raise DamagedInput unless the text field, if one is wanted, is a column of the table."""
-        if self.wants_text and self.text_field not in columns:
+    def named_columns(self, columns: Sequence[str]) -> list[str]:
+        """Return a table's columns under the names that are looked for, ' Text' as 'text'.
+
+        Raises DamagedInput unless the text field, if one is wanted, is among them.
+        """
+        if not self.wants_text:
+            return list(columns)
+        wanted = sorted(text_columns(self.text_field))
+        names = renamed_columns(columns, [*wanted, self.id_field, *LABELS])
+        if not set(wanted) & set(names):
             raise DamagedInput(
                 "no_text_column",
-                f"columns {columns[:20]}, wanted {self.text_field!r}; set ingest.text_field",
+                f"columns {list(columns)[:20]}, wanted {self.text_field!r}; set ingest.text_field, "
+                f"as in --set ingest.text_field={_likely_text(columns)}",
             )
+        return names
+
+    def has_text(self, columns: Sequence[str]) -> bool:
+        """Tell whether `named_columns` would find the text."""
+        wanted = text_columns(self.text_field)
+        return bool(wanted & set(renamed_columns(columns, sorted(wanted))))
 
     def too_large(self, position: int, sample: bytes | str, found: str) -> Broken:
         """Return the entry for a record above the limit."""
@@ -90,6 +110,12 @@ class Input:
             f"split it or raise ingest.record_bytes_max"
         )
         return Broken(position, "record_too_large", detail, sample[:SAMPLE_BYTES])
+
+
+def _likely_text(columns: Sequence[str]) -> str:
+    """Return the column that is most likely the text by its name, else '...'."""
+    by_name = {column.strip().casefold(): column for column in columns}
+    return shlex.quote(next((by_name[name] for name in TEXT_NAMES if name in by_name), "..."))
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.reading.json_stream import is_lines
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import LineRange, Range, RowGroupRange
 from pipeline.reading.remote import RemoteFile
 from pipeline.reading.streams import (
     CHUNK_BYTES,
     GZIP_MAGIC,
+    HEAD_BYTES,
     ZSTD_MAGIC,
     ZSTD_SKIPPABLE_MAGIC,
 )
@@ -72,11 +74,13 @@ def _ranges(file: SourceFile, bytes_per_task: int) -> Sequence[Range]:
     if file.size < 2 * bytes_per_task or isinstance(file.path, RemoteFile):
         return ()  # lines of a remote file could be counted only by fetching it twice
     with file.path.open("rb") as opened:
-        head = opened.read(4)
-    if reader.by_row_group and head == PARQUET_MAGIC:
+        head = opened.read(HEAD_BYTES)
+    if reader.by_row_group and head.startswith(PARQUET_MAGIC):
         return _row_groups(file.path, bytes_per_task)
-    packed = head.startswith(GZIP_MAGIC) or head == ZSTD_MAGIC or head[1:] == ZSTD_SKIPPABLE_MAGIC
+    packed = head.startswith((GZIP_MAGIC, ZSTD_MAGIC)) or head[1:4] == ZSTD_SKIPPABLE_MAGIC
     if not reader.by_line or packed or head.startswith(WIDE_MARKS):
+        return ()
+    if not is_lines(head, whole=len(head) == file.size):
         return ()
     starts = range(0, file.size, bytes_per_task)
     ends = (*starts[1:], file.size)

@@ -52,7 +52,8 @@ BROKEN = [
     ({"id": "x"}, "no_text"),
     ({"text": None}, "no_text"),
     ({"text": 5}, "text_not_string"),
-    ({"text": ["a"]}, "text_not_string"),
+    ({"text": ["a", 5]}, "text_not_string"),
+    ({"text": []}, "text_not_string"),
     ({"text": ""}, "empty_text"),
     ({"text": " \u3000\n\t\u200b\0"}, "empty_text"),
 ]

@@ -157,8 +157,6 @@ def test_a_decompression_bomb_is_stopped(tmp_path, suffix):
 BAD_LINES = {
     "invalid_utf8": '{"text": "磨坊"}'.encode("gb18030"),
     "nul_bytes": b"\0\0\0\0",
-    "lone_surrogate": rb'{"text": "half \ud83d of a face"}',
-    "nested_too_deep": b'{"text": ' + b"[" * 5000 + b"]" * 5000 + b"}",
     "bad_json": b'{"text": "no end',
     "not_an_object": b'["text"]',
 }
