@@ -249,5 +249,5 @@ STAGE = Stage(
     run=run,
     module="pipeline.ingest",
     # What turns bytes into other text; pyarrow, gzip and zstandard give back what was packed.
-    libraries=("orjson", "charset-normalizer", "resiliparse", "brotli"),
+    libraries=("orjson", "charset-normalizer", "resiliparse", "brotli", "numba", "numpy"),
 )
