@@ -4,13 +4,16 @@ Their parameter is the recipe's own type. `overrides` are the same `key.path=val
 `prefect deployment run textmill/quickstart --param 'overrides=["train.steps=50"]'`.
 """
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from prefect import flow
+from prefect.runtime import flow_run
 from prefect.utilities.annotations import quote
 
-from flows import steps
+from flows import live_runs, steps
 from flows.chain import CORPUS, SOURCES, TRAINING, Link, plan, walk
 from flows.config import Recipe, override
 from flows.settings import read_settings
@@ -39,8 +42,16 @@ def training(recipe: Recipe = Recipe(), overrides: list[str] = []) -> str:  # no
 def textmill(recipe: Recipe = Recipe(), overrides: list[str] = []) -> str:  # noqa: B006, B008
     """Raw text to a registered model: the flows `corpus` and `training`, one after the other."""
     resolved = override(recipe, overrides)
-    corpus(resolved)
-    return training(resolved)
+    with _living():
+        corpus(resolved)
+        return training(resolved)
+
+
+def _living() -> AbstractContextManager[None]:
+    """Hold this run's lock, unless the worker's process does already."""
+    if os.environ.get("PREFECT__FLOW_RUN_ID") == flow_run.id:
+        return nullcontext()
+    return live_runs.living(read_settings().live_runs, flow_run.id)
 
 
 def _run(links: Sequence[Link], given: Mapping[str, Any], outcome: steps.Outcome) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.stage import silent
 
 HEALTH_SECONDS = 2.0
+LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_SERVER_UI_API_URL": "/api",  # the page asks the server it came from
         "PREFECT_WORKER_QUERY_SECONDS": "2",  # pick runs up in seconds, not in fifteen
         "PREFECT_LOGGING_EXTRA_LOGGERS": "pipeline,model,expectations,flows",
+        # slots of deployments survive the server; the files lie below PREFECT_HOME
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
 

@@ -51,6 +51,11 @@ class Settings:
         return self.store / "prefect"
 
     @property
+    def live_runs(self) -> Path:
+        """Folder of the locks that living runs hold."""
+        return self.prefect_home / "live"
+
+    @property
     def source_hashes(self) -> Path:
         """Database of the hashes of source files that were read before."""
         return self.store / "source-hashes.db"

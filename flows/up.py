@@ -1,6 +1,5 @@
 """`textmill up`: Prefect, MLflow and a worker on loopback, deployed, ended together by Ctrl-C."""
 
-import json
 import os
 import shlex
 import shutil
@@ -8,13 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from flows import live_runs
 from flows.access import (
     LOGIN_VARIABLE,
     client_environment,
@@ -27,39 +26,22 @@ from flows.server import prefect_environment, project_root
 from flows.services import service, tail, wait_for
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
+from flows.work_pool import POOL, deploy
 from model import tracking
 from pipeline import storage
 from pipeline.errors import ConfigError, ServiceError
 
-POOL = "textmill"
-# What a deployment may set for its process. Not the command and not the folder: the worker runs
-# Prefect's engine, whatever a deployment asks for.
-JOB_TEMPLATE = {
-    "job_configuration": {
-        "env": "{{ env }}",
-        "labels": "{{ labels }}",
-        "name": "{{ name }}",
-        "stream_output": "{{ stream_output }}",
-    },
-    "variables": {
-        "type": "object",
-        "properties": {
-            "env": {
-                "type": "object",
-                "title": "Environment Variables",
-                "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "null"}]},
-            },
-            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
-            "name": {"type": "string"},
-            "stream_output": {"type": "boolean", "default": True},
-        },
-    },
-}
+LOCK = "up.lock"  # in Prefect's folder of the store
+LOOK_SECONDS = 0.5
+ENDED_SECONDS = 5.0  # a worker that lives tells first, and more, how its run ended
+ORPHAN_SECONDS = 2.0  # a run whose worker was just killed takes its lock within this time
+WORKER_SECONDS, WORKER_TRIES = 30.0, 3  # a worker that ends sooner, so many times, cannot work
 
 
 def up(options: Namespace) -> None:
     """Start the services, deploy the flows, print the addresses and wait for Ctrl-C."""
     settings = read_settings(options.store, options.workers)
+    _require_sole(settings)
     for port, flag in ((options.prefect_port, "prefect"), (options.mlflow_port, "mlflow")):
         _require_free(port, f"--{flag}-port")
     prefect_url = f"http://{HOST}:{options.prefect_port}"
@@ -80,43 +62,83 @@ def up(options: Namespace) -> None:
         )
         wait_for(server, f"{prefect_url}/api/health", "prefect", settings, stop)
         wait_for(tracker, f"{mlflow_url}/health", "mlflow", settings, stop)
-        deploy(environment, with_flows=not options.no_deploy)
-        worker = ["prefect", "worker", "start", "--pool", POOL, "--name", "textmill-worker"]
-        services.enter_context(service("worker", worker, settings, environment))
+        deploy(settings, environment, with_flows=not options.no_deploy)
+        os.environ.update(environment)  # for the requests that this process makes
+        _crash_ended_runs(settings, POOL)
+        worker = _Worker(services, settings, environment)
         services.enter_context(_announced(settings, prefect_url, mlflow_url, login))
         _print_addresses(prefect_url, mlflow_url, settings, login)
-        while not stop():
-            for name, process in (("prefect", server), ("mlflow", tracker)):
-                if process.poll() is not None:
-                    raise ServiceError(f"{name} ended by itself:\n{tail(settings, name)}")
-            time.sleep(0.5)
+        _attend({"prefect": server, "mlflow": tracker}, worker, settings, stop)
         _say("stopping the worker, MLflow and Prefect")
 
 
-def deploy(environment: dict[str, str], *, with_flows: bool = True) -> None:
-    """Make the work pool and register the deployments of prefect.yaml."""
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as template:
-        json.dump(JOB_TEMPLATE, template)
-        template.flush()
-        pool = ["work-pool", "create", POOL, "--type", "process", "--overwrite"]
-        _prefect(environment, *pool, "--base-job-template", template.name)
-    if with_flows:
-        _prefect(environment, "--no-prompt", "deploy", "--all")
+def _attend(
+    servers: dict[str, subprocess.Popen[bytes]],
+    worker: "_Worker",
+    settings: Settings,
+    stop: Callable[[], bool],
+) -> None:
+    """Look after servers, worker and runs until `stop`; a server that ends is an error."""
+    looked, before = time.monotonic(), set[str]()
+    while not stop():
+        for name, process in servers.items():
+            if process.poll() is not None:
+                raise ServiceError(f"{name} ended by itself:\n{tail(settings, name)}")
+        worker.restart_if_ended()
+        if time.monotonic() - looked > ENDED_SECONDS:
+            ended = set(live_runs.ended(settings.live_runs))
+            if ended & before:
+                _crash_ended_runs(settings)
+            looked, before = time.monotonic(), ended
+        time.sleep(LOOK_SECONDS)
 
 
-def _prefect(environment: dict[str, str], *arguments: str) -> None:
-    command = [sys.executable, "-m", "prefect", *arguments]
-    done = subprocess.run(
-        command, env=environment, cwd=project_root(), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise ServiceError(f"prefect {' '.join(arguments)}: failed:\n{done.stdout}{done.stderr}")
+class _Worker:
+    """The worker's process; one that ends by itself is replaced by another."""
+
+    def __init__(self, services: ExitStack, settings: Settings, environment: dict[str, str]):
+        self._services, self._settings, self._environment = services, settings, environment
+        self._short_lives = 0
+        self._start()
+
+    def _start(self) -> None:
+        command = ["prefect", "worker", "start", "--pool", POOL, "--name", "textmill-worker"]
+        worker = service("worker", command, self._settings, self._environment)
+        self._process = self._services.enter_context(worker)
+        self._started = time.monotonic()
+
+    def restart_if_ended(self) -> None:
+        """Start another worker if this one is gone, after crashing the runs it took with it."""
+        if self._process.poll() is None:
+            return
+        short = time.monotonic() - self._started < WORKER_SECONDS
+        self._short_lives = self._short_lives + 1 if short else 0
+        if self._short_lives == WORKER_TRIES:
+            raise ServiceError(f"the worker keeps ending:\n{tail(self._settings, 'worker')}")
+        _say("the worker ended by itself; starting another one")
+        time.sleep(ORPHAN_SECONDS)
+        _crash_ended_runs(self._settings, POOL)
+        self._start()
+
+
+def _crash_ended_runs(settings: Settings, pool: str | None = None) -> None:
+    from flows.dead_runs import crash_ended_runs  # after the environment: Prefect reads it
+
+    for name in crash_ended_runs(settings.live_runs, pool):
+        _say(f"marked as crashed, since its process is gone: {name}")
+
+
+def _own_path() -> list[str]:
+    return [path] if (path := os.environ.get("PYTHONPATH")) else []
 
 
 def _environment(settings: Settings, prefect_url: str) -> dict[str, str]:
     return {
         **os.environ,
         **prefect_environment(settings),
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, (str(project_root()), os.environ.get("PYTHONPATH")))
+        ),
         "PREFECT_API_URL": f"{prefect_url}/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": prefect_url,
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
@@ -147,6 +169,16 @@ def _stop_on_signals() -> Callable[[], bool]:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda n, _frame: received.append(n))
     return lambda: bool(received)
+
+
+def _require_sole(settings: Settings) -> None:
+    """Hold the store's lock until this process ends; two servers would share one database."""
+    if live_runs.is_living(settings.prefect_home, LOCK):
+        raise ConfigError(
+            f"another `textmill up` serves the store {settings.store}; end that one first, or "
+            "choose another store with --store"
+        )
+    live_runs.take(settings.prefect_home, LOCK)
 
 
 def _require_free(port: int, flag: str) -> None:

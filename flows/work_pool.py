@@ -1,0 +1,60 @@
+"""The work pool of `textmill up` and the deployments in it."""
+
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from flows.server import project_root
+from flows.settings import Settings
+from pipeline.errors import ServiceError
+
+POOL = "textmill"
+
+
+def job_template(settings: Settings) -> dict[str, Any]:
+    """Return what the worker starts for a run, and what a deployment may set of it.
+
+    The command is ours and the folder Prefect's, whatever a deployment asks for: it takes the
+    run's lock and becomes Prefect's engine.
+    """
+    command = [sys.executable, "-m", "flows.live_runs", str(settings.live_runs)]
+    free = ("env", "labels", "name", "stream_output")
+    texts = {"type": "object", "additionalProperties": {"type": "string"}}
+    return {
+        "job_configuration": {
+            "command": shlex.join(command),
+            **{name: f"{{{{ {name} }}}}" for name in free},
+        },
+        "variables": {
+            "type": "object",
+            "properties": {
+                "env": {**texts, "title": "Environment variables"},
+                "labels": texts,
+                "name": {"type": "string"},
+                "stream_output": {"type": "boolean", "default": True},
+            },
+        },
+    }
+
+
+def deploy(settings: Settings, environment: dict[str, str], *, with_flows: bool = True) -> None:
+    """Make the work pool and register the deployments of prefect.yaml."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as template:
+        json.dump(job_template(settings), template)
+        template.flush()
+        pool = ["work-pool", "create", POOL, "--type", "process", "--overwrite"]
+        _prefect(environment, *pool, "--base-job-template", template.name)
+    if with_flows:
+        _prefect(environment, "--no-prompt", "deploy", "--all")
+
+
+def _prefect(environment: dict[str, str], *arguments: str) -> None:
+    command = [sys.executable, "-m", "prefect", *arguments]
+    done = subprocess.run(
+        command, env=environment, cwd=project_root(), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ServiceError(f"prefect {' '.join(arguments)}: failed:\n{done.stdout}{done.stderr}")
