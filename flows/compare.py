@@ -37,6 +37,7 @@ from pipeline.stage import Progress
 
 TRAIN, MODEL = "train", "train.model"
 SEED = "train.seed"
+RUN_NAME_CHARACTERS = 120  # what MLflow's table shows of a name
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,9 @@ def _record(
     storage.write_bytes(folder / "compare.md", comparison.markdown(rows).encode())
     plots = comparison.draw(folder, trained)
     where = steps.tracking_settings(settings)
-    with _lock(folder), tracking.run_for(where, digest, "compare", {}) as run:
+    variants = ", ".join(dict.fromkeys(one.name for one in trained))
+    label = f"compare {variants}"[:RUN_NAME_CHARACTERS]
+    with _lock(folder), tracking.run_for(where, digest, label, {}) as run:
         run.params({"variants": "; ".join(dict.fromkeys(one.name for one in trained))})
         for row in rows:
             place = f"compare/{row.name}"

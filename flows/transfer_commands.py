@@ -103,7 +103,8 @@ def _track(
     where = tracking_settings(settings)
     fingerprint = storage.sha256_text(storage.canonical_json(report))
     marks = {"textmill.parent": report["model"], "textmill.report": "transfer"}
-    with tracking.run_for(where, fingerprint, "transfer", marks) as run:
+    label = f"transfer of {report['model'][:8]} {fingerprint[:8]}"
+    with tracking.run_for(where, fingerprint, label, marks) as run:
         run.params(report["settings"])
         run.metrics([(name, value, 0) for name, value in transfer_page.metrics(found).items()])
         for file in files:

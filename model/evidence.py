@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from model import spent
-from model.lineage import lineage_tags
+from model.lineage import DOCUMENTS, lineage_tags
 from model.metric_names import metric_name
 from model.tracking import FINGERPRINT, RunLog
 from pipeline import storage
@@ -23,7 +23,10 @@ YARDSTICK = "textmill.yardstick"
 DATA = "textmill.data"
 PARENT = "textmill.parent"  # content of the model that this one was fine-tuned from
 GATES = "textmill.gates"
+SUMMARY = "textmill.summary"
+NOTE = "mlflow.note.content"  # what a run's page shows as its description
 BITS_PER_BYTE = "bits_per_byte"
+HEADLINES = ("bits_per_byte", "perplexity")  # of all text: under their bare names too, shown first
 DESCRIPTION_CHARACTERS = 5000  # width of the column in MLflow's database
 FIGURES = (
     "documents",
@@ -84,6 +87,18 @@ class Evidence:
             documents = next(one for one in self.data if one.stage == "dedup")
             tags |= lineage_tags(self.sources, documents)
         return tags
+
+    def run_tags(self) -> dict[str, str]:
+        """Return the tags of the run: the version's without what no person reads, and a summary."""
+        tags = {name: value for name, value in self.tags().items() if name != DOCUMENTS}
+        return {**tags, SUMMARY: self.summary(), NOTE: self.description}
+
+    def summary(self) -> str:
+        """Return the model's size, training and figure in a line."""
+        stats = self.training.stats
+        counts = (("parameters", "parameters"), ("tokens_seen", "tokens seen"))
+        said = [f"{stats[key]:,} {word}" for key, word in counts if stats.get(key)]
+        return ", ".join([*said, f"{bits_per_byte_of(self.evaluation):.3f} bits per byte"])
 
     def log(self, run: RunLog) -> None:
         """Write all of it into an open run."""
@@ -165,14 +180,15 @@ def funnel_figures(data: Sequence[Artifact]) -> dict[str, float]:
 def mixture_figures(stats: Mapping[str, Any]) -> dict[str, float]:
     """Return what a training's data was made of as {metric name: value}.
 
-    `data/share/SOURCE/LANG`, `data/epochs/SOURCE/LANG` and what was padded or left out.
+    `data/share/SOURCE/LANG`, `data/epochs/SOURCE/LANG` and what was padded or left out, if any.
     """
     skipped = stats.get("skipped_parts", [])
-    found = {
+    left_out = {
         "data/padding_share": stats.get("padding_share", 0.0),
         "data/skipped_parts": len(skipped),
         "data/skipped_tokens": sum(entry["tokens"] or 0 for entry in skipped),
     }
+    found = {name: value for name, value in left_out.items() if value}
     for row in stats.get("mixture", []):
         for figure in ("share", "epochs"):
             found[metric_name(f"data/{figure}/{row['source']}/{row['lang']}")] = row[figure]
@@ -183,10 +199,14 @@ def evaluation_figures(evaluation: Artifact) -> dict[str, float]:
     """Return an evaluation's tables as {metric name: value}, without figures that are not finite.
 
     `evaluate/all/...`, `evaluate/lang/NAME/...`, `evaluate/source/NAME/...`,
-    `evaluate/position/FIRST-LAST/...` and, of probes and tasks, `evaluate/bias/gap/zh/value`.
+    `evaluate/position/FIRST-LAST/...` and, of probes and tasks, `evaluate/bias/gap/zh/value`;
+    HEADLINES without any prefix.
     """
     found: dict[str, float] = {}
     for row in _rows(evaluation, "main"):
+        if row["kind"] == "all":
+            headlines = {name: row.get(name) for name in HEADLINES}
+            found |= {n: v for n, v in headlines.items() if v is not None and math.isfinite(v)}
         place = "all" if row["kind"] == "all" else f"{row['kind']}/{row['name']}"
         _enter(found, place, {figure: row.get(figure) for figure in FIGURES})
     for row in _rows(evaluation, "positions"):

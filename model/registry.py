@@ -72,8 +72,8 @@ def register(
         version = _version_of(client, name, training.fingerprint)
         reused = version is not None and COMPLETE in version.tags
         if version is None:
-            tags = evidence.tags()
-            with tracking.run_for(settings, training.fingerprint, name, tags) as run:
+            tags, label = evidence.run_tags(), f"{name} {training.fingerprint[:8]}"
+            with tracking.run_for(settings, training.fingerprint, label, tags) as run:
                 evidence.log(run)
                 version = _add_version(run, settings, name, model_folder, evidence)
         else:
@@ -196,6 +196,8 @@ def _add_version(
     )
     link = json.dumps([{"name": name, "version": version.version}])
     client.set_logged_model_tags(stored.model_id, {MODEL_VERSIONS: link})
+    label = f"{name} v{version.version} {evidence.training.fingerprint[:8]}"
+    client.update_run(run.run_id, name=label)
     return version
 
 
@@ -208,6 +210,8 @@ def _refresh(client: "MlflowClient", version: "ModelVersion", evidence: Evidence
     run_id = version.run_id or ""
     log = RunLog(client, client.get_run(run_id).info.experiment_id, run_id)
     evidence.log_evaluation(log)
+    for tag, value in evidence.run_tags().items():
+        client.set_tag(run_id, tag, value)
     client.update_model_version(name, number, evidence.description)
     for tag, value in sorted(evidence.tags().items(), key=lambda item: item[0] == EVALUATION):
         client.set_model_version_tag(name, number, tag, value)  # the evaluation's tag comes last

@@ -42,7 +42,7 @@ def test_without_settings_every_source_has_its_share_and_the_manifest_says_so(sh
     assert made.stats["skipped_parts"] == []
     figures = mixture_figures(made.stats)
     assert figures["data/share/en-source/en"] == shares(made)["en"]
-    assert figures["data/skipped_tokens"] == 0
+    assert not {name for name in figures if "skipped" in name or "padding" in name}  # no zeros
 
 
 def test_a_mixture_is_met_and_what_it_leaves_out_is_in_the_ledger(shards, tmp_path):

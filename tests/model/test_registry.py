@@ -388,3 +388,17 @@ def test_a_late_repeat_does_not_take_back_a_newer_champion(client, register):
     assert number_at(client, "late", CHALLENGER) == "2"
     assert not made.promoted
     assert made.champion_before == ("2", 1.8)
+
+
+def test_a_runs_page_begins_with_what_counts_and_tells_it_from_others(register, client):
+    """MLflow shows metrics without a prefix first, in the order of their names."""
+    made = [register("named", which) for which in ("first", "worse")]
+    runs = [client.get_run(registration.run_id) for registration in made]
+    for run in runs:
+        plain = {name for name in run.data.metrics if "/" not in name}
+        assert plain == {"bits_per_byte", "loss", "perplexity", "validation_loss"}
+        assert run.data.metrics["loss"] == run.data.metrics["train/loss"]
+        assert run.info.run_name.endswith(run.data.tags[tracking.FINGERPRINT][:8])
+        assert "bits per byte" in run.data.tags["textmill.summary"]
+        assert run.data.tags["mlflow.note.content"].startswith("# ")
+    assert [run.info.run_name.split()[:2] for run in runs] == [["named", "v1"], ["named", "v2"]]
