@@ -26,6 +26,7 @@ from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import Broken, Input, LineRange, Range, Record
 from pipeline.reading.streams import EXPANSION_MAX
 from pipeline.reading.tasks import ReadTask, count_newlines, tasks_of, with_line_numbers
+from pipeline.reading.text_pieces import unescaped
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import RAW, Contract
 from pipeline.sink import QUARANTINE, PartResult, Sink
@@ -42,15 +43,20 @@ SKIPPED_LISTED_MAX = 100
 class IngestConfig:
     """Where records keep their text and id, and the limits that protect memory."""
 
-    text_field: str = "text"
+    text_field: str = "text"  # a field, a path as content.text, or several as title,body
     id_field: str = "id"
-    record_bytes_max: int = 16 << 20  # a line, a cell, a text file, a page
+    record_bytes_max: int = 16 << 20  # a line, a cell, a page; longer text files come in pieces
+    separator: str | None = None  # between documents of a text file: "\n", "<|endoftext|>"
     expansion_max: float = EXPANSION_MAX  # unpacked bytes per packed byte, files above 64 MiB
 
     def __post_init__(self) -> None:
         for name in ("text_field", "id_field"):
             if not getattr(self, name):
                 raise ConfigError(f"ingest.{name}: empty; give the name of a field or column")
+        if self.separator == "":
+            raise ConfigError(
+                "ingest.separator: empty; give what stands between documents, or leave it out"
+            )
         if self.text_field == self.id_field:
             raise ConfigError(f"ingest.id_field: {self.id_field!r} is the text field too")
         if not 1 << 10 <= self.record_bytes_max <= 1 << 30:
@@ -172,6 +178,7 @@ def _input(file: SourceFile, config: IngestConfig, part: Range | None) -> Input:
         config.expansion_max,
         part,
         id_field=config.id_field,
+        separator=unescaped(config.separator) if config.separator else None,
     )
 
 
@@ -183,7 +190,8 @@ def _documents(
     wanted = Fields(config.text_field, config.id_field, config.record_bytes_max)
     for entry in entries_of(file, source):
         if isinstance(entry, Record):
-            yield document_of(entry, file, wanted, one_document=reader.one_document)
+            one_document = reader.one_document and not entry.of_several
+            yield document_of(entry, file, wanted, one_document=one_document)
         else:
             yield entry
 

@@ -26,19 +26,39 @@ from pipeline.reading.streams import (
     split_lines,
 )
 from pipeline.reading.table_readers import read_csv, read_tsv
+from pipeline.reading.text_pieces import PIECE_BYTES, pieces, separated
 
 PACKED_SUFFIXES = (".gz", ".zst")
 
 
 def read_text(source: Input) -> Iterator[Entry]:
-    """Yield a text file as one document, its encoding detected."""
+    """Yield a text file as one document, its encoding detected.
+
+    With a separator it is what stands between them; a file over the limit comes in pieces.
+    """
+    if source.separator:
+        texts = separated(_text_in_utf8(source), source.separator, source.record_bytes_max)
+        yield from _text_records(source, texts)
+        return
     stream = source.open()
     content = read_whole(stream, source.record_bytes_max)
     if content is None:
-        yield source.too_large(0, stream.head, "the file is larger")
+        size = min(PIECE_BYTES, source.record_bytes_max)
+        yield from _text_records(source, pieces(_text_in_utf8(source), size))
         return
     source.encoding = detect_stream(stream)
     yield Record(0, {source.text_field: "".join(decoded([content], source.encoding))})
+
+
+def _text_records(source: Input, texts: Iterator[str]) -> Iterator[Record]:
+    for position, text in enumerate(texts):
+        yield Record(position, {source.text_field: text}, of_several=True)
+
+
+def _text_in_utf8(source: Input) -> Iterator[bytes]:
+    stream = source.open()
+    source.encoding = detect_stream(stream)
+    return (text.encode() for text in decoded(stream, source.encoding))
 
 
 def read_html(source: Input) -> Iterator[Entry]:

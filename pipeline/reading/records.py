@@ -21,6 +21,7 @@ class Record:
 
     position: int  # from 0; for JSON lines the line number, blank lines counted
     fields: dict[str, Any]
+    of_several: bool = False  # in a kind of file that mostly is one document
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Input:
     part: Range | None = None  # of the file, only this
     wants_text: bool = True  # a table without the text field is refused
     id_field: str = "id"
+    separator: str | None = None  # between the documents of a text file
     encoding: str | None = field(default=None, init=False)
     passed_by: Counter[str] = field(default_factory=Counter, init=False)
 
