@@ -13,6 +13,7 @@ from rich.table import Table
 from expectations import gate
 from flows import config, naming, preflight, steps
 from flows.chain import plan
+from flows.local import run_chain
 from flows.runs import explain as explain_plan
 from flows.runs import last_run
 from flows.settings import Settings, read_launch, read_settings
@@ -31,12 +32,10 @@ def run(options: Namespace) -> dict[str, Any] | None:
     from flows.server import run_on_server, running_server
 
     server = running_server(settings)
-    if server is not None:
-        outcome = run_on_server(recipe, settings, server)
-    else:
-        from flows.local import run_chain
-
-        with progress_bars() as (progress, narrate):
+    with progress_bars() as (progress, narrate):
+        if server is not None:
+            outcome = run_on_server(recipe, settings, server, progress, narrate)
+        else:
             outcome = run_chain(recipe, settings, progress, narrate)
     samples = continuations(outcome)
     if options.data_docs:

@@ -18,13 +18,14 @@ from flows.chain import CORPUS, SOURCES, TRAINING, Link, plan, walk
 from flows.config import Recipe, override
 from flows.settings import read_settings
 from flows.tasks import register, run_link
+from flows.watching import follow
 from pipeline import artifact as artifacts
 
 
 @flow(name="corpus", flow_run_name="corpus-{recipe.name}", validate_parameters=True)
 def corpus(recipe: Recipe = Recipe(), overrides: list[str] = []) -> dict[str, str]:  # noqa: B006, B008
     """Text to tokens: ingest, clean, deduplicate, train the tokenizer, shard; gates in between."""
-    outcome = steps.Outcome(override(recipe, overrides), read_settings())
+    outcome = follow(steps.Outcome(override(recipe, overrides), read_settings()))
     made = _run(CORPUS, {}, outcome)
     return {name: str(artifact.path) for name, artifact in made.items() if name != SOURCES}
 
@@ -32,7 +33,7 @@ def corpus(recipe: Recipe = Recipe(), overrides: list[str] = []) -> dict[str, st
 @flow(name="training", flow_run_name="training-{recipe.name}", validate_parameters=True)
 def training(recipe: Recipe = Recipe(), overrides: list[str] = []) -> str:  # noqa: B006, B008
     """Tokens to a registered model: train, evaluate, register; needs what `corpus` made."""
-    outcome = steps.Outcome(override(recipe, overrides), read_settings())
+    outcome = follow(steps.Outcome(override(recipe, overrides), read_settings()))
     _run(TRAINING, _corpus_artifacts(outcome), outcome)
     # quoted: Prefect would look into the object for results to wait for
     return register(quote(outcome))  # type: ignore[call-overload] # arrives unquoted

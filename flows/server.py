@@ -1,5 +1,6 @@
 """Runs seen by a Prefect server: find one that is up, and run the flow against it."""
 
+import logging
 import os
 import urllib.error
 import urllib.request
@@ -8,11 +9,13 @@ from pathlib import Path
 
 from flows.access import basic
 from flows.config import Recipe
+from flows.local import Narrator
 from flows.settings import Settings
 from flows.steps import Outcome
+from flows.watching import Terminal, watched
 from pipeline import storage
 from pipeline.errors import ConfigError
-from pipeline.stage import silent
+from pipeline.stage import Progress
 
 HEALTH_SECONDS = 2.0
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
@@ -80,18 +83,37 @@ def answers(url: str, login: str | None = None) -> bool:
         return False
 
 
-def run_on_server(recipe: Recipe, settings: Settings, server: PrefectServer) -> Outcome:
-    """Run the flow `textmill` in this process, reported to the server; return what it made."""
+def run_on_server(
+    recipe: Recipe,
+    settings: Settings,
+    server: PrefectServer,
+    progress: Progress,
+    narrate: Narrator,
+) -> Outcome:
+    """Run the flow `textmill` in this process, reported to the server; return what it made.
+
+    Its log and its tracebacks are on the server; the terminal shows what a run without one shows.
+    """
     os.environ.update(prefect_environment(settings), PREFECT_API_URL=server.address)
     if server.login is not None:
         os.environ["PREFECT_API_AUTH_STRING"] = server.login
-    os.environ["TEXTMILL_STORE"] = str(settings.store)
-    os.environ["TEXTMILL_WORKERS"] = str(settings.workers)
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.update(settings.environment())
     from flows.flow import textmill  # after the environment: Prefect reads it on import
-    from flows.local import run_chain
 
-    textmill(recipe)
-    return run_chain(recipe, settings, silent, lambda line: None)  # all reused: opens the results
+    _keep_to_server("prefect")
+    terminal = Terminal(progress, narrate)
+    with watched(terminal):
+        textmill(recipe)
+    return terminal.outcome()
+
+
+def _keep_to_server(logger: str) -> None:
+    """Show nothing of a logger in the terminal, unless it was asked to be verbose."""
+    root = logging.getLogger()
+    if root.level > logging.INFO:
+        for handler in root.handlers:
+            handler.addFilter(lambda record: record.name.partition(".")[0] != logger)
 
 
 def project_root() -> Path:

@@ -70,6 +70,21 @@ class Settings:
         """The same for a person's shell to source, as variables of Prefect and MLflow."""
         return self.store / "up.env"
 
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which `read_settings` finds these places and sizes again."""
+        launch = self.launch
+        values = {
+            "STORE": str(self.store),
+            "WORKERS": str(self.workers),
+            "MLFLOW_URI": self.mlflow_uri,
+            "PROCESSES": str(launch.processes),
+            "HOSTS": str(launch.hosts),
+            "PARALLEL": launch.parallel,
+        }
+        if launch.rendezvous is not None:
+            values["RENDEZVOUS"] = launch.rendezvous
+        return {f"{PREFIX}{name}": value for name, value in values.items()}
+
     def engine(self) -> Engine:
         """Return the engine that stages map over."""
         return LocalEngine(self.workers)

@@ -25,6 +25,7 @@ from flows import steps
 from flows.chain import CHAIN, Link
 from flows.local import stage_line
 from flows.summary import as_written, funnel_markdown, markdown
+from flows.watching import narrate, report
 from pipeline.artifact import Artifact
 from pipeline.errors import TextmillError
 from pipeline.typical import sample_pairs, typical_rejects
@@ -66,7 +67,9 @@ def _run_gate(link_name: str, outcome: steps.Outcome) -> bool:
         link_text=str(artifact.path),
         description=f"What {link_name} wrote, on the machine that ran it",
     )
-    get_run_logger().info(stage_line(LINKS[link_name], outcome))
+    line = stage_line(LINKS[link_name], outcome)
+    get_run_logger().info(line)
+    narrate(line)
     for failure in verdict.failures:
         get_run_logger().warning("%s", failure.sentence())
     gate.enforce(verdict)
@@ -118,6 +121,7 @@ class _ProgressArtifact:
         self._last = time.monotonic()
 
     def __call__(self, what: str, done: int, total: int) -> None:
+        report(what, done, total)
         now = time.monotonic()
         if total and now - self._last >= PROGRESS_SECONDS:
             self._last = now

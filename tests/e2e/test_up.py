@@ -1,6 +1,7 @@
 """`textmill up`: the real Prefect server, MLflow server and worker, used as an operator does."""
 
 import json
+import re
 import signal
 import socket
 import time
@@ -167,6 +168,38 @@ def test_a_failing_gate_fails_the_flow_with_its_message(up):
     assert any("rows" in run["state"]["message"] for run in failed)
     of_failed = {"flow_runs": {"id": {"any_": [run["id"] for run in failed]}}}
     assert "clean" not in {run["name"] for run in up.post("/task_runs/filter", of_failed)}
+
+
+def test_a_terminal_shows_the_same_with_a_server_and_without(up, textmill, tmp_path):
+    texts = up.folder / "texts"
+    texts.mkdir()
+    for number in range(3):
+        (texts / f"{number}.txt").write_text(f"Text {number} says something of its own. " * 60)
+    run = ("run", "smoke", "--source", "texts", "--set", "train.steps=2")
+    with_server = textmill(*run, cwd=up.folder)
+    (tmp_path / "texts").symlink_to(texts)
+    without = textmill(*run, cwd=tmp_path)
+    assert with_server.code == without.code == 1  # two steps teach nothing: a gate says so
+
+    def shape(told: str) -> str:
+        return re.sub(r"\d+\.\d s|\(artifact \w+\)", "", told)
+
+    assert shape(with_server.stderr) == shape(without.stderr)
+    assert "Traceback" not in with_server.stderr
+    assert len(with_server.stderr.splitlines()) <= 16
+
+
+def test_what_is_refused_before_the_work_leaves_no_run(up, textmill):
+    before = len(up.post("/flow_runs/filter", {}))
+    for wrong in (
+        ("--source", "nothing"),
+        ("--set", "register.model=."),
+        ("--set", "train.stepz=1"),
+    ):
+        ran = textmill("run", "smoke", *wrong, cwd=up.folder)
+        assert ran.code in (1, 2)
+        assert len(ran.stderr.splitlines()) == 1, ran.stderr
+    assert len(up.post("/flow_runs/filter", {})) == before
 
 
 def test_an_overlapping_run_is_refused(up):
