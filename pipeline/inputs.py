@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.source_hashes import Stamp, stamp_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class InputFile:
                 f"{self.path}: no such file; correct the path where a config names it"
             )
         return path
+
+    def stamp(self) -> Stamp:
+        """Return what tells the file as it is from the file as it was, to remember its content."""
+        return stamp_of(self.existing())
 
     def lines(self) -> list[str]:
         """Return the file's lines without comments (`#`) and blank ones; it must be UTF-8."""

@@ -14,8 +14,8 @@ from typing import Any
 from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.artifact import TIMING, Artifact
-from pipeline.errors import ArtifactError, ConfigError
-from pipeline.fingerprint import Fingerprint
+from pipeline.errors import ArtifactError, ConfigError, SourceError
+from pipeline.fingerprint import Fingerprint, changed_inputs
 from pipeline.sink import Note, PartResult
 
 logger = logging.getLogger(__name__)
@@ -127,3 +127,18 @@ def finished(folder: Path, index: int, *, is_scratch: bool) -> PartResult | None
 def note_of(folder: Path, index: int) -> Path:
     """Return where is noted that a part is finished, and what came of it."""
     return folder / DONE / f"{index:05d}.json"
+
+
+def refuse_changed_inputs(before: Fingerprint, now: Fingerprint, partial: Path) -> None:
+    """Raise SourceError if a file that a config or a parent names is not what it was.
+
+    What was made of it is dropped.
+    """
+    if all(before.inputs[key] == now.inputs[key] for key in ("config", "parents")):
+        return
+    shutil.rmtree(partial)
+    changes = ", ".join(changed_inputs(before.inputs, now.inputs))
+    raise SourceError(
+        f"{before.inputs['stage']}: a file changed while it was used ({changes}); run again when "
+        f"nothing writes to it"
+    )

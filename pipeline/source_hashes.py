@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import storage
@@ -26,10 +27,51 @@ TABLE = (
 Stamp = tuple[int, int, int, int, int]  # size, inode, device, mtime_ns, ctime_ns
 
 
+@dataclass(frozen=True)
+class HashedFile:
+    """What a file held when it was hashed, and what the file system said of it."""
+
+    stamp: Stamp
+    sha256: str
+    settled: bool  # a change after that cannot but show in the stamp
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.stamp[0]
+
+    def changed(self, path: Path, reference: Stamp | None = None, *, look: bool = True) -> str:
+        """Say what `path` is now if that is other content, '' if it is the same.
+
+        `reference` is a later stamp under which the content was found to be the same. The file is
+        read only where its stamp leaves a doubt, and with `look`.
+        """
+        try:
+            now = stamp_of(path)
+        except OSError as error:
+            return f"now {type(error).__name__}"
+        if now[0] != self.size:
+            return f"now {now[0]} bytes"
+        before = reference or self.stamp
+        # The device is left out: each host of a shared file system numbers it in its own way.
+        if (now[1], *now[3:]) == (before[1], *before[3:]) and (self.settled or not look):
+            return ""
+        if reference is not None and (now[1], now[3]) != (before[1], before[3]):
+            return "now written anew"  # while it was read: what was read is not known
+        return "" if storage.sha256_of(path) == self.sha256 else "now other content of that size"
+
+
 def sizes_and_hashes(
     paths: Sequence[Path], workers: int = 1, memory: Path | None = None
 ) -> list[tuple[int, str]]:
-    """Size in bytes and hex SHA-256 of each file.
+    """Size in bytes and hex SHA-256 of each file; `memory` as `hashed_files` has it."""
+    return [(file.size, file.sha256) for file in hashed_files(paths, workers, memory)]
+
+
+def hashed_files(
+    paths: Sequence[Path], workers: int = 1, memory: Path | None = None
+) -> list[HashedFile]:
+    """Hash files.
 
     `memory` is the database of what was hashed before; without one, or without its folder, every
     file is read. One that cannot be used is left alone, with a warning.
@@ -38,21 +80,21 @@ def sizes_and_hashes(
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         found = list(pool.map(_hashed, paths, known))
     _remember(memory, paths, found, known)
-    return [(stamp[0], sha256) for stamp, sha256, _ in found]
+    return found
 
 
-def _hashed(path: Path, known: tuple[Stamp, str] | None) -> tuple[Stamp, str, bool]:
-    """Return what the file is like, its hash, and whether that can be relied on next time."""
+def _hashed(path: Path, known: tuple[Stamp, str] | None) -> HashedFile:
     began = time.time_ns()
-    stamp = _stamp(path)
+    stamp = stamp_of(path)
     if known is not None and known[0] == stamp:
-        return stamp, known[1], True
+        return HashedFile(stamp, known[1], settled=True)
     sha256 = storage.sha256_of(path)
-    settled = max(stamp[3:]) + SETTLED_NS < began and _stamp(path) == stamp
-    return stamp, sha256, settled
+    settled = max(stamp[3:]) + SETTLED_NS < began and stamp_of(path) == stamp
+    return HashedFile(stamp, sha256, settled)
 
 
-def _stamp(path: Path) -> Stamp:
+def stamp_of(path: Path) -> Stamp:
+    """Return what the file system says of a file; a change of content changes it."""
     stat = path.stat()
     return stat.st_size, stat.st_ino, stat.st_dev, stat.st_mtime_ns, stat.st_ctime_ns
 
@@ -86,13 +128,13 @@ def _begin_anew(memory: Path, error: sqlite3.DatabaseError) -> None:
 def _remember(
     memory: Path | None,
     paths: Sequence[Path],
-    found: Sequence[tuple[Stamp, str, bool]],
+    found: Sequence[HashedFile],
     known: Sequence[tuple[Stamp, str] | None],
 ) -> None:
     rows = [
-        (bytes(path), *stamp, sha256)
-        for path, (stamp, sha256, settled), before in zip(paths, found, known, strict=True)
-        if settled and before != (stamp, sha256)
+        (bytes(path), *file.stamp, file.sha256)
+        for path, file, before in zip(paths, found, known, strict=True)
+        if file.settled and before != (file.stamp, file.sha256)
     ]
     if memory is None or not rows or not memory.parent.is_dir():
         return

@@ -20,7 +20,7 @@ from pipeline.reading.entries import not_read, relative_name, walk, why_not
 from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
 from pipeline.reading.remote import RemoteFile, byte_size, is_remote
 from pipeline.reading.remote_lists import remote_files
-from pipeline.source_hashes import sizes_and_hashes
+from pipeline.source_hashes import HashedFile, hashed_files
 
 SCHEMES = {"quickstart:": fetch_quickstart, "builtin:": builtin_folder}
 
@@ -51,6 +51,7 @@ class SourceFile:
     relative: str  # inside the source, '/' between names
     size: int  # bytes
     sha256: str  # of the content; of a remote file, of address, size and version
+    hashed: HashedFile | None = None  # as it was then; None of a remote file
 
 
 @dataclass(frozen=True)
@@ -252,14 +253,17 @@ def _counts(counter: Counter[str]) -> str:
 
 def _hashed(candidates: Sequence[Candidate], workers: int, memory: Path | None) -> list[SourceFile]:
     paths = [one.path for one in candidates if isinstance(one.path, Path)]
-    local = dict(zip(paths, sizes_and_hashes(paths, workers, memory), strict=True))
+    local = dict(zip(paths, hashed_files(paths, workers, memory), strict=True))
     files = []
     for one in candidates:
-        size, sha256 = local[one.path] if isinstance(one.path, Path) else _identity(one.path)
-        source = one.source
-        files.append(
-            SourceFile(one.name, source.lang, source.license, one.path, one.relative, size, sha256)
-        )
+        hashed = None
+        if isinstance(one.path, Path):
+            hashed = local[one.path]
+            size, sha256 = hashed.size, hashed.sha256
+        else:
+            size, sha256 = _identity(one.path)
+        known = one.source.lang, one.source.license
+        files.append(SourceFile(one.name, *known, one.path, one.relative, size, sha256, hashed))
     return files
 
 

@@ -246,6 +246,7 @@ def _make(
     }
     job = Job(stage, config, parents, partial, engine, progress, contracts, previous)
     stage.run(job)
+    making.refuse_changed_inputs(identity, stage.fingerprint(config, parents), partial)
     job.output.ledger.check(f"stage {stage.name}")
     storage.write_json(
         partial / MANIFEST,

@@ -36,6 +36,7 @@ from pipeline.inputs import InputFile
 from pipeline.reading.readers import suffix_of
 from pipeline.reading.record_file import RECORD_FORMS, listed, read_records
 from pipeline.reading.records import Record
+from pipeline.source_hashes import Stamp
 
 PARAGRAPHS = (".txt", ".md")  # forms whose items are paragraphs
 ITEM_BYTES_MAX = 64 << 20
@@ -97,11 +98,11 @@ def contamination(texts: pl.Series, files: tuple[InputFile, ...], words: int) ->
 
 def load_index(files: tuple[InputFile, ...], words: int) -> EvaluationIndex:
     """Index the items of evaluation files; kept while the files do not change."""
-    return _load(tuple((f, f.existing().stat().st_mtime_ns) for f in files), words)
+    return _load(tuple((f, f.stamp()) for f in files), words)
 
 
 @functools.lru_cache(4)
-def _load(files: tuple[tuple[InputFile, int], ...], words: int) -> EvaluationIndex:
+def _load(files: tuple[tuple[InputFile, Stamp], ...], words: int) -> EvaluationIndex:
     items = [item for file, _ in files for item in _items(file)]
     texts = pl.Series([text for _, text in items], dtype=pl.String)
     data, rows = text_buffers(texts.to_arrow())

@@ -16,6 +16,7 @@ import polars as pl
 from pipeline.characters import UNSPACED_RANGES
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
+from pipeline.source_hashes import Stamp
 
 MISSING = ("keep", "drop")
 
@@ -132,11 +133,11 @@ def _matches(text: pl.Expr, terms: list[str]) -> pl.Expr:
 
 
 def _entries(files: tuple[InputFile, ...]) -> frozenset[str]:
-    return _read_entries(tuple((file, file.existing().stat().st_mtime_ns) for file in files))
+    return _read_entries(tuple((file, file.stamp()) for file in files))
 
 
 @functools.lru_cache(8)
-def _read_entries(files: tuple[tuple[InputFile, int], ...]) -> frozenset[str]:
+def _read_entries(files: tuple[tuple[InputFile, Stamp], ...]) -> frozenset[str]:
     """Entries of files as they were at that time, so that a row group need not read them again."""
     return frozenset(line.split("\t")[0].strip().lower() for f, _ in files for line in f.lines())
 

@@ -7,6 +7,7 @@ from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import Broken, Entry, Input
 from pipeline.reading.remote import RemoteFile
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
+from pipeline.source_hashes import Stamp, stamp_of
 from pipeline.sources import SourceFile
 
 WHOLE_FILE = -1
@@ -19,7 +20,7 @@ def entries_of(file: SourceFile, source: Input) -> Iterator[Entry]:
     A file without any record is one entry too, `empty_file` or `no_records`. Raises SourceError if
     the file changes while it is read.
     """
-    _refuse_changed(file)
+    begun = _refuse_changed(file)
     found = 0
     try:
         for entry in _entries_or_empty(file, source):
@@ -31,7 +32,9 @@ def entries_of(file: SourceFile, source: Input) -> Iterator[Entry]:
         yield Broken(WHOLE_FILE, damage.reason, damage.detail, damage.leftover)
     except OSError as error:
         yield Broken(WHOLE_FILE, "unreadable", f"{type(error).__name__}: {error.strerror}")
-    _refuse_changed(file)
+    if begun is not None:
+        whole = source.part is None or source.part.begin == 0  # one range looks for all
+        _refuse_changed(file, begun, look=whole)
 
 
 def _entries_or_empty(file: SourceFile, source: Input) -> Iterator[Entry]:
@@ -40,15 +43,29 @@ def _entries_or_empty(file: SourceFile, source: Input) -> Iterator[Entry]:
     return READERS[suffix_of(file.path.name)].read(source)
 
 
-def _refuse_changed(file: SourceFile) -> None:
+def _refuse_changed(
+    file: SourceFile, since: Stamp | None = None, *, look: bool = False
+) -> Stamp | None:
+    """Raise SourceError unless a file is as it was when it was hashed; return its stamp.
+
+    `since` is the stamp before it was read.
+    """
     if isinstance(file.path, RemoteFile):
-        return  # every answer of the server is compared when it comes
-    found = file.path.stat().st_size if file.path.exists() else None
-    if found != file.size:
+        return None  # every answer of the server is compared when it comes
+    try:
+        stamp = stamp_of(file.path)
+    except OSError:
+        stamp = None
+    size = f"now {stamp[0]} bytes" if stamp else "now gone"
+    changed = "" if stamp and stamp[0] == file.size else size
+    if not changed and file.hashed:
+        changed = file.hashed.changed(file.path, since, look=look)
+    if changed:
         raise SourceError(
-            f"{file.path}: changed while it was read ({file.size} bytes when listed, now {found}); "
+            f"{file.path}: changed while it was read ({file.size} bytes when listed, {changed}); "
             f"run again when nothing writes to it"
         )
+    return stamp
 
 
 def quarantine_row(
