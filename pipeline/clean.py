@@ -107,13 +107,19 @@ def run(job: Job) -> None:
         langs.update(result.value["languages"])
     job.stats["languages"] = dict(sorted(langs.items()))
     job.stats["bytes_in"] = sum(result.value["bytes_in"] for result in results)
+    if job.config.pii.action != "off":
+        found = sum((Counter(result.value["pii"]) for result in results), Counter[str]())
+        job.stats.update(pii=dict(sorted(found.items())), pii_action=job.config.pii.action)
 
 
 def clean_part(config: CleanConfig, part: Path, sink: Sink) -> dict[str, Any]:
-    """Clean one Parquet part; return bytes read and documents by language."""
-    table = profiles.thresholds(config.profile, config.thresholds, config.switched_off)
+    """Clean one Parquet part; return bytes read, documents by language, personal data by kind."""
+    table = profiles.thresholds(
+        config.profile, config.thresholds, config.switched_off, config.pii.action
+    )
     wanted = filters.measures_of(table)
     langs: Counter[str] = Counter()
+    pii: Counter[str] = Counter()
     bytes_in = 0
     with pq.ParquetFile(part) as file:
         for group in range(file.num_row_groups):
@@ -123,13 +129,14 @@ def clean_part(config: CleanConfig, part: Path, sink: Sink) -> dict[str, Any]:
             before, cleaned = documents["text"], clean_texts(documents, config, wanted)
             documents = cleaned.documents
             langs.update(documents["lang"].to_list())
+            pii.update(cleaned.spans["kind"].to_list())
             _write_changes(documents, cleaned.changes, before, sink)
             if config.pii.action == "tag":
                 spans = cleaned.spans
                 ids = documents["id"].gather(spans["row"])
                 sink.write(PII_TABLE, spans.with_columns(id=ids).drop("row").to_arrow())
             write_judged(documents, cleaned.measured, table, sink, config)
-    return {"languages": dict(langs), "bytes_in": bytes_in}
+    return {"languages": dict(langs), "bytes_in": bytes_in, "pii": dict(pii)}
 
 
 def write_judged(
@@ -186,16 +193,15 @@ def clean_texts(documents: pl.DataFrame, config: CleanConfig, wanted: set[str]) 
     texts, edited = editing(texts, lang)
     spans = find_pii(texts, config.pii.wanted) if config.pii.action != "off" else PII_SPANS
     if config.pii.action == "replace":
-        texts, edited["pii"] = _masked(texts, lang, spans, config.pii, editing)
+        texts, edited["pii"], spans = _masked(texts, lang, spans, config.pii, editing)
     documents = documents.with_columns(texts.alias("text"), lang)
     measures = measure(texts, lang)
-    counted = spans if config.pii.action == "drop" else PII_SPANS
     parts = [
         documents.select("id", "lang"),
         score.to_frame(),
         measures,
         asked_measures(texts, lang, wanted),
-        check(documents, measures["words"], config.lists, counted),
+        check(documents, measures["words"], config.lists, spans),
     ]
     measured = pl.concat(parts, how="horizontal").select(MEASURED.schema.names)
     return Cleaned(documents, measured, {**changes, **edited}, spans)
@@ -203,14 +209,15 @@ def clean_texts(documents: pl.DataFrame, config: CleanConfig, wanted: set[str]) 
 
 def _masked(
     texts: pl.Series, lang: pl.Series, spans: pl.DataFrame, config: PiiConfig, editing: Any
-) -> tuple[pl.Series, np.ndarray]:
-    """Return the texts with placeholders for personal data, and which of them changed.
+) -> tuple[pl.Series, np.ndarray, pl.DataFrame]:
+    """Return the texts with placeholders for personal data, which changed, and what was found.
 
     What is left is edited and searched again until nothing is found: a placeholder may part what
     hid another datum, or make a line one that an edit takes out.
     """
     changed = np.zeros(len(texts), bool)
     rows, current = pl.Series(range(len(texts)), dtype=pl.UInt32), texts
+    found = [spans]
     while len(spans):
         hit = spans["row"].unique(maintain_order=True)
         replaced = replace_spans(current, spans).gather(hit)
@@ -219,7 +226,8 @@ def _masked(
         texts = texts.clone().scatter(rows, current)
         changed[rows.to_numpy()] = True
         spans = find_pii(current, config.wanted)
-    return texts, changed
+        found.append(spans.with_columns(row=rows.gather(spans["row"])))
+    return texts, changed, pl.concat(found)
 
 
 def _write_changes(

@@ -19,7 +19,7 @@ from pipeline.clean import PII_TABLE, write_judged
 from pipeline.clean import STAGE as CLEAN_STAGE
 from pipeline.cleaning import profiles
 from pipeline.cleaning.asked import ASKED
-from pipeline.cleaning.filters import measures_of
+from pipeline.cleaning.filters import Thresholds, measures_of
 from pipeline.errors import ConfigError
 from pipeline.sink import CHANGES, Sink
 from pipeline.stage import Job, Stage
@@ -45,16 +45,16 @@ def run(job: Job) -> None:
     """Judge the documents of the one parent, a clean artifact, again."""
     clean: Artifact = job.parents[0]
     _refuse_other_text(clean, job.config.profile)
-    config = job.config
-    table = profiles.thresholds(config.profile, config.thresholds, config.switched_off)
-    profiles.refuse_unmeasured(table, clean.manifest["inputs"]["config"], str(clean.path))
-    job.map(functools.partial(rejudge_part, job.config), _part_files(clean))
+    config, made = job.config, clean.manifest["inputs"]["config"]
+    pii = clean.stats.get("pii_action", "drop")
+    table = profiles.thresholds(config.profile, config.thresholds, config.switched_off, pii)
+    profiles.refuse_unmeasured(table, made, str(clean.path))
+    job.map(functools.partial(rejudge_part, table), _part_files(clean))
     job.stats.update(clean.stats)
 
 
-def rejudge_part(config: RethresholdConfig, files: PartFiles, sink: Sink) -> None:
+def rejudge_part(table: Thresholds, files: PartFiles, sink: Sink) -> None:
     """Write the rows of one part where the new thresholds put them."""
-    table = profiles.thresholds(config.profile, config.thresholds, config.switched_off)
     unasked = [
         pl.lit(None, pl.Float64).alias(name) for name in ASKED if name not in measures_of(table)
     ]

@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.cleaning import phone_numbers, pii_checks
+from pipeline.cleaning.number_words import NUMBERED, VERSIONS, OtherNumbers
 from pipeline.cleaning.phone_numbers import Told
 from pipeline.cleaning.pii_scan import (
     ANYTHING,
@@ -53,6 +54,7 @@ class Detector:
     meaning: str
     check: Callable[[str], bool] | None = None
     told: Told | None = None  # more, found by the words beside them
+    others: OtherNumbers | None = None  # less: what the words beside them call something else
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,11 @@ def _matches(detector: Detector, text: str) -> list[tuple[int, int]]:
     spans = [_datum(match) for match in detector.pattern.finditer(text)]
     if detector.told is not None:
         spans += detector.told.spans(text)
-    return [(a, b) for a, b in spans if detector.check is None or detector.check(text[a:b])]
+    if detector.check is not None:
+        spans = [(a, b) for a, b in spans if detector.check(text[a:b])]
+    if detector.others is not None:
+        spans = [(a, b) for a, b in spans if not detector.others.are(text, a, b)]
+    return spans
 
 
 def _datum(match: re.Match[str]) -> tuple[int, int]:
@@ -136,8 +142,10 @@ def _detector(
     check: Callable[[str], bool] | None = None,
     flags: int = 0,
     told: Told | None = None,
+    others: OtherNumbers | None = None,
 ) -> Detector:
-    return Detector(needs, trigger, re.compile(pattern, re.ASCII | flags), meaning, check, told)
+    compiled = re.compile(pattern, re.ASCII | flags)
+    return Detector(needs, trigger, compiled, meaning, check, told, others)
 
 
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}"
@@ -196,12 +204,14 @@ PII: dict[str, Detector] = {
         r"(?![\d\-A-Za-z]|[.,]\d)",
         "bank cards: issuer's prefix and Luhn checksum",
         pii_checks.bank_card,
+        others=NUMBERED,
     ),
     "social_security": _detector(
         MANY_DIGITS,
         r"[0-9]{3}-[0-9]{2}-[0-9]{4}",
         r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])",
         "social security numbers of the United States",
+        others=NUMBERED,
     ),
     "passport": _detector(
         MANY_DIGITS,
@@ -215,9 +225,10 @@ PII: dict[str, Detector] = {
     "ipv4": _detector(
         DOTTED_DIGITS,
         r"(?:[0-9]{1,3}\.){3}[0-9]",
-        r"(?<![\d.A-Za-z-])(?<!ersion )(?<!版本)(?:\d{1,3}\.){3}\d{1,3}(?![\d-]|\.\d)",
+        r"(?<![\d.A-Za-z-])(?:\d{1,3}\.){3}\d{1,3}(?![\d-]|\.\d)",
         "IPv4 addresses",
         pii_checks.ipv4,
+        others=VERSIONS,
     ),
     "ipv6": _detector(
         TWO_COLONS,
@@ -233,6 +244,7 @@ PII: dict[str, Detector] = {
         "telephone numbers: Chinese, North American, international, and local ones where told",
         pii_checks.phone,
         told=phone_numbers.TOLD,
+        others=NUMBERED,
     ),
     "qq": _detector(
         ANYTHING,

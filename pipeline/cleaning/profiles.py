@@ -47,14 +47,17 @@ class Profile:
 
 
 def thresholds(
-    profile: str, changes: Mapping[str, float], switched_off: Iterable[str]
+    profile: str, changes: Mapping[str, float], switched_off: Iterable[str], pii: str = "drop"
 ) -> Thresholds:
     """Thresholds of a profile with changes: keys 'rule' (all groups) or 'rule.group'.
 
+    `pii` is what is done about personal data: unless it is 'drop' only a change has a rule on them.
     Raises ConfigError for a profile, rule or group that does not exist.
     """
     known(profile, PROFILES, "clean.profile")
     table = all_groups(dict.fromkeys(WITH_DETAIL, 0.0))
+    if pii != "drop":
+        table.pop("personal_data")
     table |= {rule: dict(groups) for rule, groups in PROFILES[profile].thresholds.items()}
     for key, value in changes.items():
         rule, _, group = key.partition(".")

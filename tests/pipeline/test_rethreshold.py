@@ -94,7 +94,25 @@ def test_tags_of_personal_data_stay_when_judged_again(raw, tmp_path):
     )
 
     assert len(again.scan("pii").collect()) == 4
+    counts = again.scan("measures").collect()["pii_spans"]
+    assert sorted(counts.to_list()) == [0.0, 2.0, 2.0]
+    assert again.stats["pii"] == {"email": 2, "phone": 2}
     assert digests(again) == digests(made(STAGE, wanted, tagged, tmp_path / "wanted"))
+
+
+def test_what_was_replaced_is_counted_and_dropped_by_no_rule_unless_asked(tmp_path):
+    text = "Write to jane.roe@example.com or ring 13800138000 on a fine day by the old river mill."
+    parent = run_stage(
+        GIVEN, Given(((("a", text), ("b", text[30:])),)), [], tmp_path / "r"
+    ).artifact
+    config = CleanConfig(profile="none", pii=PiiConfig(action="replace"))
+    masked = made(STAGE, config, parent, tmp_path / "masked")
+    strict = replace(config, thresholds={"personal_data": 1.0})
+
+    assert masked.rows == 2
+    assert masked.scan("measures").collect()["pii_spans"].to_list() == [2.0, 1.0]
+    assert masked.stats["pii"] == {"email": 1, "phone": 2}
+    assert made(STAGE, strict, parent, tmp_path / "strict").ledger.dropped == {"personal_data": 1}
 
 
 def test_judging_twice_leads_back(raw, tmp_path):

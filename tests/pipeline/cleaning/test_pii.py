@@ -95,6 +95,44 @@ def test_numbers_that_only_look_like_telephones_are_left(text):
     assert kinds_in(text) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "We went from version 10.2.3.4 to 10.2.4.0.",
+        "It is in section 1.2.3.4 of the manual, see also Sections 2.1.1.1, 2.1.1.2 and 3.1.1.1.",
+        "Upgrade Postgres to 10.2.4.0 or v10.2.4.1 (release: 10.2.4.2), never 10.2.4.3-beta.",
+        "§1.2.3.4, clause 4.1.2.2, Fig. 1.1.1.2, table 3.2.1.1 and the 10.1.1.1 release",
+        "见第1.2.3.4节、版本10.2.3.4至10.2.4.0，请升级到 10.2.4.5 版本。",
+        "Siehe Abschnitt 1.2.3.4; versión 2.3.4.5; версия 10.2.3.4",
+        "Order 13812345678 was shipped, invoice no. 400-123-4567, part number 4111111111111111.",
+        "Item 800-123-4567 and article 212-555-1234, tracking number: 123-45-6789",
+        "ISBN 978-3-16-148410-0, ISBN 9783161484100, ISSN 0378-5955, EAN 4006381333931",
+        "订单号13812345678，货号：13912345678，商品编号：6222021234567890128",
+        "It cost 13800138000 USD, or ¥13800138000, 共计13800138000元",
+        "sha 4111111111111111, DOI 10.1000/182, patent 6281999, 2026-01-02 at 10:20:30",
+    ],
+)
+def test_what_is_called_something_else_is_left(text):
+    assert kinds_in(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "datum"),
+    [
+        ("The server at {} runs version 2.", "203.0.113.95"),
+        ("Version 2 of the page came from {}.", "203.0.113.95"),
+        ("We updated the DNS record to {} today.", "10.2.4.7"),
+        ("新版本的服务器地址为{}。", "203.0.113.95"),
+        ("The order was placed by phone from {}.", "(202) 555-0171"),
+        ("To order: {}", "(202) 555-0171"),
+        ("订单有问题请拨打{}", "13800138000"),
+        ("Her card is {}, the order came later.", "4111 1111 1111 1111"),
+    ],
+)
+def test_real_data_near_such_words_are_found(text, datum):
+    assert [found for _, found in kinds_in(text.format(datum))] == [datum]
+
+
 def test_checksums_decide():
     assert pii_checks.luhn("4111111111111111")
     assert not pii_checks.luhn("4111111111111121")
