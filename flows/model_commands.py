@@ -57,7 +57,7 @@ def _prompt(options: Namespace, loaded: "LoadedModel") -> "Prompt":
 def serve(options: Namespace) -> None:
     """Serve a model over HTTP until Ctrl-C."""
     from model.serve.__main__ import served_name
-    from model.serve.app import serve as serve_model
+    from model.serve.server import serve as serve_model
 
     settings = read_settings(options.store, options.workers)
     folder = model_folder(options.model, settings)

@@ -148,12 +148,12 @@ def _without_oldest(
     turns: Sequence[Turn], _: tuple[int, int], tokenizer: Tokenizer, fits: Fits
 ) -> Coded | None:
     first = [turn for turn in turns[:1] if turn.role == SYSTEM]
-    rest = list(turns[len(first) :])
-    while len(rest) > 2:
-        rest = rest[2:]
-        coded = code_turns([*first, *rest], tokenizer)
-        if fits(len(coded.ids), coded.answer):
-            return coded
+    rest = turns[len(first) :]
+    for begin, turn in enumerate(rest[:-1]):
+        if begin and turn.role == USER:  # a question, with what has been said since
+            coded = code_turns([*first, *rest[begin:]], tokenizer)
+            if fits(len(coded.ids), coded.answer):
+                return coded
     return None
 
 

@@ -38,7 +38,7 @@ class SamplingConfig:
             ("max_new_tokens", (0, float("inf")), "at least 0"),
             ("temperature", (0, 99.999), "from 0 to below 100"),
             ("top_k", (1, float("inf")), "at least 1, or none"),
-            ("top_p", (1e-300, 1), "above 0 and at most 1, or none"),
+            ("top_p", (5e-324, 1), "above 0 and at most 1, or none"),
             ("min_p", (0, 1), "from 0 to 1, or none"),
             ("repetition_penalty", (1e-3, 1e3), "from 0.001 to 1000, or none"),
             ("presence_penalty", (-2, 2), "from -2 to 2, or none"),
@@ -69,7 +69,9 @@ def draw(
     logits_V = penalised(logits_V, sampling, prompt, written)
     if sampling.temperature == 0:
         return int(logits_V.argmax())
-    probabilities_V = torch.softmax(logits_V.double() / sampling.temperature, dim=-1)
+    # from the likeliest down, so that no temperature, however small, makes an infinity of it
+    below_V = logits_V.double() - logits_V.double().max()
+    probabilities_V = torch.softmax(below_V / sampling.temperature, dim=-1)
     ordered_V, ids_V = probabilities_V.sort(descending=True, stable=True)
     kept = len(ordered_V) if sampling.top_k is None else min(sampling.top_k, len(ordered_V))
     if sampling.top_p is not None:

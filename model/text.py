@@ -98,6 +98,7 @@ class Writing:
         self.prompt = prompt_ids(loaded, prompt)
         self.prompt_tokens = len(self.prompt)
         self.completion_tokens = 0
+        self.ids: list[int] = []  # what was written, without the end's
         self.finish_reason = LENGTH
         self._text, self._held = "", 0  # all text so far, and how much of it has been given out
         self._pending: list[int] = []  # tokens that end in half a character
@@ -119,6 +120,7 @@ class Writing:
             self.finish_reason = STOP
             return "", False
         self.completion_tokens += 1
+        self.ids.append(token)
         self._pending.append(token)
         piece = tokenizer.decode(self._pending)
         if piece.endswith(REPLACEMENT) and len(self._pending) < PENDING_TOKENS:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.serve.app import serve
+from model.serve.server import serve
 from pipeline.errors import TextmillError
 
 

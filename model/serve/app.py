@@ -6,39 +6,36 @@ without asking first. There is no login: put a proxy in front before binding to 
 """
 
 import asyncio
-import signal
-import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from model import export
-from model.serve import page
-from model.serve.conversation import ChatReply, ChatRequest, conversation_ids, ends_of_answer
-from model.serve.generation import Generation, Generator, sampling_of, seed_of
-from model.serve.replies import CHAT, COMPLETION, Reply
-from model.serve.schema import (
-    ApiError,
+from model.serve import openapi, page
+from model.serve.completion import (
     CompletionReply,
     CompletionRequest,
-    SamplingRequest,
-    ServeLimits,
-    parse_request,
+    completion_ids,
+    echoed,
+    scorings_of,
 )
-from model.text import Prompt, load_model
-from pipeline.errors import ServiceError
+from model.serve.conversation import ChatReply, ChatRequest, conversation_ids, ends_of_answer
+from model.serve.generation import Generation, Generator, Order, sampling_of, seed_of
+from model.serve.logprobs import Scoring
+from model.serve.openapi import body_of
+from model.serve.replies import CHAT, COMPLETION, Reply
+from model.serve.schema import ApiError, SamplingRequest, ServeLimits, parse_request
+from model.text import load_model
+from pipeline.errors import ConfigError
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
-STOP_SECONDS = 5  # how long replies under way may take after a stop was asked for
 
 
 def create_app(
@@ -62,36 +59,48 @@ def create_app(
 
     # docs_url and redoc_url load scripts from another site.
     app = FastAPI(title=f"textmill: {name}", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.generator = generator
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL_HOSTS, *hosts])
     _add_error_shapes(app)
     _add_information(app, name, limits, chats=export.taught_to_chat(model_folder))
+    openapi.complete(app, (CompletionRequest, ChatRequest))
 
     @app.post(
-        "/v1/completions", openapi_extra=_body(CompletionRequest), response_model=CompletionReply
-    )
+        "/v1/completions", openapi_extra=body_of(CompletionRequest),
+        response_model=CompletionReply, responses=openapi.REFUSALS,
+    )  # fmt: skip
     async def completions(request: Request) -> Response:
         """Continue one prompt or several, whole or as server-sent events."""
         body = await read_body(request, limits)
         asked = parse_request(body, CompletionRequest, name, limits)
-        prompts = asked.prompt_of_each
-        begins = prompts if asked.echo else [""] * len(prompts)
-        return await Reply(asked, COMPLETION, start(asked, prompts), begins).respond(request)
+        ids = await asyncio.to_thread(completion_ids, asked, loaded)
+        begins, scorings = echoed(asked, ids, loaded), scorings_of(asked, ids, loaded)
+        each = [index for index in range(len(ids)) for _ in range(asked.n or 1)]
+        work = start(asked, [ids[i] for i in each], scorings=[scorings[i] for i in each])
+        begins = [begins[i] for i in each]
+        return await Reply(asked, COMPLETION, work, begins, generator.turn).respond(request)
 
-    @app.post("/v1/chat/completions", openapi_extra=_body(ChatRequest), response_model=ChatReply)
+    @app.post(
+        "/v1/chat/completions", openapi_extra=body_of(ChatRequest),
+        response_model=ChatReply, responses=openapi.REFUSALS,
+    )  # fmt: skip
     async def chat_completions(request: Request) -> Response:
         """Answer the last message of a conversation, whole or as server-sent events."""
         asked = parse_request(await read_body(request, limits), ChatRequest, name, limits)
         ids = await asyncio.to_thread(conversation_ids, asked, loaded)
         work = start(asked, [ids] * asked.choices, ends_of_answer(loaded))
-        return await Reply(asked, CHAT, work, [""] * len(work)).respond(request)
+        return await Reply(asked, CHAT, work, [""] * len(work), generator.turn).respond(request)
 
     def start(
-        asked: SamplingRequest, prompts: Sequence[Prompt], stops: tuple[str, ...] = ()
+        asked: SamplingRequest,
+        prompts: Sequence[list[int]],
+        stops: tuple[str, ...] = (),
+        scorings: Sequence[Scoring | None] = (),
     ) -> list[Generation]:
-        seed = seed_of(asked)
-        return generator.start(
-            [(p, sampling_of(asked, index, seed, stops)) for index, p in enumerate(prompts)]
-        )
+        seed, none = seed_of(asked), [None] * len(prompts)
+        samplings = [sampling_of(asked, index, seed, stops) for index in range(len(prompts))]
+        orders = zip(prompts, samplings, scorings or none, strict=True)
+        return generator.start([Order(*order) for order in orders])
 
     return app
 
@@ -101,6 +110,10 @@ async def read_body(request: Request, limits: ServeLimits) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         message = f"content-type {kind or 'missing'!r}: wanted application/json"
+        raise ApiError(415, message, code="unsupported_media_type")
+    packed = request.headers.get("content-encoding", "identity")
+    if packed.strip().lower() != "identity":
+        message = f"content-encoding {packed!r}: wanted the body as it is"
         raise ApiError(415, message, code="unsupported_media_type")
     large = ApiError(
         413,
@@ -120,11 +133,6 @@ async def read_body(request: Request, limits: ServeLimits) -> bytes:
     except TimeoutError as error:
         raise ApiError(408, "The body did not arrive in time", code="timeout") from error
     return bytes(body)
-
-
-def _body(asked: type[SamplingRequest]) -> dict[str, Any]:
-    schema = asked.model_json_schema()
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def _add_information(app: FastAPI, name: str, limits: ServeLimits, *, chats: bool) -> None:
@@ -164,8 +172,13 @@ def _add_error_shapes(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def refused(request: Request, error: ApiError) -> JSONResponse:
-        headers = {"retry-after": "1"} if error.status == 429 else None
+        wait = error.retry_seconds
+        headers = None if wait is None else {"retry-after": str(wait)}
         return JSONResponse(error.body, error.status, headers=headers)
+
+    @app.exception_handler(ConfigError)
+    async def impossible(request: Request, error: ConfigError) -> JSONResponse:
+        return JSONResponse(ApiError(400, str(error)).body, 400)
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:
@@ -176,64 +189,3 @@ def _add_error_shapes(app: FastAPI) -> None:
     async def failed(request: Request, error: Exception) -> JSONResponse:
         shaped = ApiError(500, "The server failed; its log says why", kind="server_error")
         return JSONResponse(shaped.body, 500)
-
-
-class _Server(uvicorn.Server):
-    """Says where it listens once it does."""
-
-    def __init__(self, config: uvicorn.Config, name: str):
-        super().__init__(config)
-        self.name = name
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started and sockets:
-            host, port = sockets[0].getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            print(f"serving {self.name} at http://{shown}:{port} (stop with Ctrl-C)", flush=True)
-
-
-def serve(
-    model_folder: Path,
-    name: str,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    *,
-    limits: ServeLimits | None = None,
-    hosts: Sequence[str] = (),
-) -> None:
-    """Serve until SIGINT or SIGTERM, then let replies under way finish; port 0 takes a free one.
-
-    Prints the address once requests are answered. Raises ServiceError if the address is taken.
-    """
-    listening = _listen(host, port)
-    app = create_app(model_folder, name, limits, [*hosts, *_names_of(host)])
-    config = uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=STOP_SECONDS, server_header=False
-    )
-    if threading.current_thread() is threading.main_thread():
-        # uvicorn stops, then raises the signal again, which would end this process with its number.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
-    with listening:
-        _Server(config, name).run(sockets=[listening])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except (OSError, OverflowError) as error:
-        listening.close()
-        raise ServiceError(
-            f"cannot listen on {host} port {port}: {error}; choose another with --port, "
-            f"or --port 0 for any free one"
-        ) from error
-    return listening
-
-
-def _names_of(host: str) -> list[str]:
-    """Return the Host headers a client of this address sends; none for 'every address'."""
-    return [] if host in ("0.0.0.0", "::") else [f"[{host}]" if ":" in host else host]

@@ -16,6 +16,7 @@ from model.text import LoadedModel
 from pipeline.turns import ASSISTANT, ROLES, SYSTEM, USER, Turn
 
 DEFAULT_ANSWER_TOKENS = 256
+EMPTY: tuple[Any, ...] = (None, "", [], {}, False)
 # What is said may fill at least so much of the context, however long an answer is asked for.
 SHARE_TO_READ = 0.75
 
@@ -25,24 +26,39 @@ class Part(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    type: Literal["text"]
+    type: Literal["text", "input_text", "output_text"]
     text: str
 
 
 class Message(BaseModel):
-    """What one side says."""
+    """What one side says.
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    An answer of this server can be sent back as it came, and so can those of others: what they have
+    beside the text is taken where it is empty. `name` is not told to the model.
+    """
+
+    model_config = ConfigDict(extra="allow", strict=True)
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part]
+    content: str | list[Part] | None = None
+    name: str | None = None
+    refusal: str | None = None
+    annotations: list[Any] | None = None
 
     @property
     def turn(self) -> Turn:
         """The message as fine-tuning knows it."""
         parts = self.content if isinstance(self.content, list) else []
         text = self.content if isinstance(self.content, str) else "".join(p.text for p in parts)
-        return Turn(ROLES[self.role], text)
+        return Turn(ROLES[self.role], text or self.refusal or "")
+
+    def check(self, place: int) -> None:
+        """Raise ApiError for what would be lost: pictures, calls of tools, nothing said at all."""
+        full = [name for name, value in (self.model_extra or {}).items() if value not in EMPTY]
+        if full:
+            raise _refused(f"{place}.{full[0]} is not read here; leave it out")
+        if self.content is None and self.role != "assistant":
+            raise _refused(f"{place}.content: null, wanted a text of the {self.role}")
 
 
 class ChatRequest(SamplingRequest):
@@ -57,13 +73,13 @@ class ChatRequest(SamplingRequest):
         "response_format": (None, {"type": "text"}),
     }
 
-    messages: list[Message] = Field(description="an optional system message, then user and "
-                                    "assistant in turn, the user last")  # fmt: skip
+    messages: list[Message] = Field(description="who said what so far, in order")
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     tools: list[Any] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
 
     @property
@@ -72,20 +88,24 @@ class ChatRequest(SamplingRequest):
         return self.max_completion_tokens or self.max_tokens or DEFAULT_ANSWER_TOKENS
 
     def check(self, limits: ServeLimits) -> None:
-        """Raise ApiError for too much to read and for messages out of order."""
+        """Raise ApiError for too much to read, or for what cannot be read."""
         if not 1 <= len(self.messages) <= limits.messages_max:
             found, most = len(self.messages), limits.messages_max
             raise _refused(f"{found} messages, 1 to {most} are taken")
-        turns = [message.turn for message in self.messages]
-        check_size("messages", "".join(turn.text for turn in turns), limits)
-        spoken = [turn.role for turn in turns[turns[0].role == SYSTEM :]]
-        wanted = [(USER, ASSISTANT)[index % 2] for index in range(len(spoken))]
-        if spoken != wanted or spoken[-1:] != [USER]:
-            last = ", ".join(turn.role for turn in turns[-6:])
-            raise _refused(
-                f"wanted user and assistant in turn, the user last, at most one system message "
-                f"before them; the last ones are {last}"
-            )
+        for place, message in enumerate(self.messages):
+            message.check(place)
+        check_size("messages", "".join(message.turn.text for message in self.messages), limits)
+
+    @property
+    def turns(self) -> list[Turn]:
+        """What is said, one turn for what a side says in a row: so the model was taught."""
+        turns: list[Turn] = []
+        for turn in (message.turn for message in self.messages):
+            if turns and turns[-1].role == turn.role:
+                said = [text for text in (turns.pop().text, turn.text) if text]
+                turn = Turn(turn.role, BETWEEN.join(said))
+            turns.append(turn)
+        return turns
 
 
 class Said(BaseModel):
@@ -146,16 +166,15 @@ def conversation_ids(asked: ChatRequest, loaded: LoadedModel) -> list[int]:
     room = network.context
     if network.family != ENCODER_DECODER:  # there the answer has a context of its own
         room -= min(asked.new_tokens_max, round(network.context * (1 - SHARE_TO_READ)))
-    turns = [message.turn for message in asked.messages]
-    said = [*turns, Turn(ASSISTANT, "")]
+    said = [*asked.turns, Turn(ASSISTANT, "")]
     coded = code_example(said, None, loaded.tokenizer, lambda _, before: before <= room)
     if coded == FORGED:
         words = ", ".join(repr(word) for word in ROLE_WORDS.values())
         raise _refused(f"a message spells a role after an empty line ({words}); leave it out")
     if isinstance(coded, str):
         raise _refused(
-            f"the last message does not fit {room} tokens of the model's context of "
-            f"{network.context}; shorten it",
+            f"This model's maximum context length is {network.context} tokens. The last question "
+            f"does not fit the {room} that the answer leaves; shorten it",
             code="context_length_exceeded",
         )
     return coded.ids[: coded.answer].tolist()

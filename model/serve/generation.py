@@ -2,16 +2,22 @@
 
 import asyncio
 import functools
+import math
 import secrets
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 from model.generate import SamplingConfig
+from model.serve.logprobs import LogProbs, Scoring, log_probabilities
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits
 from model.text import LoadedModel, Prompt, Writing, write_together
 
 SEED_BITS = 62
+RETRY_SECONDS_MAX = 60
+NEWEST_SHARE = 0.1  # of what the last text took in what a text is thought to take
 
 
 def sampling_of(
@@ -41,43 +47,86 @@ def seed_of(asked: SamplingRequest) -> int:
     return secrets.randbits(SEED_BITS) if asked.seed is None else asked.seed
 
 
+@dataclass(frozen=True)
+class Order:
+    """A text to write: what it goes on from, how, and what is to be said of its tokens."""
+
+    prompt: Prompt
+    sampling: SamplingConfig
+    scoring: Scoring | None = None
+
+
 class Generator:
     """Runs generations on `limits.concurrent` threads, so that the event loop stays free."""
 
     def __init__(self, loaded: LoadedModel, limits: ServeLimits):
-        self._loaded = loaded
+        self._loaded, self._limits = loaded, limits
         self._room = limits.concurrent + limits.waiting_max
         self._threads = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="generation")
         self._lock = threading.Lock()
         self._open: set[Generation] = set()
+        self._seconds = 1.0  # that a text takes, lately
 
-    def start(self, settings: list[tuple[Prompt, SamplingConfig]]) -> list["Generation"]:
-        """Queue one generation per (prompt, sampling); raise ApiError 429 if they do not fit."""
+    def start(self, orders: list[Order]) -> list["Generation"]:
+        """Queue a request's texts; raise ApiError 429 if they do not fit into the queue."""
         loop = asyncio.get_running_loop()
-        work = [Generation(self._loaded, prompt, sampling, loop) for prompt, sampling in settings]
+        work = [Generation(self._loaded, order, loop) for order in orders]
         with self._lock:
             if len(self._open) + len(work) > self._room:
-                raise ApiError(
-                    429,
-                    f"{len(self._open)} generations are under way or waiting, at most "
-                    f"{self._room} may; try again in a moment",
-                    code="queue_full",
-                    kind="rate_limit_error",
-                )
+                raise self._busy(f"{len(self._open)} texts wait, at most {self._room} may")
             self._open.update(work)
-        future = self._threads.submit(write, work)
+        future = self._threads.submit(self._write, work)
         for one in work:
             one.future = future
         future.add_done_callback(functools.partial(self._leave, work))
         return work
 
+    async def turn(self, work: Sequence["Generation"]) -> None:
+        """Wait until the work has begun; raise ApiError 429 if that takes too long."""
+        seconds = self._limits.wait_seconds_max
+        try:
+            async with asyncio.timeout(seconds):
+                await work[0].begun.wait()
+        except TimeoutError as error:
+            for one in work:
+                one.cancel()
+            raise self._busy(f"waited for {seconds:g} seconds") from error
+
+    def refuse_waiting(self) -> None:
+        """Cancel what has not begun: who waits for it is told that the server stops."""
+        for one in self._all():
+            if not one.begun.is_set():
+                one.cancel()
+
+    def cancel_all(self) -> None:
+        """Cancel everything."""
+        for one in self._all():
+            one.cancel()
+
     async def stop(self) -> None:
         """Cancel everything and wait for the threads to end."""
-        with self._lock:
-            work = list(self._open)
-        for one in work:
-            one.cancel()
+        self.cancel_all()
         await asyncio.to_thread(self._threads.shutdown)
+
+    def _all(self) -> list["Generation"]:
+        with self._lock:
+            return list(self._open)
+
+    def _busy(self, found: str) -> ApiError:
+        wait = min(max(1, math.ceil(len(self._open) * self._seconds)), RETRY_SECONDS_MAX)
+        return ApiError(
+            429,
+            f"The server is busy: {found}; try again in {wait} s",
+            code="queue_full",
+            kind="rate_limit_error",
+            retry_seconds=wait,
+        )
+
+    def _write(self, work: list["Generation"]) -> None:
+        began = time.monotonic()
+        write(work)
+        taken = (time.monotonic() - began) / len(work)
+        self._seconds += (taken - self._seconds) * NEWEST_SHARE
 
     def _leave(self, work: list["Generation"], _: Future[None]) -> None:
         with self._lock:
@@ -91,6 +140,8 @@ def write(work: list["Generation"]) -> None:
         for one in work:
             one.begin()
         write_together([one.writer for one in work], lambda row, piece: work[row].take(piece))
+        for one in work:
+            one.score()
     except BaseException as error:  # handed over whole: `pieces` raises it where it is awaited
         end = error
     for one in work:
@@ -102,31 +153,40 @@ class Generation:
 
     writer: Writing
 
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        prompt: Prompt,
-        sampling: SamplingConfig,
-        loop: asyncio.AbstractEventLoop,
-    ):
-        self._make = (loaded, prompt, sampling)
+    def __init__(self, loaded: LoadedModel, order: Order, loop: asyncio.AbstractEventLoop):
+        self._loaded, self._order = loaded, order
         self._loop = loop
         self._pieces: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
         self._cancelled = threading.Event()
+        self._characters = 0
+        self.begun = asyncio.Event()
         self.future: Future[None] | None = None
         self.finish_reason = "length"
         self.prompt_tokens = 0
         self.completion_tokens = 0
+        self.logprobs: LogProbs | None = None
 
     def begin(self) -> None:
         """Read the prompt; raises what that raises."""
-        self.writer = Writing(*self._make)
+        self._call(self.begun.set)
+        self.writer = Writing(self._loaded, self._order.prompt, self._order.sampling)
 
     def take(self, piece: str) -> bool:
         """Hand a piece to the event loop; False if nobody wants more."""
         if piece:
+            self._characters += len(piece)
             self._put(piece)
         return not self._cancelled.is_set()
+
+    def score(self) -> None:
+        """Find the log-probabilities, if they are asked for."""
+        scoring = self._order.scoring
+        if scoring is None or self._cancelled.is_set():
+            return
+        prompt, written = self.writer.prompt, self.writer.ids
+        begin = len(self._loaded.tokenizer.decode(prompt)) if scoring.first is not None else 0
+        end = begin + self._characters
+        self.logprobs = log_probabilities(self._loaded, prompt, written, scoring, end)
 
     def finish(self, end: BaseException | None) -> None:
         """Keep the counts and end `pieces`, with an error if there was one."""
@@ -144,14 +204,20 @@ class Generation:
             if piece:
                 yield piece
         if self._cancelled.is_set():
-            raise ApiError(503, "The server is stopping", code="stopping", kind="server_error")
+            raise ApiError(
+                503, "The server is stopping", code="stopping", kind="server_error", retry_seconds=1
+            )
 
     def cancel(self) -> None:
         """Stop at the next piece, or never begin."""
         self._cancelled.set()
         if self.future is not None and self.future.cancel():
+            self._call(self.begun.set)
             self._put(None)
 
     def _put(self, item: str | BaseException | None) -> None:
+        self._call(functools.partial(self._pieces.put_nowait, item))
+
+    def _call(self, function: Callable[[], object]) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._pieces.put_nowait, item)
+            self._loop.call_soon_threadsafe(function)

@@ -23,6 +23,7 @@ textarea:focus-visible, input:focus-visible, button:focus-visible {
   outline: 2px solid var(--blue); outline-offset: 1px; }
 output { min-height: 9rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 output b { color: var(--soft); font-weight: 400; } output .error { color: var(--red); }
+output .note { color: var(--soft); font-style: italic; }
 output p { margin: 0 0 .7rem; color: inherit; font-size: inherit; }
 output p.user { margin-left: 18%; padding: .4rem .8rem; border-radius: 10px; color: var(--soft);
   background: var(--paper); border: 1px solid var(--line); }
@@ -47,6 +48,7 @@ const form = document.querySelector("form"), box = document.querySelector("texta
 const out = document.querySelector("output"), go = document.querySelector(".go");
 const foot = document.querySelector("#figures"), clear = document.querySelector("#new");
 const model = JSON.parse(document.querySelector("#model").textContent);
+const ends = { stop: "the model ended its text", length: "stopped at the number of tokens" };
 const words = { text: ["Continue", "Beginning of the text"], chat: ["Send", "Message"] };
 let running = null, said = [];
 function mode() { return form.elements.mode.value; }
@@ -58,7 +60,7 @@ function settle() {
 function reset() { said = []; out.replaceChildren(); foot.textContent = ""; settle(); }
 for (const b of document.querySelectorAll(".try")) b.onclick = () => {
   box.value = b.textContent; form.requestSubmit(); };
-for (const b of form.elements.mode) b.onchange = reset;
+for (const b of form.querySelectorAll("[type=radio]")) b.onchange = reset;
 clear.onclick = reset;
 box.onkeydown = e => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) form.requestSubmit(); };
 function add(kind, text) {
@@ -94,6 +96,7 @@ form.onsubmit = async event => {
   if (chat) { said.push({ role: "user", content: box.value }); add("user", box.value); }
   else { out.replaceChildren(); add("given", box.value); }
   const [address, asked] = request(), made = add("made", "");
+  let end = "";
   if (chat) box.value = "";
   running = new AbortController(); settle();
   const started = performance.now();
@@ -104,14 +107,20 @@ form.onsubmit = async event => {
     if (!reply.ok) { fail((await reply.json()).error.message); return; }
     for await (const part of events(reply)) {
       if (part.error) { fail(part.error.message); return; }
-      for (const one of part.choices)
+      for (const one of part.choices) {
         made.append(chat ? one.delta.content ?? "" : one.text);
+        end = ends[one.finish_reason] ?? end;
+      }
       if (part.usage) {
         const n = part.usage.completion_tokens, s = (performance.now() - started) / 1000;
-        foot.textContent = `${n} tokens in ${s.toFixed(1)} s, ${(n / s).toFixed(0)} per second`;
+        foot.textContent = `${n} tokens in ${s.toFixed(1)} s, ${(n / s).toFixed(0)} per second; `
+          + end;
       }
     }
     if (chat) said.push({ role: "assistant", content: made.textContent });
+    if (!made.textContent.trim()) {
+      made.className = "note"; made.textContent = `(nothing to see: ${end})`;
+    }
   } catch (error) {
     if (error.name !== "AbortError") fail("No answer: " + error.message);
     else if (chat) said.push({ role: "assistant", content: made.textContent });
@@ -128,10 +137,7 @@ _BODY = """<!doctype html>
 <h1>{name} <small>{does}</small></h1>
 <p>{advice}</p>
 <form>
-<fieldset>
-<label><input type="radio" name="mode" value="text" {text}>Continue a text</label>
-<label><input type="radio" name="mode" value="chat" {chat}>Talk</label>
-</fieldset>
+{modes}
 <textarea required maxlength="20000">{begin}</textarea>
 <div>{tries}
 <button type="button" id="new" hidden>New conversation</button>
@@ -155,19 +161,29 @@ _BODY = """<!doctype html>
 """
 
 
+# A model that was not taught conversations is offered none: it would make up both sides.
+MODES = {
+    False: '<input type="hidden" name="mode" value="text">',
+    True: """<fieldset>
+<label><input type="radio" name="mode" value="text">Continue a text</label>
+<label><input type="radio" name="mode" value="chat" checked>Talk</label>
+</fieldset>""",
+}
 TRIES = {False: ("人工智能", "The model"), True: ("你好", "Hello")}
 
 
 def render(name: str, max_new_tokens: int, *, chats: bool) -> str:
     """Return the page for the model called `name`; `chats` says whether it was taught to."""
     tries = [f'<button type="button" class="try">{one}</button>' for one in TRIES[chats]]
-    advice = "A base model: give it a beginning in Chinese or English rather than a question."
+    advice = (
+        "A base model: give it a beginning in Chinese or English rather than a question. It was "
+        "taught no conversations; textmill finetune teaches some."
+    )
     return _BODY.format(
         name=escape(name),
         does="answers" if chats else "continues text",
         advice="It was taught conversations." if chats else advice,
-        text="" if chats else "checked",
-        chat="checked" if chats else "",
+        modes=MODES[chats],
         begin=TRIES[chats][0],
         tries="\n".join(tries),
         model=json.dumps(name).replace("<", "\\u003c"),

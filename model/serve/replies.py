@@ -1,9 +1,11 @@
 """Texts in the making as replies: whole, or as server-sent events, in an endpoint's own words."""
 
 import asyncio
+import json
+import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +13,12 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
+from model.serve.completion import Choice, CompletionReply
 from model.serve.conversation import ChatChoice, ChatEvent, ChatPart, ChatReply, Said
 from model.serve.generation import Generation
-from model.serve.schema import Choice, CompletionReply, SamplingRequest, Usage
+from model.serve.schema import ApiError, SamplingRequest, Usage
 
+logger = logging.getLogger(__name__)
 GONE = 499  # the client left; nobody reads this status
 
 
@@ -25,7 +29,7 @@ class Wording:
     id_prefix: str
     reply: type[BaseModel]
     event: type[BaseModel]
-    whole: Callable[[int, str, str], BaseModel]  # text, why it ended
+    whole: Callable[[int, str, Generation], BaseModel]  # text, how it was made
     opening: Callable[[int, str], BaseModel | None]  # text repeated from the prompt
     piece: Callable[[int, str], BaseModel]
     closing: Callable[[int, str], BaseModel]  # why it ended
@@ -39,20 +43,27 @@ class Reply:
     wording: Wording
     work: Sequence[Generation]
     begins: Sequence[str]
+    turn: Callable[[Sequence[Generation]], Awaitable[None]]  # waits until the work has begun
 
     async def respond(self, request: Request) -> Response:
         """Return the reply in the form asked for; the work ends when the client leaves."""
-        if not self.asked.stream:
-            return await unless_gone(request, self.whole(), self.work)
+        return await unless_gone(
+            request, self.streamed() if self.asked.stream else self.whole(), self.work
+        )
+
+    async def streamed(self) -> Response:
+        """Wait for the turn, so that a refusal has its status, and return a stream of events."""
+        await self.turn(self.work)
         head = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(self.events(), media_type="text/event-stream", headers=head)
 
     async def whole(self) -> Response:
         """Wait for all choices and return them with their token counts."""
+        await self.turn(self.work)
         choices = []
         for index, (begin, one) in enumerate(zip(self.begins, self.work, strict=True)):
             text = "".join([begin, *[piece async for piece in one.pieces()]])
-            choices.append(self.wording.whole(index, text, one.finish_reason))
+            choices.append(self.wording.whole(index, text, one))
         reply = self.wording.reply(**self._head(), choices=choices, usage=self._usage())
         return JSONResponse(reply.model_dump())
 
@@ -74,6 +85,14 @@ class Reply:
                 yield event([wording.closing(index, one.finish_reason)])
             if counts:
                 yield event([], self._usage())
+        except ApiError as error:  # the status has been sent: the reason comes as an event
+            yield f"data: {json.dumps(error.body)}\n\n"
+            return
+        except Exception as error:
+            logger.exception("a stream ended early")
+            shaped = ApiError(500, f"The server failed: {error}", kind="server_error")
+            yield f"data: {json.dumps(shaped.body)}\n\n"
+            return
         finally:  # also when the client left
             for one in self.work:
                 one.cancel()
@@ -89,17 +108,24 @@ class Reply:
         return Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
 
 
-async def unless_gone(request: Request, reply: Any, work: Sequence[Generation]) -> Response:
-    """Await `reply`, or stop the work when the client disconnects first."""
+async def unless_gone(
+    request: Request, reply: Coroutine[Any, Any, Response], work: Sequence[Generation]
+) -> Response:
+    """Await `reply`, or stop the work when the client disconnects first or there is none."""
     task = asyncio.ensure_future(reply)
     gone = asyncio.ensure_future(_disconnect(request))
+    answered = False
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else Response(status_code=GONE)
+        if not task.done():
+            return Response(status_code=GONE)
+        response = task.result()
+        answered = True
+        return response
     finally:
         task.cancel()
         gone.cancel()
-        for one in work:
+        for one in () if answered else work:
             one.cancel()
 
 
@@ -120,7 +146,9 @@ COMPLETION = Wording(
     id_prefix="cmpl",
     reply=CompletionReply,
     event=CompletionReply,
-    whole=_text,
+    whole=lambda index, text, one: Choice(
+        text=text, index=index, logprobs=one.logprobs, finish_reason=one.finish_reason
+    ),
     opening=lambda index, begin: _text(index, begin) if begin else None,
     piece=_text,
     closing=lambda index, reason: _text(index, "", reason),
@@ -129,8 +157,8 @@ CHAT = Wording(
     id_prefix="chatcmpl",
     reply=ChatReply,
     event=ChatEvent,
-    whole=lambda index, text, reason: ChatChoice(
-        index=index, message=Said(content=text), finish_reason=reason
+    whole=lambda index, text, one: ChatChoice(
+        index=index, message=Said(content=text), finish_reason=one.finish_reason
     ),
     opening=lambda index, _: _delta(index, {"role": "assistant", "content": ""}),
     piece=lambda index, text: _delta(index, {"content": text}),

@@ -1,10 +1,10 @@
-"""Requests and replies of the HTTP API, in the shapes of OpenAI's completions API.
+"""What every way of asking over HTTP shares: how tokens are chosen, limits, refusals.
 
-What every way of asking shares, and plain continuation; `model.serve.conversation` has chat.
+`model.serve.completion` has plain continuation, `model.serve.conversation` has chat.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,9 +23,13 @@ class ServeLimits:
     choices_max: int = 16  # prompts times n
     messages_max: int = 256  # of a conversation; together they are bounded as a prompt is
     stop_max: int = 4
-    concurrent: int = 1  # generations at a time; torch already uses every core for one
-    waiting_max: int = 32  # requests that queue behind them; more are turned away with 429
-    body_seconds_max: float = 30.0  # a client that sends its request slower is cut off
+    stop_bytes_max: int = 1024  # of one stop text
+    concurrent: int = 1  # requests at a time; torch already uses every core for one
+    waiting_max: int = 1024  # texts that queue behind them; more are turned away with 429
+    wait_seconds_max: float = 120.0  # in the queue; then a request is turned away with 429
+    head_seconds_max: float = 10.0  # a client that sends its request slower is cut off
+    body_seconds_max: float = 30.0
+    stuck_seconds_max: float = 60.0  # so long may a client read nothing of its answer
 
 
 class StreamOptions(BaseModel):
@@ -42,7 +46,7 @@ class SamplingRequest(BaseModel):
     `top_k`, `min_p`, `repetition_penalty` and `beams` are extensions, named as in other servers.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     # Fields of the original API with an effect we do not offer: accepted at their neutral value.
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {"logit_bias": (None, {})}
 
@@ -59,7 +63,13 @@ class SamplingRequest(BaseModel):
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
+    # Fields of the original API that change nothing of the text.
     user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     logit_bias: dict[str, float] | None = None
@@ -74,7 +84,7 @@ class SamplingRequest(BaseModel):
     @property
     def new_tokens_max(self) -> int:
         """How many tokens an answer may have."""
-        return self.max_tokens or DEFAULT_NEW_TOKENS
+        return DEFAULT_NEW_TOKENS if self.max_tokens is None else self.max_tokens
 
     @property
     def choices(self) -> int:
@@ -85,72 +95,12 @@ class SamplingRequest(BaseModel):
         """Raise ApiError if what is to be read is larger than `limits`."""
 
 
-class CompletionRequest(SamplingRequest):
-    """Body of POST /v1/completions."""
-
-    neutral: ClassVar[dict[str, tuple[Any, ...]]] = {
-        **SamplingRequest.neutral,
-        "logprobs": (None,),
-        "suffix": (None, ""),
-        "best_of": (None, 1),
-    }
-
-    prompt: str | list[str] = Field(description="text to continue; a list is continued one by one")
-    echo: bool | None = False
-    logprobs: int | None = None
-    suffix: str | None = None
-    best_of: int | None = None
-
-    @property
-    def prompts(self) -> list[str]:
-        """The prompts as a list."""
-        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
-
-    @property
-    def choices(self) -> int:
-        """How many texts are asked for."""
-        return len(self.prompts) * (self.n or 1)
-
-    @property
-    def prompt_of_each(self) -> list[str]:
-        """The prompt of every choice, in the order of their index."""
-        return [prompt for prompt in self.prompts for _ in range(self.n or 1)]
-
-    def check(self, limits: ServeLimits) -> None:
-        """Raise ApiError if there are too many prompts, or one is too long."""
-        if not 1 <= len(self.prompts) <= limits.prompts_max:
-            message = f"prompt: {len(self.prompts)} prompts, 1 to {limits.prompts_max} are taken"
-            raise ApiError(400, message, param="prompt")
-        for prompt in self.prompts:
-            check_size("prompt", prompt, limits)
-
-
-class Choice(BaseModel):
-    """One continuation."""
-
-    text: str
-    index: int
-    logprobs: None = None
-    finish_reason: str | None  # 'stop' (end of text or stop string) or 'length'
-
-
 class Usage(BaseModel):
     """Tokens read and written."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
-
-
-class CompletionReply(BaseModel):
-    """A whole reply, or one event of a streamed one (`usage` null until the end)."""
-
-    id: str
-    object: Literal["text_completion"] = "text_completion"
-    created: int
-    model: str
-    choices: list[Choice]
-    usage: Usage | None = None
 
 
 class ApiError(Exception):
@@ -164,9 +114,11 @@ class ApiError(Exception):
         param: str | None = None,
         code: str | None = None,
         kind: str = "invalid_request_error",
+        retry_seconds: int | None = None,
     ):
         super().__init__(message)
         self.status = status
+        self.retry_seconds = retry_seconds  # after which asking again makes sense
         self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
@@ -176,7 +128,7 @@ Request = TypeVar("Request", bound=SamplingRequest)
 def parse_request(body: bytes, kind: type[Request], name: str, limits: ServeLimits) -> Request:
     """Check a body against the API and the limits; raise ApiError naming the field."""
     try:
-        request = kind.model_validate_json(body)
+        request = kind.model_validate_json(body.removeprefix(b"\xef\xbb\xbf"))
     except ValidationError as error:
         raise _refusal(error) from error
     if request.model != name:
@@ -207,7 +159,7 @@ def _refusal(error: ValidationError) -> ApiError:
     if first["type"] == "extra_forbidden":
         return ApiError(400, f"Unrecognized request argument: {place}", param=field)
     if field == "prompt":
-        message = "prompt: wanted a string or a list of strings; lists of token ids are not taken"
+        message = "prompt: wanted a string, a list of strings, token ids, or a list of their lists"
         return ApiError(400, message, param=field)
     return ApiError(400, f"{place or 'body'}: {first['msg']}", param=field)
 
@@ -219,6 +171,10 @@ def _check_output(request: SamplingRequest, limits: ServeLimits) -> None:
     if request.choices > limits.choices_max:
         message = f"n: {request.choices} choices in all, at most {limits.choices_max} are made"
         raise ApiError(400, message, param="n")
-    if len(request.stops) > limits.stop_max or "" in request.stops:
+    sizes = [len(text.encode()) for text in request.stops]
+    if len(sizes) > limits.stop_max or min(sizes, default=1) < 1:
         message = f"stop: wanted at most {limits.stop_max} texts, none of them empty"
+        raise ApiError(400, message, param="stop")
+    if max(sizes, default=0) > limits.stop_bytes_max:
+        message = f"stop: {max(sizes)} bytes, at most {limits.stop_bytes_max} are taken"
         raise ApiError(400, message, param="stop")

@@ -13,9 +13,11 @@ import httpx
 import pytest
 
 from model.serve import page
-from model.serve.app import create_app, serve
-from model.serve.generation import Generator, sampling_of
-from model.serve.schema import ApiError, CompletionRequest, ServeLimits, parse_request
+from model.serve.app import create_app
+from model.serve.completion import CompletionRequest
+from model.serve.generation import Generator, Order, sampling_of
+from model.serve.schema import ApiError, ServeLimits, parse_request
+from model.serve.server import serve
 from model.text import load_model
 from pipeline.errors import ServiceError
 
@@ -220,22 +222,27 @@ def test_every_way_of_choosing_reaches_the_model(client):
 
 REFUSED = {
     "unknown model": ({"model": "gpt-x"}, 404, "model", "model_not_found"),
-    "logprobs": ({"logprobs": 3}, 400, "logprobs", None),
+    "many logprobs": ({"logprobs": 21}, 400, "logprobs", None),
+    "logprobs in a stream": ({"logprobs": 1, "stream": True}, 400, "logprobs", None),
     "penalty": ({"presence_penalty": 2.5}, 400, "presence_penalty", None),
     "suffix": ({"suffix": "end"}, 400, "suffix", None),
     "unknown field": ({"max_token": 3}, 400, "max_token", None),
-    "token ids": ({"prompt": [1, 2]}, 400, "prompt", None),
+    "token ids of another model": ({"prompt": [1, 99_999]}, 400, "prompt", None),
+    "no token ids": ({"prompt": [[]]}, 400, "prompt", None),
+    "texts and ids": ({"prompt": ["a", 1]}, 400, "prompt", None),
+    "longer than the context": ({"prompt": "The " * 70}, 400, "prompt", "context_length_exceeded"),
     "no prompt": ({"prompt": []}, 400, "prompt", None),
     "long prompt": ({"prompt": "x" * 70_000}, 400, "prompt", "context_length_exceeded"),
     "half a pair": ({"prompt": "\ud83d"}, 400, None, "invalid_json"),
     "too many tokens": ({"max_tokens": 100_000}, 400, "max_tokens", None),
-    "no tokens": ({"max_tokens": 0}, 400, "max_tokens", None),
+    "fewer than no tokens": ({"max_tokens": -1}, 400, "max_tokens", None),
     "words for numbers": ({"max_tokens": "3"}, 400, "max_tokens", None),
     "temperature": ({"temperature": 3}, 400, "temperature", None),
     "top_p": ({"top_p": 0}, 400, "top_p", None),
     "top_k": ({"top_k": 0}, 400, "top_k", None),
     "many choices": ({"n": 17}, 400, "n", None),
     "empty stop": ({"stop": [""]}, 400, "stop", None),
+    "a long stop": ({"stop": "x" * 2000}, 400, "stop", None),
     "many stops": ({"stop": list("abcde")}, 400, "stop", None),
 }
 
@@ -317,7 +324,7 @@ def test_a_full_queue_turns_requests_away(tiny_model):
     async def full():
         generator = Generator(load_model(tiny_model), ServeLimits(concurrent=1, waiting_max=1))
         asked = CompletionRequest(model=NAME, prompt="a", max_tokens=2000)
-        settings = [("a", sampling_of(asked, i, 0)) for i in range(2)]
+        settings = [Order("a", sampling_of(asked, i, 0)) for i in range(2)]
         work = generator.start(settings)
         with pytest.raises(ApiError) as refused:
             generator.start(settings[:1])

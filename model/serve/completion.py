@@ -1,0 +1,150 @@
+"""Plain continuation over HTTP, in the shapes of OpenAI's completions API.
+
+A prompt is text, or ids as they are to be read. One that does not fit the model's context is
+refused, not cut: a client that wants its end alone says so (`truncate_prompt_tokens`).
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field
+
+from model.architecture import DECODER
+from model.serve.logprobs import LogProbs, Scoring
+from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
+from model.text import LoadedModel, prompt_ids
+
+LOGPROBS_MAX = 20  # likeliest tokens beside each
+
+
+class CompletionRequest(SamplingRequest):
+    """Body of POST /v1/completions.
+
+    `truncate_prompt_tokens` is an extension, named as in vLLM.
+    """
+
+    neutral: ClassVar[dict[str, tuple[Any, ...]]] = {
+        **SamplingRequest.neutral,
+        "suffix": (None, ""),
+        "best_of": (None, 1),
+    }
+
+    prompt: str | list[str] | list[int] | list[list[int]] = Field(
+        description="text or token ids to continue; of a list of them, each is continued"
+    )
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
+    echo: bool | None = False
+    logprobs: Annotated[int, Field(ge=0, le=LOGPROBS_MAX)] | None = None
+    suffix: str | None = None
+    best_of: int | None = None
+    truncate_prompt_tokens: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def prompts(self) -> list[str] | list[list[int]]:
+        """The prompts as a list."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        if self.prompt and isinstance(self.prompt[0], int):
+            return [self.prompt]  # type: ignore[list-item]  # all are, the parser has seen to it
+        return self.prompt  # type: ignore[return-value]  # no list of ids any more
+
+    @property
+    def choices(self) -> int:
+        """How many texts are asked for."""
+        return len(self.prompts) * (self.n or 1)
+
+    def check(self, limits: ServeLimits) -> None:
+        """Raise ApiError if there are too many prompts, or one is too long."""
+        if not 1 <= len(self.prompts) <= limits.prompts_max:
+            message = f"prompt: {len(self.prompts)} prompts, 1 to {limits.prompts_max} are taken"
+            raise ApiError(400, message, param="prompt")
+        for prompt in self.prompts:
+            if isinstance(prompt, str):
+                check_size("prompt", prompt, limits)
+        if self.logprobs is not None and self.stream:
+            raise ApiError(400, "logprobs: not with stream; leave one out", param="logprobs")
+
+
+class Choice(BaseModel):
+    """One continuation."""
+
+    text: str
+    index: int
+    logprobs: LogProbs | None = None
+    finish_reason: str | None  # 'stop' (end of text or stop string) or 'length'
+
+
+class CompletionReply(BaseModel):
+    """A whole reply, or one event of a streamed one (`usage` null until the end)."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage | None = None
+
+
+def completion_ids(asked: CompletionRequest, loaded: LoadedModel) -> list[list[int]]:
+    """Return the ids of every prompt; raise ApiError where they do not fit the model."""
+    return [_fitting(asked, prompt_of(prompt, loaded), loaded) for prompt in asked.prompts]
+
+
+def echoed(asked: CompletionRequest, ids: list[list[int]], loaded: LoadedModel) -> list[str]:
+    """Return what each choice of a prompt begins with: what was read of it, if that is wanted."""
+    if not asked.echo:
+        return [""] * len(ids)
+    whole = asked.truncate_prompt_tokens is None
+    return [
+        prompt if whole and isinstance(prompt, str) else loaded.tokenizer.decode(read)
+        for prompt, read in zip(asked.prompts, ids, strict=True)
+    ]
+
+
+def scorings_of(
+    asked: CompletionRequest, ids: list[list[int]], loaded: LoadedModel
+) -> list[Scoring | None]:
+    """Return which log-probabilities are asked for with each prompt; None if none are.
+
+    Of a text all tokens count but the one that begins every text of ours; ids count as they are.
+    """
+    if asked.logprobs is None:
+        return [None] * len(ids)
+    firsts = [
+        int(isinstance(prompt, str) and read[0] == loaded.tokenizer.bos_id) if asked.echo else None
+        for prompt, read in zip(asked.prompts, ids, strict=True)
+    ]
+    return [Scoring(asked.logprobs, first) for first in firsts]
+
+
+def prompt_of(prompt: str | list[int], loaded: LoadedModel) -> list[int]:
+    """Return a prompt's ids; raise ApiError for ids that the vocabulary does not have."""
+    ids, size = prompt_ids(loaded, prompt), loaded.tokenizer.vocab_size
+    if not ids:
+        raise ApiError(400, "prompt: an empty list of token ids", param="prompt")
+    if not (min(ids) >= 0 and max(ids) < size):
+        message = f"prompt: token ids {min(ids)} to {max(ids)}, this model has 0 to {size - 1}"
+        raise ApiError(400, message, param="prompt")
+    return ids
+
+
+def _fitting(asked: CompletionRequest, ids: list[int], loaded: LoadedModel) -> list[int]:
+    if asked.truncate_prompt_tokens is not None:
+        ids = ids[-asked.truncate_prompt_tokens :]
+    shape = loaded.network.config
+    decodes = shape.family == DECODER
+    if asked.logprobs is not None and not decodes:
+        message = f"logprobs: not of a model of the family {shape.family!r}; leave it out"
+        raise ApiError(400, message, param="logprobs")
+    # what is scored is read in one piece; what is written may go past the context
+    wanted = asked.new_tokens_max if asked.logprobs is not None else min(1, asked.new_tokens_max)
+    room = shape.context - (wanted if decodes else 0)
+    if len(ids) > room:
+        raise ApiError(
+            400,
+            f"This model's maximum context length is {shape.context} tokens. The prompt has "
+            f"{len(ids)} and {wanted} more were asked for. Shorten the prompt, or give "
+            f"truncate_prompt_tokens to have only its end read",
+            param="prompt",
+            code="context_length_exceeded",
+        )
+    return ids
