@@ -19,8 +19,8 @@ from pipeline.errors import ConfigError, SourceError
 from pipeline.example_contracts import EXAMPLES
 from pipeline.reading.documents import Fields, document_of
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
-from pipeline.reading.records import Broken, Entry, Input, Range, Record
-from pipeline.reading.streams import EXPANSION_MAX
+from pipeline.reading.record_file import record_input
+from pipeline.reading.records import Broken, Entry, Record
 from pipeline.reading.tasks import ReadTask, tasks_of
 from pipeline.schema import QUARANTINE
 from pipeline.shard import splits
@@ -111,13 +111,9 @@ def read_part(config: ExamplesConfig, task: ReadTask, sink: Sink) -> dict[str, i
 
 
 def _rows(file: SourceFile, config: ExamplesConfig, task: ReadTask) -> Any:
-    source = _input(file, config.record_bytes_max, task.part)
+    source = record_input(file.path, config.record_bytes_max, task.part)
     for entry in entries_of(file, source):
         yield entry if isinstance(entry, Broken) else row_of(entry, file, config)
-
-
-def _input(file: SourceFile, bytes_max: int, part: Range | None = None) -> Input:
-    return Input(file.path, "text", bytes_max, EXPANSION_MAX, part, wants_text=False)
 
 
 def row_of(record: Record, file: SourceFile, config: ExamplesConfig) -> dict[str, Any] | Broken:
@@ -203,7 +199,7 @@ def task_in(sources: SourceSet) -> str:
 def _first_entries(sources: SourceSet) -> Iterator[Entry]:
     left = LOOKED_AT
     for file in sources.files:
-        for entry in entries_of(file, _input(file, RECORD_BYTES_MAX)):
+        for entry in entries_of(file, record_input(file.path, RECORD_BYTES_MAX)):
             if not left:
                 return
             left -= 1

@@ -6,7 +6,7 @@ An object without its closing bracket ends where another begins a line in the sa
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ import orjson
 
 from pipeline.reading.json_values import parse
 from pipeline.reading.streams import SAMPLE_BYTES, ByteStream
-from pipeline.reading.text_fields import text_columns
 
 # A string on one line, closed or not (then group 1 is missing), or a bracket.
 TOKEN = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*(")?|[\[\]{}]', re.DOTALL)
@@ -80,29 +79,29 @@ def _parsed(line: bytes) -> Any:
         return None
 
 
-def split_values(stream: ByteStream, bytes_max: int, text_field: str) -> Iterator[Value]:
+def split_values(stream: ByteStream, bytes_max: int, fields: Set[str]) -> Iterator[Value]:
     """Yield the objects of a stream that holds arrays, an object around one, or values in a row.
 
-    What stands between values and is neither white space nor a comma is a value too: a broken one.
+    An object with one of `fields` is a record itself, whatever arrays are in it. What stands
+    between values and is neither white space nor a comma is a value too: a broken one.
     """
     head = stream.head.removeprefix(BYTE_ORDER_MARK)
-    skipped = _wrapper(head, text_field, whole=stream.head_is_all)
+    skipped = _wrapper(head, fields, whole=stream.head_is_all)
     splitter = _Splitter(iter(stream), bytes_max, floor=2 if skipped else 0)
     yield from splitter.values(skipped + len(stream.head) - len(head))
 
 
-def _wrapper(head: bytes, text_field: str, *, whole: bool) -> int:
+def _wrapper(head: bytes, fields: Set[str], *, whole: bool) -> int:
     """Return where the records in an object begin, 0 if the object is a record itself."""
     opening = WRAPPER.match(head)
     if not opening:
         return 0
-    wanted = text_columns(text_field)
     if whole and isinstance(value := _parsed(head), dict):
-        if wanted & value.keys():
+        if fields & value.keys():
             return 0
         lists = [v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
         return opening.end() if len(lists) == 1 else 0
-    names = (b'"' + re.escape(name.encode()) + rb'"\s*:' for name in wanted)
+    names = (b'"' + re.escape(name.encode()) + rb'"\s*:' for name in fields)
     inner = head[opening.end() :]
     return opening.end() if any(re.search(name, inner) for name in names) else 0
 

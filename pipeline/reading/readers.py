@@ -86,7 +86,7 @@ def read_json_records(source: Input) -> Iterator[Entry]:
     if isinstance(source.part, LineRange) or is_lines(stream.head, whole=stream.head_is_all):
         yield from _json_lines(source, stream)
         return
-    values = split_values(stream, source.record_bytes_max, source.text_field)
+    values = split_values(stream, source.record_bytes_max, source.known_fields)
     for position, value in enumerate(values):
         where = f"item {position + 1}"
         if value.whole:

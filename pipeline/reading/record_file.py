@@ -10,9 +10,18 @@ import orjson
 
 from pipeline.errors import ConfigError
 from pipeline.reading.readers import READERS, suffix_of
-from pipeline.reading.records import Broken, Input, Record
+from pipeline.reading.records import Broken, Input, Range, Record
+from pipeline.reading.remote import RemoteFile
 from pipeline.reading.streams import EXPANSION_MAX, DamagedInput
 
+# Fields of questions, examples and conversations: a file of one record that holds a list of
+# messages is not taken for a frame around these.
+RECORD_FIELDS = frozenset({
+    "messages", "conversations", "conversation", "dialogue", "dialog", "history",
+    "instruction", "prompt", "query", "question", "text", "context", "document", "passage",
+    "input", "output", "response", "completion", "answer", "answers", "label", "summary",
+    "en", "zh",
+})  # fmt: skip
 RECORD_FORMS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
@@ -28,7 +37,7 @@ def read_records(path: Path, record_bytes_max: int, forms: tuple[str, ...] = REC
             f"{path}: found {suffix or 'no suffix'!r}, wanted {', '.join(forms)}, plain or packed "
             f"(.gz, .zst); convert it"
         )
-    source = Input(path, "text", record_bytes_max, EXPANSION_MAX, wants_text=False)
+    source = record_input(path, record_bytes_max)
     try:
         for entry in READERS[suffix].read(source):
             if isinstance(entry, Broken):
@@ -36,6 +45,16 @@ def read_records(path: Path, record_bytes_max: int, forms: tuple[str, ...] = REC
             yield entry
     except DamagedInput as damage:
         raise ConfigError(f"{path}: {damage.detail}; give the whole file") from damage
+
+
+def record_input(
+    path: Path | RemoteFile, record_bytes_max: int, part: Range | None = None
+) -> Input:
+    """Return the input for readers of a file whose records need no text field."""
+    return Input(
+        path, "text", record_bytes_max, EXPANSION_MAX, part,
+        wants_text=False, record_fields=RECORD_FIELDS,
+    )  # fmt: skip
 
 
 def listed(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,7 @@ class Input:
     wants_text: bool = True  # a table without the text field is refused
     id_field: str = "id"
     separator: str | None = None  # between the documents of a text file
+    record_fields: frozenset[str] = frozenset()  # where no text is wanted, what a record may have
     encoding: str | None = field(default=None, init=False)
     passed_by: Counter[str] = field(default_factory=Counter, init=False)
 
@@ -82,6 +83,11 @@ class Input:
         if isinstance(self.part, LineRange):
             return ByteStream(line_range(self.path, self.part.begin, self.part.end))
         return open_bytes(self.path, self.expansion_max)
+
+    @property
+    def known_fields(self) -> Set[str]:
+        """Names by which an object is known to be a record, not a frame around records."""
+        return self.record_fields or text_columns(self.text_field)
 
     def named_columns(self, columns: Sequence[str]) -> list[str]:
         """Return a table's columns under the names that are looked for, ' Text' as 'text'.

@@ -165,6 +165,18 @@ def test_tables_teach_the_same_as_json_lines(form, tmp_path):
     assert made.ledger.quarantined == {}
 
 
+@pytest.mark.parametrize("name", ["one.json", "one.jsonl"])
+def test_one_record_is_no_frame_around_its_turns_and_a_frame_is_none(name, tmp_path):
+    record = ONE_TURN[0]
+    for content in (record, {"version": 1, "data": [record]}):
+        (tmp_path / name).write_text(json.dumps(content))
+        sources = SourceSet.open([Source(path=str(tmp_path / name))], tmp_path)
+        folder = tmp_path / f"made-{len(json.dumps(content))}"
+        made = run_stage(STAGE, ExamplesConfig(), [sources], folder).artifact
+        [turns] = made.scan().collect()["turns"].to_list()
+        assert spoken(turns) == [("user", "Q"), ("assistant", "A")]
+
+
 def test_answers_of_tables_are_lists(tmp_path):
     rows = [{"context": "c", "question": "q", "answers": '["a", "b"]'},
             {"context": "c", "question": "q", "answers": {"text": ["a", "b"]}}]  # fmt: skip
