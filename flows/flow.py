@@ -16,15 +16,23 @@ from prefect.utilities.annotations import quote
 from flows import live_runs, steps
 from flows.chain import CORPUS, SOURCES, TRAINING, Link, plan, walk
 from flows.config import Recipe, override
+from flows.form import describe_settings
 from flows.settings import read_settings
-from flows.tasks import register, run_link
+from flows.tasks import register, run_link, show_funnel
 from flows.watching import follow
 from pipeline import artifact as artifacts
+
+describe_settings()
 
 
 @flow(name="corpus", flow_run_name="corpus-{recipe.name}", validate_parameters=True)
 def corpus(recipe: Recipe = Recipe(), overrides: list[str] = []) -> dict[str, str]:  # noqa: B006, B008
-    """Text to tokens: ingest, clean, deduplicate, train the tokenizer, shard; gates in between."""
+    """Text to tokens: ingest, clean, deduplicate, train the tokenizer, shard; gates in between.
+
+    Args:
+        recipe: What the run computes; each setting has its default.
+        overrides: Changes to the recipe as key.path=value, such as train.steps=50.
+    """
     outcome = follow(steps.Outcome(override(recipe, overrides), read_settings()))
     made = _run(CORPUS, {}, outcome)
     return {name: str(artifact.path) for name, artifact in made.items() if name != SOURCES}
@@ -32,7 +40,12 @@ def corpus(recipe: Recipe = Recipe(), overrides: list[str] = []) -> dict[str, st
 
 @flow(name="training", flow_run_name="training-{recipe.name}", validate_parameters=True)
 def training(recipe: Recipe = Recipe(), overrides: list[str] = []) -> str:  # noqa: B006, B008
-    """Tokens to a registered model: train, evaluate, register; needs what `corpus` made."""
+    """Tokens to a registered model: train, evaluate, register; needs what `corpus` made.
+
+    Args:
+        recipe: What the run computes; each setting has its default.
+        overrides: Changes to the recipe as key.path=value, such as train.steps=50.
+    """
     outcome = follow(steps.Outcome(override(recipe, overrides), read_settings()))
     _run(TRAINING, _corpus_artifacts(outcome), outcome)
     # quoted: Prefect would look into the object for results to wait for
@@ -41,7 +54,12 @@ def training(recipe: Recipe = Recipe(), overrides: list[str] = []) -> str:  # no
 
 @flow(name="textmill", flow_run_name="textmill-{recipe.name}", validate_parameters=True)
 def textmill(recipe: Recipe = Recipe(), overrides: list[str] = []) -> str:  # noqa: B006, B008
-    """Raw text to a registered model: the flows `corpus` and `training`, one after the other."""
+    """Raw text to a registered model: the flows `corpus` and `training`, one after the other.
+
+    Args:
+        recipe: What the run computes; each setting has its default.
+        overrides: Changes to the recipe as key.path=value, such as train.steps=50.
+    """
     resolved = override(recipe, overrides)
     with _living():
         corpus(resolved)
@@ -68,6 +86,8 @@ def _run(links: Sequence[Link], given: Mapping[str, Any], outcome: steps.Outcome
         if outcome.verdicts:
             steps.write_page(outcome)
             steps.finish(outcome, sources)
+        if outcome.runs and links is CORPUS:
+            show_funnel(outcome)
 
 
 def _corpus_artifacts(outcome: steps.Outcome) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A run in words and tables: the funnel, the key figures, the page and the terminal share them."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +19,6 @@ RULES_SHOWN = 6
 FINER = ("bias.by_attribute.", "bias.gap.", "memorisation.train_tokens.",
          "memorisation.validation_tokens.")  # fmt: skip
 SOURCES_SHOWN = 6
-MARKDOWN_SIGNS = re.compile(r"[\\`*_~\[\]<>|#!&]")
 LANGUAGES_SHOWN = 4  # the largest; one row is about all of them together
 
 
@@ -107,44 +105,7 @@ def cut_in_words(stats: Mapping[str, Any]) -> str:
     return f" ({documents} cut in blocks, {held_out:,} of them held out)"
 
 
-def markdown(run: StageRun) -> str:
-    """Return a stage's run as Markdown for the Prefect UI."""
-    ledger, artifact = run.artifact.ledger, run.artifact
-    lines = [
-        f"**{artifact.stage}**: {run.reason}, {run.seconds:.1f} s",
-        "",
-        "| | rows |",
-        "|---|---:|",
-        f"| in | {ledger.seen:,} |",
-        f"| kept | {ledger.kept:,} |",
-        *(f"| dropped by `{rule}` | {n:,} |" for rule, n in ledger.dropped.most_common()),
-        *(f"| quarantined: {why} | {n:,} |" for why, n in ledger.quarantined.most_common()),
-        *(f"| changed: {change} | {n:,} |" for change, n in ledger.changed.most_common()),
-        "",
-        *(line + "\n" for line in data_lines(artifact.stats)),
-        f"Artifact `{artifact.stage}/{artifact.fingerprint[:16]}`, "
-        f"{artifact.bytes_on_disk / 1e6:.1f} MB at `{artifact.path}`",
-    ]
-    return "\n".join(lines)
-
-
-def funnel_markdown(runs: Mapping[str, StageRun]) -> str:
-    """Return the funnel of the stages run so far as a Markdown table."""
-    lines = ["| stage | in | kept | MB | why the rest went |", "|---|---:|---:|---:|---|"]
-    for row in funnel(runs):
-        lines.append(
-            f"| {row['stage']} | {row['documents_in']:,} | {row['documents_kept']:,} "
-            f"| {row['bytes_kept'] / 1e6:.2f} | {_reasons(row)} |"
-        )
-    return "\n".join(lines)
-
-
-def as_written(row: Mapping[str, Any]) -> dict[str, str]:
-    """Return cells for a page that takes them for Markdown and is to show them as they are."""
-    return {name: MARKDOWN_SIGNS.sub(r"\\\g<0>", str(cell)) for name, cell in row.items()}
-
-
-def _reasons(row: Mapping[str, Any]) -> str:
+def reasons(row: Mapping[str, Any]) -> str:
     """Return why documents of a funnel's row went, the most frequent reasons by name."""
     gone = {**row["dropped"], **{f"quarantined {k}": n for k, n in row["quarantined"].items()}}
     top = sorted(gone.items(), key=lambda item: -item[1])
@@ -198,7 +159,7 @@ def _funnel_table(rows: list[dict[str, Any]]) -> Table:
             row["stage"],
             f"{row['documents_kept']:,}",
             f"{row['bytes_kept'] / 1e6:.2f}",
-            _reasons(row),
+            reasons(row),
         )
     return table
 

@@ -24,7 +24,7 @@ from expectations.rejects import pair_rows, reject_rows
 from flows import steps
 from flows.chain import CHAIN, Link
 from flows.local import stage_line
-from flows.summary import as_written, funnel_markdown, markdown
+from flows.markdown import funnel_markdown, gate_reasons, markdown, markdown_table
 from flows.watching import narrate, report
 from pipeline.artifact import Artifact
 from pipeline.errors import TextmillError
@@ -55,11 +55,10 @@ def _run_gate(link_name: str, outcome: steps.Outcome) -> bool:
     create_table_artifact(
         key=f"gate-{link_name}",
         table=[_gate_row(item) for item in verdict.outcomes],
-        description=f"Gate after {link_name}: {verdict.word}",
+        description=f"Gate after {link_name}: {verdict.word}; reasons are in stage-{link_name}",
     )
-    create_markdown_artifact(
-        key=f"stage-{link_name}", markdown=markdown(outcome.runs[link_name]), description=link_name
-    )
+    text = markdown(outcome.runs[link_name]) + gate_reasons(verdict)
+    create_markdown_artifact(key=f"stage-{link_name}", markdown=text, description=link_name)
     _show_documents(link_name, outcome)
     create_link_artifact(
         key=f"artifact-{link_name}",
@@ -77,38 +76,41 @@ def _run_gate(link_name: str, outcome: steps.Outcome) -> bool:
 
 
 def _show_documents(link_name: str, outcome: steps.Outcome) -> None:
-    """Post the funnel so far, and typical documents of what was dropped, for people to judge."""
-    create_markdown_artifact(
-        key="funnel",
-        markdown=funnel_markdown(outcome.runs),
-        description="Documents, stage by stage",
-    )
+    """Post typical documents of what was dropped, for people to judge."""
     rejects = reject_rows(typical_rejects(outcome.artifacts[link_name]))
     if rejects:
-        create_table_artifact(
+        create_markdown_artifact(  # its tables wrap, those of Prefect cut long cells
             key=f"rejects-{link_name}",
-            table=[as_written(row) for row in rejects],
+            markdown=markdown_table(rejects),
             description=f"What {link_name} dropped: up to five typical documents per rule",
         )
     pairs = pair_rows(sample_pairs(outcome.artifacts[link_name]))
     if pairs:
-        create_table_artifact(
+        create_markdown_artifact(
             key=f"pairs-{link_name}",
-            table=[as_written(row) for row in pairs],
+            markdown=markdown_table(pairs),
             description="Near-duplicates to judge: each removed document above the one that "
             "stands for it, least similar first",
         )
 
 
+def show_funnel(outcome: steps.Outcome) -> None:
+    """Post what became of the documents, stage by stage: once a run, when its corpus is made."""
+    create_markdown_artifact(
+        key="funnel",
+        markdown=funnel_markdown(outcome.runs),
+        description="Documents, stage by stage",
+    )
+
+
 def _gate_row(item: Any) -> dict[str, Any]:
-    expect = item.expect
+    """Four narrow columns: Prefect's table cuts what does not fit beside the page's menu."""
+    failed = "warning" if item.expect.severity != "critical" else "NO"
     return {
-        "passed": "yes" if item.passed else "NO",
+        "passed": "yes" if item.passed else failed,
         "figure": item.metric,
         "found": number(item.observed),
         "wanted": bounds(item),  # with signs that Markdown does not take for a quotation
-        "severity": expect.severity,
-        "because": expect.because,
     }
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from model import spent
 from model.lineage import DOCUMENTS, lineage_tags
-from model.metric_names import metric_name
+from model.metric_names import GLANCE, metric_name
 from model.tracking import FINGERPRINT, RunLog
 from pipeline import storage
 from pipeline.artifact import Artifact
@@ -26,7 +26,7 @@ GATES = "textmill.gates"
 SUMMARY = "textmill.summary"
 NOTE = "mlflow.note.content"  # what a run's page shows as its description
 BITS_PER_BYTE = "bits_per_byte"
-HEADLINES = ("bits_per_byte", "perplexity")  # of all text: under their bare names too, shown first
+HEADLINES = ("bits_per_byte", "perplexity")  # of all text: under GLANCE too
 DESCRIPTION_CHARACTERS = 5000  # width of the column in MLflow's database
 FIGURES = (
     "documents",
@@ -105,11 +105,12 @@ class Evidence:
         from model import plots  # 1 s to import, needed only here
 
         run.params(self.params)
+        speed = throughput_of(self.training)
+        run.curves(self.training, speed, data_waits_of(self.training))  # first on the run's page
+        self.log_evaluation(run)
         run.metrics([(name, value, 0) for name, value in funnel_figures(self.data).items()])
         mixture = mixture_figures(self.training.stats)
         run.metrics([(name, value, 0) for name, value in mixture.items()])
-        speed = throughput_of(self.training)
-        run.curves(self.training, speed, data_waits_of(self.training))
         run.metrics(source_losses(self.training.stats))
         measured = self.training.path / MEASURED
         if measured.exists():
@@ -121,7 +122,6 @@ class Evidence:
             made = plots.draw(Path(folder), self.training, self.evaluation, self.data, speed)
             for plot in made:
                 run.file(plot, "plots")
-        self.log_evaluation(run)
 
     def log_evaluation(self, run: RunLog, step: int = 0) -> None:
         """Write the part that another evaluation of the same model changes."""
@@ -200,12 +200,12 @@ def evaluation_figures(evaluation: Artifact) -> dict[str, float]:
 
     `evaluate/all/...`, `evaluate/lang/NAME/...`, `evaluate/source/NAME/...`,
     `evaluate/position/FIRST-LAST/...` and, of probes and tasks, `evaluate/bias/gap/zh/value`;
-    HEADLINES without any prefix.
+    `at_a_glance/...` is what counts.
     """
     found: dict[str, float] = {}
     for row in _rows(evaluation, "main"):
         if row["kind"] == "all":
-            headlines = {name: row.get(name) for name in HEADLINES}
+            headlines = {f"{GLANCE}/{name}": row.get(name) for name in HEADLINES}
             found |= {n: v for n, v in headlines.items() if v is not None and math.isfinite(v)}
         place = "all" if row["kind"] == "all" else f"{row['kind']}/{row['name']}"
         _enter(found, place, {figure: row.get(figure) for figure in FIGURES})

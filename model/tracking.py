@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from model import relocation
-from model.metric_names import CURVES, DATA_WAIT, HEADLINES, SPEED, metric_name
+from model.metric_names import CURVES, DATA_WAIT, GLANCE, HEADLINES, SPEED, metric_name
 from model.tracking_settings import TrackingSettings as TrackingSettings
 from model.tracking_settings import sqlite_address as sqlite_address
 from pipeline import storage
@@ -195,7 +195,7 @@ class RunLog:
         `speed` holds (tokens seen, per second), `data_waits` (tokens seen, share of the time).
         """
         steps: dict[int, int] = {}
-        named = [*CURVES.items(), *((column, column) for column in HEADLINES)]
+        named = [*((column, f"{GLANCE}/{column}") for column in HEADLINES), *CURVES.items()]
         for part in training.parts():
             for rows in pq.ParquetFile(part).iter_batches():
                 self.metrics(

@@ -2,7 +2,7 @@
 
 from markdown_it import MarkdownIt
 
-from flows.summary import as_written
+from flows.markdown import as_written
 
 
 def test_a_cell_shows_its_text_whatever_signs_are_in_it():

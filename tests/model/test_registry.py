@@ -391,13 +391,15 @@ def test_a_late_repeat_does_not_take_back_a_newer_champion(client, register):
 
 
 def test_a_runs_page_begins_with_what_counts_and_tells_it_from_others(register, client):
-    """MLflow shows metrics without a prefix first, in the order of their names."""
+    """MLflow shows charts in the order of what precedes the last slash of their names."""
     made = [register("named", which) for which in ("first", "worse")]
     runs = [client.get_run(registration.run_id) for registration in made]
     for run in runs:
-        plain = {name for name in run.data.metrics if "/" not in name}
-        assert plain == {"bits_per_byte", "loss", "perplexity", "validation_loss"}
-        assert run.data.metrics["loss"] == run.data.metrics["train/loss"]
+        prefixes = {name.rpartition("/")[0] for name in run.data.metrics}
+        names = {name for name in run.data.metrics if name.startswith(f"{min(prefixes)}/")}
+        counted = ("bits_per_byte", "loss", "perplexity", "validation_loss")
+        assert names == {f"at_a_glance/{figure}" for figure in counted}
+        assert run.data.metrics["at_a_glance/loss"] == run.data.metrics["train/loss"]
         assert run.info.run_name.endswith(run.data.tags[tracking.FINGERPRINT][:8])
         assert "bits per byte" in run.data.tags["textmill.summary"]
         assert run.data.tags["mlflow.note.content"].startswith("# ")
