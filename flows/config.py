@@ -116,7 +116,7 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], Path]:
         text = resources.files("flows.recipes").joinpath(f"{name_or_path}.toml").read_text("utf-8")
         path = Path(f"{name_or_path}.toml")
     elif path.is_file():
-        text = path.read_text(encoding="utf-8")
+        text = _text_of(path)
     else:
         near = difflib.get_close_matches(name_or_path, recipe_names(), 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -128,6 +128,18 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], Path]:
         return tomllib.loads(text), path.resolve().parent
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"recipe {name_or_path!r}: not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"recipe {name_or_path!r}: nested too deeply; no key needs it") from error
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"recipe {str(path)!r}: not UTF-8 ({error.reason} at byte {error.start}); "
+            f"save it as UTF-8"
+        ) from error
 
 
 def _absolute(path: str, base: Path) -> str:

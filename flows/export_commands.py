@@ -5,6 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from flows.model_commands import model_folder
 from flows.settings import read_settings
 from flows.terminal import stdout
@@ -31,6 +33,7 @@ def export(options: Namespace) -> dict[str, Any] | None:
         texts = tuple(line for line in lines if line.strip())
         if not texts:
             raise ConfigError(f"{options.text}: no lines of text to compare with")
+    console = Console(stderr=True) if options.json else stdout()
     files = export_model(
         model_folder(options.model, settings),
         options.format,
@@ -40,10 +43,9 @@ def export(options: Namespace) -> dict[str, Any] | None:
         int8=options.int8,
         texts=texts,
         tolerance=TOLERANCE if options.tolerance is None else options.tolerance,
+        finished=lambda one: console.print(sentence(one), highlight=False),
     )
     if options.json:
         return {"out": options.out, "files": [asdict(one) for one in files]}
-    for one in files:
-        stdout().print(sentence(one), highlight=False)
-    stdout().print(f"{len(files)} files in {options.out}; {CARD} there says how to open them")
+    console.print(f"{len(files)} files in {options.out}; {CARD} there says how to open them")
     return None

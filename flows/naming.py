@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from flows import config
 from flows.config import Recipe, RegisterConfig
+from flows.runs import RunRecord
 from model.model_name import model_name_of
 from pipeline import storage
 from pipeline.reading.remote import is_remote
@@ -65,7 +66,9 @@ def _tail(source: Source, depth: int) -> str:
 def _is_taken(name: str, sources: Sequence[Source], runs: Path) -> bool:
     own = {one.path for one in sources}
     for record in runs.glob("*/[0-9]*.json"):
-        recorded = storage.read_json(record)
+        recorded = storage.recall_json(record, RunRecord)
+        if recorded is None:
+            continue
         if (recorded.get("registration") or {}).get("name") == name:
             theirs = {one["path"] for one in recorded["recipe"]["sources"]}
             if not own & theirs:

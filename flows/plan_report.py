@@ -30,8 +30,7 @@ def keep(plan: Plan, store: Path, recipe: Recipe) -> None:
 
 def planned(store: Path, recipe: Recipe) -> dict[str, Any] | None:
     """Return the plan that was made of this recipe, or None."""
-    path = path_of(store, recipe)
-    return storage.read_json(path) if path.exists() else None
+    return storage.recall_json(path_of(store, recipe), Plan)
 
 
 def rows(plan: dict[str, Any] | None, actual: dict[str, Any] | None) -> list[Row]:

@@ -5,13 +5,36 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import TypedDict
+
 from flows.config import Recipe
 from pipeline import storage
-from pipeline.fingerprint import changed_inputs, plain
+from pipeline.fingerprint import Inputs, changed_inputs, plain
 from pipeline.sources import Source
 
 if TYPE_CHECKING:
     from flows.chain import Planned
+
+
+class _Source(TypedDict):
+    path: str
+
+
+class _Recipe(TypedDict):
+    sources: list[_Source]
+
+
+class _Stage(TypedDict):
+    fingerprint: str
+    inputs: Inputs
+
+
+class RunRecord(TypedDict):
+    """The shape of a record, as far as it is read."""
+
+    recipe: _Recipe
+    stages: dict[str, _Stage]
+    registration: dict[str, str] | None
 
 
 def record_run(
@@ -28,7 +51,7 @@ def record_run(
         "registration": registration,
     }
     records = _records(runs, recipe.name)
-    if records and storage.read_json(records[-1]) == record:
+    if records and storage.recall_json(records[-1]) == record:
         return records[-1]
     number = int(records[-1].stem) + 1 if records else 1
     path = storage.inside(runs, recipe.name, f"{number:04d}.json")
@@ -63,7 +86,9 @@ def _latest_first(
 ) -> Iterator[dict[str, Any]]:
     own = None if sources is None else {source.path for source in sources}
     for path in reversed(_records(runs, name)):
-        record = storage.read_json(path)
+        record = storage.recall_json(path, RunRecord)
+        if record is None:  # damaged: the one before tells what is known
+            continue
         if own is None or own & {source["path"] for source in record["recipe"]["sources"]}:
             yield record
 

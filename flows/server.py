@@ -10,12 +10,14 @@ from pathlib import Path
 from flows.access import basic
 from flows.config import Recipe
 from flows.local import Narrator
-from flows.settings import Settings
+from flows.settings import Services, Settings
 from flows.steps import Outcome
 from flows.watching import Terminal, watched
 from pipeline import storage
-from pipeline.errors import ConfigError
+from pipeline.errors import ArtifactError, ConfigError
 from pipeline.stage import Progress
+
+logger = logging.getLogger(__name__)
 
 HEALTH_SECONDS = 2.0
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
@@ -65,12 +67,14 @@ def running_server(settings: Settings) -> PrefectServer | None:
     )
 
 
-def _announced(settings: Settings) -> dict[str, str] | None:
+def _announced(settings: Settings) -> Services | None:
     try:
-        announced = storage.read_json(settings.services)
-    except (FileNotFoundError, PermissionError):
-        return None  # nothing is up, or it is another user's
-    return announced if "login" in announced else None
+        return storage.read_json(settings.services, Services)
+    except FileNotFoundError:
+        return None  # nothing is up
+    except ArtifactError as error:  # another user's, or cut short by a full disk
+        logger.info("%s", error)
+        return None
 
 
 def answers(url: str, login: str | None = None) -> bool:

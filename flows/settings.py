@@ -6,6 +6,8 @@ from argparse import Namespace
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from typing_extensions import TypedDict
+
 from model.launch import DDP, Launch
 from model.tracking_settings import sqlite_address
 from pipeline.engine import Engine
@@ -23,6 +25,14 @@ QUIET = {
     "GX_ANALYTICS_ENABLED": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+
+
+class Services(TypedDict):
+    """What `textmill up` notes of its servers."""
+
+    prefect: str
+    mlflow: str
+    login: str
 
 
 @dataclass(frozen=True)

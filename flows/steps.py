@@ -12,7 +12,7 @@ from flows import plan_report
 from flows.chain import CHAIN, Link, all_parents, plan
 from flows.config import Recipe, sections
 from flows.runs import record_run
-from flows.settings import Settings
+from flows.settings import Services, Settings
 from flows.summary import figures, funnel
 from model import card, registry, tracking
 from model.evaluate import bits_per_byte
@@ -122,7 +122,7 @@ def page_address(outcome: Outcome) -> str:
         return write_page(outcome).as_uri()
     where = tracking_settings(settings)
     experiment = tracking.experiment_id(tracking.connect(where), where)
-    mlflow = storage.read_json(settings.services)["mlflow"]
+    mlflow = storage.read_json(settings.services, Services)["mlflow"]
     run = outcome.registration.run_id
     return f"{mlflow}/#/experiments/{experiment}/runs/{run}/artifacts/gates.html"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from typing_extensions import TypedDict
 
 from model import objectives
 from model.blocks import Block
@@ -45,10 +46,16 @@ def settle_compile(
     The note in `folder` decides for every later start of the same run.
     """
     note = folder / NOTE
-    if not note.exists():
-        storage.write_json(note, _decision(wanted, network, ids_BT, kind, rows))
-    if storage.read_json(note)["compile"]:
+    noted = storage.recall_json(note, _Noted)
+    if noted is None:
+        noted = _decision(wanted, network, ids_BT, kind, rows)
+        storage.write_json(note, noted)
+    if noted["compile"]:
         _compile(network, True)
+
+
+class _Noted(TypedDict):
+    compile: bool
 
 
 def _decision(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from model.averaging import Average
 from model.distributed import World, placed_like, whole
 from model.optim import Optimizer
+from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.errors import ArtifactError, TrainingError
 from pipeline.loading import reading
@@ -60,6 +61,7 @@ def restore(
     """
     path = _path(folder, step)
     try:
+        artifacts.check_beside(path)
         with reading(path, "a checkpoint of this network"):
             _fill(dict(network.named_parameters()), load_file(path / "weights.safetensors"))
             if average.weights:
@@ -78,7 +80,13 @@ def rewrite_state(folder: Path, step: int, state: Any, world: World) -> None:
     if world.is_first:
         for later in (found for found in steps(folder) if found > step):
             shutil.rmtree(_path(folder, later))
-        storage.write_json(_path(folder, step) / STATE, state)
+        with storage.whole_folder(_path(folder, step)) as temporary:
+            kept = [file for file in _path(folder, step).iterdir() if file.name != STATE]
+            for file in kept:
+                storage.link_or_copy(file, temporary / file.name)
+            storage.write_json(temporary / STATE, state)
+            names = {file.name for file in temporary.iterdir()} - {artifacts.HASHES}
+            artifacts.list_files(temporary, sorted(names))
     world.wait()
 
 
@@ -96,8 +104,11 @@ def mark_best(folder: Path, step: int) -> None:
 def load_best(folder: Path, network: nn.Module, average: Average) -> None:
     """Give the network the weights of the best checkpoint, averaged ones if they were validated."""
     path = max(folder.glob(f"{BEST}*"))
-    file = "average" if average.weights else "weights"
-    _fill(dict(network.named_parameters()), load_file(path / f"{file}.safetensors"))
+    file = path / ("average" if average.weights else "weights")
+    file = file.with_suffix(".safetensors")
+    artifacts.check_beside(path, [file.name])
+    with reading(file, "a checkpoint of this network"):
+        _fill(dict(network.named_parameters()), load_file(file))
 
 
 def steps(folder: Path) -> list[int]:
@@ -114,6 +125,7 @@ def _write(folder: Path, name: str, tables: Mapping[str, Mapping[str, Tensor]], 
         for table, tensors in tables.items():
             save_file(dict(tensors), temporary / f"{table}.safetensors")
         storage.write_json(temporary / STATE, state)
+        artifacts.list_files(temporary, [*(f"{table}.safetensors" for table in tables), STATE])
 
 
 def _gathered(tensors: Mapping[str, Tensor], first: bool) -> dict[str, Tensor]:

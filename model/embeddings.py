@@ -18,6 +18,7 @@ from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
+from pipeline.loading import reading
 from pipeline.shard import iter_documents
 from pipeline.stage import Progress, silent
 from pipeline.tokenizer import CONTROLS, Tokenizer
@@ -101,7 +102,7 @@ def initialise(
         assert made is not None  # the config was checked
         with storage.whole_file(note) as temporary, temporary.open("wb") as file:
             np.savez(file, values_VW=fitted(made, width), known_V=made.known_V)
-    with np.load(note, allow_pickle=False) as kept:
+    with reading(note, "embeddings of this run"), np.load(note, allow_pickle=False) as kept:
         values_VW, known_V = kept["values_VW"], kept["known_V"]
     table_VD = network.embed_tokens.weight
     with torch.no_grad():

@@ -6,9 +6,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import pyarrow.parquet as pq
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from model import spent
 from model.lineage import DOCUMENTS, lineage_tags
@@ -47,6 +49,17 @@ MODELS = ("train", "finetune")  # stages whose artifact is a model
 POSITION_FIGURES = ("tokens", "loss", "accuracy", "bits_per_byte", "low", "high")
 MEASURED = "measured.json"  # as SPEED
 SPEED = "speed.json"  # written by the stage `train`, not part of the artifact's identity
+
+
+SPEED_ROWS = list[Annotated[list[float], Field(min_length=2)]]
+
+
+class VerdictNote(TypedDict):
+    """What is read of a verdict's file."""
+
+    stage: str
+    passed: bool
+    critical_failures: NotRequired[int]
 
 
 @dataclass(frozen=True)
@@ -238,13 +251,13 @@ def _rows(artifact: Artifact, table: str) -> list[dict[str, Any]]:
 def throughput_of(training: Artifact) -> list[tuple[int, float]]:
     """Return (tokens seen, tokens per second) as noted beside the artifact; empty if it was not."""
     path = training.path / SPEED
-    return [(seen, rate) for seen, rate, *_ in storage.read_json(path)] if path.exists() else []
+    return [(seen, rate) for seen, rate, *_ in storage.recall_json(path, SPEED_ROWS) or []]
 
 
 def data_waits_of(training: Artifact) -> list[tuple[int, float]]:
     """Return (tokens seen, share of the time that went into waiting for batches), where noted."""
     path = training.path / SPEED
-    rows = storage.read_json(path) if path.exists() else []
+    rows = storage.recall_json(path, SPEED_ROWS) or []
     return [(seen, waited[0]) for seen, _, *waited in rows if waited]
 
 
@@ -276,11 +289,11 @@ def yardstick(evaluation: Artifact) -> str:
 
 
 def _stage_of(verdict_file: Path) -> str:
-    return storage.read_json(verdict_file)["stage"]
+    return storage.read_json(verdict_file, VerdictNote)["stage"]
 
 
 def _gate_words(verdict_files: Sequence[Path]) -> str:
-    verdicts = [storage.read_json(path) for path in verdict_files]
+    verdicts = [storage.read_json(path, VerdictNote) for path in verdict_files]
     failed = [one["stage"] for one in verdicts if one.get("critical_failures")]
     warned = [one["stage"] for one in verdicts if not one["passed"] and one["stage"] not in failed]
     words = [f"failed: {', '.join(failed)}"] if failed else [f"{len(verdicts)} passed"]

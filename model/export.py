@@ -143,7 +143,10 @@ def _model_config(stored: dict[str, Any]) -> ModelConfig:
     if unknown:
         raise ValueError(f"{OWN}.{unknown[0]} is no option of a network here")
     adapter = pydantic.TypeAdapter(ModelConfig)
-    return adapter.validate_json(storage.canonical_json(table), strict=True)
+    try:
+        return adapter.validate_json(storage.canonical_json(table), strict=True)
+    except ConfigError as error:  # of a file, not of a recipe
+        raise ValueError(str(error)) from error
 
 
 def _vocab_size(stored: dict[str, Any]) -> int:

@@ -18,6 +18,7 @@ from model.step import Taken
 from model.train_config import STOP
 from model.training import State, Training
 from pipeline.errors import Interrupted, TrainingError
+from pipeline.loading import reading
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,9 @@ def _restore(training: Training) -> None:
 
 def _load(training: Training, at: int) -> State:
     parts = (training.network, training.optimizer, training.average)
-    return State.from_json(checkpoint.restore(training.checkpoints, at, *parts))
+    stored = checkpoint.restore(training.checkpoints, at, *parts)
+    with reading(training.checkpoints, "a state of training"):
+        return State.from_json(stored)
 
 
 def _timed_step(training: Training, stop_requested: bool) -> Taken:

@@ -124,15 +124,25 @@ def read(network: nn.Module, folder: Path) -> LoraConfig:
 
     Raises ArtifactError if they are of another network.
     """
-    artifacts.check_beside(folder.parent, [f"{folder.name}/{n}" for n in (ADAPTER, ADAPTER_CONFIG)])
-    with reading(folder, "an adapter's config and weights", "fine-tune with --lora again"):
+    for name in (ADAPTER, ADAPTER_CONFIG):
+        if not (folder / name).is_file():
+            raise ArtifactError(
+                f"{folder / name}: no file there; give a folder of `finetune --lora`"
+            )
+    artifacts.check_beside(folder, [ADAPTER, ADAPTER_CONFIG])
+    with reading(
+        (folder / ADAPTER).parent, "an adapter's config and weights", "fine-tune with --lora again"
+    ):
         described = storage.read_json(folder / ADAPTER_CONFIG, _Described)
         stored = load_file(folder / ADAPTER)
         if described["r"] > max((max(weight.shape) for weight in stored.values()), default=0):
             raise ValueError(f"rank {described['r']}, but no weight is that large")
         targets = tuple(described["target_modules"])
-        config = LoraConfig(described["r"], described["lora_alpha"], targets)
-        add(network, config, seed=0)
+        try:
+            config = LoraConfig(described["r"], described["lora_alpha"], targets)
+            add(network, config, seed=0)
+        except ConfigError as error:  # of a file, not of a recipe
+            raise ArtifactError(f"{folder / ADAPTER_CONFIG}: {error}") from error
         _fill(network, folder, stored)
     return config
 

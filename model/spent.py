@@ -82,5 +82,4 @@ def write(spent: Spent, folder: Path) -> None:
 
 def read(training: Artifact) -> dict[str, Any] | None:
     """Return what was noted beside a train artifact, or None."""
-    path = training.path / SPENT
-    return storage.read_json(path) if path.exists() else None
+    return storage.recall_json(training.path / SPENT, Spent)

@@ -125,7 +125,7 @@ def _save_pyfunc(folder: Path, stored: Any, run_id: str) -> None:
         mlflow.pyfunc.save_model(
             path=str(folder / "pyfunc"),
             python_model=pyfunc_model.__file__,
-            artifacts={pyfunc_model.MODEL_ARTIFACT: str(folder / "model")},
+            artifacts={pyfunc_model.MODEL_ARTIFACT: (folder / "model").as_uri()},
             signature=pyfunc_model.signature(),
             pip_requirements=requirements(),
             mlflow_model=described,

@@ -14,17 +14,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 import pyarrow.parquet as pq
 
 from model import relocation
 from model.metric_names import CURVES, DATA_WAIT, GLANCE, HEADLINES, SPEED, metric_name
+from model.mlflow_errors import NamingClient, naming_place
 from model.tracking_settings import TrackingSettings as TrackingSettings
 from model.tracking_settings import sqlite_address as sqlite_address
 from pipeline import storage
 from pipeline.artifact import MANIFEST, Artifact
+from pipeline.errors import ArtifactError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient as MlflowClient
@@ -56,11 +58,24 @@ def connect(settings: TrackingSettings) -> "MlflowClient":
     settings.artifact_root.mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient  # 4 s to import: only commands that track pay for it
 
-    if settings.database is not None:
-        if not settings.database.exists():
-            _create_database(settings.database)
-        relocation.follow_move(settings.database)
-    return MlflowClient(tracking_uri=settings.uri, registry_uri=settings.uri)
+    with naming_place(settings):
+        if settings.database is not None:
+            if not settings.database.exists():
+                _create_database(settings.database)
+            _refuse_empty(settings.database)
+            relocation.follow_move(settings.database)
+        client = MlflowClient(tracking_uri=settings.uri, registry_uri=settings.uri)
+        client.get_experiment_by_name(settings.experiment)  # opens the database
+    return cast("MlflowClient", NamingClient(client, settings))
+
+
+def _refuse_empty(database: Path) -> None:
+    """Raise ArtifactError for a file without content, which MLflow would take for a new store."""
+    if database.is_file() and database.stat().st_size == 0:
+        raise ArtifactError(
+            f"{database}: 0 bytes, wanted MLflow's database; restore a copy of it, or remove it: "
+            f"the next run registers its model in a new one"
+        )
 
 
 def _create_database(path: Path) -> None:

@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pydantic
 import torch
+from typing_extensions import TypedDict
 
 from model import embeddings, export, loader, networks, precision, spent
 from model import launch as launched
@@ -204,11 +205,16 @@ def settle_precision(
     if config.precision != precision.AUTO:
         return config.precision
     note = folder / "precision.json"
-    if not note.exists():
+    noted = storage.recall_json(note, _Noted)
+    if noted is None:
         rates = precision.rates_of(network, _probe_rows(config, network, batches))
-        found = {"precision": precision.faster(rates), "passes_per_second": rates}
-        storage.write_json(note, found)
-    return storage.read_json(note)["precision"]
+        noted = {"precision": precision.faster(rates), "passes_per_second": rates}
+        storage.write_json(note, noted)
+    return noted["precision"]
+
+
+class _Noted(TypedDict):
+    precision: Literal["float32", "bfloat16"]
 
 
 def _probe_rows(config: TrainConfig, network: AnyNetwork, batches: Batches) -> torch.Tensor:
@@ -220,7 +226,8 @@ def _measured(folder: Path) -> dict[str, Any]:
     """Return the notes of choices made by measuring, by what was chosen."""
     names = {"precision": "precision.json", "compile": NOTE}
     files = {what: folder / name for what, name in names.items()}
-    return {what: storage.read_json(file) for what, file in files.items() if file.exists()}
+    found = {what: storage.recall_json(file) for what, file in files.items()}
+    return {what: noted for what, noted in found.items() if noted is not None}
 
 
 def write_curve(

@@ -18,7 +18,7 @@ from typing_extensions import TypedDict  # pydantic wants its own before Python 
 from pipeline import integrity, storage
 from pipeline.errors import ArtifactError, DamageError
 from pipeline.ledger import Ledger
-from pipeline.loading import check_shape, reading
+from pipeline.loading import reading
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -38,7 +38,12 @@ class Entry(TypedDict):
     path: str
     bytes: Count
     sha256: Digest
-    rows: NotRequired[Count]
+
+
+class PartEntry(Entry):
+    """A Parquet part in a manifest."""
+
+    rows: Count
     tokens: NotRequired[Count]
 
 
@@ -63,7 +68,7 @@ class Manifest(TypedDict):
     contract: str
     fingerprint: Digest
     inputs: dict[str, Any]
-    tables: dict[str, list[Entry]]
+    tables: dict[str, list[PartEntry]]
     files: list[Entry]
     ledger: Account
     text_bytes: Count
@@ -120,11 +125,7 @@ class Artifact:
     @property
     def timing(self) -> dict[str, Any]:
         """Seconds, workers and host of the run that made it; empty if the file was removed."""
-        path = self.path / TIMING
-        try:
-            return storage.read_json(path, dict[str, Any])
-        except (FileNotFoundError, ArtifactError):
-            return {}
+        return storage.recall_json(self.path / TIMING, dict[str, Any]) or {}
 
     def entries(self) -> list[dict[str, Any]]:
         """Every listed file: {'path', 'bytes', 'sha256'} and for Parquet parts 'rows'."""
@@ -189,8 +190,7 @@ def _manifest(path: Path) -> dict[str, Any]:
             f"{path}: manifest format {manifest.get('format')!r}, this textmill reads {FORMAT}"
         )
     check_seal(path, manifest)
-    with reading(path, "a manifest as stages write it", advice):
-        check_shape(manifest, Manifest)
+    storage.read_json(path, Manifest, advice)
     return manifest
 
 

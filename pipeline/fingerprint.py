@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from typing_extensions import TypedDict
+
 from pipeline import storage
 
 PACKAGES = ("pipeline", "model", "expectations", "flows")
@@ -46,6 +48,22 @@ class Ingredient(Protocol):
     def fingerprint(self) -> str:
         """Its identity."""
         ...
+
+
+class _Parent(TypedDict):
+    stage: str
+    fingerprint: str
+
+
+class Inputs(TypedDict):
+    """The shape of the ingredients in a manifest or a record."""
+
+    stage: str
+    contract: str
+    config: Any
+    code: str
+    libraries: dict[str, str]
+    parents: list[_Parent]
 
 
 @dataclass(frozen=True)

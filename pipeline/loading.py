@@ -6,6 +6,7 @@ that textmill wrote, or that someone hands it as a model, reads inside `reading`
 
 import functools
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,11 @@ import pydantic
 
 from pipeline.errors import ArtifactError, TextmillError
 
+logger = logging.getLogger(__name__)
+
 AGAIN = "remove it and run again the command that wrote it"
 REASON_CHARACTERS = 300
+DIGITS_MAX = 19  # of whole numbers of 64 bits; no count here is larger
 RUST_PANIC = "PanicException"  # Polars and safetensors raise it past `except Exception`
 
 
@@ -44,15 +48,31 @@ def read_json(path: Path, shape: Any = None, advice: str = AGAIN) -> Any:
     The value is returned as it stands in the file.
     """
     with reading(path, "JSON as textmill wrote it", advice):
-        value = json.loads(path.read_text(encoding="utf-8"))
-        check_shape(value, shape)
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text, parse_int=_whole_number)
+        if shape is not None:
+            _adapter(shape).validate_json(text, strict=True)
     return value
 
 
-def check_shape(value: Any, shape: Any) -> None:
-    """Raise ValidationError where a parsed value is not of the shape; None allows any."""
-    if shape is not None:
-        _adapter(shape).validate_python(value, strict=True)
+def _whole_number(digits: str) -> int:
+    if len(digits) > DIGITS_MAX:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def recall_json(path: Path, shape: Any = None) -> Any:
+    """Return what `read_json` does; None where nothing is there or it is damaged.
+
+    For notes that can be done without or made again; damage is logged.
+    """
+    try:
+        return read_json(path, shape)
+    except FileNotFoundError:
+        return None
+    except ArtifactError as error:
+        logger.warning("%s", error)
+        return None
 
 
 @functools.cache
@@ -70,6 +90,8 @@ def reason_of(error: BaseException) -> str:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         text = f"{where}: found {first['input']!r:.60}, {first['msg']}"
+        if first["type"] == "missing":
+            text = f"no key {where}"
     elif isinstance(error, RecursionError):
         text = "nested too deeply"
     elif isinstance(error, OSError):

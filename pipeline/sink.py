@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from typing_extensions import TypedDict
 
 from pipeline import storage
-from pipeline.artifact import MAIN, Account, Count, Entry
+from pipeline.artifact import MAIN, Account, Count, PartEntry
 from pipeline.ledger import Ledger
 from pipeline.schema import Contract, conform
 
@@ -27,7 +27,7 @@ ALL_DIFFERENT = ("id", "text", "meta", "detail")  # columns that a dictionary do
 class Note(TypedDict):
     """The shape of what is stored beside a finished part."""
 
-    files: dict[str, list[Entry]]
+    files: dict[str, list[PartEntry]]
     ledger: Account
     text_bytes: Count
     value: Any

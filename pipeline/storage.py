@@ -19,13 +19,17 @@ from typing import Any
 
 from pipeline.errors import ConfigError
 from pipeline.loading import read_json as read_json
+from pipeline.loading import recall_json as recall_json
 
 UNFINISHED = ".tmp"  # ending of temporary names, which begin with a dot
 
 
 def inside(root: Path, *names: str) -> Path:
     """Join `names` below `root`; raise ConfigError if the result would leave it."""
-    path = root.joinpath(*names).resolve()
+    try:
+        path = root.joinpath(*names).resolve()
+    except (RuntimeError, OSError, ValueError) as error:  # a loop of links, a null byte
+        raise ConfigError(f"{root.joinpath(*names)}: cannot be followed ({error})") from error
     if not path.is_relative_to(root.resolve()):
         raise ConfigError(
             f"{'/'.join(names)!r} leaves the folder {root}; use a plain name inside it"

@@ -17,6 +17,7 @@ import sentencepiece
 from pipeline import artifact as artifacts
 from pipeline.errors import ArtifactError
 from pipeline.loading import reading
+from pipeline.vocabulary import read_vocabulary
 
 if TYPE_CHECKING:
     from pipeline.encoding.encoder import Encoder
@@ -114,7 +115,11 @@ def load_tokenizer(path: Path) -> Tokenizer:
         )
     artifacts.check_beside(file.parent, [file.name])
     with reading(file, "a SentencePiece model", "run `tokenizer` again"):
-        tokenizer = Tokenizer(file.read_bytes())
+        model = file.read_bytes()
+        if not model:
+            raise ValueError("0 bytes")
+        tokenizer = Tokenizer(model)
+        read_vocabulary(model)  # all of it; SentencePiece has looked at parts
         found = tuple(tokenizer.piece(i) for i in range(min(len(CONTROLS), tokenizer.vocab_size)))
     if found != CONTROLS:
         raise ArtifactError(

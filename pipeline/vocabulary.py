@@ -67,11 +67,14 @@ def read_vocabulary(model: bytes) -> Vocabulary:
         raise ArtifactError(
             f"{len(model)} bytes that are no SentencePiece model ({error}); give a .model file"
         ) from error
+    pieces = tuple(entry.piece for entry in stored.pieces)
+    if not all(isinstance(piece, str) for piece in pieces):  # bytes where they are no UTF-8
+        raise ArtifactError("a SentencePiece model with pieces that are no UTF-8; make it again")
     trainer, normalizer = stored.trainer_spec, stored.normalizer_spec
     ids = {name: getattr(trainer, f"{name}_id") for name in ("unk", "bos", "eos", "pad")}
     return Vocabulary(
         model_type=MODEL_TYPES[trainer.model_type],
-        pieces=tuple(entry.piece for entry in stored.pieces),
+        pieces=pieces,
         scores=np.array([entry.score for entry in stored.pieces], np.float32),
         kinds=np.array([entry.type for entry in stored.pieces], np.int8),
         byte_fallback=trainer.byte_fallback,

@@ -5,10 +5,8 @@ onnxruntime. Beside each lies what was found when the program itself read it.
 """
 
 import functools
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,9 @@ import torch
 
 from model import export
 from model.chat import chat_template
-from model.formats import gguf_file, huggingface, onnx_graph, readers
+from model.formats import exports, gguf_file, huggingface, onnx_graph, readers
 from model.formats.card import Exported, card
+from model.formats.exports import CARD as CARD
 from model.formats.layouts import layout_of
 from model.formats.parity import TEXTS, TOLERANCE, Opened, compare
 from model.networks import AnyNetwork
@@ -27,7 +26,6 @@ from pipeline import storage
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.vocabulary import read_vocabulary
 
-REPORT, CARD = "export.json", "README.md"
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 INT8 = "int8"
 
@@ -128,26 +126,39 @@ def export_model(
     int8: bool = False,
     texts: Sequence[str] = TEXTS,
     tolerance: float = TOLERANCE,
+    finished: Callable[[Exported], None] = lambda exported: None,
 ) -> list[Exported]:
-    """Write the model in each format, compare, and write REPORT and CARD; `out` appears whole.
+    """Write the model in each format, compare, and write REPORT and CARD.
 
-    One format fills `out` itself, several a folder each. An earlier export there is replaced.
-    Raises ConfigError for what a format cannot hold and for an `out` that holds other files,
-    ArtifactError where a program makes of float32 weights what the model does not say.
+    One format fills `out` itself, several a folder each; a format's folder appears whole. After a
+    stop, formats that were finished stay, and the same call makes the others; another export there
+    is replaced. `finished` is called with each file as soon as its format is there. Raises
+    ConfigError for what a format cannot hold and for an `out` that holds other files, ArtifactError
+    where a program makes of float32 weights what the model does not say.
     """
     _check(formats, precision, int8)
-    source = Source(load_model(model_folder), model_folder, name)
-    with _whole_folder(out) as folder:
-        found = []
-        for one in formats:
-            place = folder / one if len(formats) > 1 else folder
-            place.mkdir(exist_ok=True)
-            for written in FORMATS[one](source, place, precision, int8):
-                found.append(_measured(source, written, place, folder, texts))
-                _check_agreement(found[-1], tolerance)
-        storage.write_json(folder / REPORT, [asdict(one) for one in found])
-        storage.write_bytes(folder / CARD, card(name, source.network, found).encode())
-    return found
+    out = out.absolute()
+    exports.refuse_other_files(out)
+    model = Source(load_model(model_folder), model_folder, name)
+    settings = {"name": name, "precision": precision, "int8": int8, "texts": list(texts)}
+    request = exports.request_of(model_folder, {**settings, "tolerance": tolerance})
+    done: list[Exported] = []
+    for one in dict.fromkeys(formats):
+        place = out / one if len(formats) > 1 else out
+        made = exports.recall(place, out, request)
+        if made is None:
+            with exports.whole(place, out) as folder:
+                made = [
+                    _measured(model, written, folder, place, out, texts, tolerance)
+                    for written in FORMATS[one](model, folder, precision, int8)
+                ]
+                exports.note(folder, request, made)
+        done += made
+        exports.report(out, done, card(name, model.network, done))
+        for exported in made:
+            finished(exported)
+    exports.remove_others(out, done)
+    return done
 
 
 def _check(formats: Sequence[str], precision: str, int8: bool) -> None:
@@ -175,29 +186,20 @@ def _check_agreement(made: Exported, tolerance: float) -> None:
 
 
 def _measured(
-    source: Source, written: Written, place: Path, root: Path, texts: Sequence[str]
+    source: Source,
+    written: Written,
+    folder: Path,
+    place: Path,
+    out: Path,
+    texts: Sequence[str],
+    tolerance: float,
 ) -> Exported:
-    file = place / written.file
+    """Compare a file in `folder`, which will be `place`, with the model."""
+    file = folder / written.file
     model = source.model
     with written.open(file) as opened:
         found = None if opened is None else compare(model.network, model.tokenizer, opened, texts)
-    where = file.relative_to(root).as_posix()
-    return Exported(written.format, written.precision, where, file.stat().st_size, found)
-
-
-@contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `out` if the block ends well."""
-    out = out.absolute()
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / REPORT).exists())):
-        raise ConfigError(f"{out} holds other files; give a new folder, or an earlier export")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        shutil.rmtree(out, ignore_errors=True)
-        temporary.rename(out)
-        storage.sync(out.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    where = (place / written.file).relative_to(out).as_posix()
+    exported = Exported(written.format, written.precision, where, file.stat().st_size, found)
+    _check_agreement(exported, tolerance)
+    return exported

@@ -18,8 +18,10 @@ from pipeline.batching.mixture import Blocks
 from pipeline.batching.token_file import TokenFile
 from pipeline.batching.windows import Rows
 from pipeline.compiled import numba
+from pipeline.loading import reading
 from pipeline.tokenizer import Tokenizer
 
+Counts = list[list[int]]  # rows by group and level
 SCANNED_AT_ONCE = 1 << 24  # tokens looked at together for the beginnings of documents
 
 
@@ -31,7 +33,7 @@ class Packed:
         self._tokens = source.tokens()
         self._strata = [stratum for strata in source.groups() for stratum in strata]
         self._start_P, self._length_P, self._first_N = _packed(source, context)
-        counts = storage.read_json(_file(source, context, "rows", "json"))
+        counts = storage.read_json(_file(source, context, "rows", "json"), Counts)
         self._first_G = np.cumsum([0, *(sum(levels) for levels in counts)])[:-1]
         self.blocks = [Blocks(sum(levels), tuple(levels)) for levels in counts]
 
@@ -73,11 +75,14 @@ def _file(source: TokenFile, context: int, name: str, kind: str = "npy") -> Path
 def _packed(source: TokenFile, context: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the pieces' starts and lengths in the order of rows, and each row's first piece."""
     names = ("starts", "lengths", "firsts")
-    if not _file(source, context, "rows", "json").exists():  # written last
+    # The counts are written last.
+    if storage.recall_json(_file(source, context, "rows", "json"), Counts) is None:
         _pack(source, context)
-    found = [
-        np.load(_file(source, context, name), mmap_mode="r", allow_pickle=False) for name in names
-    ]
+    found = []
+    for name in names:
+        path = _file(source, context, name)
+        with reading(path, "an array of whole numbers"):
+            found.append(np.load(path, mmap_mode="r", allow_pickle=False))
     return found[0], found[1], found[2]
 
 

@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from typing_extensions import TypedDict
 
 from pipeline import storage
 from pipeline.artifact import Artifact
@@ -257,9 +258,9 @@ class _Writing:
 def _reopen(path: Path) -> TokenFile | None:
     """Return the token file if it is there and as it was written."""
     index_file = path.with_suffix(".json")
-    if not (path.exists() and index_file.exists()):
+    index = storage.recall_json(index_file, _Index)
+    if index is None or not path.exists():
         return None
-    index = storage.read_json(index_file)
     # The time of the last change stands for the content: hashing gigabytes is no instant resume.
     same = all(index[name] == value for name, value in _stamp(path).items())
     if not same and storage.sha256_of(path) != index["sha256"]:
@@ -268,6 +269,16 @@ def _reopen(path: Path) -> TokenFile | None:
     return TokenFile(
         path, np.dtype(index["dtype"]), strata, tuple(index["skipped"]), index["outside"]
     )
+
+
+class _Index(TypedDict):
+    dtype: Literal["uint16", "uint32"]
+    strata: list[Stratum]
+    skipped: list[dict[str, Any]]
+    outside: int
+    sha256: str
+    bytes: int
+    modified_ns: int
 
 
 def _stamp(path: Path) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from typing_extensions import TypedDict
 
 from pipeline import storage
 from pipeline.artifact import MAIN
@@ -97,11 +98,16 @@ def open_folder(path: Path, name: str, tokenizer: Path | None) -> TokenFolder:
         wanted = folder.files(TRAIN)[0].relative_to(path)
         raise SourceError(f"{path}: no {wanted}, which {name} has; is --from right?")
     if (path / NOTE).exists():
-        _check_note(path, storage.read_json(path / NOTE), model)
+        _check_note(path, storage.read_json(path / NOTE, _Note), model)
     return folder
 
 
-def _check_note(path: Path, note: dict[str, Any], model: Path) -> None:
+class _Note(TypedDict):
+    tokenizer_sha256: str
+    files: dict[str, str]
+
+
+def _check_note(path: Path, note: _Note, model: Path) -> None:
     if storage.sha256_of(model) != note["tokenizer_sha256"]:
         raise SourceError(
             f"{path}: written with tokenizer {note['tokenizer_sha256'][:16]}, {model} is another; "

@@ -1,6 +1,9 @@
 """Exports as users make them, read by the programs they are for."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -156,6 +159,42 @@ def test_an_earlier_export_is_replaced(exported, tmp_path):
         export_model(exported[0], ["hf"], tmp_path / "out", name=name)
     assert "# second" in (tmp_path / "out" / "README.md").read_text()
     assert [one.name for one in tmp_path.iterdir()] == ["out"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from model.formats import package
+def stop(source, folder, precision, int8):
+    (folder / "half.gguf").write_bytes(b"half")
+    print("now", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+    yield
+package.FORMATS["gguf"] = stop
+package.export_model(Path(sys.argv[1]), ["hf", "gguf"], Path(sys.argv[2]), name="tiny")
+"""
+
+
+def test_formats_that_were_finished_before_a_kill_stay_and_are_not_made_again(model_of, tmp_path):
+    folder, out = model_of("llama"), tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(folder), str(out)], capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert [one["format"] for one in json.loads((out / "export.json").read_text())] == ["hf"]
+    weights = out / "hf" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    told = []
+    export_model(folder, ["hf", "gguf"], out, name="tiny", finished=told.append)
+    assert weights.stat().st_mtime_ns == before
+    assert [one.format for one in told] == ["hf", "gguf"]
+    assert sorted(one.name for one in out.iterdir()) == ["README.md", "export.json", "gguf", "hf"]
+    assert sorted(one.name for one in (out / "gguf").iterdir()) == [
+        ".export.json", "tiny-float32.gguf",
+    ]  # fmt: skip
+    weights.write_bytes(b"cut")
+    export_model(folder, ["hf", "gguf"], out, name="tiny")
+    assert weights.stat().st_size > 3
 
 
 def test_weights_may_be_stored_in_half_the_bytes(model_of, tmp_path):

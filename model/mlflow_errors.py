@@ -1,0 +1,68 @@
+"""What MLflow raises over its database or server, as one error of ours that names the place."""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from model.tracking_settings import TrackingSettings
+from pipeline.errors import ArtifactError, ServiceError
+from pipeline.loading import reason_of
+
+# Modules whose errors are about the database, and MLflow's codes for what it makes of those.
+OF_THE_DATABASE = ("sqlalchemy", "alembic", "sqlite3")
+CODES = ("INTERNAL_ERROR", "BAD_REQUEST", "TEMPORARILY_UNAVAILABLE")
+FULL = ("disk is full", "disk I/O error")
+
+
+@contextmanager
+def naming_place(settings: TrackingSettings) -> Iterator[None]:
+    """Raise ArtifactError for a damaged database, ServiceError for a server that fails."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_about_place(error):
+            raise
+        raise _error_of(settings, error) from error
+
+
+class NamingClient:
+    """A client of MLflow whose methods raise inside `naming_place`."""
+
+    def __init__(self, client: Any, settings: TrackingSettings):
+        self._client, self._settings = client, settings
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the client's method, guarded."""
+        method = getattr(self._client, name)
+        if not callable(method):
+            return method
+
+        @functools.wraps(method)
+        def guarded(*arguments: Any, **keywords: Any) -> Any:
+            with naming_place(self._settings):
+                return method(*arguments, **keywords)
+
+        return guarded
+
+
+def _is_about_place(error: Exception) -> bool:
+    if type(error).__module__.split(".")[0] in OF_THE_DATABASE:
+        return True
+    return type(error).__name__ == "MlflowException" and getattr(error, "error_code", "") in CODES
+
+
+def _error_of(settings: TrackingSettings, error: Exception) -> Exception:
+    reason = reason_of(error).partition("(Background on")[0].partition("[SQL:")[0].strip()
+    if settings.is_server:
+        return ServiceError(
+            f"MLflow at {settings.uri}: {reason}; see that the server runs, then run the same "
+            f"command again"
+        )
+    place = settings.database or settings.uri
+    if any(sign in reason for sign in FULL):
+        return ArtifactError(f"{place}: {reason}; free some space and run the same command again")
+    return ArtifactError(
+        f"{place}: cannot be used ({reason}); wanted MLflow's database; restore a copy of it, or "
+        f"move it away: the next run registers its model in a new one"
+    )
