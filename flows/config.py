@@ -9,7 +9,6 @@ import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from importlib import resources
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -17,6 +16,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pydantic
 
 from expectations.suites import suite
+from flows.recipe_file import read_recipe
+from flows.recipe_file import recipe_names as recipe_names
 from model.architecture import expanded, preset
 from model.evaluate import EvaluateConfig
 from model.finetune import FinetuneConfig
@@ -75,19 +76,13 @@ class Recipe:
             suite(metric.split(".")[0], self.gates)  # refuses unknown names with the nearest one
 
 
-def recipe_names() -> list[str]:
-    """Names of the recipes that come with textmill."""
-    files = resources.files("flows.recipes").iterdir()
-    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
-
-
 def load(name_or_path: str, overrides: Sequence[str] = (), sources: Sequence[str] = ()) -> Recipe:
     """Read a recipe by name or from a file and apply `key.path=value` overrides.
 
     `sources` replaces the recipe's sources by these paths. Relative paths in a file are taken from
     the file's folder, relative paths given here from the current folder. Raises ConfigError.
     """
-    table, base = _read(name_or_path)
+    table, base = read_recipe(name_or_path)
     recipe = placed_inputs(build(table, where=name_or_path), base)
     recipe = override(recipe, overrides)
     if sources:
@@ -108,38 +103,6 @@ def placed_inputs(config: Any, base: Path) -> Any:
     before = {f.name: getattr(config, f.name) for f in fields(config)}
     after = {name: placed_inputs(value, base) for name, value in before.items()}
     return replace(config, **after) if after != before else config
-
-
-def _read(name_or_path: str) -> tuple[dict[str, Any], Path]:
-    path = Path(name_or_path)
-    if name_or_path in recipe_names():
-        text = resources.files("flows.recipes").joinpath(f"{name_or_path}.toml").read_text("utf-8")
-        path = Path(f"{name_or_path}.toml")
-    elif path.is_file():
-        text = _text_of(path)
-    else:
-        near = difflib.get_close_matches(name_or_path, recipe_names(), 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(
-            f"recipe {name_or_path!r}: no such file or recipe; {hint}"
-            f"recipes that come along: {', '.join(recipe_names())}"
-        )
-    try:
-        return tomllib.loads(text), path.resolve().parent
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"recipe {name_or_path!r}: not valid TOML: {error}") from error
-    except RecursionError as error:
-        raise ConfigError(f"recipe {name_or_path!r}: nested too deeply; no key needs it") from error
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"recipe {str(path)!r}: not UTF-8 ({error.reason} at byte {error.start}); "
-            f"save it as UTF-8"
-        ) from error
 
 
 def _absolute(path: str, base: Path) -> str:
