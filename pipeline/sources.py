@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pipeline import storage
 from pipeline.errors import ConfigError, SourceError
 from pipeline.quickstart import builtin_folder, fetch_quickstart
+from pipeline.reading.encodings import require_codec
 from pipeline.reading.entries import not_read, relative_name, walk, why_not
 from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
 from pipeline.reading.remote import RemoteFile, byte_size, is_remote
@@ -34,10 +35,12 @@ class Source:
     lang: str | None = None
     license: str | None = None
     first: int | None = None  # of a list of paths behind an address, only so many files
+    encoding: str | None = None  # of its text files without a byte order mark; None: found out
 
     def __post_init__(self) -> None:
         if self.first is not None and self.first < 1:
             raise ConfigError(f"sources.first: {self.first}, wanted at least 1")
+        require_codec(self.encoding, "sources.encoding")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class SourceFile:
     size: int  # bytes
     sha256: str  # of the content; of a remote file, of address, size and version
     hashed: HashedFile | None = None  # as it was then; None of a remote file
+    encoding: str | None = None  # as the source states it
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,9 @@ class SourceSet:
     def fingerprint(self) -> str:
         """Hash over names, licences, relative paths, sizes and content; never absolute paths."""
         read = [
-            [f.source_name, f.lang, f.license, f.relative, f.size, f.sha256] for f in self.files
+            [f.source_name, f.lang, f.license, f.relative, f.size, f.sha256]
+            + ([f.encoding] if f.encoding else [])
+            for f in self.files
         ]
         left = [[s.source_name, s.relative, s.reason, s.detail] for s in self.skipped]
         return storage.sha256_text(storage.canonical_json([read, left]))
@@ -263,7 +269,11 @@ def _hashed(candidates: Sequence[Candidate], workers: int, memory: Path | None) 
         else:
             size, sha256 = _identity(one.path)
         known = one.source.lang, one.source.license
-        files.append(SourceFile(one.name, *known, one.path, one.relative, size, sha256, hashed))
+        files.append(
+            SourceFile(
+                one.name, *known, one.path, one.relative, size, sha256, hashed, one.source.encoding
+            )
+        )
     return files
 
 

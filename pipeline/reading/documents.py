@@ -62,7 +62,7 @@ def document_of(
     `source`, `lang` and `license` of the record win over the file's where they are short strings;
     every other field goes to `meta`. A given id is a non-empty string or an integer.
     """
-    fields = dict(record.fields)
+    fields = {**record.notes, **record.fields} if record.notes else dict(record.fields)
     text = take_text(fields, wanted.text)
     try:
         text_bytes = len(text.encode()) if isinstance(text, str) else 0

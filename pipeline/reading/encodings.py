@@ -1,15 +1,22 @@
-"""Which character encoding a file is in, found on a bounded sample, and decoding piece by piece.
+"""Which encoding bytes are in, and their text: one decision for every reader.
 
-Order of evidence: byte order mark, NUL bytes (UTF-16 without a mark), UTF-8, the share of the most
-common Chinese characters (GB18030 against Big5), then charset-normalizer on the encodings below.
+Order of evidence: byte order mark; the encoding that the user states; UTF-8, damaged or not; escape
+sequences (ISO 2022, HZ); the encoding that a page or a header declares, unless the text it gives
+fits no language; the guess of `encoding_guess`, with a score. What none of them reads is refused.
 """
 
 import codecs
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
-import charset_normalizer
-
-from pipeline.reading.streams import HEAD_BYTES, ByteStream, DamagedInput
+from pipeline.errors import ConfigError
+from pipeline.reading.encoding_guess import SCORE_MIN, guess_wide, guesses, is_certain, judge
+from pipeline.reading.encoding_sample import Sample, sample_of
+from pipeline.reading.realign import CODECS as REALIGNED
+from pipeline.reading.realign import realigned
+from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
 
 BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins like UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -18,123 +25,167 @@ BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins like UTF-16'
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# What charset-normalizer may answer. Other single-byte code pages (1250, 1257, ...) decode any
-# Western file as well and would win against 1252 by chance.
-LEGACY = ("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949", "cp1251", "koi8_r", "cp1252")
-# Simplified and traditional; they make up a fifth to a third of running Chinese text, and 1 to 2 %
-# of another encoding's bytes read as Chinese.
-COMMON_HANZI = (
-    "的一是不了在人有我他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学"
-    "這來國個說們為時會著過學對裡後麼經與"
+# Encodings of seven bits; each is known by what begins its first character of two bytes.
+SEVEN_BIT = (
+    (re.compile(rb"\x1b\$[@B]|\x1b\$\([DOPQ]|\x1b\(I"), "iso2022_jp_ext"),
+    (re.compile(rb"\x1b\$\)C"), "iso2022_kr"),
+    (re.compile(rb"~\{(?:[\x21-\x77][\x21-\x7e])+~\}"), "hz"),
 )
-COMMON_SHARE_MIN = 0.06
-UTF16_PLAUSIBLE_MIN = 0.97
-# Share of broken bytes among non-ASCII ones up to which a file counts as damaged UTF-8.
+# Share of broken bytes among non-ASCII ones up to which bytes count as damaged UTF-8.
 DAMAGED_UTF8_MAX = 0.05
+# Share of broken bytes among all up to which a few of them in what is otherwise ASCII are damage.
+STRAY_BYTES_MAX = 0.001
+# Share of replacement characters that a text may have; above it is not read.
+REPLACED_MAX = 0.01
+# Below it a declared encoding of one byte a character is doubted.
+DECLARED_FIT_MIN = 0.97
+NAMED_GUESSES = 4
+STATE_IT = '--set ingest.encoding=NAME, or encoding = "NAME" of the source'
 
 
 class UnknownEncoding(Exception):
-    """No encoding fits the sample."""
+    """No encoding fits, or none fits so well that it could be told from the others."""
 
 
-def detect_stream(stream: ByteStream) -> str:
-    """Return the codec of a stream from its first 64 KiB; raise DamagedInput if none fits."""
-    try:
-        return detect(stream.head[:HEAD_BYTES], complete=stream.head_is_all)
-    except UnknownEncoding as error:
-        raise DamagedInput("undecodable", f"{error}; convert the file to UTF-8") from error
+@dataclass(frozen=True)
+class Encoding:
+    """A codec and why it was taken; `score` (0 to 1) where it is a guess."""
+
+    codec: str
+    evidence: str  # mark, stated, utf-8, escapes, declared or guessed
+    score: float | None = None
 
 
-def detect(sample: bytes, *, complete: bool) -> str:
-    """Return the Python codec name that the sample is in.
+def encoding_of(
+    chunks: Iterable[bytes], stated: str | None = None, declared: str | None = None
+) -> Encoding:
+    """Decide on all bytes of a text, in one pass and bounded memory.
 
-    `complete` says that the sample is the whole file, so that it may not end inside a character.
-    Raises UnknownEncoding for damaged UTF-8 and for bytes that are no text.
+    `stated` is the user's word, `declared` the codec named by the text itself or by who sent it.
+    Raises UnknownEncoding.
     """
+    sample = sample_of(chunks)
     for mark, codec in BYTE_ORDER_MARKS:
-        if sample.startswith(mark):
-            return codec
-    if b"\0" in sample and (wide := _utf16_without_mark(sample)):
-        return wide
-    if _decodes(sample, "utf-8", complete):
-        return "utf-8"
-    _refuse_damaged_utf8(sample)
-    return _chinese(sample, complete) or _legacy(sample)
+        if sample.head.startswith(mark):
+            return Encoding(codec, "mark")
+    if stated:
+        return Encoding(stated, "stated")
+    if sample.nul_bytes and (wide := guess_wide(sample.head)):
+        return Encoding(wide.codec, "guessed", wide.score)
+    if not sample.broken_bytes:
+        seven_bit = _seven_bit(sample) if not sample.beyond_ascii else None
+        return Encoding(seven_bit, "escapes") if seven_bit else Encoding("utf-8", "utf-8")
+    if sample.broken_bytes <= DAMAGED_UTF8_MAX * sample.beyond_ascii:
+        return Encoding("utf-8", "utf-8")
+    if declared and (encoding := _declared(sample, declared)):
+        return encoding
+    return _guessed(sample)
 
 
-def _decodes(sample: bytes, codec: str, complete: bool) -> bool:
-    try:
-        codecs.getincrementaldecoder(codec)().decode(sample, final=complete)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _utf16_without_mark(sample: bytes) -> str | None:
-    even = sample[: len(sample) // 2 * 2]
-    for codec in ("utf-16-le", "utf-16-be"):
-        try:
-            text = codecs.getincrementaldecoder(codec)().decode(even)
-        except UnicodeDecodeError:
-            continue
-        plausible = sum(map(_is_plausible, text))
-        if "\0" not in text and plausible >= UTF16_PLAUSIBLE_MIN * len(text):
-            return codec
+def _seven_bit(sample: Sample) -> str | None:
+    for pattern, codec in SEVEN_BIT:
+        if pattern.search(sample.head) or pattern.search(sample.data):
+            text = (sample.head if pattern.search(sample.head) else sample.data).decode(
+                codec, "replace"
+            )
+            if text.count("\ufffd") <= 1 and (codec != "hz" or judge(text, codec).fit > SCORE_MIN):
+                return codec
     return None
 
 
-def _is_plausible(character: str) -> bool:
-    """Tell whether a character is common in text at all (a sample's worth of calls, no more)."""
-    code = ord(character)
-    return (
-        character in "\t\n\r"
-        or 0x20 <= code < 0x7F
-        or 0xA0 <= code < 0x0530
-        or 0x2010 <= code <= 0x2122
-        or 0x3000 <= code <= 0x30FF
-        or 0x4E00 <= code <= 0x9FFF
-        or 0xAC00 <= code <= 0xD7A3
-        or 0xFF00 <= code <= 0xFFEF
+def _declared(sample: Sample, codec: str) -> Encoding | None:
+    text = sample.data.decode(codec, "replace")
+    beyond_ascii = len(text) - len(text.encode("ascii", "ignore"))
+    if text.count("\ufffd") > REPLACED_MAX * beyond_ascii + 1:
+        return None
+    found = judge(text, codec)
+    if found.fit >= DECLARED_FIT_MIN:
+        return Encoding(codec, "declared")
+    others = guesses(sample.data)
+    if is_certain(others) and others[0].text != found.text:
+        return Encoding(others[0].codec, "guessed", others[0].score)
+    return Encoding(codec, "declared", found.score)
+
+
+def _guessed(sample: Sample) -> Encoding:
+    found = guesses(sample.data, wide_head=sample.head)
+    if is_certain(found):
+        return Encoding(found[0].codec, "guessed", round(found[0].score, 3))
+    if sample.broken_bytes <= STRAY_BYTES_MAX * sample.size:
+        return Encoding("utf-8", "utf-8")
+    likely = ", ".join(f"{one.codec} {one.score:.2f}" for one in found[:NAMED_GUESSES])
+    raise UnknownEncoding(
+        f"{sample.broken_bytes} of {sample.beyond_ascii} non-ASCII bytes are not valid UTF-8, and "
+        f"no encoding stands out (likeliest: {likely}; wanted {SCORE_MIN} and no rival); "
+        f"split a file of two encodings, or state it: {STATE_IT}"
     )
 
 
-def _refuse_damaged_utf8(sample: bytes) -> None:
-    broken = len(sample) - len(sample.decode("utf-8", "ignore").encode())
-    beyond_ascii = len(sample) - len(sample.decode("ascii", "ignore"))
-    if broken <= DAMAGED_UTF8_MAX * beyond_ascii:
-        raise UnknownEncoding(f"{broken} of {beyond_ascii} non-ASCII bytes are not valid UTF-8")
-
-
-def _chinese(sample: bytes, complete: bool) -> str | None:
-    best, best_share = None, COMMON_SHARE_MIN
-    for codec in ("gb18030", "big5hkscs"):
-        if not _decodes(sample, codec, complete):
-            continue
-        text = sample.decode(codec, "ignore")
-        hanzi = sum(character >= "\u3400" for character in text)
-        share = sum(map(text.count, COMMON_HANZI)) / max(hanzi, 1)
-        if share > best_share:
-            best, best_share = codec, share
-    return best
-
-
-def _legacy(sample: bytes) -> str:
-    match = charset_normalizer.from_bytes(sample, cp_isolation=list(LEGACY)).best()
-    if match is None:
-        raise UnknownEncoding(f"none of UTF-8, UTF-16, {', '.join(LEGACY)} fits")
-    return match.encoding
-
-
-def decoded(chunks: Iterable[bytes], codec: str) -> Iterator[str]:
-    """Decode chunk by chunk; bytes that do not fit end it in DamagedInput with their offset."""
-    decoder = codecs.getincrementaldecoder(codec)()
-    offset = 0
+def decode(data: bytes, codec: str) -> tuple[str, int]:
+    """Return the text and how many characters U+FFFD stand in it for bytes that do not fit."""
     try:
-        for chunk in chunks:
-            yield decoder.decode(chunk)
-            offset += len(chunk)
-        yield decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise DamagedInput(
-            "undecodable", f"not {codec} near byte {offset + error.start}: {error.reason}"
-        ) from error
+        return data.decode(codec), 0
+    except UnicodeDecodeError:
+        text = realigned(data, codec) if codec in REALIGNED else data.decode(codec, "replace")
+    genuine = data.count("\ufffd".encode()) if codec.startswith("utf-8") else 0
+    return text, text.count("\ufffd") - genuine
+
+
+def refuse_damage(replaced: int, characters: int, codec: str) -> None:
+    """Raise UnknownEncoding where more than 1 % of a text could not be decoded."""
+    if replaced > REPLACED_MAX * characters:
+        raise UnknownEncoding(
+            f"{replaced} of {characters} characters are not valid {codec}, wanted at most "
+            f"{REPLACED_MAX:.0%}; mend the text, or state its encoding: {STATE_IT}"
+        )
+
+
+def text_of(
+    data: bytes, stated: str | None = None, declared: str | None = None
+) -> tuple[str, Encoding, int]:
+    """Return (text, encoding, characters replaced) of bytes that are held whole.
+
+    Raises DamagedInput for what cannot be read.
+    """
+    try:
+        if not stated and b"\0" not in data and b"\x1b" not in data and b"~{" not in data:
+            if data.startswith(codecs.BOM_UTF8):
+                return data.decode("utf-8-sig"), Encoding("utf-8-sig", "mark"), 0
+            return data.decode("utf-8"), Encoding("utf-8", "utf-8"), 0
+    except UnicodeDecodeError:
+        pass  # decided below, on all of it
+    try:
+        encoding = encoding_of([data], stated, declared)
+        text, replaced = decode(data, encoding.codec)
+        refuse_damage(replaced, len(text), encoding.codec)
+    except UnknownEncoding as error:
+        damage = DamagedInput("undecodable", str(error))
+        damage.leftover = data[:SAMPLE_BYTES]
+        raise damage from error
+    return text, encoding, replaced
+
+
+def notes_of(encoding: Encoding, replaced: int) -> dict[str, Any]:
+    """Return what a document's `meta` says of how it was decoded: guesses and damage alone."""
+    notes: dict[str, Any] = {}
+    if encoding.score is not None:
+        notes = {"encoding": encoding.codec, "encoding_score": round(encoding.score, 3)}
+    return notes | ({"replaced_characters": replaced} if replaced else {})
+
+
+def known_codec(label: str) -> str | None:
+    """Return the Python codec of text that a label names, None if it names none."""
+    try:
+        found = codecs.lookup(label.strip())
+    except (LookupError, ValueError):  # ValueError: a label with a NUL
+        return None
+    return found.name if found._is_text_encoding else None  # 'hex' and 'rot13' are none
+
+
+def require_codec(label: str | None, key: str) -> None:
+    """Raise ConfigError naming `key` if a stated encoding is unknown."""
+    if label is not None and known_codec(label) is None:
+        raise ConfigError(
+            f"{key}: {label!r}, wanted the name of an encoding, such as gb18030, big5, cp1251, "
+            f"cp1256 or utf-16-le"
+        )

@@ -1,10 +1,12 @@
 """The records of one file, whatever is wrong with it, and quarantine rows for what is broken."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pipeline.errors import SourceError
+from pipeline.reading.encodings import UnknownEncoding, notes_of, refuse_damage
 from pipeline.reading.readers import READERS, suffix_of
-from pipeline.reading.records import Broken, Entry, Input
+from pipeline.reading.records import Broken, Entry, Input, Record
 from pipeline.reading.remote import RemoteFile
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
 from pipeline.source_hashes import Stamp, stamp_of
@@ -25,10 +27,12 @@ def entries_of(file: SourceFile, source: Input) -> Iterator[Entry]:
     try:
         for entry in _entries_or_empty(file, source):
             found += 1
-            yield entry
+            yield _with_notes(entry, source)
         if not found and source.part is None and not source.passed_by:
             yield Broken(WHOLE_FILE, "no_records", f"{file.size} bytes without one record")
+        source.note_stream()
     except DamagedInput as damage:
+        source.note_stream()
         yield Broken(WHOLE_FILE, damage.reason, damage.detail, damage.leftover)
     except OSError as error:
         yield Broken(WHOLE_FILE, "unreadable", f"{type(error).__name__}: {error.strerror}")
@@ -41,6 +45,24 @@ def _entries_or_empty(file: SourceFile, source: Input) -> Iterator[Entry]:
     if file.size == 0:
         return iter((Broken(WHOLE_FILE, "empty_file", "0 bytes, wanted text"),))
     return READERS[suffix_of(file.path.name)].read(source)
+
+
+def _with_notes(entry: Entry, source: Input) -> Entry:
+    """Note on a record of a file in a guessed encoding, or with broken bytes, that it is of one."""
+    stream = source.text_stream
+    if stream is None or not isinstance(entry, Record) or entry.notes is not None:
+        return entry
+    if not stream.replaced and stream.encoding.score is None:
+        return entry
+    text = entry.fields.get(source.text_field)
+    text = text if isinstance(text, str) else ""
+    replaced = text.count("\ufffd") if stream.replaced else 0
+    try:
+        refuse_damage(replaced, len(text), stream.encoding.codec)
+    except UnknownEncoding as error:
+        detail = stream.problem or str(error)
+        return Broken(entry.position, "undecodable", detail, text[:SAMPLE_BYTES])
+    return replace(entry, notes=notes_of(stream.encoding, replaced))
 
 
 def _refuse_changed(

@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from pipeline.reading.json_values import parse
-from pipeline.reading.streams import SAMPLE_BYTES, ByteStream
+from pipeline.reading.streams import SAMPLE_BYTES
+from pipeline.reading.text_stream import TextStream
 
 # A string on one line, closed or not (then group 1 is missing), or a bracket.
 TOKEN = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*(")?|[\[\]{}]', re.DOTALL)
@@ -79,7 +80,7 @@ def _parsed(line: bytes) -> Any:
         return None
 
 
-def split_values(stream: ByteStream, bytes_max: int, fields: Set[str]) -> Iterator[Value]:
+def split_values(stream: TextStream, bytes_max: int, fields: Set[str]) -> Iterator[Value]:
     """Yield the objects of a stream that holds arrays, an object around one, or values in a row.
 
     An object with one of `fields` is a record itself, whatever arrays are in it. What stands

@@ -6,27 +6,24 @@ To add a reader: write the function and its line in READERS at the foot.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from pipeline.reading import html
 from pipeline.reading.archive_reader import read_archive
-from pipeline.reading.encodings import UnknownEncoding, decoded, detect_stream
+from pipeline.reading.encodings import UnknownEncoding, decode, refuse_damage
+from pipeline.reading.html import declared_codec
 from pipeline.reading.json_stream import BYTE_ORDER_MARK, is_lines, split_values
 from pipeline.reading.json_values import parse
 from pipeline.reading.main_text import main_text
 from pipeline.reading.parquet_reader import read_parquet
 from pipeline.reading.records import Broken, Entry, Input, LineRange, Reader, Record
-from pipeline.reading.streams import (
-    SAMPLE_BYTES,
-    ByteStream,
-    read_whole,
-    split_lines,
-)
+from pipeline.reading.streams import SAMPLE_BYTES, read_whole, split_lines
 from pipeline.reading.table_readers import read_csv, read_tsv
 from pipeline.reading.text_pieces import PIECE_BYTES, pieces, separated
+from pipeline.reading.text_stream import TextStream
 
 PACKED_SUFFIXES = (".gz", ".zst")
 
@@ -37,28 +34,22 @@ def read_text(source: Input) -> Iterator[Entry]:
     With a separator it is what stands between them; a file over the limit comes in pieces.
     """
     if source.separator:
-        texts = separated(_text_in_utf8(source), source.separator, source.record_bytes_max)
+        texts = separated(source.open_text(), source.separator, source.record_bytes_max)
         yield from _text_records(source, texts)
         return
     stream = source.open()
     content = read_whole(stream, source.record_bytes_max)
     if content is None:
         size = min(PIECE_BYTES, source.record_bytes_max)
-        yield from _text_records(source, pieces(_text_in_utf8(source), size))
+        yield from _text_records(source, pieces(source.open_text(), size))
         return
-    source.encoding = detect_stream(stream)
-    yield Record(0, {source.text_field: "".join(decoded([content], source.encoding))})
+    text, notes = source.decode(content)
+    yield Record(0, {source.text_field: text}, notes)
 
 
 def _text_records(source: Input, texts: Iterator[str]) -> Iterator[Record]:
     for position, text in enumerate(texts):
         yield Record(position, {source.text_field: text}, of_several=True)
-
-
-def _text_in_utf8(source: Input) -> Iterator[bytes]:
-    stream = source.open()
-    source.encoding = detect_stream(stream)
-    return (text.encode() for text in decoded(stream, source.encoding))
 
 
 def read_html(source: Input) -> Iterator[Entry]:
@@ -68,13 +59,9 @@ def read_html(source: Input) -> Iterator[Entry]:
     if page is None:
         yield source.too_large(0, stream.head, "the page is larger")
         return
-    try:
-        markup, source.encoding = html.decode_page(page)
-    except UnknownEncoding as error:
-        yield Broken(0, "undecodable", str(error), page[:SAMPLE_BYTES])
-        return
+    markup, notes = source.decode(page, declared_codec(page))
     text, title = main_text(markup)
-    yield Record(0, {source.text_field: text, "title": title})
+    yield Record(0, {source.text_field: text, "title": title}, notes)
 
 
 def read_json_records(source: Input) -> Iterator[Entry]:
@@ -82,7 +69,7 @@ def read_json_records(source: Input) -> Iterator[Entry]:
 
     Which of these it is, the beginning of the file tells and not its name.
     """
-    stream = _utf8(source)
+    stream = source.open_text(checked=False)
     if isinstance(source.part, LineRange) or is_lines(stream.head, whole=stream.head_is_all):
         yield from _json_lines(source, stream)
         return
@@ -95,17 +82,7 @@ def read_json_records(source: Input) -> Iterator[Entry]:
             yield source.too_large(position, value.data, f"{where} has {value.size} bytes")
 
 
-def _utf8(source: Input) -> ByteStream:
-    """Return the file's text in UTF-8; UTF-16 and UTF-32 are known by their byte order marks."""
-    stream = source.open()
-    source.encoding = "utf-8"
-    if not stream.head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
-        return stream
-    source.encoding = detect_stream(stream)
-    return ByteStream(text.encode() for text in decoded(stream, source.encoding) if text)
-
-
-def _json_lines(source: Input, stream: ByteStream) -> Iterator[Entry]:
+def _json_lines(source: Input, stream: TextStream) -> Iterator[Entry]:
     first = source.part.first_line if isinstance(source.part, LineRange) else 0
     for line in split_lines(stream, source.record_bytes_max, first):
         where = f"line {line.number + 1}"
@@ -122,8 +99,26 @@ def _json_record(source: Input, position: int, where: str, data: bytes) -> Entry
         value = parse(data, half_characters=source.wants_text)
     except orjson.JSONDecodeError as error:
         reason, detail = _why_not_json(data, error)
+        if reason == "invalid_utf8":
+            return _mended_record(source, position, where, data, detail)
         return Broken(position, reason, f"{where}: {detail}", data[:SAMPLE_BYTES])
     return _object_record(position, value, where, data)
+
+
+def _mended_record(source: Input, position: int, where: str, data: bytes, problem: str) -> Entry:
+    """Return the record with U+FFFD in the place of broken bytes, if they are few."""
+    text, replaced = decode(data, "utf-8")
+    try:
+        refuse_damage(replaced, len(text), "utf-8")
+        value = parse(text.encode(), half_characters=source.wants_text)
+    except (UnknownEncoding, orjson.JSONDecodeError):
+        if source.text_stream and source.text_stream.problem:
+            problem += f"; of the file {source.text_stream.problem}"
+        return Broken(position, "invalid_utf8", f"{where}: {problem}", data[:SAMPLE_BYTES])
+    source.replaced += replaced
+    entry = _object_record(position, value, where, data)
+    notes = {"replaced_characters": replaced}
+    return replace(entry, notes=notes) if isinstance(entry, Record) else entry
 
 
 def _object_record(position: int, value: Any, where: str, data: bytes) -> Entry:

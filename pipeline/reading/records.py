@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.reading.encodings import Encoding, notes_of, text_of
 from pipeline.reading.remote import RemoteFile
 from pipeline.reading.streams import SAMPLE_BYTES, ByteStream, DamagedInput, line_range, open_bytes
 from pipeline.reading.text_fields import renamed_columns, text_columns
+from pipeline.reading.text_stream import TextStream
 
 LABELS = ("source", "lang", "license")  # of a record, where it says other than its file
 TEXT_NAMES = ("text", "content", "body", "article", "message", "review", "sentence", "正文", "内容")
@@ -22,6 +24,7 @@ class Record:
     position: int  # from 0; for JSON lines the line number, blank lines counted
     fields: dict[str, Any]
     of_several: bool = False  # in a kind of file that mostly is one document
+    notes: dict[str, Any] | None = None  # on its decoding; they enter `meta` as well
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,11 @@ class Input:
     id_field: str = "id"
     separator: str | None = None  # between the documents of a text file
     record_fields: frozenset[str] = frozenset()  # where no text is wanted, what a record may have
+    stated_encoding: str | None = None  # a Python codec; None: to be found out
     encoding: str | None = field(default=None, init=False)
+    guessed: Counter[str] = field(default_factory=Counter, init=False)  # texts by codec
+    replaced: int = field(default=0, init=False)  # characters that could not be decoded
+    text_stream: TextStream | None = field(default=None, init=False)
     passed_by: Counter[str] = field(default_factory=Counter, init=False)
 
     def open(self) -> ByteStream:
@@ -88,6 +95,30 @@ class Input:
     def known_fields(self) -> Set[str]:
         """Names by which an object is known to be a record, not a frame around records."""
         return self.record_fields or text_columns(self.text_field)
+
+    def open_text(self, *, checked: bool = True) -> TextStream:
+        """Open the file as UTF-8, whatever encoding it is in; notes and counts go here."""
+        stated = self.stated_encoding
+        self.text_stream = TextStream(self.open, stated, checked=checked)
+        return self.text_stream
+
+    def decode(self, data: bytes, declared: str | None = None) -> tuple[str, dict[str, Any]]:
+        """Return (text, notes) of bytes held whole; raise DamagedInput if they cannot be read."""
+        text, encoding, replaced = text_of(data, self.stated_encoding, declared)
+        self.note(encoding, replaced)
+        return text, notes_of(encoding, replaced)
+
+    def note(self, encoding: Encoding, replaced: int) -> None:
+        """Count a text's encoding and damage."""
+        self.encoding = self.encoding or encoding.codec
+        self.replaced += replaced
+        if encoding.score is not None:
+            self.guessed[encoding.codec] += 1
+
+    def note_stream(self) -> None:
+        """Count the encoding and damage of what `open_text` gave, once it is read."""
+        if self.text_stream is not None:
+            self.note(self.text_stream.encoding, self.text_stream.replaced)
 
     def named_columns(self, columns: Sequence[str]) -> list[str]:
         """Return a table's columns under the names that are looked for, ' Text' as 'text'.

@@ -196,7 +196,7 @@ def split_lines(chunks: Iterable[bytes], line_bytes_max: int, first: int = 0) ->
         yield Line(number, b"".join(held), size)
 
 
-def read_whole(stream: ByteStream, bytes_max: int) -> bytes | None:
+def read_whole(stream: Iterable[bytes], bytes_max: int) -> bytes | None:
     """Return all bytes, or None as soon as there are more than `bytes_max`."""
     buffer = io.BytesIO()
     for chunk in stream:

@@ -2,11 +2,10 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pipeline.reading.delimited import TableRows
-from pipeline.reading.encodings import decoded, detect_stream
 from pipeline.reading.held_lines import HeldLines
 from pipeline.reading.lenient_row import Dialect
 from pipeline.reading.records import Broken, Entry, Input, Record
@@ -31,9 +30,8 @@ def read_tsv(source: Input) -> Iterator[Entry]:
 
 
 def _table(source: Input, delimiters: str) -> Iterator[Entry]:
-    stream = source.open()
-    source.encoding = detect_stream(stream)
-    head = stream.head.decode(source.encoding, "ignore").removeprefix("\ufeff")
+    stream = source.open_text()
+    head = stream.head.decode("utf-8", "ignore")
     stated = SEPARATOR_LINE.match(head)
     named = head[stated.end() :] if stated else head
     delimiters = stated["separator"] if stated else delimiters
@@ -41,7 +39,7 @@ def _table(source: Input, delimiters: str) -> Iterator[Entry]:
     dialect = _dialect(first_line, delimiters, source)
     if dialect.delimiter == "\t" and _has_stray_quote(head, cut=not stream.head_is_all):
         dialect = replace(dialect, quoted=False)
-    chunks = _line_ends(decoded(stream, source.encoding), head)
+    chunks = _line_ends(stream, head)
     lines = split_lines(chunks, source.record_bytes_max)
     if stated:
         next(lines)
@@ -79,8 +77,7 @@ def _fields(header: str, delimiter: str) -> list[str]:
     return [name.strip("\"' \r\ufeff") for name in header.split(delimiter)]
 
 
-def _line_ends(texts: Iterator[str], head: str) -> Iterator[bytes]:
-    """Encode as UTF-8; files of old Macs end their lines with CR alone."""
+def _line_ends(chunks: Iterable[bytes], head: str) -> Iterable[bytes]:
+    """Return chunks whose lines end with LF; in files of old Macs they end with CR alone."""
     old_mac = "\r" in head and "\n" not in head
-    for text in texts:
-        yield (text.replace("\r", "\n") if old_mac else text).encode()
+    return (chunk.replace(b"\r", b"\n") for chunk in chunks) if old_mac else chunks

@@ -54,7 +54,8 @@ ALLOWED = {
     "fix_or_drop": lambda outcome: outcome != BLANK_LINE,
     "either": lambda outcome: outcome != BLANK_LINE,
 }
-INVALID_UTF8 = {"valid_utf8_control": (KEPT,), "cut_inside_a_character": (KEPT, "invalid_utf8")}
+# Few broken bytes in a long line are replaced and counted.
+INVALID_UTF8 = {"keep": (KEPT,), "fix_or_drop": (KEPT, "invalid_utf8")}
 
 
 @pytest.fixture
@@ -101,22 +102,26 @@ def test_every_line_ends_as_its_truth_says(shared_data, made):
         if outcome != wanted or not (allowed(outcome) or DIFFERS.get(what) == row["expect"]):
             wrong.append((row["line"], what, row["expect"], outcome, wanted))
         if outcome == KEPT:
-            text = json.loads(lines[position].decode().removeprefix("\ufeff"))["text"]
+            line = lines[position].decode().removeprefix("\ufeff")
+            text = json.loads(line, parse_int=str)["text"]
             assert kept[position]["text"] == text
     assert not wrong
     assert len(kept) + len(aside) == sum(bool(line.strip()) for line in lines)
     assert not [row for row in aside.values() if not row["detail"]]
 
 
-def test_every_line_of_invalid_utf8_is_set_aside_and_the_valid_ones_kept(shared_data, made):
+def test_every_line_of_invalid_utf8_is_set_aside_or_its_damage_is_counted(shared_data, made):
     kept, aside = rows(made, "invalid.jsonl"), rows(made, "invalid.jsonl", "quarantine")
     truth = (shared_data / "dirty.invalid_utf8.truth.jsonl").read_text("utf-8").splitlines()
     for row in map(json.loads, truth):
         position = row["line"] - 1
         outcome = aside[position]["reason"] if position in aside else KEPT
-        assert outcome in INVALID_UTF8.get(row["sub"], ("invalid_utf8",)), row
-        if row["expect"] == "keep":
-            assert kept[position]["text"] == row["clean_text"]
+        assert outcome in INVALID_UTF8[row["expect"]], row
+        if outcome == KEPT and "\ufffd" in kept[position]["text"]:
+            replaced = json.loads(kept[position]["meta"])["replaced_characters"]
+            assert replaced == kept[position]["text"].count("\ufffd"), row
+        elif outcome == KEPT and row["sub"] != "cut_inside_a_character":  # and valid all the same
+            assert kept[position]["text"] == row["clean_text"], row
     assert len(kept) + len(aside) == len(truth)
 
 
@@ -131,7 +136,7 @@ FILES = {
     "crlf.txt": (1, []),
     "cr_only.txt": (1, []),
     "nul_bytes.txt": (1, []),
-    "empty.txt": (0, ["empty_text"]),
+    "empty.txt": (0, ["empty_file"]),
     "only_newlines.txt": (0, ["empty_text"]),
     "no_final_newline.jsonl": (20, []),
     "empty.jsonl": (0, []),

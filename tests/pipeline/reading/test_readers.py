@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pipeline.reading.encodings import UnknownEncoding, detect
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import Broken, Input, Record
 from pipeline.reading.streams import DamagedInput
@@ -207,34 +206,6 @@ def test_chinese_in_other_encodings(tmp_path, suffix, encoding):
     content = wanted if suffix == ".txt" else f'id,text\r\n1,"{wanted}"\r\n'
     found = entries(write(tmp_path / f"a{suffix}", content.encode(encoding)))
     assert texts(found) == [wanted]
-
-
-@pytest.mark.parametrize(
-    ("text", "encoding", "wanted"),
-    [
-        (
-            "這篇文章說明如何安裝電腦軟體，並且介紹了常用的設定。我們會一步一步來。",
-            "big5",
-            "big5hkscs",
-        ),
-        ("吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。", "cp932", "cp932"),
-        ("Le café était fermé, mais le garçon restait là jusqu'à l'été. " * 3, "latin-1", "cp1252"),
-        ("Все счастливые семьи похожи друг на друга. " * 3, "cp1251", "cp1251"),
-    ],
-)
-def test_legacy_encodings_are_told_apart(text, encoding, wanted):
-    assert detect(text.encode(encoding), complete=True) == wanted
-
-
-def test_utf8_with_a_few_broken_bytes_is_not_taken_for_another_encoding():
-    content = "".join(TEXTS).encode()
-    with pytest.raises(UnknownEncoding, match="not valid UTF-8"):
-        detect(content[:500] + b"\xff" + content[501:], complete=True)
-
-
-def test_a_sample_may_end_inside_a_character():
-    assert detect(TEXTS[0].encode()[:100], complete=False) == "utf-8"
-    assert detect(TEXTS[0].encode("gb18030")[:101], complete=False) == "gb18030"
 
 
 def test_a_page_declared_in_a_chinese_encoding(corpus_file):
