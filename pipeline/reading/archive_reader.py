@@ -111,7 +111,7 @@ def _document(record: ArchiveRecord, response: Response, source: Input) -> Entry
         "truncated": record.headers.get("warc-truncated") or _cut(record),
         "languages": record.headers.get("warc-identified-content-language"),
     }
-    return Record(record.position, fields, notes)
+    return Record(record.position, fields, notes=notes)
 
 
 def _cut(record: ArchiveRecord) -> str | None:

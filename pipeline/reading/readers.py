@@ -44,7 +44,7 @@ def read_text(source: Input) -> Iterator[Entry]:
         yield from _text_records(source, pieces(source.open_text(), size))
         return
     text, notes = source.decode(content)
-    yield Record(0, {source.text_field: text}, notes)
+    yield Record(0, {source.text_field: text}, notes=notes)
 
 
 def _text_records(source: Input, texts: Iterator[str]) -> Iterator[Record]:
@@ -61,7 +61,7 @@ def read_html(source: Input) -> Iterator[Entry]:
         return
     markup, notes = source.decode(page, declared_codec(page))
     text, title = main_text(markup)
-    yield Record(0, {source.text_field: text, "title": title}, notes)
+    yield Record(0, {source.text_field: text, "title": title}, notes=notes)
 
 
 def read_json_records(source: Input) -> Iterator[Entry]:
