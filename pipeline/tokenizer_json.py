@@ -109,6 +109,10 @@ def _refuse_what_differs(vocabulary: Vocabulary) -> None:
         (not vocabulary.escape_whitespaces, "it leaves spaces as they are"),
         (vocabulary.whitespace_as_suffix, "its spaces end words"),
         (
+            SPACE_MARK not in vocabulary.pieces and vocabulary.byte_fallback,
+            "it has no piece for a space",
+        ),
+        (
             _is_rounded(vocabulary),
             "its scores add up with rounding, so cuts depend on what precedes",
         ),

@@ -23,7 +23,7 @@ from pipeline.sampling import Sample, draw_sample
 from pipeline.schema import TOKENIZER_REPORT, TOKENIZER_SOURCES
 from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
-from pipeline.tokenizer import CONTROLS, MODEL_FILE, Tokenizer, load_tokenizer
+from pipeline.tokenizer import CONTROLS, MODEL_FILE, SPACE_MARK, Tokenizer, load_tokenizer
 from pipeline.tokenizer_config import TRAINING_THREADS, TokenizerConfig, TooFewPieces
 from pipeline.tokenizer_drift import drift, reasons
 from pipeline.tokenizer_report import measure, unused_pieces
@@ -189,6 +189,9 @@ def _trainer_options(config: TokenizerConfig) -> dict[str, Any]:
         "num_threads": TRAINING_THREADS[config.model_type],
         "byte_fallback": config.byte_fallback,
         "character_coverage": config.character_coverage,
+        # Text of unspaced scripts may have none, or fewer than coverage asks for: without a piece
+        # of its own a space would be the bytes of U+2581, and come back as that.
+        "required_chars": SPACE_MARK,
         "split_digits": config.split_digits,
         "max_sentencepiece_length": config.max_piece_characters,
         "user_defined_symbols": [*config.line_pieces, *config.symbols],

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 import json
 import random
 from pathlib import Path
@@ -142,6 +143,53 @@ def test_lines_with_their_indentation_have_the_same_ids():
     own, reader = Tokenizer(stored), reader_of(stored)
     assert not differing(own, reader, [code, "\n\n\n    a\n" + " " * 16 + "b\n   \n", " \n  c"])
     assert "\n       " in [reader.decode([one]) for one in own.encode(code)]
+
+
+# Texts that lack what others have: a space, a line feed, digits, Latin letters.
+ODD_CORPORA = {
+    "Chinese": ["秋天的傍晚，我沿着河边慢慢地走回家。岸上的芦苇已经发白"] * 20,
+    "Thai": ["ตอนเย็นฉันเดินกลับบ้านช้าๆตามริมแม่น้ำต้นอ้อริมฝั่ง"] * 20,
+    "one word": ["thequickbrownfoxjumpsoverthelazydog"] * 20,
+    "a space in a million": ["秋天的傍晚，我沿着河边慢慢地走回家。" * 20] * 200 + ["岸上 的芦苇"],
+    "tabs": ["a\tb\tc\td"] * 20,
+    "ideographic spaces": ["秋天　的　傍晚"] * 20,
+    "marks of spaces": ["秋天▁的▁傍晚"] * 20,
+    "digits": ["1234567890"] * 20,
+    "spaces": ["the cat sat  on the mat"] * 20,
+}
+
+
+@pytest.mark.parametrize("byte_fallback", [True, False])
+@pytest.mark.parametrize("model_type", TYPES)
+@pytest.mark.parametrize("corpus", ODD_CORPORA)
+def test_any_text_over_an_odd_alphabet_comes_back_with_the_same_ids(
+    corpus, model_type, byte_fallback
+):
+    lines = ODD_CORPORA[corpus]
+    config = TokenizerConfig(vocab_size=600, model_type=model_type, byte_fallback=byte_fallback)
+    stored = train(iter(lines), config)
+    own, reader = Tokenizer(stored), reader_of(stored)
+    # U+2581 is three bytes, so without bytes it is a space.
+    letters = sorted({*"".join(lines), " ", "\n"} - (set() if byte_fallback else {"▁"}))
+    if byte_fallback:
+        letters += ["▁", "　", "\t", "\u00a0", "é", "🙂", "7"]
+    elif corpus == "a space in a million":
+        letters = [*lines[0], " "]
+    generator = random.Random(7)
+    texts = ["".join(generator.choices(letters, k=generator.randrange(1, 16))) for _ in range(60)]
+    texts += [" ", "  ", f" {letters[0]} ", "\n \n"]
+
+    assert not differing(own, reader, texts)
+    assert [own.decode(own.encode(text)) for text in texts] == texts
+    ids, starts = own.encode_batch(texts)
+    assert [ids[a:b].tolist() for a, b in itertools.pairwise(starts)] == [*map(own.encode, texts)]
+    if byte_fallback:
+        wanted = [SentencePieceProcessor(model_proto=stored).encode(text) for text in texts]
+        assert [
+            one == other
+            for one, other, text in zip(map(own.encode, texts), wanted, texts, strict=True)
+            if "▁" not in text
+        ].count(False) == 0
 
 
 def test_a_model_without_byte_fallback_has_the_same_ids():
