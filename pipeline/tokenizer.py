@@ -76,6 +76,15 @@ class Tokenizer:
         """Return an id's name in the vocabulary, where U+2581 stands for a space."""
         return self._model.id_to_piece(token_id)
 
+    def text_of(self, token_id: int) -> str:
+        """Return the text of an id alone: nothing for a control, U+FFFD for one byte of several."""
+        if self._model.is_control(token_id):
+            return ""
+        if self.is_byte(token_id):
+            value = int(self.piece(token_id)[3:5], 16)
+            return chr(value) if value < 0x80 else "\ufffd"
+        return self.piece(token_id).replace(SPACE_MARK, " ")
+
     def symbol_id(self, name: str) -> int | None:
         """Return the id of a piece of this very name, None if the vocabulary has none."""
         token_id = self._model.piece_to_id(name)

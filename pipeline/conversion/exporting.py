@@ -1,7 +1,7 @@
 """Shards to token files of other tools.
 
 `export` writes a folder; `documents-SPLIT.parquet` keeps what the other format has no place for
-(id, source, language, bytes), and reading the folder back uses it. `textmill.json` is written last.
+(id, source, language, bytes), and reading the folder back uses it. `textmill.json` lists all files.
 """
 
 from dataclasses import dataclass
@@ -28,16 +28,28 @@ KEPT = ["id", "source", "lang", "bytes"]
 def export(shards: Artifact, name: str, out: Path) -> dict[str, Any]:
     """Write the shards to folder `out` in the format `name`; return what its note says.
 
+    The folder appears when it is complete: a killed export leaves nothing that stops the next.
     Raises ConfigError for an unknown format, or a folder that holds other files.
     """
     if name not in FORMATS:
         raise ConfigError(f"format {name!r}, wanted one of {', '.join(FORMATS)}")
-    if out.exists() and any(out.iterdir()) and not (out / NOTE).exists():
-        raise ConfigError(f"{out}: holds other files; choose a folder that is empty or new")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / NOTE).unlink(missing_ok=True)
+    if others := _files_of_others(out):
+        raise ConfigError(
+            f"{out}: holds other files ({', '.join(others[:3])}); "
+            f"choose a folder that is empty or new"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with storage.whole_folder(out) as folder:
+        note = _write(shards, name, folder)
+        storage.write_json(folder / NOTE, note)
+    return note
+
+
+def _write(shards: Artifact, name: str, out: Path) -> dict[str, Any]:
+    """Write all files but the note; return the note."""
     tokenizer = load_tokenizer(shards.path)
     storage.write_bytes(out / MODEL_FILE, shards.file(MODEL_FILE).read_bytes())
+    FORMATS[name].write_vocabulary(out, tokenizer)
     for split in SPLITS:
         files = [out / file for file in FORMATS[name].files(split)]
         writing = _Exporting(shards, split, tokenizer, out / f"documents-{split}.parquet")
@@ -45,7 +57,7 @@ def export(shards: Artifact, name: str, out: Path) -> dict[str, Any]:
             files, writing.documents(), tokenizer.vocab_size, tokenizer.fingerprint[:16]
         )
     written = sorted(file for file in out.rglob("*") if file.is_file())
-    note = {
+    return {
         "format": name,
         "shards": shards.fingerprint,
         "tokenizer_sha256": tokenizer.fingerprint,
@@ -55,8 +67,13 @@ def export(shards: Artifact, name: str, out: Path) -> dict[str, Any]:
         "documents": {split: shards.stats["documents"][split] for split in SPLITS},
         "files": {str(file.relative_to(out)): storage.sha256_of(file) for file in written},
     }
-    storage.write_json(out / NOTE, note)
-    return note
+
+
+def _files_of_others(out: Path) -> list[str]:
+    """Names of files in a folder that no export wrote there; it is replaced as a whole."""
+    found = {str(file.relative_to(out)) for file in out.rglob("*") if not file.is_dir()}
+    note = storage.read_json(out / NOTE) if NOTE in found else {"files": {}}
+    return sorted(found - {*note["files"], NOTE})
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 | format | files of a split | tokens | where documents end |
 |---|---|---|---|
-| nanogpt | train.bin, val.bin | uint16, nothing else | at the end token |
+| nanogpt | train.bin, val.bin, and meta.pkl | uint16, nothing else | at the end token |
 | megatron | SPLIT_text_document.bin, .idx | uint16, from 65,500 pieces on int32 | lengths in .idx |
 | datatrove | SPLIT/00000.ds, .ds.index, .ds.metadata | uint16, or uint32 | .index |
 
@@ -10,6 +10,8 @@ Layouts: nanoGPT `data/openwebtext/prepare.py`; Megatron-LM `core/datasets/index
 datatrove `pipeline/tokens/tokenizer.py`. Numbers are little-endian. SPLIT is train or validation.
 """
 
+import io
+import pickle
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ import numpy as np
 from pipeline import storage
 from pipeline.errors import ConfigError, SourceError
 from pipeline.shard import TRAIN, VALIDATION
+from pipeline.tokenizer import Tokenizer
 
 Documents = Iterator[tuple[np.ndarray, np.ndarray]]  # ids end to end, and each document's length
 SCANNED_AT_ONCE = 1 << 24  # tokens
@@ -50,6 +53,7 @@ class Format:
     files: Callable[[str], tuple[str, ...]]
     write: Callable[[list[Path], Documents, int, str], None]
     map: Callable[[list[Path], int], TokenMap]
+    write_vocabulary: Callable[[Path, Tokenizer], None] = lambda folder, tokenizer: None
 
 
 def write_nanogpt(files: list[Path], documents: Documents, vocab_size: int, name: str) -> None:
@@ -60,6 +64,22 @@ def write_nanogpt(files: list[Path], documents: Documents, vocab_size: int, name
             f"use megatron or datatrove"
         )
     _write_ids(files[0], documents, "<u2")
+
+
+def write_nanogpt_vocabulary(folder: Path, tokenizer: Tokenizer) -> None:
+    """Write meta.pkl, from which nanoGPT's train.py and sample.py take the vocabulary.
+
+    Without it train.py builds a model of 50,304 pieces. It is a dict of `vocab_size`, `itos` (the
+    text of each id) and `stoi` (the id of each piece of one character, in which sample.py writes a
+    prompt). Only ever written: nothing here loads a pickle, which would run what is in it.
+    """
+    itos = {number: tokenizer.text_of(number) for number in range(tokenizer.vocab_size)}
+    stoi = {text: number for number, text in itos.items() if len(text) == 1 and text != "\ufffd"}
+    stored = io.BytesIO()
+    pickler = pickle.Pickler(stored, protocol=4)
+    pickler.fast = True  # no references between equal objects: equal vocabularies are equal bytes
+    pickler.dump({"vocab_size": tokenizer.vocab_size, "itos": itos, "stoi": stoi})
+    storage.write_bytes(folder / "meta.pkl", stored.getvalue())
 
 
 def map_nanogpt(files: list[Path], eos_id: int) -> TokenMap:
@@ -162,6 +182,7 @@ FORMATS = {
         lambda split: ({TRAIN: "train.bin", VALIDATION: "val.bin"}[split],),
         write_nanogpt,
         map_nanogpt,
+        write_nanogpt_vocabulary,
     ),
     "megatron": Format(
         lambda split: (f"{split}_text_document.bin", f"{split}_text_document.idx"),

@@ -1,7 +1,13 @@
 """Token files of other tools: their bytes by the formats' own description, and the way back."""
 
 import os
+import pickle
+import pickletools
+import re
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import datasets
 import duckdb
@@ -220,6 +226,72 @@ def test_export_writes_into_no_folder_of_others_and_again_into_its_own(shards, t
     first = export(shards, "nanogpt", tmp_path / "out")
     assert export(shards, "nanogpt", tmp_path / "out") == first
     assert storage.read_json(tmp_path / "out" / NOTE) == first
+
+
+def test_nanogpt_takes_the_vocabulary_from_meta_pkl(shards, tmp_path):
+    """What train.py and sample.py of nanoGPT do with the file, line by line."""
+    tokenizer = load_tokenizer(shards.path)
+    export(shards, "nanogpt", tmp_path / "a")
+    export(shards, "nanogpt", tmp_path / "b")
+    stored = (tmp_path / "a" / "meta.pkl").read_bytes()
+    assert stored == (tmp_path / "b" / "meta.pkl").read_bytes()
+    assert b"GLOBAL" not in stored
+    assert not [op for op, _, _ in pickletools.genops(stored) if op.name in RUNNING]
+
+    meta = pickle.loads(stored)
+    assert meta["vocab_size"] == tokenizer.vocab_size > max(flat(with_ends(shards, "train")))
+    stoi, itos = meta["stoi"], meta["itos"]
+    decode = lambda ids: "".join([itos[i] for i in ids])  # noqa: E731
+    text = "the old mill\n"
+    assert decode([stoi[c] for c in text]) == text
+    assert decode(tokenizer.encode(text)) == text
+    assert decode([EOS]) == ""
+
+
+RUNNING = {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ"}
+
+
+def test_nothing_of_ours_loads_a_pickle():
+    root = Path(__file__).parents[3]
+    sources = [file for name in ("pipeline", "model", "flows", "expectations")
+               for file in (root / name).rglob("*.py")]  # fmt: skip
+    assert sources
+    loading = re.compile(r"pickle\.loads?\(|Unpickler\(|weights_only=False|allow_pickle=True")
+    assert [str(file) for file in sources if loading.search(file.read_text("utf-8"))] == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pipeline import artifact, storage
+from pipeline.conversion.exporting import export
+left, sync = int(sys.argv[3]), storage.sync
+def counted(path):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    sync(path)
+storage.sync = counted
+export(artifact.load(Path(sys.argv[1]), contract="shard"), "megatron", Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_export_goes_on_by_the_same_command_with_the_same_bytes(shards, tmp_path):
+    wanted = export(shards, "megatron", tmp_path / "whole")
+    out = tmp_path / "out"
+    codes = [
+        subprocess.run(
+            [sys.executable, "-c", KILLED, str(shards.path), str(out), str(step)], check=False
+        ).returncode
+        for step in (0, 3, 9, 200)
+    ]
+
+    assert codes == [-9, -9, -9, 0]
+    assert storage.read_json(out / NOTE) == wanted
+    assert sorted(tmp_path.iterdir()) == [out, tmp_path / "whole"]
+    files = {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
+    assert files == {*wanted["files"], NOTE}
 
 
 def test_the_command_goes_there_and_back(shards, tmp_path, capsys):
