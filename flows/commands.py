@@ -68,7 +68,7 @@ def _print(outcome: steps.Outcome, samples: list[tuple[str, str]], recipe: str) 
     print_summary(console, outcome, samples)
     champion = f"models:/{outcome.recipe.register.model}@champion"
     textmill = _command()
-    console.print("\n[bold]Look further[/bold]")
+    console.print("\nLook further", style="bold")
     for command, what in (
         (f"{textmill} up", "Prefect and MLflow in a browser"),
         (f'{textmill} generate {champion} "…"', "continue a prompt of yours"),

@@ -24,6 +24,7 @@ from model.finetune import FinetuneConfig
 from model.model_name import check_model_name
 from model.train_config import TrainConfig
 from model.transfer import TransferConfig
+from pipeline import storage
 from pipeline.clean import CleanConfig
 from pipeline.dedup import DedupConfig
 from pipeline.errors import ConfigError
@@ -95,7 +96,7 @@ def load(name_or_path: str, overrides: Sequence[str] = (), sources: Sequence[str
 def placed_inputs(config: Any, base: Path) -> Any:
     """Return a config whose relative input files, at any depth, are taken from `base`."""
     if isinstance(config, InputFile):
-        return replace(config, path=str(base / Path(config.path).expanduser()))
+        return replace(config, path=str(base / storage.expanded(config.path)))
     if isinstance(config, tuple):
         return tuple(placed_inputs(item, base) for item in config)
     if not is_dataclass(config) or isinstance(config, type):
@@ -107,7 +108,7 @@ def placed_inputs(config: Any, base: Path) -> Any:
 
 def _absolute(path: str, base: Path) -> str:
     elsewhere = path.endswith(":") or is_remote(path)  # 'quickstart:', 'https://...'
-    return path if elsewhere else os.path.normpath(base / Path(path).expanduser())
+    return path if elsewhere else os.path.normpath(base / storage.expanded(path))
 
 
 def build(table: dict[str, Any], where: str = "recipe") -> Recipe:

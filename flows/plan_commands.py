@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from flows import chain, config, plan_report, steps
 from flows.config import Recipe
@@ -132,7 +133,7 @@ def _print(recipe: str, made: forecast.Plan, changes: list[str]) -> None:
         table.add_row(label, words)
     console.print(table)
     for warning in made.warnings:
-        console.print(f"[yellow]warning[/yellow] {warning}", soft_wrap=True)
+        console.print(Text.assemble(("warning", "yellow"), f" {warning}"), soft_wrap=True)
     if changes:
         flags = " ".join(f"--set {change}" for change in changes)
         console.print(f"\nThe size that suits the budget:\n  textmill run {recipe} {flags}",

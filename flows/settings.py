@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from model.launch import DDP, Launch
 from model.tracking_settings import sqlite_address
+from pipeline import storage
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
@@ -119,7 +120,7 @@ def read_settings(store: str | None = None, workers: int | None = None) -> Setti
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    folder = Path(store or os.environ.get(f"{PREFIX}STORE") or "store").expanduser().resolve()
+    folder = storage.expanded(store or os.environ.get(f"{PREFIX}STORE") or "store").resolve()
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"store {folder}: is a file; give a folder with --store")
     if workers is not None and workers < 1:

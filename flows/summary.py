@@ -7,6 +7,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from expectations.figures import number
 from flows import plan_report
@@ -138,11 +139,14 @@ def print_summary(console: Console, outcome: Any, samples: list[tuple[str, str]]
     if registration is not None:
         aliases = ", ".join(f"@{alias}" for alias in registration.aliases) or "none"
         console.print(
-            f"\n[bold]Model[/bold] {registration.name} version {registration.version}, "
-            f"aliases {aliases}: {registration.reason}"
+            Text.assemble(
+                ("\nModel", "bold"),
+                f" {registration.name} version {registration.version}, "
+                f"aliases {aliases}: {registration.reason}",
+            )
         )
     for prompt, continuation in samples:
-        console.print(f"\n[bold]{prompt}[/bold]{continuation}", highlight=False, markup=True)
+        console.print(Text.assemble(("\n" + prompt, "bold"), continuation))
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -14,13 +14,14 @@ from pipeline.stage import Progress as ProgressFunction
 def stdout() -> Console:
     """Return the console for results."""
     width = None if sys.stdout.isatty() else 110
-    return Console(file=sys.stdout, width=width, highlight=False)
+    # Brackets in a path or a text are no markup, and `:name:` no emoji.
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
 @contextmanager
 def progress_bars() -> Iterator[tuple[ProgressFunction, Narrator]]:
     """Yield a progress function and a function that prints a line above the bars."""
-    console = Console(file=sys.stderr, highlight=False)
+    console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
     bars = Progress(
         TextColumn("{task.description:<12}"),
         BarColumn(),

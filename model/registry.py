@@ -19,6 +19,7 @@ from model.champion import CHAMPION, COMPLETE, DECISION
 from model.evidence import EVALUATION, Evidence
 from model.model_name import check_model_name
 from model.tracking import FINGERPRINT, RunLog, TrackingSettings
+from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 
@@ -104,7 +105,7 @@ def resolve(uri: str, settings: TrackingSettings) -> Path:
     address or an unknown name, ArtifactError if no textmill model is stored there.
     """
     if not uri.startswith("models:"):
-        folder = Path(uri).expanduser()
+        folder = storage.expanded(uri)
         if not folder.is_dir():
             raise ConfigError(
                 f"model {uri!r}: no such folder; give a model folder or models:/NAME@champion"

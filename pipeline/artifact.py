@@ -148,7 +148,7 @@ class Artifact:
         parts = self.parts(table)
         if not parts:
             raise ArtifactError(f"{self.path}: table {table!r} of {self.stage} has no rows")
-        return pl.scan_parquet(parts)
+        return pl.scan_parquet(parts, glob=False)  # names hold what they hold
 
 
 def exists(path: Path) -> bool:

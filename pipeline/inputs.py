@@ -21,7 +21,7 @@ class InputFile:
 
     def existing(self) -> Path:
         """Return the path; raise ConfigError if no file is there."""
-        path = Path(self.path).expanduser()
+        path = storage.expanded(self.path)
         if not path.is_file():
             raise ConfigError(
                 f"{self.path}: no such file; correct the path where a config names it"

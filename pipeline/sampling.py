@@ -93,7 +93,7 @@ def draw_sample(
         surveyed = job.map(
             functools.partial(survey, salt), parts, phase="survey", contracts={BINS: SURVEY}
         )
-        rows = pl.scan_parquet(_files(job, "survey", surveyed, BINS))
+        rows = pl.scan_parquet(_files(job, "survey", surveyed, BINS), glob=False)
         # One row per group and bin, however many parts there are.
         counted = rows.group_by(*GROUP, "bin").sum().collect(engine="streaming")
         bounds = _bounds(counted, bytes_max, balance).rows()
@@ -208,7 +208,7 @@ def _bins(hashes: np.ndarray) -> np.ndarray:
 def _write(path: Path, files: list[Path], bounds: list[Any] | None, seen: int) -> Sample:
     if not files:
         return Sample(path, 0, 0, seen)
-    found = pl.scan_parquet(files)
+    found = pl.scan_parquet(files, glob=False)
     sizes = found.select("hash", "id", *GROUP, "bytes").collect().sort("hash", "id")
     if bounds is None:
         sizes = sizes.with_columns(quota=pl.lit(None, pl.Int64))

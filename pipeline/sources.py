@@ -17,7 +17,7 @@ from pipeline import storage
 from pipeline.errors import ConfigError, SourceError
 from pipeline.quickstart import builtin_folder, fetch_quickstart
 from pipeline.reading.encodings import require_codec
-from pipeline.reading.entries import not_read, relative_name, walk, why_not
+from pipeline.reading.entries import as_utf8, not_read, relative_name, walk, why_not
 from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
 from pipeline.reading.remote import RemoteFile, byte_size, is_remote
 from pipeline.reading.remote_lists import remote_files
@@ -154,7 +154,7 @@ def _place(source: Source, base: Path) -> _Place:
     if is_remote(source.path):
         path = Path(urlsplit(source.path).path)  # only its name is used
         return _Place(path.parent, (path,), is_file=True)
-    path = base / Path(source.path).expanduser()
+    path = base / storage.expanded(source.path)
     if path.is_dir():
         return _Place(path.resolve(), None)
     if path.exists():
@@ -164,8 +164,8 @@ def _place(source: Source, base: Path) -> _Place:
             f"source {source.path!r}: nothing is at {path}; "
             f"wanted a file, a folder, a glob pattern, {' or '.join(sorted(SCHEMES))}"
         )
-    root = path
-    while glob.has_magic(str(root)):
+    root = path  # the deepest folder that is there: its own name may hold `[` or `*`
+    while not root.is_dir():
         root = root.parent
     found = (match.relative_to(root) for match in root.glob(str(path.relative_to(root))))
     matches = sorted(m for m in found if not any(part.startswith(".") for part in m.parts))
@@ -179,7 +179,7 @@ def _names(sources: Sequence[Source], places: Sequence[_Place]) -> list[str]:
     tails = []
     for source, place in zip(sources, places, strict=True):
         path = place.entries[0] if place.entries and place.is_file else place.root
-        tails.append((*path.parts[:-1], stem_of(path.name)))
+        tails.append(tuple(map(as_utf8, (*path.parts[:-1], stem_of(path.name)))))
         if source.path in SCHEMES:
             tails[-1] = (source.path.removesuffix(":"),)
     length = [1] * len(tails)

@@ -184,10 +184,18 @@ def link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with `~` as the home folder; a name that only begins so stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # nobody is called that
+        return Path(path)
+
+
 def cache_folder() -> Path:
     """Return the user's cache folder for textmill: TEXTMILL_CACHE, else the platform's own."""
     if named := os.environ.get("TEXTMILL_CACHE"):
-        return Path(named).expanduser().absolute()
+        return expanded(named).absolute()
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "textmill"
     base = os.environ.get("XDG_CACHE_HOME")

@@ -79,7 +79,7 @@ def run(job: Job) -> None:
         files.append(job.scratch("split") / f"{name}.parquet")
         if not files[-1].exists():
             with storage.whole_file(files[-1]) as temporary:
-                pl.read_parquet(sample.file).filter(chosen).write_parquet(temporary)
+                pl.read_parquet(sample.file, glob=False).filter(chosen).write_parquet(temporary)
     tasks = [(name, size) for name in config.algorithms for size in config.vocab_sizes]
     learn, measured = files
     job.map(functools.partial(try_out, config.tokenizer, learn, measured), tasks)

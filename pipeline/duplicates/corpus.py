@@ -33,7 +33,9 @@ class Part:
             gone = read_between(self.removed, "document", self.first, self.first + self.rows)
             numbers = np.setdiff1d(numbers, gone["document"].to_numpy())
         if self.cuts:
-            gone = emptied(pl.scan_parquet(list(self.cuts))).select("document").collect()
+            gone = (
+                emptied(pl.scan_parquet(list(self.cuts), glob=False)).select("document").collect()
+            )
             numbers = np.setdiff1d(numbers, gone["document"].to_numpy())
         return numbers
 
@@ -61,7 +63,7 @@ def wanted_rows(
                 table = restored(numbers, table, cuts)
             yield numbers, table
     if part.cuts:
-        gone = emptied(pl.scan_parquet(list(part.cuts)))
+        gone = emptied(pl.scan_parquet(list(part.cuts), glob=False))
         rows = gone.filter(pl.col("document").is_in(wanted)).collect()
         if len(rows):
             yield rows["document"].to_numpy(), emptied_texts(rows).select(columns)
@@ -87,4 +89,8 @@ def read_between(files: Sequence[Path], column: str, first: int, end: int) -> pl
     """Rows of Parquet files with `first <= column < end`; row groups outside are not read."""
     if not files:
         return pl.DataFrame(schema={column: pl.Int64})
-    return pl.scan_parquet(list(files)).filter(pl.col(column).is_between(first, end - 1)).collect()
+    return (
+        pl.scan_parquet(list(files), glob=False)
+        .filter(pl.col(column).is_between(first, end - 1))
+        .collect()
+    )

@@ -114,7 +114,11 @@ def _pairs(copies: Sequence[Path], verified: Sequence[Path], first: int, end: in
 def _read(files: Sequence[Path], documents: np.ndarray) -> pl.DataFrame:
     if not files:
         return _EMPTY
-    found = pl.scan_parquet(list(files)).filter(pl.col("document").is_in(documents)).collect()
+    found = (
+        pl.scan_parquet(list(files), glob=False)
+        .filter(pl.col("document").is_in(documents))
+        .collect()
+    )
     return found.select(_COLUMNS)
 
 

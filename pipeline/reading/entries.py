@@ -20,8 +20,12 @@ def walk(root: Path) -> Iterator[Path]:
 def relative_name(path: Path, root: Path) -> str:
     """Return where a file is below `root`, '/' between names."""
     relative = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-    # A name may hold bytes that are no UTF-8; they are written as escapes.
-    return os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
+    return as_utf8(relative.as_posix())
+
+
+def as_utf8(name: str) -> str:
+    """Return a file's name with escapes for bytes in it that are no UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def why_not(path: Path, root: Path, *, follow_links: bool) -> tuple[str, str]:
