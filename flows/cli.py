@@ -6,9 +6,11 @@ Progress goes to stderr; with --json one JSON object goes to stdout at the end.
 """
 
 import argparse
+import errno
 import importlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +26,7 @@ from flows.arguments import (
     TRANSFER,
 )
 from flows.arguments import argument as _argument
+from pipeline.disk_space import is_full
 from pipeline.errors import ConfigError, Interrupted, TextmillError
 
 EXIT_FAILED = 1
@@ -66,18 +69,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TextmillError as error:
         return _fail(error, EXIT_FAILED)
     except OSError as error:
-        place = error.filename or "the disk or the network"
-        reason = error.strerror or error
-        return _fail(
-            TextmillError(f"{place}: {reason}; check the path, its permissions and the free space"),
-            EXIT_FAILED,
-        )
+        return _fail(_named(error), EXIT_FAILED)
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except Exception as error:
+        if not is_full(error):
+            raise
+        return _fail(_named(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))), EXIT_FAILED)
     if options.json and result is not None:
         print(json.dumps(result, ensure_ascii=False, sort_keys=True))
     return 0
+
+
+def _named(error: OSError) -> TextmillError:
+    place = error.filename or "the disk or the network"
+    reason = error.strerror or str(error)
+    if is_full(error):
+        return TextmillError(
+            f"{place}: {os.strerror(errno.ENOSPC)}; free some and run the same command again: it "
+            f"goes on from what is finished"
+        )
+    return TextmillError(f"{place}: {reason}; check the path, its permissions and the free space")
 
 
 def _fail(error: TextmillError, code: int) -> int:

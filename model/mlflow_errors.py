@@ -1,18 +1,20 @@
 """What MLflow raises over its database or server, as one error of ours that names the place."""
 
+import errno
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from model.tracking_settings import TrackingSettings
+from pipeline.disk_space import is_full
 from pipeline.errors import ArtifactError, ServiceError
 from pipeline.loading import reason_of
 
 # Modules whose errors are about the database, and MLflow's codes for what it makes of those.
 OF_THE_DATABASE = ("sqlalchemy", "alembic", "sqlite3")
 CODES = ("INTERNAL_ERROR", "BAD_REQUEST", "TEMPORARILY_UNAVAILABLE")
-FULL = ("disk is full", "disk I/O error")
 
 
 @contextmanager
@@ -60,8 +62,8 @@ def _error_of(settings: TrackingSettings, error: Exception) -> Exception:
             f"command again"
         )
     place = settings.database or settings.uri
-    if any(sign in reason for sign in FULL):
-        return ArtifactError(f"{place}: {reason}; free some space and run the same command again")
+    if is_full(error):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
     return ArtifactError(
         f"{place}: cannot be used ({reason}); wanted MLflow's database; restore a copy of it, or "
         f"move it away: the next run registers its model in a new one"

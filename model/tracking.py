@@ -5,6 +5,7 @@ and tracking address are never set, so two stores can be used side by side.
 """
 
 import fcntl
+import glob
 import logging
 import os
 import shutil
@@ -91,8 +92,11 @@ def _create_database(path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():  # made by another process meanwhile
             return
-        unfinished = path.with_name(f".{path.name}.unfinished")
-        unfinished.unlink(missing_ok=True)
+        # A name of its own for each try: MLflow keeps connections to a name for the process's life.
+        name = f".{path.name}.unfinished"
+        for left in path.parent.glob(f"{glob.escape(name)}*"):  # also SQLite's own files beside it
+            left.unlink(missing_ok=True)
+        unfinished = path.with_name(f"{name}-{time.time_ns()}")
         address = sqlite_address(unfinished)
         client = MlflowClient(tracking_uri=address, registry_uri=address)
         client.search_experiments()

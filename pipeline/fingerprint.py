@@ -21,6 +21,7 @@ PACKAGES = ("pipeline", "model", "expectations", "flows")
 # Modules that move bytes without shaping them; a change here does not make old artifacts wrong.
 PLUMBING = {
     "pipeline.artifact",
+    "pipeline.disk_space",
     "pipeline.errors",
     "pipeline.fingerprint",
     "pipeline.integrity",

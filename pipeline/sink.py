@@ -1,6 +1,7 @@
 """Where a part's rows go: Parquet files per table, counted into the ledger as they are written."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,8 @@ class Sink:
     def abort(self) -> None:
         """Remove unfinished files."""
         for current in self._open.values():
-            current.writer.close()
+            with suppress(OSError):  # closing writes what is held, perhaps to a full disk
+                current.writer.close()
             current.temporary.unlink(missing_ok=True)
         self._open.clear()
 

@@ -15,6 +15,7 @@ from typing import Any
 from pipeline import artifact as artifacts
 from pipeline import making, storage
 from pipeline.artifact import MAIN, MANIFEST, Artifact
+from pipeline.disk_space import naming_full_disk
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ArtifactError, ConfigError
@@ -181,7 +182,7 @@ def run_stage(
     """
     started = time.monotonic()
     identity = stage.fingerprint(config, parents)
-    with making.lock(destination):
+    with making.lock(destination), naming_full_disk(destination):
         reason = "made: nothing at this fingerprint yet"
         if artifacts.exists(destination):
             try:

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.disk_space import naming_full_disk
 from pipeline.errors import ConfigError
 from pipeline.loading import read_json as read_json
 from pipeline.loading import recall_json as recall_json
@@ -45,7 +46,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}{UNFINISHED}")
-    with _claimed(temporary, os.O_CREAT | os.O_RDWR) as descriptor:
+    creates = os.O_CREAT | os.O_RDWR
+    with naming_full_disk(path), _claimed(temporary, creates) as descriptor:
         os.ftruncate(descriptor, 0)
         try:
             yield temporary
@@ -65,7 +67,7 @@ def whole_folder(path: Path, *, keep: bool = False) -> Iterator[Path]:
     if the block ends with an error.
     """
     temporary = path.with_name(f".{path.name}{UNFINISHED}")
-    with _claimed(temporary, os.O_RDONLY | os.O_DIRECTORY):
+    with naming_full_disk(path), _claimed(temporary, os.O_RDONLY | os.O_DIRECTORY):
         try:
             if not keep:
                 _empty(temporary)

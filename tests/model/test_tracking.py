@@ -200,12 +200,15 @@ def test_a_store_whose_making_was_killed_is_made_again(tmp_path):
     )
     command = [sys.executable, "-c", program, str(database), str(tmp_path / "artifacts")]
     making = subprocess.Popen(command)
-    unfinished = tmp_path / ".mlflow.db.unfinished"
-    while making.poll() is None and not (unfinished.exists() and unfinished.stat().st_size):
+
+    def unfinished():
+        return [path for path in tmp_path.glob(".mlflow.db.unfinished*") if path.stat().st_size]
+
+    while making.poll() is None and not unfinished():
         time.sleep(0.01)
     making.kill()
     making.wait()
-    assert unfinished.exists()
+    assert unfinished()
     assert not database.exists()
     settings = TrackingSettings(f"sqlite:///{database}", tmp_path / "artifacts")
     assert tracking.connect(settings).search_registered_models() == []
