@@ -12,7 +12,7 @@ import ftfy
 import numpy as np
 import polars as pl
 
-from pipeline.cleaning import garbled
+from pipeline.cleaning import garbled, invisible
 from pipeline.errors import ConfigError
 
 UNICODE_FORMS = ("NFC", "NFKC", "NFD", "NFKD")
@@ -25,7 +25,7 @@ class NormalizeConfig:
 
     unicode_form: str | None = "NFC"
     fix_mojibake: bool = True  # UTF-8 that was read as Latin-1, cp1252, cp1251, ...
-    strip_controls: bool = True  # control, zero-width, bidirectional and tag characters
+    strip_controls: bool = True  # controls, and what is invisible and shapes nothing
     unify_line_ends: bool = True  # CRLF, CR, VT, FF, NEL, LS and PS become LF
     unify_width: bool = True  # full-width letters and digits and Latin ligatures become plain
     unify_spaces: bool = True  # no-break and typographic spaces become a space
@@ -118,10 +118,10 @@ def _line_ends(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
 
 
 def _controls(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
-    """Take out control, zero-width, bidirectional and tag characters and stray joiners."""
+    """Take out controls and what is invisible and says nothing in its script (`invisible.py`)."""
     if not config.strip_controls:
         return texts
-    return texts.str.replace_all(INVISIBLE, "").str.replace_all(STRAY_JOINER, "$1")
+    return invisible.without_controls(texts)
 
 
 def _width(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
@@ -139,7 +139,9 @@ def _spaces(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
     """Write the many spaces of Unicode as U+0020; the ideographic one stays."""
     if not config.unify_spaces:
         return texts
-    return texts.str.replace_all("[\u00a0\u2000-\u200a\u202f\u205f]", " ")
+    texts = texts.str.replace_all("[\u00a0\u2000-\u200a\u205f]", " ")
+    # Inside Mongolian words the narrow one shapes the ending after it.
+    return texts.str.replace_all(r"(^|\P{Mongolian})\x{202f}", "${1} ")
 
 
 def _outer_space(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
@@ -196,16 +198,6 @@ FTFY = ftfy.TextFixerConfig(
     normalization=None,
     explain=False,
 )
-# Terminal escapes as a whole, then single characters: C0 (not tab, LF), DEL, C1, soft hyphen,
-# Mongolian vowel separator, zero-width space and marks of direction, word joiner and invisible
-# operators, byte order mark, interlinear marks, noncharacters, tags.
-INVISIBLE = (
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|"
-    r"[\x{00}-\x{08}\x{0e}-\x{1f}\x{7f}-\x{84}\x{86}-\x{9f}\x{ad}\x{61c}\x{180e}\x{200b}\x{200e}"
-    r"\x{200f}\x{202a}-\x{202e}\x{2060}-\x{206f}\x{feff}\x{fff9}-\x{fffb}\x{fdd0}-\x{fdef}"
-    + "".join(rf"\x{{{plane:x}fffe}}\x{{{plane:x}ffff}}" for plane in range(17))
-    + r"\x{e0000}-\x{e007f}]"
-)
 WIDE = "[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\ufb00-\ufb06]"
 PLAIN_OF_WIDE = {
     **{code: code - 0xFEE0 for code in range(0xFF10, 0xFF5B) if chr(code).isalnum()},
@@ -215,9 +207,6 @@ PLAIN_OF_WIDE = {
 STRAY_C1 = r"[\x{80}-\x{9f}]*[\x{80}-\x{84}\x{86}-\x{9f}][\x{80}-\x{9f}]*"
 # Several of them after anything but a letter that could begin a character of UTF-8 are no marks.
 RUN_OF_C1 = r"(^|[^\x{80}-\x{ff}])[\x{80}-\x{9f}]{2,}"
-# Persian, Indic scripts and emoji need the joiners U+200C and U+200D; these scripts do not.
-STRAY_JOINER = r"([\pN\p{Latin}\p{Han}\p{Cyrillic}\p{Greek}\p{P}\s])[\x{200c}\x{200d}]+"
-
 REPAIRS: dict[str, Callable[[pl.Series, NormalizeConfig], pl.Series]] = {
     "garbled": _garbled,  # before ftfy, which takes some of it for something else
     "mojibake": _mojibake,  # early: what it decodes includes control characters and odd spaces

@@ -227,7 +227,7 @@ PROFILES: dict[str, Profile] = {
     "books": Profile("books, verse and classical text", _BOOKS),
     "code": Profile("source code", {**_NONE, **_CODE}),
     "lenient": Profile("only what is certainly not text goes", _LENIENT),
-    "none": Profile("only empty documents go", _NONE),
+    "none": Profile("only empty documents go; repairs as clean.normalize says, no edits", _NONE),
     "gopher-quality": Profile(
         "Rae et al. 2021, table A1", family(GOPHER_QUALITY, **UNSPACED_WORDS), repairs=False
     ),
