@@ -8,7 +8,7 @@ class Item:
     """A prompt that ends where the answer begins, with `gap` between the two.
 
     With `choices` the likeliest of them is the model's answer, else what it writes. `check` is code
-    that an answer has to run through.
+    that calls the answer's `function` and has to come to its end.
     """
 
     lang: str
@@ -17,6 +17,7 @@ class Item:
     gap: str = ""
     choices: tuple[str, ...] = ()
     check: str = ""
+    function: str = ""
 
     @property
     def gold(self) -> int:

@@ -98,7 +98,8 @@ def compiles(got: str, item: Item) -> float:
 
 def passes(got: str, item: Item) -> float:
     """1 if the program runs through its checks in the sandbox."""
-    return float(sandbox.run(f"{item.prompt}{got}\n\n{item.check}\n") == sandbox.PASSED)
+    program = sandbox.Program(item.prompt + got, item.check, item.function, item.prompt)
+    return float(sandbox.run(program) == sandbox.PASSED)
 
 
 Metric = Callable[[str, Item], float]

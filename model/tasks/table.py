@@ -93,7 +93,8 @@ def code(row: Row, labels: Sequence[str]) -> Item:
     """Write the body of a Python function."""
     call = f"\ncheck({row['entry_point']})" if "def check(" in row["test"] else ""
     solution = row.get("canonical_solution", "")
-    return Item("python", row["prompt"], (solution,), check=row["test"] + call)
+    check, function = row["test"] + call, row["entry_point"]
+    return Item("python", row["prompt"], (solution,), check=check, function=function)
 
 
 # What a function's end looks like when the model goes on to the next thing.
