@@ -8,10 +8,12 @@ import polars as pl
 
 from expectations.expect import Outcome, Verdict
 from expectations.figures import number
+from expectations.html_table import breakable, html_table, table_row
 from expectations.page_style import STYLE
 from expectations.rejects import pairs_table, rejects_table
 
 MEGA = 1_000_000
+HEAD = ("figure", "found", "wanted", "why, and what to do")
 
 
 def render(
@@ -89,7 +91,7 @@ def _funnel_row(row: Mapping[str, Any], widest: int) -> str:
     return (
         f'<div class="stage"><b>{escape(row["stage"])}</b>{badge}'
         f'<span class="numbers">{kept:,} of {seen:,} documents, '
-        f"{row['bytes_kept'] / MEGA:.2f} MB, {row['seconds']:.1f} s</span></div>"
+        f"{row['bytes_kept'] / MEGA:,.2f} MB, {row['seconds']:,.1f} s</span></div>"
         f'<div class="bar"><i class="in" style="width:{100 * seen / widest:.1f}%"></i>'
         f'<i class="kept" style="width:{100 * kept / widest:.1f}%"></i></div>'
         f'<div class="chips">{chips}</div>'
@@ -130,20 +132,16 @@ def _section(verdict: Verdict) -> str:
 
 
 def _table(outcomes: Sequence[Outcome]) -> str:
-    head = "<tr><th>figure</th><th>found</th><th>wanted</th><th>why, and what to do</th></tr>"
-    return f'<div class="scroll"><table>{head}{"".join(map(_row, outcomes))}</table></div>'
+    return html_table(HEAD, map(_row, outcomes))
 
 
 def _row(outcome: Outcome) -> str:
     expect = outcome.expect
     kind = "passed" if outcome.passed else {"critical": "failed"}.get(expect.severity, "warned")
     advice = "" if outcome.passed else f"<p class='next'>{escape(expect.next_step)}</p>"
-    return (
-        f'<tr class="{kind}"><td><code>{escape(outcome.metric)}</code>'
-        f'<small>{escape(expect.severity)}</small></td><td class="number">'
-        f'{escape(number(outcome.observed))}</td><td class="number">{escape(bounds(outcome))}'
-        f"</td><td>{escape(expect.because)}{advice}</td></tr>"
-    )
+    figure = f"<code>{breakable(outcome.metric)}</code><small>{escape(expect.severity)}</small>"
+    found, wanted = escape(number(outcome.observed)), escape(bounds(outcome))
+    return table_row(HEAD, (figure, found, wanted, escape(expect.because) + advice), (1, 2), kind)
 
 
 def bounds(outcome: Outcome) -> str:

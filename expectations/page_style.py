@@ -13,7 +13,8 @@ body { margin: 0; background: var(--back); color: var(--text);
 main { max-width: 62rem; margin: 0 auto; padding: 2rem 1.2rem 4rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .4rem; }
 h2 { font-size: 1.1rem; margin: 2rem 0 .6rem; }
-code { font: .9em ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
+code { font: .9em ui-monospace, Menlo, Consolas, monospace; overflow-wrap: break-word; }
+h1, h2, p, li, dt, dd, summary, .chip, .stage { overflow-wrap: break-word; min-width: 0; }
 .headline { font-size: 1.1rem; margin: 0 0 1rem; padding: .6rem .9rem; border-radius: .5rem;
   background: var(--card); border: 1px solid var(--line); border-left: .35rem solid var(--good); }
 .headline.warned { border-left-color: var(--warn); }
@@ -43,10 +44,29 @@ table { border-collapse: collapse; width: 100%; background: var(--card);
   border: 1px solid var(--line); border-radius: .5rem; margin: .3rem 0; }
 th { text-align: left; font-weight: 500; color: var(--soft); font-size: .85rem; }
 th, td { padding: .45rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+td:first-child { min-width: 11rem; }
 td small { display: block; color: var(--soft); }
+.long { display: block; min-width: 11rem; overflow-wrap: anywhere; }
 .number { white-space: nowrap; font-variant-numeric: tabular-nums; }
 tr.failed .number:nth-child(2) { color: var(--bad); font-weight: 700; }
 tr.warned .number:nth-child(2) { color: var(--warn); font-weight: 700; }
 .next { margin: .2rem 0 0; font-weight: 600; }
 summary { cursor: pointer; color: var(--soft); }
+svg, img { max-width: 100%; height: auto; background: #fff; border-radius: .5rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(17rem, 100%), 1fr));
+  gap: .6rem; }
+.plots svg { width: 100%; }
+@media (max-width: 45rem) {
+  main { padding: 1.2rem .9rem 3rem; }
+  .numbers { margin-left: 0; white-space: normal; }
+  table, tbody, tr, td { display: block; }
+  tr.head { display: none; }
+  tr { border-bottom: 1px solid var(--line); padding: .4rem 0; }
+  td { border: 0; padding: .15rem .7rem; overflow-wrap: anywhere; }
+  td[data-label] { display: grid; grid-template-columns: 7.5rem minmax(0, 1fr); gap: .8rem; }
+  td[data-label]::before { content: attr(data-label); color: var(--soft); font-size: .85rem;
+    overflow-wrap: break-word; }
+  td.number { white-space: normal; }
+  td:first-child, .long { min-width: 0; }
+}
 """

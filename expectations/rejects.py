@@ -1,14 +1,16 @@
 """Rejects for people: what each rule takes out, and pairs of duplicates, with text to judge by."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import polars as pl
 
 from expectations.figures import number
+from expectations.html_table import breakable, html_table, table_row
 
 COLUMNS = ("rule", "value", "bound", "document", "what")
+NUMBERS = ("value", "bound", "similarity")
+TEXTS = ("what", "text")  # read as they are; the other columns hold names and numbers
 PAIR_COLUMNS = ("similarity", "stays", "document", "text")
 
 
@@ -45,12 +47,16 @@ def pairs_table(pairs: pl.DataFrame) -> str:
 
 
 def _html_table(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(row[name])}</td>" for name in columns) + "</tr>"
-        for row in rows
+    numbers = [place for place, name in enumerate(columns) if name in NUMBERS]
+    shown = {name: _long if name in TEXTS else breakable for name in columns}
+    return html_table(
+        columns,
+        (table_row(columns, [shown[n](row[n]) for n in columns], numbers) for row in rows),
     )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def _long(text: str) -> str:
+    return f'<span class="long">{breakable(text)}</span>'
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from expectations.html_table import breakable, html_table, table_row
 from expectations.page_style import STYLE
 from model.look import BLUE, GREEN, ORANGE, style
 from pipeline.artifact import Artifact
@@ -64,18 +65,17 @@ def page(title: str, body: str) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE} svg {{ max-width: 100%; height: auto; "
-        "background: #fff; border-radius: .5rem; }</style></head>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n"
         f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>\n"
     )
 
 
 def _fit_table(fit: pl.DataFrame, keys: Sequence[str]) -> str:
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in (*keys, *FIT_HEAD))
+    head = [name.replace("_", " ") for name in (*keys, *FIT_HEAD)]
     body = []
     for row in fit.iter_rows(named=True):
         tokens = max(row["tokens"], 1)
-        names = [NAMES.get(row[key], f"{row[key]}") for key in keys]
+        names = [breakable(NAMES.get(row[key], f"{row[key]}")) for key in keys]
         figures = (
             f"{row['documents']:,}",
             f"{row['bytes'] / tokens:.2f}",
@@ -84,10 +84,8 @@ def _fit_table(fit: pl.DataFrame, keys: Sequence[str]) -> str:
             f"{row['byte_tokens'] / tokens:.2%}",
             f"{row['round_trip_failures']:,}",
         )
-        cells = "".join(f"<td>{escape(name)}</td>" for name in names)
-        cells += "".join(f'<td class="number">{figure}</td>' for figure in figures)
-        body.append(f"<tr>{cells}</tr>")
-    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(body)}</table></div>'
+        body.append(table_row(head, (*names, *figures), range(len(names), len(head))))
+    return html_table(head, body)
 
 
 def _plots(swept: pl.DataFrame) -> str:
@@ -95,13 +93,17 @@ def _plots(swept: pl.DataFrame) -> str:
     largest = by_size.sort("bytes", "lang", descending=[True, False])["lang"].to_list()
     shown = [ALL, *largest[:LANGUAGES_DRAWN]]
     shown = shown[1:] if len(largest) == 1 else shown
-    with matplotlib.rc_context({**style(), "font.size": 8, "svg.hashsalt": "textmill"}):
-        figure = Figure(figsize=(11, 3.4), layout="constrained")
-        grid = figure.subplots(1, len(shown), squeeze=False, sharex=True)[0]
-        for axes, lang in zip(grid, shown, strict=True):
-            _paint(axes, swept.filter(pl.col("lang") == lang), lang)
-        grid[0].set_ylabel("bytes per token, held-out text")
-        grid[0].legend(frameon=False, fontsize=8)
+    drawn = (_svg(swept.filter(pl.col("lang") == lang), lang) for lang in shown)
+    return f'<div class="plots">{"".join(drawn)}</div>'
+
+
+def _svg(rows: pl.DataFrame, lang: str) -> str:
+    with matplotlib.rc_context({**style(), "font.size": 8, "svg.hashsalt": lang}):
+        figure = Figure(figsize=(3.6, 3.0), layout="constrained")
+        axes = figure.subplots()
+        _paint(axes, rows, lang)
+        axes.set_ylabel("bytes per token, held-out text")
+        axes.legend(frameon=False, fontsize=7)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()[text.getvalue().index("<svg") :]

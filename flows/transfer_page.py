@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from expectations.html_table import breakable, html_table, table_row
 from expectations.page_style import STYLE
 from model.finetune import BaseModel
 from model.markdown import flat
@@ -29,6 +30,14 @@ RIVAL_IS = {
     LOSES: ("failed", "ahead"),
     UNDECIDED: ("warned", "not told apart"),
 }
+HEAD = (
+    "set", "taught by, asked", NAMES[TRANSFERRED], *(NAMES[arm] for arm in RIVALS),
+    "bits per byte, from scratch and transferred",
+)  # fmt: skip
+WIDE = """main { max-width: 70rem; } th, td { font-size: .85rem; }
+@media (min-width: 45rem) { th, td { padding: .4rem .5rem; } }
+"""
+SETTINGS_HEAD = ("setting", "value")
 NONE = "–"  # where a task lacks an arm
 
 
@@ -119,21 +128,13 @@ def render(found: Sequence[Comparison], told: dict[str, Any], plots: Sequence[Pa
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>textmill: transfer</title><style>{STYLE} img {{ max-width: 100%; }} "
-        "main { max-width: 70rem; } "
-        "th, td { font-size: .85rem; padding: .4rem .5rem; }</style></head>\n"
+        f"<title>textmill: transfer</title><style>{STYLE}{WIDE}</style></head>\n"
         f"<body><main>{''.join(body)}</main></body></html>\n"
     )
 
 
 def _table(found: Sequence[Comparison]) -> str:
-    head = (
-        "set", "taught by, asked", NAMES[TRANSFERRED], *(NAMES[arm] for arm in RIVALS),
-        "bits per byte, from scratch and transferred",
-    )  # fmt: skip
-    cells = "".join(f"<th>{escape(one)}</th>" for one in head)
-    rows = "".join(_row(one) for one in found)
-    return f'<div class="scroll"><table><tr>{cells}</tr>{rows}</table></div>'
+    return html_table(HEAD, map(_row, found))
 
 
 def _row(one: Comparison) -> str:
@@ -143,8 +144,8 @@ def _row(one: Comparison) -> str:
     rivals = [_rival(one, arm) if arm in one.over else NONE for arm in RIVALS]
     cells = [counts, _bounded(one.accuracy[TRANSFERRED]), *rivals, bits + saved]
     kind = f"{one.task}, {', '.join(one.langs)}"
-    plain_cells = "".join(f'<td class="number">{cell}</td>' for cell in cells)
-    return f"<tr><td>{escape(one.name)}<small>{escape(kind)}</small></td>{plain_cells}</tr>"
+    name = f"{breakable(one.name)}<small>{escape(kind)}</small>"
+    return table_row(HEAD, (name, *cells), range(1, len(HEAD)))
 
 
 def _rival(one: Comparison, arm: str) -> str:
@@ -192,9 +193,12 @@ def _image(plot: Path) -> str:
 
 
 def _method(found: Sequence[Comparison], settings: dict[str, Any]) -> str:
-    listed = "".join(
-        f"<tr><td><code>{escape(name)}</code></td><td>{escape(str(value))}</td></tr>"
-        for name, value in settings.items()
+    listed = html_table(
+        SETTINGS_HEAD,
+        (
+            table_row(SETTINGS_HEAD, (f"<code>{breakable(name)}</code>", breakable(str(value))))
+            for name, value in settings.items()
+        ),
     )
     seeds = ", ".join(map(str, settings["seeds"]))
     return (
@@ -219,5 +223,5 @@ def _method(found: Sequence[Comparison], settings: dict[str, Any]) -> str:
         f"({seeds}; the baselines have one); differences are of the same questions. A model beats "
         "another where the interval of the difference is above zero: in accuracy, but where "
         "answers are free the two networks are compared by the bits that right ones cost.</p>"
-        f"<details><summary>Settings</summary><table>{listed}</table></details>"
+        f"<details><summary>Settings</summary>{listed}</details>"
     )

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from rich.table import Table
 
+from expectations.html_table import breakable, html_table, table_row
 from expectations.page_style import STYLE
 from expectations.rejects import rejects_table
 from flows import config
@@ -26,7 +27,6 @@ from pipeline.cleaning import profiles
 from pipeline.typical import typical_rejects
 from pipeline.what_if import sweep
 
-COLUMNS_OF_PLOTS = 3
 COLOURS = (BLUE, ORANGE, GREEN, "#8a5ab5", "#b03a48", "#5c6b73")
 LEAST_EFFECT = 0.0005  # a rule that moves less than this anywhere gets no plot
 
@@ -77,13 +77,12 @@ def _terminal_table(costs: pl.DataFrame, profile: str) -> Table:
 def render(artifact: Artifact, profile: str, swept: pl.DataFrame) -> str:
     """Return the page as HTML: plots of the rules that matter, a table, typical rejects."""
     rules = _rules_that_matter(swept)
-    plots = _svg(swept, rules) if rules else "<p>No rule drops anything within its range.</p>"
+    plots = _plots(swept, rules) if rules else "<p>No rule drops anything within its range.</p>"
     title = f"What if: {profile} on {artifact.path.name}"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE} svg {{ max-width: 100%; height: auto; "
-        "background: #fff; border-radius: .5rem; }</style></head>\n<body><main>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><main>"
         f"<h1>{escape(title)}</h1><p>Share of a language's documents that is kept as one bound "
         "moves and all other rules stay. Dots mark the bounds in force; no text was read.</p>"
         f"{plots}<h2>What each rule costs</h2>{_costs_table(rule_costs(swept))}"
@@ -97,17 +96,18 @@ def _rules_that_matter(swept: pl.DataFrame) -> list[str]:
     return moved.filter(pl.col("span") > LEAST_EFFECT)["rule"].unique(maintain_order=True).to_list()
 
 
-def _svg(swept: pl.DataFrame, rules: list[str]) -> str:
-    rows = -(-len(rules) // COLUMNS_OF_PLOTS)
+def _plots(swept: pl.DataFrame, rules: list[str]) -> str:
+    """Return a plot per rule, side by side as far as there is room."""
     colours = dict(zip(swept["group"].unique(maintain_order=True), COLOURS * 9, strict=False))
-    look = {**style(), "axes.titlesize": 9, "font.size": 8, "svg.hashsalt": "textmill"}
+    drawn = (_svg(swept.filter(pl.col("rule") == rule), colours) for rule in rules)
+    return f'<div class="plots">{"".join(drawn)}</div>'
+
+
+def _svg(rows: pl.DataFrame, colours: dict[str, str]) -> str:
+    look = {**style(), "axes.titlesize": 9, "font.size": 8, "svg.hashsalt": rows["rule"][0]}
     with matplotlib.rc_context(look):
-        figure = Figure(figsize=(11, 2.3 * rows), layout="constrained")
-        grid = figure.subplots(rows, COLUMNS_OF_PLOTS, squeeze=False).ravel()
-        for axes, rule in zip(grid, rules, strict=False):
-            _paint(axes, swept.filter(pl.col("rule") == rule), colours)
-        for axes in grid[len(rules) :]:
-            axes.set_axis_off()
+        figure = Figure(figsize=(3.6, 2.3), layout="constrained")
+        _paint(figure.subplots(), rows, colours)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()[text.getvalue().index("<svg") :]
@@ -129,13 +129,15 @@ def _paint(axes: Axes, rows: pl.DataFrame, colours: dict[str, str]) -> None:
 
 
 def _costs_table(costs: pl.DataFrame) -> str:
-    head = "<tr><th>rule</th><th>language</th><th>documents</th><th>bound</th><th>kept now</th>"
-    body = "".join(
-        f"<tr><td><code>{escape(row['rule'])}</code></td><td>{escape(row['group'])}</td>"
-        f'<td class="number">{row["documents"]:,}</td><td class="number">{row["threshold"]:g}</td>'
-        f'<td class="number">{row["kept_share"]:.2%}</td>'
-        f'<td class="number">{row["kept_if_off"]:.2%}</td></tr>'
+    head = ("rule", "language", "documents", "bound", "kept now", "kept without it")
+    rows = (
+        table_row(
+            head,
+            (f"<code>{breakable(row['rule'])}</code>", escape(row["group"]),
+             f"{row['documents']:,}", f"{row['threshold']:g}", f"{row['kept_share']:.2%}",
+             f"{row['kept_if_off']:.2%}"),
+            range(2, 6),
+        )
         for row in costs.iter_rows(named=True)
-    )
-    table = f"<table>{head}<th>kept without it</th></tr>{body}</table>"
-    return f'<div class="scroll">{table}</div>'
+    )  # fmt: skip
+    return html_table(head, rows)
