@@ -14,13 +14,13 @@ from flows.terminal import progress_bars, stdout
 from model import evaluate_answers, finetune_card, registry
 from model import finetune as finetuning
 from model.evaluate_answers import EvaluateAnswersConfig
-from model.example_set import quarantined_places
 from model.finetune import BaseModel
 from model.lora import LoraConfig
 from model.registry import Registration
 from pipeline import artifact as artifacts
 from pipeline import examples as reading
 from pipeline.artifact import Artifact
+from pipeline.set_aside import quarantined_places
 from pipeline.shard import VALIDATION
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import Progress, StageRun, run_stage

@@ -10,6 +10,7 @@ from flows.config import Recipe
 from flows.settings import Settings
 from flows.summary import cut_in_words
 from pipeline.artifact import Artifact
+from pipeline.set_aside import quarantined_places
 from pipeline.stage import Progress
 
 Narrator = Callable[[str], None]
@@ -31,7 +32,8 @@ def run_chain(
         outcome.runs[link.name] = run
         verdict = steps.judge(run.artifact, recipe)
         outcome.verdicts[link.name] = verdict
-        narrate(stage_line(link, outcome))
+        for line in stage_lines(link, outcome):
+            narrate(line)
         gate.enforce(verdict)
         return run.artifact
 
@@ -44,6 +46,13 @@ def run_chain(
             steps.write_page(outcome)
             steps.finish(outcome, sources)
     return outcome
+
+
+def stage_lines(link: Link, outcome: steps.Outcome) -> list[str]:
+    """Return what a stage did, and where what it could not read stands if it was read now."""
+    run = outcome.runs[link.name]
+    places = [] if run.reused else quarantined_places(run.artifact)
+    return [stage_line(link, outcome), *(f"           {place}" for place in places)]
 
 
 def stage_line(link: Link, outcome: steps.Outcome) -> str:

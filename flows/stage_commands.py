@@ -16,6 +16,7 @@ from pipeline import artifact as artifacts
 from pipeline import rethreshold
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
+from pipeline.set_aside import quarantined_places
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import Progress, Stage, StageRun, run_stage
 from pipeline.tokenizer import MODEL_FILE, load_tokenizer
@@ -159,18 +160,20 @@ def _run_link(
         )  # fmt: skip
     if options.json:
         return {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}
-    for line in (*work.lines, _line(run, link), *data_lines(run.artifact.stats)):
+    for line in (*work.lines, *_lines(run, link), *data_lines(run.artifact.stats)):
         stdout().print(line, soft_wrap=True)
     return None
 
 
-def _line(run: StageRun, link: Link) -> str:
+def _lines(run: StageRun, link: Link) -> list[str]:
+    """Return what a stage did, and below it where what it could not read stands."""
     ledger = run.artifact.ledger
     kept = f"{ledger.kept:,} of {ledger.seen:,} {link.unit} kept"
     parts = [f"{link.done}: {kept}{cut_in_words(run.artifact.stats)}"]
     parts += [f"{rule} {n:,}" for rule, n in ledger.dropped.most_common()]
     parts += [f"quarantined {reason} {n:,}" for reason, n in ledger.quarantined.most_common()]
-    return f"{', '.join(parts)}; {run.reason}, {run.seconds:.1f} s; {run.artifact.path}"
+    first = f"{', '.join(parts)}; {run.reason}, {run.seconds:.1f} s; {run.artifact.path}"
+    return [first, *(f"  {line}" for line in quarantined_places(run.artifact))]
 
 
 def _sources(paths: Sequence[str], settings: Settings) -> SourceSet:
@@ -199,6 +202,6 @@ def _documents(options: Namespace, stage: str, work: Work) -> Artifact:
             link.stage, settled, [made], folder,
             engine=work.settings.engine(), progress=work.progress,
         )  # fmt: skip
-        work.lines.append(_line(run, link))
+        work.lines.extend(_lines(run, link))
         made = run.artifact
     return made

@@ -23,7 +23,7 @@ from expectations.page import bounds
 from expectations.rejects import pair_rows, reject_rows
 from flows import steps
 from flows.chain import CHAIN, Link
-from flows.local import stage_line
+from flows.local import stage_lines
 from flows.markdown import funnel_markdown, gate_reasons, markdown, markdown_table
 from flows.watching import narrate, report
 from pipeline.artifact import Artifact
@@ -66,9 +66,9 @@ def _run_gate(link_name: str, outcome: steps.Outcome) -> bool:
         link_text=str(artifact.path),
         description=f"What {link_name} wrote, on the machine that ran it",
     )
-    line = stage_line(LINKS[link_name], outcome)
-    get_run_logger().info(line)
-    narrate(line)
+    for line in stage_lines(LINKS[link_name], outcome):
+        get_run_logger().info(line)
+        narrate(line)
     for failure in verdict.failures:
         get_run_logger().warning("%s", failure.sentence())
     gate.enforce(verdict)

@@ -16,6 +16,7 @@ from model.chat import Coded, Fits, code_example
 from pipeline.artifact import Artifact
 from pipeline.errors import TrainingError
 from pipeline.sampling import id_hashes
+from pipeline.set_aside import quarantined_places
 from pipeline.tokenizer import Tokenizer
 from pipeline.turns import Turn
 
@@ -95,23 +96,6 @@ def refuse_mostly_unusable(examples: Artifact, found: ExampleSet, share_max: flo
         f"context where they are too_long, or go on with the rest: "
         f"--set finetune.unusable_share_max={math.ceil(100 * bad / total) / 100}"
     )
-
-
-def quarantined_places(examples: Artifact) -> list[str]:
-    """Return, for each reason, where its first records stand and what was found and wanted."""
-    if not examples.ledger.quarantined:
-        return []
-    rows = examples.scan("quarantine").select("source", "path", "position", "reason", "detail")
-    first = rows.sort("source", "path", "position").collect().group_by("reason").head(SHOWN)
-    told = []
-    for (reason,), here in sorted(first.partition_by("reason", as_dict=True).items()):
-        places = [_place_of(row) for row in here.to_dicts()]
-        told.append(f"{reason}: {', '.join(places)} ({here['detail'][0]})")
-    return told
-
-
-def _place_of(row: dict[str, Any]) -> str:
-    return row["path"] if row["position"] < 0 else f"{row['path']} record {row['position'] + 1}"
 
 
 def code_row(row: dict[str, Any], answer: str, tokenizer: Tokenizer, fits: Fits) -> Coded | str:

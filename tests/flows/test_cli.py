@@ -62,8 +62,10 @@ def test_help_teaches_by_example(capsys):
 def test_a_stage_on_raw_files_tells_what_the_stages_before_it_left_out(tmp_path, capsys):
     (tmp_path / "in.jsonl").write_text('{"text": "a broken line"\n{"text": "and a whole one"}\n')
     assert cli.main(["clean", str(tmp_path / "in.jsonl"), "--out", str(tmp_path / "out")]) == 0
-    read, cleaned = capsys.readouterr().out.splitlines()
+    read, broken, where, cleaned = capsys.readouterr().out.splitlines()
     assert "1 of 2 records kept, quarantined bad_json 1" in read
+    assert broken.startswith("  bad_json: in.jsonl record 1 (")
+    assert where.startswith("  all of them: ")
     assert "of 1 documents kept" in cleaned
 
 

@@ -1,0 +1,54 @@
+"""Where the first records of a quarantine stand, in words."""
+
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline.artifact import Artifact
+from pipeline.sink import QUARANTINE
+
+SHOWN = 3  # records of each reason
+REASONS_SHOWN = 6  # the most frequent ones
+DETAIL_CHARACTERS = 240
+COLUMNS = ["source", "path", "position", "reason", "detail"]
+
+
+def quarantined_places(artifact: Artifact) -> list[str]:
+    """Return, for each reason, where its first records stand and what was found and wanted.
+
+    The last line says where all of them are. No more of the quarantine is read than that takes.
+    """
+    counts = artifact.ledger.quarantined
+    if not counts:
+        return []
+    shown = [reason for reason, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    rest = shown[REASONS_SHOWN:]
+    lines = []
+    first = _first_rows(artifact, shown[:REASONS_SHOWN])
+    several = len({row["source"] for rows in first.values() for row in rows}) > 1
+    for reason, rows in first.items():
+        places = ", ".join(_place(row, several) for row in rows)
+        more = counts[reason] - len(rows)
+        also = f" and {more:,} more" if more else ""
+        lines.append(f"{reason}: {places}{also} ({rows[0]['detail'][:DETAIL_CHARACTERS]})")
+    others = f"{len(rest)} more reasons; " if rest else ""
+    return [*lines, f"{others}all of them: {artifact.path / QUARANTINE}"]
+
+
+def _first_rows(artifact: Artifact, reasons: list[str]) -> dict[str, list[dict[str, Any]]]:
+    wanted = {reason: min(SHOWN, artifact.ledger.quarantined[reason]) for reason in reasons}
+    found: dict[str, list[dict[str, Any]]] = {reason: [] for reason in reasons}
+    for part in artifact.parts(QUARANTINE):
+        with pq.ParquetFile(part) as file:
+            for batch in file.iter_batches(columns=COLUMNS):
+                for row in batch.to_pylist():
+                    if len(found.get(row["reason"], ())) < wanted.get(row["reason"], 0):
+                        found[row["reason"]].append(row)
+                if all(len(found[reason]) == wanted[reason] for reason in reasons):
+                    return found
+    return {reason: rows for reason, rows in found.items() if rows}
+
+
+def _place(row: dict[str, Any], several_sources: bool) -> str:
+    path = f"{row['source']}: {row['path']}" if several_sources else row["path"]
+    return path if row["position"] < 0 else f"{path} record {row['position'] + 1}"

@@ -1,0 +1,31 @@
+"""Where what could not be read stands, in words."""
+
+from pipeline.set_aside import REASONS_SHOWN, quarantined_places
+from tests.pipeline.ingesting import TEXTS, ingested, write_jsonl
+
+
+def test_each_reason_names_its_first_files_and_records(tmp_path):
+    rows = [{"text": TEXTS[0]}, *({"text": ""} for _ in range(5)), {"body": "x"}]
+    write_jsonl(tmp_path / "in" / "a.jsonl", rows)
+    (tmp_path / "in" / "b.txt").touch()
+    made = ingested(tmp_path / "in", tmp_path / "out")
+    first, *others, last = quarantined_places(made)
+    assert first.startswith(
+        "empty_text: a.jsonl record 2, a.jsonl record 3, a.jsonl record 4 and 2 more ("
+    )
+    assert [line.partition(" (")[0] for line in others] == [
+        "empty_file: b.txt",
+        "no_text: a.jsonl record 7",
+    ]
+    assert "set ingest.text_field" in others[1]
+    assert last == f"all of them: {made.path / 'quarantine'}"
+
+
+def test_nothing_set_aside_says_nothing_and_many_reasons_are_counted(tmp_path):
+    write_jsonl(tmp_path / "in" / "a.jsonl", [{"text": TEXTS[0]}])
+    assert quarantined_places(ingested(tmp_path / "in", tmp_path / "out")) == []
+    odd = [b"[1]", b"{", b'{"a":1}', b'{"text":5}', b'{"text":""}', b"\0", b'{"text":"\\ud800"}']
+    (tmp_path / "in" / "b.jsonl").write_bytes(b'{"text":"x"}\n' + b"\n".join(odd))
+    lines = quarantined_places(ingested(tmp_path / "in", tmp_path / "out2"))
+    assert len(lines) == REASONS_SHOWN + 1
+    assert lines[-1].startswith("1 more reasons; all of them: ")
