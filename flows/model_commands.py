@@ -1,5 +1,6 @@
 """The commands that let a trained model write: generate, serve."""
 
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def generate(options: Namespace) -> dict[str, Any] | None:
     """Continue a prompt; the text is printed as it is made."""
     from model.generate import SamplingConfig
-    from model.text import complete, load_model, stream
+    from model.text import complete, load_model, prompt_ids, stream
 
     settings = read_settings(options.store, options.workers)
     loaded = load_model(model_folder(options.model, settings))
@@ -31,9 +32,19 @@ def generate(options: Namespace) -> dict[str, Any] | None:
         seed=options.seed,
     )
     prompt = _prompt(options, loaded)
+    read, context = len(prompt_ids(loaded, prompt)), loaded.network.config.context
+    if read > context:
+        told = f"the prompt has {read:,} tokens; the model reads the last {context:,} of them"
+        print(told, file=sys.stderr)
     if options.json:
         done = complete(loaded, prompt, sampling)
-        return {"prompt": options.prompt, "text": done.text, "finish_reason": done.finish_reason}
+        return {
+            "prompt": options.prompt,
+            "text": done.text,
+            "finish_reason": done.finish_reason,
+            "prompt_tokens": read,
+            "prompt_tokens_read": min(read, context),
+        }
     print(options.prompt if isinstance(prompt, str) else "", end="", flush=True)
     for piece in stream(loaded, prompt, sampling):
         print(piece, end="", flush=True)

@@ -179,5 +179,14 @@ def test_misspelt_keys_are_refused_also_in_sections_that_can_be_off(model, chats
     assert "did you mean 'rank'" in capsys.readouterr().err
 
 
+def test_a_prompt_longer_than_the_context_is_cut_with_a_word(model, capsys):
+    asked = ["generate", str(model), "rain " * 200, "--max-tokens", "1"]
+    assert cli.main([*asked, "--json"]) == 0
+    told, written = capsys.readouterr().err, 96
+    assert f"the model reads the last {written} of them" in told
+    assert cli.main(["generate", str(model), "rain", "--max-tokens", "1"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_the_help_names_every_task():
     assert set(TASK_NAMES) == set(TASKS)
