@@ -21,7 +21,8 @@ EVALUATE = (
     argument("--shots", type=int, default=0, metavar="K", help="solved examples in a prompt (0)"),
     argument("--examples", type=int, default=100, metavar="N", help="questions per task (100)"),
     argument("--data", action="append", default=[], metavar="TASK=FILE",
-              help="JSON lines to ask instead of the few that come along (repeatable)"),
+              help="rows to ask instead of the few that come along: JSON, CSV, TSV, "
+              "Parquet (repeatable)"),
     argument("--seed", type=int, help="what is drawn: rows, shots, samples, resamples (0)"),
     argument("--recipe", metavar="FILE", help="take [evaluate] from this recipe"),
     argument("--out", metavar="DIR", help="also write report.md, figures and examples there"),
@@ -67,8 +68,8 @@ TASK_NAMES = (
 )  # fmt: skip
 FINETUNE = (
     argument("data", nargs="+", metavar="DATA",
-             help="files of records, such as JSON lines, with messages, prompt and response, or "
-             "the task's fields; or an artifact of examples"),
+             help="files or folders of records (JSON, CSV, TSV, Parquet) with messages, a question "
+             "and its answer, or the task's fields; or an artifact of examples"),
     argument("--task", metavar="NAME",
              help=f"what the records are: {', '.join(TASK_NAMES)} (default: told by their fields)"),
     argument("--lora", type=int, metavar="RANK",
