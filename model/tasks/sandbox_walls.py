@@ -77,7 +77,21 @@ def new_root(libc: Any) -> bool:
     libc.mount(None, b"/", None, 0x44000, None)  # MS_REC, MS_PRIVATE
     if libc.mount(b"none", ROOT.encode(), b"tmpfs", 6, b"size=1m,mode=755"):  # NOSUID, NODEV
         return False
+    home = (ROOT + HOME).encode()
+    shown = _show(libc)
+    Path(ROOT + HOME).mkdir()
+    sealed = _seal(libc, [*shown, ROOT])
+    if not sealed or libc.mount(b"none", home, b"tmpfs", 14, b"size=16m,nr_inodes=256,mode=700"):
+        libc.umount2(ROOT.encode(), 2)  # MNT_DETACH: what is beneath is needed then
+        return False
+    os.chroot(ROOT)
+    return True
+
+
+def _show(libc: Any) -> list[str]:
+    """Let Python's library and what it is linked with appear in the new root; return the places."""
     stdlib = Path(sysconfig.get_paths()["stdlib"])
+    places = []
     for path in (*map(Path, SHOWN), stdlib):
         there = Path(ROOT + str(path))
         if path.is_dir():
@@ -85,20 +99,23 @@ def new_root(libc: Any) -> bool:
         elif path.exists():
             there.parent.mkdir(parents=True, exist_ok=True)
             there.touch()
-        libc.mount(str(path).encode(), str(there).encode(), None, 0x5000, None)  # MS_BIND, MS_REC
+        # MS_BIND, MS_REC
+        if libc.mount(str(path).encode(), str(there).encode(), None, 0x5000, None) == 0:
+            places.append(str(there))
     for name in ("site-packages", "dist-packages", "../python3/dist-packages"):
         packages = Path(f"{ROOT}{stdlib}") / name
         if packages.is_dir():  # may hold the very checks
             libc.mount(b"none", str(packages).encode(), b"tmpfs", 7, b"size=4k,nr_inodes=2")
-    home = (ROOT + HOME).encode()
-    Path(ROOT + HOME).mkdir()
+    return places
+
+
+def _seal(libc: Any, places: list[str]) -> bool:
+    """Make all that is shown read-only."""
     read_only = struct.pack("QQQQ", 1 | 2, 0, 0, 0)  # MOUNT_ATTR_RDONLY, NOSUID
-    if libc.syscall(442, -100, ROOT.encode(), 0x8000, read_only, 32):  # mount_setattr, recursive
-        return False
-    if libc.mount(b"none", home, b"tmpfs", 14, b"size=16m,nr_inodes=256,mode=700"):
-        return False
-    os.chroot(ROOT)
-    return True
+    if libc.syscall(442, -100, ROOT.encode(), 0x8000, read_only, 32) == 0:  # Linux 5.12, recursive
+        return True
+    flags = 0x1023  # MS_BIND, MS_REMOUNT, MS_NOSUID, MS_RDONLY
+    return all(libc.mount(None, place.encode(), None, flags, None) == 0 for place in places)
 
 
 def filter_calls(libc: Any) -> bool:

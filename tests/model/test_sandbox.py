@@ -15,6 +15,8 @@ from model.tasks.sandbox import FAILED, PASSED, TIMED_OUT, Limits, Program, comp
 
 WALLS = {
     "all walls": "",
+    "no read-only mounts": "from model.tasks import sandbox_walls\n"
+    "sandbox_walls._seal = lambda libc, places: False\n",
     "no namespaces": "sandbox_child.unshare = lambda: False\n",
     "the hook alone": "sandbox_child.unshare = lambda: False\n"
     "sandbox_child.filter_calls = lambda libc: False\n",
@@ -152,6 +154,11 @@ def walls(request, monkeypatch):
     changed = WALLS[request.param] + "sandbox_child.main()"
     start = sandbox.START.replace("sandbox_child.main()", changed)
     monkeypatch.setattr(sandbox, "START", start)
+
+
+def test_right_answers_pass_within_any_walls(walls):
+    answer = "import json\ndef f(x):\n    open('a', 'w').close()\n    return json.loads('[1]') * x"
+    assert run(Program(answer, "assert f(2) == [1, 1]", "f"), TEN) == PASSED
 
 
 @pytest.mark.parametrize("name", TRICKS)
