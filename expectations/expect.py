@@ -1,6 +1,7 @@
 """What is expected of an artifact, what was found, and the verdict: plain data with sentences."""
 
 import math
+import shlex
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,6 +10,9 @@ from pipeline.errors import ConfigError
 CRITICAL = "critical"
 WARNING = "warning"
 SEVERITIES = (CRITICAL, WARNING)
+# Bounds are inclusive; these make "better than" of "at least", far below any real difference.
+ABOVE_ZERO = 1e-9
+BELOW_ONE = 0.999999
 FAMILY = ".*"  # ends the name of an expectation about every figure that starts like this
 
 
@@ -49,8 +53,13 @@ class Expect:
 
     def wanted(self) -> str:
         """The bounds in words, such as '>= 0.1 and <= 1'."""
-        bounds = [] if self.at_least is None else [f">= {self.at_least:g}"]
-        bounds += [] if self.at_most is None else [f"<= {self.at_most:g}"]
+        bounds = []
+        if self.at_least is not None:
+            above = self.at_least == ABOVE_ZERO
+            bounds.append("> 0" if above else f">= {self.at_least:g}")
+        if self.at_most is not None:
+            below = self.at_most == BELOW_ONE
+            bounds.append("< 1" if below else f"<= {self.at_most:g}")
         return " and ".join(bounds)
 
 
@@ -126,9 +135,10 @@ class Verdict:
         lines += [f"  {o.expect.severity}: {o.sentence()}" for o in self.failures]
         if critical:
             key = f"{self.stage}.{critical[0].expect.metric}"
+            setting = shlex.quote(f"gates.{key}.severity=warning")
             lines.append(
-                f'  nothing after {self.stage} was started; to accept it, put [gates."{key}"] with '
-                f"another bound or severity into the recipe and run it again"
+                f"  nothing after {self.stage} was started; to go on all the same: "
+                f'--set {setting} (in a recipe [gates."{key}"])'
             )
         return "\n".join(lines)
 

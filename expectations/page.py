@@ -145,11 +145,5 @@ def _row(outcome: Outcome) -> str:
 
 
 def bounds(outcome: Outcome) -> str:
-    """Return what was wanted, for people."""
-    expect = outcome.expect
-    wanted = []
-    if expect.at_least is not None:
-        wanted.append(f"≥ {number(expect.at_least)}")
-    if expect.at_most is not None:
-        wanted.append(f"≤ {number(expect.at_most)}")
-    return " and ".join(wanted)
+    """Return what was wanted, for people, in signs that Markdown does not take for a quotation."""
+    return outcome.expect.wanted().replace(">=", "≥").replace("<=", "≤")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from expectations.expect import CRITICAL, WARNING, Expect
+from expectations.expect import ABOVE_ZERO, BELOW_ONE, CRITICAL, WARNING, Expect
 from pipeline.errors import ConfigError
 
 # Figures that depend on what a recipe asks, so that a gate of it may name any of them.
@@ -17,9 +17,6 @@ OPEN = {("evaluate", "task")}
 Overrides = Mapping[str, Mapping[str, float | str | None]]
 
 CHANGEABLE = ("at_least", "at_most", "severity")
-# Bounds are inclusive; these make "better than" of "at least", far below any real difference.
-ABOVE_ZERO = 1e-9
-BELOW_ONE = 0.999999
 
 ROUND_TRIP = Expect(
     "round_trip_failures",
@@ -272,6 +269,12 @@ def _change(expect: Expect, key: str, changes: Any) -> Expect | None:
     fields = asdict(expect) | dict(changes)
     if fields["at_least"] is None and fields["at_most"] is None:
         return None
+    if (fields["at_least"], fields["at_most"]) != (expect.at_least, expect.at_most):
+        # The reason is about the built-in bound: nine of ten, three of four.
+        fields["because"] = (
+            f"the recipe sets this bound (gates.{key}; without it {expect.wanted()}: "
+            f"{expect.because})"
+        )
     try:
         return Expect(**fields)
     except ConfigError as error:

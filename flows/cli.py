@@ -53,7 +53,11 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the console script exits with it."""
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given:  # as git and docker do
+        parser.print_help(sys.stderr)
+        return EXIT_MISUSED
+    options = parser.parse_args(given)
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING,
         format="%(asctime)s %(name)s: %(message)s",
@@ -63,20 +67,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = importlib.import_module(options.module)
         result = getattr(command, options.function)(options)
     except ConfigError as error:
-        return _fail(error, EXIT_MISUSED)
+        return _fail(error, EXIT_MISUSED, options)
     except Interrupted as error:
-        return _fail(error, EXIT_RESUMABLE)
+        return _fail(error, EXIT_RESUMABLE, options)
     except TextmillError as error:
-        return _fail(error, EXIT_FAILED)
+        return _fail(error, EXIT_FAILED, options)
     except OSError as error:
-        return _fail(_named(error), EXIT_FAILED)
+        return _fail(_named(error), EXIT_FAILED, options)
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)
         return EXIT_INTERRUPTED
     except Exception as error:
         if not is_full(error):
             raise
-        return _fail(_named(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))), EXIT_FAILED)
+        return _fail(_named(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))), EXIT_FAILED, options)
     if options.json and result is not None:
         print(json.dumps(result, ensure_ascii=False, sort_keys=True))
     return 0
@@ -93,8 +97,14 @@ def _named(error: OSError) -> TextmillError:
     return TextmillError(f"{place}: {reason}; check the path, its permissions and the free space")
 
 
-def _fail(error: TextmillError, code: int) -> int:
+def _fail(error: TextmillError, code: int, options: argparse.Namespace) -> int:
     print(f"textmill: {error}", file=sys.stderr)
+    if "overrides" in options:
+        from flows.hints import set_line
+
+        hint = set_line(str(error))
+        if hint is not None:
+            print(f"  {hint}", file=sys.stderr)
     return code
 
 

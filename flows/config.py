@@ -119,7 +119,8 @@ def build(table: dict[str, Any], where: str = "recipe") -> Recipe:
         return pydantic.TypeAdapter(Recipe).validate_python(table)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        # the last names may be of pydantic's kinds: 'vocab_size', 'int'
+        place = ".".join(str(part) for part in first["loc"] if part not in KINDS)
         wanted = PLAINER.get(first["type"], first["msg"])
         raise ConfigError(
             f"{where}: {place}: {wanted}, found {first['input']!r}; "
@@ -265,6 +266,7 @@ def sections(recipe: Recipe) -> dict[str, Any]:
     return flat
 
 
+KINDS = ("int", "float", "str", "bool", "literal['auto']")
 PRESET = "train.model.preset"
 PLAINER = {  # what pydantic's kinds of errors ask for, as it is written in TOML
     "dataclass_type": 'wanted a table, as in {path = "words.txt"} for a file',

@@ -41,7 +41,10 @@ def test_an_override_changes_only_what_it_names():
     assert len(differing) == 1
     before, after = differing[0]
     assert (after.metric, after.at_most, after.severity) == ("duplicate_share", 0.6, "warning")
-    assert after.because == before.because
+    assert "the recipe sets this bound" in after.because
+    assert f"without it <= 0.4: {before.because}" in after.because
+    softer = suite("dedup", {"dedup.duplicate_share": {"severity": "warning"}})
+    assert next(e for e in softer if e.metric == "duplicate_share").because == before.because
 
 
 def test_of_two_expectations_about_a_figure_the_critical_one_changes():
