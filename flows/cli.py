@@ -26,6 +26,7 @@ from flows.arguments import (
     TRANSFER,
 )
 from flows.arguments import argument as _argument
+from flows.parser import Parser
 from pipeline.disk_space import is_full
 from pipeline.errors import ConfigError, Interrupted, TextmillError
 
@@ -110,19 +111,19 @@ def _fail(error: TextmillError, code: int, options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every subcommand; a test freezes its help."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="textmill",
         description="From raw text to a registered, served language model.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     common.add_argument("--workers", type=int, metavar="N", help="processes (default: all CPUs)")
     common.add_argument("--store", metavar="DIR", help="where artifacts live (default: ./store)")
     common.add_argument("--verbose", action="store_true", help="log what happens to stderr")
-    recipe = argparse.ArgumentParser(add_help=False)
+    recipe = Parser(add_help=False)
     _add_set(recipe)
     recipe.add_argument(*SOURCES[0], **SOURCES[1])
     for name, module, function, helptext, arguments in COMMANDS:
@@ -198,7 +199,8 @@ _PLAN = (
     _argument("--budget", metavar="TIME",
               help="propose the size that uses this training time best: 90s, 30m, 2h, 1d"),
     _argument("--price", type=float, metavar="PER_HOUR",
-              help="what an hour of this machine costs; the plan then says what training costs"),
+              help="what an hour of this machine costs, in your currency; the plan then says what "
+              "training costs"),
     _argument("--seconds", type=float, default=4.0, help="how long to measure a size (4)"),
 )  # fmt: skip
 _EXPORT = (

@@ -1,9 +1,11 @@
 """The commands about whole runs: run, explain."""
 
 import os
+import shlex
 import shutil
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,10 @@ from flows.chain import plan
 from flows.local import run_chain
 from flows.runs import explain as explain_plan
 from flows.runs import last_run
+from flows.samples import Sample, samples_of
 from flows.settings import Settings, read_launch, read_settings
 from flows.terminal import progress_bars, stdout
+from model.champion import CHAMPION
 
 
 def run(options: Namespace) -> dict[str, Any] | None:
@@ -37,45 +41,41 @@ def run(options: Namespace) -> dict[str, Any] | None:
             outcome = run_on_server(recipe, settings, server, progress, narrate)
         else:
             outcome = run_chain(recipe, settings, progress, narrate)
-    samples = continuations(outcome)
+    made = outcome.artifacts
+    samples = samples_of(outcome.recipe.register, made["train"], made["shard"])
     if options.data_docs:
         index = gate.build_data_docs(list(outcome.verdicts.values()), Path(options.data_docs))
         print(f"Data Docs: {index}", file=sys.stderr)
     if options.json:
         return _result(outcome, samples)
-    _print(outcome, samples, options.recipe)
+    _print(outcome, samples)
     return None
 
 
-def continuations(outcome: steps.Outcome) -> list[tuple[str, str]]:
-    """Let the model continue the recipe's prompts."""
-    from model.generate import SamplingConfig
-    from model.text import complete_batch, load_model
-
-    wanted = outcome.recipe.register
-    loaded = load_model(outcome.artifacts["train"].path)
-    sampling = SamplingConfig(max_new_tokens=wanted.sample_tokens, temperature=0.7, seed=1)
-    done = complete_batch(loaded, wanted.prompts, [sampling] * len(wanted.prompts))
-    return [(prompt, one.text) for prompt, one in zip(wanted.prompts, done, strict=True)]
-
-
-def _print(outcome: steps.Outcome, samples: list[tuple[str, str]], recipe: str) -> None:
-    from flows.summary import print_summary
+def _print(outcome: steps.Outcome, samples: Sequence[Sample]) -> None:
+    from flows.run_report import print_summary
 
     console = stdout()
     if outcome.reused:
         console.print("Nothing to do: every stage, gate and the registration were reused.\n")
     print_summary(console, outcome, samples)
-    champion = f"models:/{outcome.recipe.register.model}@champion"
-    textmill = _command()
+    model = shlex.quote(model_address(outcome.registration))
+    textmill = shlex.quote(_command())
     console.print("\nLook further", style="bold")
     for command, what in (
+        (f'{textmill} generate {model} "…"', "continue a prompt of yours"),
+        (f"{textmill} serve {model}", "an OpenAI-compatible API"),
         (f"{textmill} up", "Prefect and MLflow in a browser"),
-        (f'{textmill} generate {champion} "…"', "continue a prompt of yours"),
-        (f"{textmill} serve {champion}", "an OpenAI-compatible API"),
     ):
-        console.print(f"  {command:<62} {what}", soft_wrap=True)
+        console.print(f"  {command:<52} {what}", soft_wrap=True)
     console.print(f"\nAll gate verdicts on one page: {outcome.page}", soft_wrap=True)
+
+
+def model_address(registration: Any) -> str:
+    """Return the address of a registered version: by its alias, if it is the champion now."""
+    if CHAMPION in registration.aliases:
+        return f"models:/{registration.name}@{CHAMPION}"
+    return f"models:/{registration.name}/{registration.version}"
 
 
 def _command() -> str:
@@ -85,7 +85,7 @@ def _command() -> str:
     return os.path.relpath(Path(sys.executable).parent / "textmill")
 
 
-def _result(outcome: steps.Outcome, samples: list[tuple[str, str]]) -> dict[str, Any]:
+def _result(outcome: steps.Outcome, samples: Sequence[Sample]) -> dict[str, Any]:
     from flows.summary import figures, funnel
 
     registration = outcome.registration
@@ -101,7 +101,7 @@ def _result(outcome: steps.Outcome, samples: list[tuple[str, str]]) -> dict[str,
             "version": str(registration.version),
             "aliases": list(registration.aliases),
         },
-        "samples": [{"prompt": p, "text": t} for p, t in samples],
+        "samples": [sample.to_json() for sample in samples],
         "page": str(outcome.page),
     }
 

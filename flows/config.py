@@ -42,7 +42,7 @@ class RegisterConfig:
     """What the registered model is called and what it is shown doing."""
 
     model: str = "textmill"
-    prompts: tuple[str, ...] = ("人工智能", "The model")
+    prompts: tuple[str, ...] = ()  # none: the beginnings of held-out documents
     sample_tokens: int = 48
 
     def __post_init__(self) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 from flows import config
 from flows.config import Recipe
 from flows.model_commands import model_folder
+from flows.run_report import figure_table
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
-from flows.summary import figure_table, rows_of
+from flows.summary import rows_of
 from flows.terminal import progress_bars, stdout
 from model.card_evaluation import figure_sections, sections
 from model.evaluate import STAGE, EvaluateConfig, asked

@@ -96,5 +96,5 @@ FIGURES: dict[str, tuple[str, Any]] = {
     "ceiling_flops": ("ceiling of the device", lambda value: f"{value / 1e9:,.0f} GFLOP/s"),
     "memory_bytes": ("memory of training", gigabytes),
     "disk_bytes": ("disk during training", gigabytes),
-    "money": ("money", lambda value: f"{value:,.2f}"),
+    "money": ("money, in the currency of --price", lambda value: f"{value:,.2f}"),
 }

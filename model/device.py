@@ -1,5 +1,6 @@
 """What the device at hand can do: its name, its memory, how fast it multiplies matrices."""
 
+import contextlib
 import os
 import platform
 import time
@@ -72,6 +73,27 @@ def memory_used(device: torch.device) -> int:
     import resource  # of Unix alone; macOS counts in bytes
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def reset_memory_peak(device: torch.device) -> None:
+    """Let `memory_peak` begin anew, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):  # not Linux, or a sandbox that forbids it
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def memory_peak(device: torch.device) -> int:
+    """Return the most bytes held since `reset_memory_peak`: of the device, or of this process."""
+    if device.type != "cpu":
+        return memory_used(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="utf-8").splitlines()
+        found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+        if found:
+            return found[0] << 10
+    return memory_used(device)
 
 
 def memory_free(device: torch.device) -> int | None:

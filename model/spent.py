@@ -36,6 +36,7 @@ class Meter:
 
     def __init__(self, training: Training) -> None:
         self._began = time.perf_counter()
+        device.reset_memory_peak(training.device)
         self._memory_before = device.memory_used(training.device)
 
     def read(self, training: Training, folder: Path) -> Spent:
@@ -48,8 +49,8 @@ class Meter:
         stepping = step_seconds(training.state.speed)
         rate = tokens / stepping if stepping else 0.0
         ceiling = device.matmul_ceiling(training.device, training.precision)
-        moments = cost.state_bytes(size.parameters)  # weights are built, the rest is not
-        added = device.memory_used(training.device) - self._memory_before
+        # Measured, not reckoned: the most above what was held when only the weights were built.
+        added = max(0, device.memory_peak(training.device) - self._memory_before)
         return Spent(
             device=device.name(training.device),
             precision=training.precision,
@@ -61,7 +62,7 @@ class Meter:
             tokens_per_second=rate,
             utilisation=rate * size.flops_per_token / ceiling / training.world.size,
             ceiling_flops=ceiling,
-            memory_bytes=max(moments, added + cost.BYTES_PER_NUMBER * size.parameters),
+            memory_bytes=added + cost.BYTES_PER_NUMBER * size.parameters,
             disk_bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         )
 

@@ -31,6 +31,7 @@ from pipeline.tokenizer import MODEL_FILE, Tokenizer, load_tokenizer
 CUT = "cut_in_blocks"  # documents, in the ledger's account of changes
 NO_TOKENS = "no_tokens"
 FAILED = "round_trip_failures"
+ADDED = "rows_added"  # more rows than documents, where these were cut
 CHUNK_BYTES = 4 << 20  # text encoded at once
 DOCUMENT_COLUMNS = ["id", "text", "source", "lang"]
 COUNTED = ("tokens", "documents", "bytes", "tokens_by_language", "tokens_by_source")
@@ -77,7 +78,10 @@ def run(job: Job) -> None:
     record(job, [result.value for result in results], tokenizer, model)
     job.stats["round_trip_failures"] = sum(result.value[FAILED] for result in results)
     if rule.cut_above is not None:
-        job.stats["split"]["documents_cut"] = job.output.ledger.changed[CUT]
+        job.stats["split"] |= {
+            "documents_cut": job.output.ledger.changed[CUT],
+            "rows_added": sum(result.value[ADDED] for result in results),
+        }
 
 
 def record(job: Job, counted: list[dict[str, Any]], tokenizer: Tokenizer, model: Path) -> None:
@@ -103,11 +107,12 @@ def shard_part(
     tokenizer = load_tokenizer(model)
     counted: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
     kept: list[pa.Table] = []
-    before = failed = 0
+    before = failed = added = 0
     for whole_documents in _chunks(part):
         chunk, many = cut(whole_documents, rule)
         sink.saw(chunk.num_rows)
         sink.changed(CUT, many)
+        added += chunk.num_rows - whole_documents.num_rows
         encoded = encode(chunk, tokenizer)
         for name, values in measured(chunk, config.measures).items():
             encoded = encoded.append_column(name, values)
@@ -126,7 +131,8 @@ def shard_part(
         kept = [rest]
     for group in kept:
         sink.write(MAIN, group)
-    return {**{name: dict(counter) for name, counter in counted.items()}, FAILED: failed}
+    told = {name: dict(counter) for name, counter in counted.items()}
+    return {**told, FAILED: failed, ADDED: added}
 
 
 def round_trip_failures(documents: pa.Table, encoded: pa.Table, tokenizer: Tokenizer) -> int:

@@ -109,3 +109,38 @@ def test_no_workers_is_misuse(tmp_path, capsys, workers):
     arguments = ["ingest", str(tmp_path), "--out", str(tmp_path / "o"), "--workers", workers]
     assert cli.main(arguments) == 2
     assert "wanted a whole number from 1" in capsys.readouterr().err
+
+
+def test_without_a_command_the_help_is_printed(capsys):
+    assert cli.main([]) == cli.EXIT_MISUSED
+    assert "textmill run smoke --source my-texts/" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("tokenizer.balance=3", "--set tokenizer.balance=VALUE"),
+        ("train.steps=-1", "--set train.steps=VALUE"),
+        ("clean.profile=wob", "--set clean.profile=VALUE"),
+    ],
+)
+def test_an_error_about_a_setting_gives_the_line_that_changes_it(capsys, wrong, hint):
+    assert cli.main(["run", "smoke", "--set", wrong]) == cli.EXIT_MISUSED
+    assert hint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["runn", "smoke"], "did you mean 'run'"),
+        (["tokeniser", "x"], "did you mean 'tokenizer'"),
+        (["run", "smoke", "--soruce", "x"], "did you mean --source"),
+        (["generate", "m", "p", "--max_tokens", "3"], "did you mean --max-tokens"),
+        (["export", "m", "--out", "o", "--format", "ggfu"], "did you mean 'gguf'"),
+    ],
+)
+def test_a_misspelt_command_flag_or_choice_is_told_the_nearest(capsys, arguments, meant):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == cli.EXIT_MISUSED
+    assert meant in capsys.readouterr().err

@@ -1,0 +1,81 @@
+"""What a run shows its model doing: continue held-out documents, beside how they really go on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from flows.config import RegisterConfig
+from pipeline.artifact import Artifact
+from pipeline.shard import VALIDATION
+
+PROMPT_TOKENS = 24
+LANGUAGES = 2  # those with the most held-out text
+DOCUMENTS, TOKENS = 20, 4096  # looked at for a line: of a language, and of a document
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A prompt, the model's continuation, and the real one where the prompt is of a document."""
+
+    prompt: str
+    text: str
+    real: str | None = None
+    lang: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form of `--json`; what is not known is left out."""
+        known = {"prompt": self.prompt, "text": self.text, "real": self.real, "lang": self.lang}
+        return {name: value for name, value in known.items() if value is not None}
+
+
+def samples_of(wanted: RegisterConfig, training: Artifact, shards: Artifact) -> list[Sample]:
+    """Let the model continue the recipe's prompts, or held-out documents if it names none."""
+    from model.generate import SamplingConfig
+    from model.text import complete_batch, load_model
+
+    loaded = load_model(training.path)
+    chosen = [Sample(prompt, "") for prompt in wanted.prompts]
+    if not chosen:
+        room = loaded.network.config.context - PROMPT_TOKENS - 1
+        length = max(1, min(wanted.sample_tokens, room))
+        chosen = held_out(shards, loaded.tokenizer, length)
+    sampling = SamplingConfig(max_new_tokens=wanted.sample_tokens, temperature=0.7, seed=SEED)
+    done = complete_batch(loaded, [one.prompt for one in chosen], [sampling] * len(chosen))
+    return [
+        Sample(one.prompt, made.text, one.real, one.lang)
+        for one, made in zip(chosen, done, strict=True)
+    ]
+
+
+def held_out(shards: Artifact, tokenizer: Any, length: int) -> list[Sample]:
+    """Return a prompt and what really follows for each of the languages with most held-out text.
+
+    From the longest line, which is most likely prose, of the first document whose longest is long
+    enough for both; else the longest line seen.
+    """
+    rows = shards.scan().filter(pl.col("split") == VALIDATION)
+    sizes = rows.select("lang", pl.col("tokens").list.len().alias("size"))
+    totals = sizes.group_by("lang").sum().sort(["size", "lang"], descending=[True, False])
+    found = []
+    for lang in totals.collect()["lang"].to_list()[:LANGUAGES]:
+        own = rows.filter(pl.col("lang") == lang).head(DOCUMENTS)
+        longest: list[int] = []
+        for tokens in own.select(pl.col("tokens").list.head(TOKENS)).collect()["tokens"]:
+            line = max(tokenizer.decode(tokens.to_list()).splitlines() or [""], key=len)
+            longest = max(longest, tokenizer.encode(line.strip()), key=len)
+            if len(longest) >= PROMPT_TOKENS + length:
+                break
+        if longest:
+            found.append(_cut(longest[: PROMPT_TOKENS + length], tokenizer, lang))
+    return found
+
+
+def _cut(ids: list[int], tokenizer: Any, lang: str) -> Sample:
+    """Cut ids where no character is cut; half of them are the prompt where they are few."""
+    whole = tokenizer.decode(ids)
+    at = min(PROMPT_TOKENS, max(1, len(ids) // 2))
+    while at > 1 and tokenizer.decode(ids[:at]) + tokenizer.decode(ids[at:]) != whole:
+        at -= 1
+    return Sample(tokenizer.decode(ids[:at]), "", tokenizer.decode(ids[at:]), lang)
