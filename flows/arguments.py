@@ -114,3 +114,17 @@ GENERATE = (
              f"alone: {', '.join(TASK_NAMES)}"),
     argument("--question", metavar="TEXT", help="with --task qa: what is asked about PROMPT"),
 )  # fmt: skip
+EXPORT = (
+    argument("--format", required=True, action="append", choices=("hf", "gguf", "onnx"),
+              help="hf: a folder for transformers; gguf: llama.cpp; onnx: onnxruntime "
+              "(repeatable: a folder each)"),
+    argument("--out", required=True, metavar="DIR",
+              help="a new folder; README.md and export.json there say how well each agrees"),
+    argument("--precision", default="float32", choices=("float32", "float16", "bfloat16"),
+              help="of the weights (float32)"),
+    argument("--int8", action="store_true", help="also write 8-bit weights (gguf, onnx)"),
+    argument("--text", metavar="FILE", help="compare on the lines of this file (built-in texts)"),
+    argument("--tolerance", type=float,
+              help="how far log-probabilities of float32 weights may differ (0.001)"),
+    argument("--name", default=None, help="the model's name in the files"),
+)  # fmt: skip

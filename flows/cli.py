@@ -18,6 +18,7 @@ from typing import Any
 from flows.arguments import (
     COMPARE,
     EVALUATE,
+    EXPORT,
     FINETUNE,
     GENERATE,
     LAUNCH,
@@ -203,20 +204,6 @@ _PLAN = (
               "training costs"),
     _argument("--seconds", type=float, default=4.0, help="how long to measure a size (4)"),
 )  # fmt: skip
-_EXPORT = (
-    _argument("--format", required=True, action="append", choices=("hf", "gguf", "onnx"),
-              help="hf: a folder for transformers; gguf: llama.cpp; onnx: onnxruntime "
-              "(repeatable: a folder each)"),
-    _argument("--out", required=True, metavar="DIR",
-              help="a new folder; README.md and export.json there say how well each agrees"),
-    _argument("--precision", default="float32", choices=("float32", "float16", "bfloat16"),
-              help="of the weights (float32)"),
-    _argument("--int8", action="store_true", help="also write 8-bit weights (gguf, onnx)"),
-    _argument("--text", metavar="FILE", help="compare on the lines of this file (built-in texts)"),
-    _argument("--tolerance", type=float,
-              help="how far log-probabilities of float32 weights may differ (0.001)"),
-    _argument("--name", default=None, help="the model's name in the files"),
-)  # fmt: skip
 _PORTS = (
     _argument("--prefect-port", type=int, default=4200, help="Prefect's port (4200)"),
     _argument("--mlflow-port", type=int, default=5000, help="MLflow's port (5000)"),
@@ -296,7 +283,7 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
      (_MODEL, *_SERVER)),
     ("export", "flows.export_commands", "export",
      "Write a model for transformers, llama.cpp or onnxruntime, compared with it.",
-     (_MODEL, *_EXPORT)),
+     (_MODEL, *EXPORT)),
 )  # fmt: skip
 
 
