@@ -17,6 +17,7 @@ from typing import Any
 from expectations.expect import Expect, Outcome, Verdict
 from expectations.profile import profile
 from expectations.suites import Overrides, suite
+from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ArtifactError, GateError
@@ -63,7 +64,8 @@ def verdict_path(artifact: Artifact) -> Path:
 def write_verdict(verdict: Verdict, path: Path) -> None:
     """Write a verdict whole, the same bytes for the same verdict, with the key for `recall`."""
     checks = [(outcome.expect, outcome.metric) for outcome in verdict.outcomes]
-    storage.write_json(path, {KEY: _key(verdict.fingerprint, checks), **verdict.to_json()})
+    stored = {KEY: _key(verdict.fingerprint, checks), **verdict.to_json()}
+    storage.write_json(path, artifacts.sealed(stored))
 
 
 def recall(artifact: Artifact, overrides: Overrides | None = None) -> Verdict | None:
@@ -71,7 +73,8 @@ def recall(artifact: Artifact, overrides: Overrides | None = None) -> Verdict | 
     expects = suite(artifact.stage, overrides or {})
     path = verdict_path(artifact)
     try:
-        stored = storage.read_json(path)
+        stored = storage.read_json(path, dict[str, Any])
+        artifacts.check_seal(path, stored)
         with reading(path, "a verdict as gates write it"):
             verdict = Verdict.from_json(stored)
             names = [outcome.metric for outcome in verdict.outcomes]

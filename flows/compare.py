@@ -61,7 +61,7 @@ def compare(options: Namespace) -> dict[str, Any] | None:
     found = variants(recipe, options.settings)
     with progress_bars() as (progress, narrate):
         shards = (
-            artifacts.load(Path(options.shards), contract="shard")
+            artifacts.load(Path(options.shards), contract="shard", files=False)
             if options.shards
             else _shards(recipe, settings, progress)
         )

@@ -206,8 +206,8 @@ def check_seal(path: Path, value: dict[str, Any]) -> None:
         wanted = sealed(value)[SEAL]
     if value.get(SEAL, wanted) != wanted:
         raise DamageError(
-            f"{path}: content differs from its own SHA-256: found {wanted[:16]}…, wanted "
-            f"{value[SEAL]!s:.16}…; {ADVICE}"
+            f"{path}: content differs from its own SHA-256: found {wanted}, wanted "
+            f"{value[SEAL]!s:.64}; {ADVICE}"
         )
 
 

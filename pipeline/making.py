@@ -100,11 +100,12 @@ def _remove_abandoned(destination: Path) -> None:
 def check_parents(parents: Sequence[Any], *, tables: bool) -> None:
     """Raise DamageError where a parent is not as it was written; what was hashed is remembered.
 
-    Without `tables` only files beside them are looked at.
+    Without `tables` the parts of main tables are left out: the stage looks at them itself.
     """
     for parent in parents:
         if isinstance(parent, Artifact):
-            entries = parent.entries() if tables else parent.manifest["files"]
+            own = set() if tables else {*parent.parts()}
+            entries = [e for e in parent.entries() if parent.path / e["path"] not in own]
             artifacts.check_files(parent.path, entries, checksums=True)
 
 
@@ -112,7 +113,9 @@ def finished(folder: Path, index: int, *, is_scratch: bool) -> PartResult | None
     """Return what an interrupted run noted of a part; None if it is to be made (again)."""
     note = note_of(folder, index)
     try:
-        result = PartResult.from_json(storage.read_json(note, Note))
+        noted = storage.read_json(note, Note)
+        artifacts.check_seal(note, noted)
+        result = PartResult.from_json({key: noted[key] for key in Note.__annotations__})
         entries = [entry for table in result.files.values() for entry in table]
         if not is_scratch:  # scratch may be gone by plan: later phases use it up
             artifacts.check_files(folder, entries, checksums=True)

@@ -189,7 +189,8 @@ def run_stage(
                 found = artifacts.load(destination)
             except ArtifactError as error:
                 aside = making.set_aside(destination)
-                reason = f"made again: {error}; the damaged one is now {aside.name}"
+                fault = str(error).removesuffix(f"; {artifacts.ADVICE}")
+                reason = f"made again: {fault}; the damaged one is now {aside.name}"
                 logger.warning("%s %s", stage.name, reason)
             else:
                 making.refuse_other(found, identity)
@@ -284,5 +285,5 @@ def _run_part(
         sink.abort()
         raise
     result = sink.result.to_json()
-    storage.write_json(making.note_of(folder, index), result)
+    storage.write_json(making.note_of(folder, index), artifacts.sealed(result))
     return index, result

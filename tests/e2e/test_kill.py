@@ -79,6 +79,8 @@ def test_killed_runs_end_like_an_undisturbed_one(smoke_store, tmp_path, kills):
     assert process.returncode == 0, errors.decode()
     assert artifact_bytes(tmp_path / "store") == artifact_bytes(smoke_store / "store")
     assert registered(tmp_path / "store") == registered(smoke_store / "store")
+    left = [*(tmp_path / "store").rglob(".*.tmp"), *(tmp_path / "store").rglob(".*.partial")]
+    assert not left
 
 
 def test_one_worker_makes_the_same_bytes_as_two(smoke_store, tmp_path):
