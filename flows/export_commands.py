@@ -11,6 +11,7 @@ from flows.model_commands import model_folder
 from flows.settings import read_settings
 from flows.terminal import stdout
 from pipeline.errors import ConfigError
+from pipeline.inputs import small_text
 
 
 def export(options: Namespace) -> dict[str, Any] | None:
@@ -29,7 +30,7 @@ def export(options: Namespace) -> dict[str, Any] | None:
     settings = read_settings(options.store, options.workers)
     texts: tuple[str, ...] = TEXTS
     if options.text:
-        lines = Path(options.text).read_text("utf-8").splitlines()
+        lines = small_text(Path(options.text)).splitlines()
         texts = tuple(line for line in lines if line.strip())
         if not texts:
             raise ConfigError(f"{options.text}: no lines of text to compare with")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
+from pipeline.inputs import small_text
 
 
 def recipe_names() -> list[str]:
@@ -22,7 +23,7 @@ def read_recipe(name_or_path: str) -> tuple[dict[str, Any], Path]:
         text = resources.files("flows.recipes").joinpath(f"{name_or_path}.toml").read_text("utf-8")
         path = Path(f"{name_or_path}.toml")
     elif path.is_file():
-        text = _text_of(path)
+        text = small_text(path).replace("\r\n", "\n")
     else:
         near = difflib.get_close_matches(name_or_path, recipe_names(), 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -36,13 +37,3 @@ def read_recipe(name_or_path: str) -> tuple[dict[str, Any], Path]:
         raise ConfigError(f"recipe {name_or_path!r}: not valid TOML: {error}") from error
     except RecursionError as error:
         raise ConfigError(f"recipe {name_or_path!r}: nested too deeply; no key needs it") from error
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"recipe {str(path)!r}: not UTF-8 ({error.reason} at byte {error.start}); "
-            f"save it as UTF-8"
-        ) from error

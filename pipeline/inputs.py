@@ -6,6 +6,8 @@ from typing import Any
 
 from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.reading.encodings import text_of
+from pipeline.reading.streams import DamagedInput
 from pipeline.source_hashes import Stamp, stamp_of
 
 
@@ -33,10 +35,22 @@ class InputFile:
         return stamp_of(self.existing())
 
     def lines(self) -> list[str]:
-        """Return the file's lines without comments (`#`) and blank ones; it must be UTF-8."""
-        try:
-            text = self.existing().read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{self.path}: not UTF-8 ({error.reason}); convert it") from error
-        stripped = (line.strip() for line in text.splitlines())
+        """Return the file's lines without comments (`#`) and blank ones."""
+        stripped = (line.strip() for line in small_text(self.existing()).splitlines())
         return [line for line in stripped if line and not line.startswith("#")]
+
+
+def small_text(path: Path) -> str:
+    """Return the text of a small file in the encoding it is in, as the files of a source are read.
+
+    Raises ConfigError for what cannot be read without a guess at its bytes.
+    """
+    try:
+        text, encoding, replaced = text_of(path.read_bytes())
+    except DamagedInput as damage:
+        raise ConfigError(f"{path}: in no encoding that stands out; save it as UTF-8") from damage
+    if replaced:
+        raise ConfigError(
+            f"{path}: {replaced} characters are not valid {encoding.codec}; save it as UTF-8"
+        )
+    return text

@@ -101,7 +101,7 @@ FREQUENT = {
     "arabic": ("اليمنتروبعدهی", 0.45),
 }
 # Signs of running text in any language, at the edge of words; some join letters as well.
-SIGNS = frozenset("–—‘’‚“”„…«»‹›°§©®™€£¥•·†‡№¡¿ªº²³½¼¾×±µ‰←→\xa0\xad\u200c\u200d\u200e\u200f")
+SIGNS = frozenset("–—‘’‚“”„…«»°§©®™€£¥•·†‡№¡¿ªº²³½¼¾×±µ‰←→\xa0\xad\u200c\u200d\u200e\u200f")
 JOINING_SIGNS = frozenset("’‘·\xad\u200c\u200d")
 NO_APOSTROPHE_LANGUAGES = ("es", "pt", "gl")
 # Between two words without spaces where the language has that custom.
@@ -109,6 +109,12 @@ TIGHT_SIGNS = frozenset("–—…")
 TIGHT_LANGUAGES = ("en",)
 # Opening ones and units, which no letter stands right before.
 OPENING_SIGNS = frozenset("‚„¿¡¥£†‡")
+# Of numbers: no letter stands right behind them.
+NUMBER_SIGNS = frozenset("¼½¾²³¹×±÷°")
+LOW_QUOTE_LANGUAGES = (
+    *("bg", "cs", "da", "de", "et", "fi", "hr", "hu", "is", "ka", "lb", "lt", "lv"),
+    *("mk", "nl", "no", "pl", "ro", "ru", "sk", "sl", "sr", "uk"),
+)
 # Told from the rest by `is_common_wide`.
 WIDE_LANGUAGES = ("zh", "ja", "ko")
 _ASCII_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")

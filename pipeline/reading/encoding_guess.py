@@ -19,7 +19,9 @@ from pipeline.cleaning.language import identify
 from pipeline.reading.alphabets import (
     FREQUENT,
     JOINING_SIGNS,
+    LOW_QUOTE_LANGUAGES,
     NO_APOSTROPHE_LANGUAGES,
+    NUMBER_SIGNS,
     OPENING_SIGNS,
     SIGNS,
     TIGHT_LANGUAGES,
@@ -49,13 +51,13 @@ CODECS = {
 OTHER_CODE_PAGES = (
     *("cp1252", "cp1250", "cp1251", "cp1254", "cp1257", "cp1258", "iso8859_2", "koi8_r"),
     *("cp850", "cp437", "cp852", "cp866", "cp737", "cp857", "cp862", "cp775", "cp861"),
-    *("mac_roman", "mac_latin2", "mac_cyrillic", "mac_greek", "mac_turkish", "mac_croatian"),
+    *("mac_roman", "mac_latin2", "mac_cyrillic", "mac_turkish", "mac_croatian"),
     *("iso8859_3", "iso8859_10", "iso8859_14"),
     *("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949"),  # where a broken byte misled it
 )
 # What is none of these languages is not in such a code page.
 SCRIPT_OF_CODE_PAGE = {
-    **dict.fromkeys(("cp737", "mac_greek"), "greek"),
+    **dict.fromkeys(("cp737",), "greek"),
     **dict.fromkeys(("cp1251", "koi8_r", "cp866", "mac_cyrillic"), "cyrillic"),
     "cp862": "hebrew",
 }
@@ -73,7 +75,15 @@ TAG = re.compile(r"<[^<>]{0,300}>")
 FIRST_BEYOND_LATIN = "\u0370"
 # So many letters beyond ASCII are wanted where another encoding than chardetng's is to be taken.
 LETTERS_MIN = 3
-CONTROL = re.compile(r"[\0-\x08\x0e-\x1f\x7f-\x9f]")
+NO_TEXT = re.compile(r"[\0\x80-\x9f]")
+CONTROL = re.compile(r"[\1-\x08\x0e-\x1f\x7f]")
+CONTROL_SHARE_MAX = 0.01
+# What Japanese and Korean are hardly written without.
+OWN_LETTERS = {
+    **dict.fromkeys(("cp932", "euc_jp"), re.compile("[\u3041-\u30ff]")),
+    "cp949": re.compile("[\uac00-\ud7a3]"),
+}
+OWN_SHARE_MIN = 0.1
 UPPER_SHARE_MAX = 0.6
 UNKNOWN_LATIN = 0.93
 UNKNOWN_SCRIPT = 0.98
@@ -162,9 +172,18 @@ def judge(text: str, codec: str) -> Guess:
     text = TAG.sub(" ", text)[:JUDGED_CHARACTERS]
     language, probability = identify(pl.Series([_telling(text).lower()]))[0]
     suits = SCRIPT_OF_CODE_PAGE.get(codec) in (None, script_of(language))
-    fit = _fit(text, language) if suits and not CONTROL.search(text) else 0.0
+    fit = _fit(text, language, wide=codec in WIDE) if suits and _is_text(text, codec) else 0.0
     letters = sum(character > "\x7f" and character.isalpha() for character in text)
     return Guess(codec, fit**4 * (0.6 + 0.4 * probability), fit, language, text, letters)
+
+
+def _is_text(text: str, codec: str) -> bool:
+    if NO_TEXT.search(text) or len(CONTROL.findall(text)) > CONTROL_SHARE_MAX * len(text):
+        return False
+    if (own := OWN_LETTERS.get(codec)) is None:
+        return True
+    beyond_ascii = len(text) - len(text.encode("ascii", "ignore"))
+    return len(own.findall(text)) >= OWN_SHARE_MIN * beyond_ascii
 
 
 def _telling(text: str) -> str:
@@ -176,7 +195,7 @@ def _telling(text: str) -> str:
     return " ".join(word for word in text.split() if not word.isascii())
 
 
-def _fit(text: str, language: str) -> float:
+def _fit(text: str, language: str, *, wide: bool) -> float:
     """Share of the characters beyond ASCII that are at home in the language and in their place."""
     letters, script = letters_of(language), script_of(language)
     found, at_home, before = 0, 0.0, " "
@@ -187,8 +206,10 @@ def _fit(text: str, language: str) -> float:
             at_home += _is_at_home(character, before, after, language, letters)
             seen[character] += 1
         before = character
-    share = at_home / found if found else float(bool(text))
-    if letters is None and language not in WIDE_LANGUAGES:
+    if wide:  # then ASCII speaks for the codec as well
+        found, at_home = len(text), at_home + len(text) - found
+    share = at_home / found if found else 0.0
+    if letters is None and language not in WIDE_LANGUAGES and seen:
         share *= _share_of_one_script(seen)
     if script and found >= FEW_CHARACTERS:
         share *= _like_running_text(seen, script)
@@ -222,6 +243,10 @@ def _is_at_home(
 
 
 def _sign_fits(sign: str, before: str, after: str, language: str) -> bool:
+    if sign in "‚„" and language not in LOW_QUOTE_LANGUAGES:
+        return False
+    if sign in NUMBER_SIGNS and after.isalpha():
+        return False
     if not before.isalpha():
         return True
     if sign in OPENING_SIGNS or (sign in TIGHT_SIGNS and after == " " and sign != "…"):

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError
 from pipeline.reading.encoding_guess import SCORE_MIN, guess_wide, guesses, is_certain, judge
-from pipeline.reading.encoding_sample import Sample, sample_of
+from pipeline.reading.encoding_sample import HEAD_BYTES, Sample, sample_of
 from pipeline.reading.realign import CODECS as REALIGNED
 from pipeline.reading.realign import realigned
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
@@ -31,6 +31,10 @@ SEVEN_BIT = (
     (re.compile(rb"\x1b\$\)C"), "iso2022_kr"),
     (re.compile(rb"~\{(?:[\x21-\x77][\x21-\x7e])+~\}"), "hz"),
 )
+# Letters of UTF-16 look like these where their script is at U+0100 to U+1FFF.
+CONTROLS = bytes({*range(32)} - {*b"\t\n\r\f"})
+CONTROL_SHARE_MAX = 0.05
+NUL_SHARE_MAX = 0.02
 # Share of broken bytes among non-ASCII ones up to which bytes count as damaged UTF-8.
 DAMAGED_UTF8_MAX = 0.05
 # Share of broken bytes among all up to which a few of them in what is otherwise ASCII are damage.
@@ -70,8 +74,14 @@ def encoding_of(
             return Encoding(codec, "mark")
     if stated:
         return Encoding(stated, "stated")
-    if sample.nul_bytes and (wide := guess_wide(sample.head)):
-        return Encoding(wide.codec, "guessed", wide.score)
+    if is_doubtful(sample.head) or sample.nul_bytes:
+        if wide := guess_wide(sample.head):
+            return Encoding(wide.codec, "guessed", wide.score)
+        if sample.nul_bytes > NUL_SHARE_MAX * sample.size:
+            raise UnknownEncoding(
+                f"{sample.nul_bytes} of {sample.size} bytes are NUL, and the file is no UTF-16 or "
+                f"UTF-32 of any language; it seems to hold no text"
+            )
     if not sample.broken_bytes:
         seven_bit = _seven_bit(sample) if not sample.beyond_ascii else None
         return Encoding(seven_bit, "escapes") if seven_bit else Encoding("utf-8", "utf-8")
@@ -80,6 +90,14 @@ def encoding_of(
     if declared and (encoding := _declared(sample, declared)):
         return encoding
     return _guessed(sample)
+
+
+def is_doubtful(data: bytes) -> bool:
+    """Tell whether bytes may be other than UTF-8 even where they are valid UTF-8."""
+    if b"\0" in data or b"\x1b" in data or (b"~" in data and b"~{" in data):
+        return True  # UTF-16 without a mark, ISO 2022, HZ
+    head = data[:HEAD_BYTES]
+    return len(head) - len(head.translate(None, CONTROLS)) > CONTROL_SHARE_MAX * len(head)
 
 
 def _seven_bit(sample: Sample) -> str | None:
@@ -147,13 +165,9 @@ def text_of(
 
     Raises DamagedInput for what cannot be read.
     """
-    try:
-        if not stated and b"\0" not in data and b"\x1b" not in data and b"~{" not in data:
-            if data.startswith(codecs.BOM_UTF8):
-                return data.decode("utf-8-sig"), Encoding("utf-8-sig", "mark"), 0
-            return data.decode("utf-8"), Encoding("utf-8", "utf-8"), 0
-    except UnicodeDecodeError:
-        pass  # decided below, on all of it
+    if not stated and (text := _utf8_text(data)) is not None:
+        mark = data.startswith(codecs.BOM_UTF8)
+        return text, Encoding("utf-8-sig", "mark") if mark else Encoding("utf-8", "utf-8"), 0
     try:
         encoding = encoding_of([data], stated, declared)
         text, replaced = decode(data, encoding.codec)
@@ -162,7 +176,11 @@ def text_of(
         damage = DamagedInput("undecodable", str(error))
         damage.leftover = data[:SAMPLE_BYTES]
         raise damage from error
-    return text, encoding, replaced
+    return (
+        text.removeprefix("\ufeff") if encoding.evidence == "stated" else text,
+        encoding,
+        replaced,
+    )
 
 
 def notes_of(encoding: Encoding, replaced: int) -> dict[str, Any]:
@@ -171,6 +189,16 @@ def notes_of(encoding: Encoding, replaced: int) -> dict[str, Any]:
     if encoding.score is not None:
         notes = {"encoding": encoding.codec, "encoding_score": round(encoding.score, 3)}
     return notes | ({"replaced_characters": replaced} if replaced else {})
+
+
+def _utf8_text(data: bytes) -> str | None:
+    """Return the text of valid UTF-8 that can be nothing else; None for all that is doubtful."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    telling = data if len(text) == len(data) else data[:HEAD_BYTES]
+    return None if b"\0" in data or is_doubtful(telling) else text
 
 
 def known_codec(label: str) -> str | None:

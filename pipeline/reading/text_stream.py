@@ -14,11 +14,11 @@ from pipeline.reading.encodings import (
     UnknownEncoding,
     decode,
     encoding_of,
+    is_doubtful,
 )
 from pipeline.reading.realign import CODECS as REALIGNED
 from pipeline.reading.streams import ByteStream, DamagedInput
 
-SEVEN_BIT_SIGNS = (b"\0", b"\x1b", b"~{")  # of UTF-16 without a mark, ISO 2022 and HZ
 PARTIAL_CHARACTER_BYTES = 3
 LINE_BYTES_MAX = 16 << 20
 
@@ -59,7 +59,7 @@ class TextStream:
     def _needs_decision(self, head: bytes) -> bool:
         if self._stated or any(head.startswith(mark) for mark, _ in BYTE_ORDER_MARKS):
             return True
-        return _is_doubtful(head) or not _is_utf8(_split_partial(head)[0])
+        return is_doubtful(head) or not _is_utf8(_split_partial(head)[0])
 
     def _decide(self) -> Encoding:
         try:
@@ -94,7 +94,7 @@ class TextStream:
         """Pass UTF-8 on; at the first byte that breaks it, decide on all of the file."""
         tail, beyond_ascii = b"", False
         for chunk in chunks:
-            if not tail and chunk.isascii() and (beyond_ascii or not _is_doubtful(chunk)):
+            if not tail and chunk.isascii() and (beyond_ascii or not is_doubtful(chunk)):
                 yield chunk
                 continue
             if beyond_ascii and not self._checked:
@@ -103,7 +103,7 @@ class TextStream:
                 continue
             data = tail + chunk
             whole, tail = _split_partial(data)
-            if not _is_utf8(whole) or (not beyond_ascii and _is_doubtful(data)):
+            if not _is_utf8(whole) or (not beyond_ascii and is_doubtful(data)):
                 yield from self._from_here(data, chunks, beyond_ascii=beyond_ascii)
                 return
             beyond_ascii = beyond_ascii or not whole.isascii()
@@ -163,11 +163,6 @@ def _without_mark(stream: Iterable[bytes]) -> Iterator[bytes]:
     chunks = iter(stream)
     yield next(chunks, b"").removeprefix(codecs.BOM_UTF8)
     yield from chunks
-
-
-def _is_doubtful(data: bytes) -> bool:
-    """Tell whether valid UTF-8 may be another encoding all the same."""
-    return any(sign in data for sign in SEVEN_BIT_SIGNS)
 
 
 def _is_utf8(data: bytes) -> bool:

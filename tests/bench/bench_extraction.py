@@ -24,9 +24,10 @@ from pathlib import Path
 
 from resiliparse.extract.html2text import extract_plain_text
 
-from pipeline.reading import html
-from pipeline.reading.encodings import UnknownEncoding
+from pipeline.reading.encodings import text_of
+from pipeline.reading.html import declared_codec
 from pipeline.reading.main_text import main_text
+from pipeline.reading.streams import DamagedInput
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 WIDE = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
@@ -56,7 +57,8 @@ def pages() -> Iterator[Page]:
             row = rows.get(member.name.removeprefix("./"))
             if row is None or not member.isfile():
                 continue
-            markup, _ = html.decode_page(tar.extractfile(member).read())
+            page = tar.extractfile(member).read()
+            markup = text_of(page, declared=declared_codec(page))[0]
             truth = row.get("text")
             if row.get("expected_html"):
                 truth = extract_plain_text(row["expected_html"], preserve_formatting=True)
@@ -80,8 +82,9 @@ def charsets() -> tuple[int, int, list[str]]:
                 continue
             page = tar.extractfile(member).read()
             try:
-                markup, codec = html.decode_page(page)
-            except UnknownEncoding:
+                markup, encoding, _ = text_of(page, declared=declared_codec(page))
+                codec = encoding.codec
+            except DamagedInput:
                 other.append(f"{row['file']}: {row['declared_charset']} -> none")
                 continue
             stated = page.decode(row["declared_charset"], "replace")
