@@ -18,6 +18,7 @@ from pipeline.artifact import MAIN
 from pipeline.errors import ConfigError, SourceError
 from pipeline.example_contracts import EXAMPLES
 from pipeline.reading.documents import Fields, document_of
+from pipeline.reading.encodings import require_codec
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
 from pipeline.reading.record_file import record_input
 from pipeline.reading.records import Broken, Entry, Record
@@ -54,10 +55,12 @@ class ExamplesConfig:
     validation_share: float = 0.1
     salt: str = "examples"  # another word gives another split
     record_bytes_max: int = RECORD_BYTES_MAX
+    encoding: str | None = None  # of files without a byte order mark; None: found out
 
     def __post_init__(self) -> None:
         if self.task is not None:
             check_task(self.task)
+        require_codec(self.encoding, "examples.encoding")
         if not 0 <= self.validation_share < 1:
             raise ConfigError(
                 f"examples.validation_share: {self.validation_share}, wanted from 0 to below 1"
@@ -79,7 +82,7 @@ class ExamplesConfig:
 def run(job: Job) -> None:
     """Read all files of the one parent, a SourceSet, into examples under contract `examples`."""
     (sources,) = job.parents
-    config = replace(job.config, task=job.config.task or task_in(sources))
+    config = replace(job.config, task=job.config.task or task_in(sources, job.config.encoding))
     tasks = tasks_of(sources.files, sources.skipped, TASK_BYTES)
     results = job.map(functools.partial(read_part, config), tasks)
     splits_found: Counter[str] = Counter()
@@ -111,9 +114,13 @@ def read_part(config: ExamplesConfig, task: ReadTask, sink: Sink) -> dict[str, i
 
 
 def _rows(file: SourceFile, config: ExamplesConfig, task: ReadTask) -> Any:
-    source = record_input(file.path, config.record_bytes_max, task.part)
+    encoding = file.encoding or config.encoding
+    source = record_input(file.path, config.record_bytes_max, task.part, encoding)
     for entry in entries_of(file, source):
-        yield entry if isinstance(entry, Broken) else row_of(entry, file, config)
+        if isinstance(entry, Broken):  # settings of another stage are settings of this one too
+            yield replace(entry, detail=entry.detail.replace("ingest.", "examples."))
+        else:
+            yield row_of(entry, file, config)
 
 
 def row_of(record: Record, file: SourceFile, config: ExamplesConfig) -> dict[str, Any] | Broken:
@@ -175,9 +182,9 @@ def _flush(
     aside.clear()
 
 
-def task_in(sources: SourceSet) -> str:
+def task_in(sources: SourceSet, encoding: str | None = None) -> str:
     """Return the task that the first records speak of; raise SourceError if they speak of none."""
-    entries = list(_first_entries(sources))
+    entries = list(_first_entries(sources, encoding))
     records = [entry for entry in entries if isinstance(entry, Record)]
     known = next((task for one in records if (task := task_of(one.fields)) is not None), None)
     if known is None:
@@ -196,10 +203,12 @@ def task_in(sources: SourceSet) -> str:
     return known
 
 
-def _first_entries(sources: SourceSet) -> Iterator[Entry]:
+def _first_entries(sources: SourceSet, encoding: str | None) -> Iterator[Entry]:
     left = LOOKED_AT
     for file in sources.files:
-        for entry in entries_of(file, record_input(file.path, RECORD_BYTES_MAX)):
+        for entry in entries_of(
+            file, record_input(file.path, RECORD_BYTES_MAX, None, file.encoding)
+        ):
             if not left:
                 return
             left -= 1

@@ -35,6 +35,8 @@ from pipeline.reading.alphabets import (
 from pipeline.reading.realign import CODECS as REALIGNED
 from pipeline.reading.realign import realigned
 
+ASCII_RUN = re.compile(r"[!-~]+")
+FIRST_WIDE = "\u2e80"
 # What chardetng answers, as Python calls it; the superset where the web means one.
 CODECS = {
     "gbk": "gb18030",
@@ -187,12 +189,17 @@ def _is_text(text: str, codec: str) -> bool:
 
 
 def _telling(text: str) -> str:
-    """Return the part of a text that tells its language: without words of ASCII beside a script."""
+    """Return the part of a text that tells its language: without words of ASCII beside a script.
+
+    In a table a cell of English may stand against one of Chinese, with a comma between.
+    """
     scripts = sum(character >= FIRST_BEYOND_LATIN for character in text if character.isalpha())
     latin = sum("\x7f" < character < FIRST_BEYOND_LATIN for character in text)
     if scripts <= latin:
         return text
-    return " ".join(word for word in text.split() if not word.isascii())
+    words = [word for word in text.split() if not word.isascii()]
+    wide = sum(character >= FIRST_WIDE for character in text if character.isalpha())
+    return " ".join(ASCII_RUN.sub(" ", word) if 2 * wide > scripts else word for word in words)
 
 
 def _fit(text: str, language: str, *, wide: bool) -> float:

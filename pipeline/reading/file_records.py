@@ -27,7 +27,7 @@ def entries_of(file: SourceFile, source: Input) -> Iterator[Entry]:
     try:
         for entry in _entries_or_empty(file, source):
             found += 1
-            yield _with_notes(entry, source)
+            yield with_notes(entry, source)
         if not found and source.part is None and not source.passed_by:
             yield Broken(WHOLE_FILE, "no_records", f"{file.size} bytes without one record")
         source.note_stream()
@@ -47,15 +47,19 @@ def _entries_or_empty(file: SourceFile, source: Input) -> Iterator[Entry]:
     return READERS[suffix_of(file.path.name)].read(source)
 
 
-def _with_notes(entry: Entry, source: Input) -> Entry:
-    """Note on a record of a file in a guessed encoding, or with broken bytes, that it is of one."""
+def with_notes(entry: Entry, source: Input) -> Entry:
+    """Note on a record of a file in a guessed encoding, or with broken bytes, that it is of one.
+
+    A record whose text, or without a text field whose fields, cannot be read is broken.
+    """
     stream = source.text_stream
     if stream is None or not isinstance(entry, Record) or entry.notes is not None:
         return entry
     if not stream.replaced and stream.encoding.score is None:
         return entry
-    text = entry.fields.get(source.text_field)
-    text = text if isinstance(text, str) else ""
+    fields = entry.fields
+    looked_at = [fields.get(source.text_field)] if source.wants_text else fields.values()
+    text = "\n".join(value for value in looked_at if isinstance(value, str))
     replaced = text.count("\ufffd") if stream.replaced else 0
     try:
         refuse_damage(replaced, len(text), stream.encoding.codec)

@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 
 from pipeline.errors import ConfigError
+from pipeline.reading.encodings import STATE_IT, known_codec
+from pipeline.reading.file_records import with_notes
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import Broken, Input, Range, Record
 from pipeline.reading.remote import RemoteFile
@@ -39,21 +41,26 @@ def read_records(path: Path, record_bytes_max: int, forms: tuple[str, ...] = REC
         )
     source = record_input(path, record_bytes_max)
     try:
-        for entry in READERS[suffix].read(source):
+        for read in READERS[suffix].read(source):
+            entry = with_notes(read, source)
             if isinstance(entry, Broken):
-                raise ConfigError(f"{path}: {entry.detail}; correct it or leave it out")
+                detail = entry.detail.replace(STATE_IT, "convert the file to UTF-8")
+                raise ConfigError(f"{path}: {detail}; correct it or leave it out")
             yield entry
     except DamagedInput as damage:
         raise ConfigError(f"{path}: {damage.detail}; give the whole file") from damage
 
 
 def record_input(
-    path: Path | RemoteFile, record_bytes_max: int, part: Range | None = None
+    path: Path | RemoteFile,
+    record_bytes_max: int,
+    part: Range | None = None,
+    encoding: str | None = None,
 ) -> Input:
     """Return the input for readers of a file whose records need no text field."""
     return Input(
-        path, "text", record_bytes_max, EXPANSION_MAX, part,
-        wants_text=False, record_fields=RECORD_FIELDS,
+        path, "text", record_bytes_max, EXPANSION_MAX, part, wants_text=False,
+        record_fields=RECORD_FIELDS, stated_encoding=known_codec(encoding) if encoding else None,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.errors import ConfigError, SourceError
 from pipeline.examples import STAGE, ExamplesConfig, task_in
+from pipeline.reading.record_file import read_records
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import run_stage
 from pipeline.task_templates import TASKS, asked_turn, language_of, read_example
@@ -143,11 +144,18 @@ def test_a_task_that_reads_no_history_quarantines_it_by_name(tmp_path):
     assert (made.rows, made.ledger.quarantined) == (1, {"unread_field": 1})
 
 
+SAID = [
+    "今天的天气很好，我们沿着河边慢慢地走回家。", "岸上的芦苇已经发白，风一吹就弯下腰去。",
+    "远处有人在烧稻草，烟味飘得很远。", "他把信读了三遍，然后放在桌子上，什么也没有说。",
+    "图书馆星期一不开门，别的日子都可以去借书。", "这条路通向山上的老房子，冬天很少有人走。",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("form", ["csv", "tsv", "parquet", "csv.gz", "json"])
 def test_tables_teach_the_same_as_json_lines(form, tmp_path):
-    rows = [{"instruction": f"Say {i}, please", "output": f"第{i}次，今天的天气很好。",
-             "system": "", "history": [["q", "a"]] if i % 2 else None}
-            for i in range(6)]  # fmt: skip
+    rows = [{"instruction": f"Say {i}, please", "output": said, "system": "",
+             "history": [["q", "a"]] if i % 2 else None}
+            for i, said in enumerate(SAID)]  # fmt: skip
     wanted = examples(tmp_path / "lines", rows).scan().collect()["turns"].to_list()
     cells = [{**r, "history": json.dumps(r["history"]) if r["history"] else None} for r in rows]
     path = tmp_path / f"rows.{form}"
@@ -175,6 +183,22 @@ def test_one_record_is_no_frame_around_its_turns_and_a_frame_is_none(name, tmp_p
         made = run_stage(STAGE, ExamplesConfig(), [sources], folder).artifact
         [turns] = made.scan().collect()["turns"].to_list()
         assert spoken(turns) == [("user", "Q"), ("assistant", "A")]
+
+
+def test_a_table_in_no_certain_encoding_is_set_aside_unless_it_is_stated(tmp_path):
+    path, odd = tmp_path / "rows.csv", bytes([0x81, 0xFF, 0x8D, 0xFE, 0x8F, 0x90, 0x9D])
+    path.write_bytes(b"question,answer\nA day?," + odd + b"\nOK?,yes\n")
+    sources = SourceSet.open([Source(path=str(path))], tmp_path)
+    made = run_stage(STAGE, ExamplesConfig(), [sources], tmp_path / "made").artifact
+    assert (made.rows, made.ledger.quarantined) == (1, {"undecodable": 1})
+    assert "--set examples.encoding=" in made.scan("quarantine").collect()["detail"][0]
+    stated = ExamplesConfig(encoding="cp437")
+    told = run_stage(STAGE, stated, [sources], tmp_path / "told").artifact
+    assert told.scan().collect()["turns"][0][1]["text"] == odd.decode("cp437")
+    with pytest.raises(ConfigError, match=r"examples\.encoding"):
+        ExamplesConfig(encoding="klingon")
+    with pytest.raises(ConfigError, match="convert the file to UTF-8"):
+        list(read_records(path, 1 << 20))
 
 
 def test_answers_of_tables_are_lists(tmp_path):
