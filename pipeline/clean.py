@@ -32,6 +32,7 @@ from pipeline.schema import CLEAN, Contract, column
 from pipeline.sink import CHANGES, REJECTS, Sink
 from pipeline.stage import Job, Stage
 from pipeline.typical import DROPPED
+from pipeline.watchdog import Watchdog
 from pipeline.what_if import MEASURES_TABLE
 
 PII_TABLE = "pii"
@@ -126,7 +127,9 @@ def clean_part(config: CleanConfig, part: Path, sink: Sink) -> dict[str, Any]:
             documents = pl.DataFrame(file.read_row_group(group))
             sink.saw(documents.height)
             bytes_in += int(documents["text"].str.len_bytes().sum())
-            before, cleaned = documents["text"], clean_texts(documents, config, wanted)
+            ids = documents["id"]
+            with Watchdog(f"{part.name}: one of the documents {ids[0]!r} to {ids[-1]!r}"):
+                before, cleaned = documents["text"], clean_texts(documents, config, wanted)
             documents = cleaned.documents
             langs.update(documents["lang"].to_list())
             pii.update(cleaned.spans["kind"].to_list())

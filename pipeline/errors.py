@@ -2,6 +2,7 @@
 
 TextmillError            something a user can act on: what, where, found, wanted, next step
 ├── ConfigError          a recipe, a flag or an argument is wrong            (exit code 2)
+├── StalledError         a document takes without end; the run stops and names it
 ├── SourceError          the input holds nothing that can be read
 ├── ContractError        a table does not have the columns its contract promises
 ├── LedgerError          rows in are not rows kept + dropped + quarantined
@@ -20,6 +21,10 @@ class TextmillError(Exception):
 
 class ConfigError(TextmillError):
     """A recipe, flag or argument that cannot be used; the command line exits with 2."""
+
+
+class StalledError(TextmillError):
+    """A document on which work does not end."""
 
 
 class SourceError(TextmillError):

@@ -33,6 +33,7 @@ from pipeline.schema import RAW, Contract
 from pipeline.sink import QUARANTINE, PartResult, Sink
 from pipeline.sources import SourceFile
 from pipeline.stage import Job, Stage
+from pipeline.watchdog import Watchdog
 
 TASK_BYTES = 64 << 20
 ROW_GROUP_BYTES = 8 << 20
@@ -138,13 +139,15 @@ def read_documents(
         rows.set_aside(left.source_name, left.relative, broken)
     for file in task.files:
         source = _input(file, config, task.part)
-        for entry in _documents(file, source, config):
-            if isinstance(entry, Document):
-                notes.add(entry.wanted_id, entry.derived_id)
-                rows.keep(entry, entry.wanted_id, file.relative)
-                meta_left_out += entry.meta_left_out
-            else:
-                rows.set_aside(file.source_name, file.relative, entry)
+        with Watchdog(file.relative) as watchdog:
+            for entry in _documents(file, source, config):
+                watchdog.passed(file.relative, entry.position)
+                if isinstance(entry, Document):
+                    notes.add(entry.wanted_id, entry.derived_id)
+                    rows.keep(entry, entry.wanted_id, file.relative)
+                    meta_left_out += entry.meta_left_out
+                else:
+                    rows.set_aside(file.source_name, file.relative, entry)
         if source.encoding and (task.part is None or task.part.begin == 0):
             encodings[source.encoding] += 1
         guessed.update(source.guessed)

@@ -19,6 +19,7 @@ from pipeline.inputs import InputFile
 from pipeline.source_hashes import Stamp
 
 MISSING = ("keep", "drop")
+HOST_CHARACTERS_MAX = 253  # RFC 1035; a longer one is looked up by its end
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,9 @@ def _is_refused(license: str | None, config: ListsConfig) -> bool:
     """An expression with OR is refused if all its parts are, one with AND if any part is."""
     if license is None or not license.strip():
         return config.missing_license == "drop"
-    choices = re.split(r"\s+or\s+", license.strip(" ()").lower())
+    choices = " ".join(license.strip(" ()").lower().split()).split(" or ")
     return all(
-        any(_part_is_refused(part.strip(" ()"), config) for part in re.split(r"\s+and\s+", choice))
+        any(_part_is_refused(part.strip(" ()"), config) for part in choice.split(" and "))
         for choice in choices
     )
 
@@ -119,7 +120,7 @@ def _blocked_by(url: str, hosts: frozenset[str], words: re.Pattern[str] | None) 
         host = urlsplit(lower if "//" in lower else f"//{lower}").hostname or ""
     except ValueError:
         return None
-    labels = host.rstrip(".").split(".")
+    labels = host.rstrip(".")[-HOST_CHARACTERS_MAX:].split(".")
     for start in range(len(labels)):
         name = ".".join(labels[start:])
         if name in hosts:

@@ -19,6 +19,7 @@ from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
 HEADER_BYTES_MAX = 1 << 20
 LINE_BYTES_MAX = 64 << 10
 ARC_LINE_BYTES_MAX = 16 << 10
+REREAD_SHARE = 4  # bytes read twice per byte read, where a record says that it is longer
 WARC_START = re.compile(rb"WARC/\d\.\d+\s*$")
 # URL, IP address, date, type, [status, checksum, location, offset, file,] length.
 ARC_START = re.compile(
@@ -169,6 +170,7 @@ class _Source:
         self._at = 0  # what is before it is consumed
         self._starts_member = False
         self._damage: DamagedInput | None = None
+        self._budget = 0  # bytes that may be read once more
         self.passed = 0
         self.passed_sample = b""
 
@@ -184,6 +186,7 @@ class _Source:
                 raise piece
             elif piece:
                 self._held = self._held[self._at :] + piece
+                self._budget += REREAD_SHARE * len(piece)
                 self._at = 0
                 return True
         return False
@@ -234,6 +237,9 @@ class _Source:
         """Cut a block where another record begins inside it, and read on from there."""
         found = NEXT_RECORD.search(block)
         if found is None or len(block) != size:
+            return block, size
+        self._budget -= size - found.end()
+        if self._budget < 0:  # lengths that all lie; what follows stays in this record
             return block, size
         self._held = block[found.end() :] + self._held[self._at :]
         self._at = 0

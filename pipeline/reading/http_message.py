@@ -59,17 +59,17 @@ def parse_response(block: bytes) -> Response | None:
 
 def header_fields(lines: Iterable[str]) -> dict[str, str]:
     """Read 'Name: value' lines; a line that begins with white space continues the one before."""
-    fields: dict[str, str] = {}
+    fields: dict[str, list[str]] = {}
     name = ""
     for line in lines:
         if line[:1] in (" ", "\t") and name:
-            fields[name] += " " + line.strip()
+            fields[name].append(line.strip())
             continue
         name, colon, value = line.partition(":")
         name = name.strip().lower() if colon else ""
         if name:
-            fields[name] = value.strip()
-    return fields
+            fields[name] = [value.strip()]
+    return {name: " ".join(parts) for name, parts in fields.items()}
 
 
 def payload(response: Response, bytes_max: int) -> bytes:

@@ -47,10 +47,15 @@ def renamed_columns(columns: Sequence[str], wanted: Sequence[str]) -> list[str]:
         alike = [at for at, column in enumerate(names) if _folded(column) == _folded(name)]
         if name not in names and len(alike) == 1:
             names[alike[0]] = name
+    taken, number = set(names), dict.fromkeys(names, 0)
     for at, name in enumerate(names):
-        copies = names[:at].count(name) if len(set(names)) < len(names) else 0
-        if copies:
-            names[at] = f"{name}_{copies + 1}"
+        number[name] += 1
+        if number[name] == 1:
+            continue
+        while f"{name}_{number[name]}" in taken:
+            number[name] += 1
+        names[at] = f"{name}_{number[name]}"
+        taken.add(names[at])
     return names
 
 
