@@ -41,6 +41,9 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_LOGGING_EXTRA_LOGGERS": "pipeline,model,expectations,flows",
         # slots of deployments survive the server; the files lie below PREFECT_HOME
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
+        # what Prefect says of each run and task drowns a line per stage; its warnings stay
+        "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "WARNING",
+        "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
 

@@ -1,5 +1,6 @@
 """Every step as a Prefect task: names, retries and what the UI shows. The work is in `steps`."""
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any, cast
@@ -14,7 +15,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.cache_policies import NO_CACHE
-from prefect.logging import get_run_logger
+from prefect.logging import get_logger, get_run_logger
 from prefect.utilities.annotations import quote
 
 from expectations import gate
@@ -31,6 +32,9 @@ from pipeline.errors import TextmillError
 from pipeline.typical import sample_pairs, typical_rejects
 
 PROGRESS_SECONDS = 2.0
+# Prefect's own lines about runs are shown from warnings on (`prefect_environment`), ours all.
+RUN_LOG = get_logger("task_runs.textmill")
+RUN_LOG.setLevel(logging.INFO)
 
 
 def worth_retrying(task_: Any, run: Any, state: Any) -> bool:
@@ -67,12 +71,18 @@ def _run_gate(link_name: str, outcome: steps.Outcome) -> bool:
         description=f"What {link_name} wrote, on the machine that ran it",
     )
     for line in stage_lines(LINKS[link_name], outcome):
-        get_run_logger().info(line)
+        _run_log().info(line)
         narrate(line)
     for failure in verdict.failures:
-        get_run_logger().warning("%s", failure.sentence())
+        _run_log().warning("%s", failure.sentence())
     gate.enforce(verdict)
     return verdict.passed
+
+
+def _run_log() -> logging.LoggerAdapter[logging.Logger]:
+    """Return the log of the task run at work."""
+    adapter = cast(logging.LoggerAdapter[logging.Logger], get_run_logger())
+    return logging.LoggerAdapter(RUN_LOG, adapter.extra)
 
 
 def _show_documents(link_name: str, outcome: steps.Outcome) -> None:
@@ -145,7 +155,7 @@ def register(outcome: steps.Outcome) -> str:
         link_text="All gate verdicts on one page",
         description=f"{registration.name} version {registration.version}: {registration.reason}",
     )
-    get_run_logger().info(registration.reason)
+    _run_log().info(registration.reason)
     return f"{registration.name} v{registration.version}"
 
 

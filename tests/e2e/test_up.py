@@ -45,6 +45,8 @@ def test_the_form_has_the_recipes_settings(up):
     schema = json.dumps(deployment["parameter_openapi_schema"])
     for setting in ("vocab_size", "validation_share", "learning_rate", "overrides"):
         assert setting in schema
+    steps = deployment["parameter_openapi_schema"]["definitions"]["TrainConfig"]["properties"]
+    assert "updates of the weights" in steps["steps"]["description"]
     assert deployment["parameters"]["recipe"]["train"]["steps"] == 200
     assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
 
@@ -81,6 +83,21 @@ def test_stages_gates_and_progress_show_in_the_ui(up):
     assert {"gates-page", "artifact-shard"} <= set(keys)
     names = {run["name"] for run in up.post("/task_runs/filter", {})}
     assert {"ingest", "gate-ingest", "train", "evaluate", "register"} <= names
+
+
+def test_the_log_and_the_artifacts_of_a_run_are_ours(up):
+    run = up.runs("COMPLETED")[-1]["id"]
+    within = {"flow_runs": {"parent_flow_run_id": {"any_": [run]}}}
+    ids = [run, *(flow["id"] for flow in up.post("/flow_runs/filter", within))]
+    logs = up.post("/logs/filter", {"logs": {"flow_run_id": {"any_": ids}}, "limit": 200})
+    lines = [entry["message"] for entry in logs]
+    assert sum("gate passed" in line for line in lines) == 7
+    assert not [line for line in lines if "Finished in state" in line or "View at" in line]
+    made = up.post("/artifacts/filter", {"limit": 200})
+    of_run = [artifact for artifact in made if artifact["flow_run_id"] in ids]
+    assert [artifact["key"] for artifact in of_run].count("funnel") == 1
+    gate = next(artifact for artifact in of_run if artifact["key"] == "gate-dedup")
+    assert set(json.loads(gate["data"])[0]) == {"passed", "figure", "found", "wanted"}
 
 
 def test_the_owner_logs_in_and_sees_what_is_there(up, tmp_path):
