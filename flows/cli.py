@@ -27,6 +27,7 @@ from flows.arguments import (
     TRANSFER,
 )
 from flows.arguments import argument as _argument
+from flows.leftovers import no_leftovers
 from flows.parser import Parser
 from pipeline.disk_space import is_full
 from pipeline.errors import ConfigError, Interrupted, TextmillError
@@ -67,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         command = importlib.import_module(options.module)
-        result = getattr(command, options.function)(options)
+        with no_leftovers(_out_folder(options)):
+            result = getattr(command, options.function)(options)
     except ConfigError as error:
         return _fail(error, EXIT_MISUSED, options)
     except Interrupted as error:
@@ -86,6 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json and result is not None:
         print(json.dumps(result, ensure_ascii=False, sort_keys=True))
     return 0
+
+
+def _out_folder(options: argparse.Namespace) -> str | None:
+    return None if options.command in FILE_OUT else getattr(options, "out", None)
 
 
 def _named(error: OSError) -> TextmillError:
@@ -211,6 +217,7 @@ _PORTS = (
 )
 _RECIPE = _argument("recipe", metavar="RECIPE", help="a recipe's name or a .toml file")
 
+FILE_OUT = ("what-if",)  # whose --out is a file
 TOKEN_FORMATS = ("nanogpt", "megatron", "datatrove")
 STAGE_COMMANDS = (
     "ingest", "clean", "what-if", "dedup", "tokenizer", "shard", "train", "compare", "finetune",

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -152,5 +153,21 @@ def _print(slices: Rows, figures: Rows, options: Namespace) -> None:
         )
     if figures:
         console.print(figure_table(figures))
+        for line in shots_lines(figures, options.shots):
+            console.print(line, soft_wrap=True)
     if options.out:
         console.print(f"report, figures and examples: {options.out}", soft_wrap=True)
+
+
+def shots_lines(figures: Sequence[Mapping[str, Any]], asked: int) -> list[str]:
+    """Say of which tasks fewer solved examples fitted into the context than were asked for."""
+    few = {
+        row["name"].removesuffix(".shots"): row["value"]
+        for row in figures
+        if row["name"].endswith(".shots") and row["value"] < asked
+    }
+    return [
+        f"{name}: of {asked} shots {value:.1f} fitted into the model's context on average, so the "
+        f"figures are not those of {asked} shots; ask with fewer, or a model of a longer context"
+        for name, value in few.items()
+    ]

@@ -22,6 +22,7 @@ from pipeline.stage import Progress, Stage, StageRun, run_stage
 from pipeline.tokenizer import MODEL_FILE, load_tokenizer
 from pipeline.tokenizer_training import GivenTokenizer
 
+DOCUMENTS = ("ingest", "clean", "dedup")  # stages whose artifacts hold documents
 LINKS = {link.name: link for link in CHAIN}
 
 
@@ -187,14 +188,25 @@ def _documents(options: Namespace, stage: str, work: Work) -> Artifact:
     Raw files pass through `clean` with the profile 'none': repaired and measured, nothing dropped.
     """
     paths = [Path(path) for path in options.input]
-    if len(paths) == 1 and artifacts.exists(paths[0]):
-        return artifacts.load(paths[0])
-    if any(artifacts.exists(path) for path in paths):
-        raise ConfigError("IN: give one artifact folder, or raw files only, not both")
-    recipe = config.override(Recipe(), ["clean.profile=none"])
-    made: Any = _sources(options.input, work.settings)
     before = [link for link in CORPUS if link.name in ("ingest", "clean") and link.name != stage]
-    for link in before[: 1 if stage == "clean" else 2]:
+    before = before[: 1 if stage == "clean" else 2]
+    made: Any
+    if len(paths) == 1 and artifacts.exists(paths[0]):
+        made = artifacts.load(paths[0])
+        if made.stage not in DOCUMENTS:
+            raise ConfigError(
+                f"{paths[0]}: was made by `{made.stage}` and holds no documents; `{stage}` wants "
+                f"raw files or what `ingest`, `clean` or `dedup` wrote"
+            )
+        if made.stage != "ingest" or stage != "dedup":
+            return made
+        before = before[1:]  # raw documents have no language yet
+    elif any(artifacts.exists(path) for path in paths):
+        raise ConfigError("IN: give one artifact folder, or raw files only, not both")
+    else:
+        made = _sources(options.input, work.settings)
+    recipe = config.override(Recipe(), ["clean.profile=none"])
+    for link in before:
         settled = link.config(recipe)
         digest = link.stage.fingerprint(settled, [made]).digest[:16]
         folder = Path(f"{options.out}.inputs") / f"{link.name}-{digest}"

@@ -101,7 +101,8 @@ class SourceSet:
         Raises SourceError if a source is missing, holds nothing that can be read, or two files
         would go by the same name.
         """
-        candidates, skipped = list_candidates(sources, base)
+        store = memory.parent if memory is not None else None  # what we wrote is no source
+        candidates, skipped = list_candidates(sources, base, store)
         files = _hashed(candidates, workers, memory)
         _refuse_same_names(files)
         return cls(
@@ -111,9 +112,9 @@ class SourceSet:
 
 
 def list_candidates(
-    sources: Sequence[Source], base: Path
+    sources: Sequence[Source], base: Path, store: Path | None = None
 ) -> tuple[list["Candidate"], list[SkippedFile]]:
-    """List what is to be read and what is not, opening no file; refuses what `open` refuses."""
+    """List what is to be read, outside of `store`, and what is not; refuses what `open` refuses."""
     if not sources:
         raise SourceError("no sources given; name a file, a folder or a glob pattern to read")
     places = [_place(source, base) for source in sources]
@@ -121,7 +122,7 @@ def list_candidates(
     candidates: list[Candidate] = []
     skipped: list[SkippedFile] = []
     for source, place, name in zip(sources, places, names, strict=True):
-        found, left = _sort_out(source, place, name)
+        found, left = _sort_out(source, place, name, store)
         if not found:
             raise SourceError(_nothing_usable(source, place, left))
         candidates += found
@@ -202,12 +203,14 @@ def stem_of(name: str) -> str:
 
 
 def _sort_out(
-    source: Source, place: _Place, name: str
+    source: Source, place: _Place, name: str, store: Path | None
 ) -> tuple[list[Candidate], list[SkippedFile]]:
     found, skipped = [], []
     if is_remote(source.path):
         return _sort_out_remote(source, name)
     for path in _entries(place):
+        if store is not None and path.is_relative_to(store):
+            continue
         relative = relative_name(path, place.root)
         reason, detail = why_not(path, place.root, follow_links=place.is_file)
         if reason:

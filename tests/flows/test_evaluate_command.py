@@ -10,6 +10,7 @@ import pytest
 from expectations.suites import suite
 from flows import cli, config
 from flows.arguments import EVALUATION_TASKS
+from flows.evaluate_command import shots_lines
 from model.tasks.table import TASKS
 from model.train import STAGE as TRAIN
 from pipeline.stage import run_stage
@@ -97,3 +98,10 @@ def test_the_recipe_of_the_readme_loads_and_comes_back_whole(tmp_path):
     assert recipe.evaluate.tasks[0].data.path == "reviews.jsonl.gz"
     assert suite("evaluate", recipe.gates)[-1].metric == "task.sentiment.accuracy.zh"
     assert config.build(tomllib.loads(config.dump(recipe))) == recipe
+
+
+def test_shots_that_did_not_fit_are_told():
+    rows = [{"name": "sentiment.shots", "value": 0.4}, {"name": "topic.shots", "value": 2.0}]
+    [line] = shots_lines(rows, 2)
+    assert "sentiment: of 2 shots 0.4 fitted" in line
+    assert shots_lines(rows, 0) == []

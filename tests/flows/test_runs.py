@@ -92,3 +92,12 @@ def test_a_missing_parent_is_named():
 def test_a_recipe_without_sources_says_how_to_name_some(tmp_path):
     with pytest.raises(ConfigError, match=r"\[\[sources\]\]"):
         steps.open_sources(config.Recipe(), read_settings(str(tmp_path)))
+
+
+def test_a_store_inside_the_sources_is_no_source(texts):
+    settings = read_settings(str(texts / "store"), workers=1)
+    recipe = config.load("smoke", (), [str(texts)])
+    before = steps.open_sources(recipe, settings)
+    (settings.store / "artifacts").mkdir(parents=True, exist_ok=True)
+    (settings.store / "artifacts" / "part.jsonl").write_text('{"text": "ours"}\n')
+    assert steps.open_sources(recipe, settings).fingerprint == before.fingerprint
