@@ -5,6 +5,7 @@ the next call, unless the champion has changed in between; then it is decided an
 """
 
 import json
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,6 +16,8 @@ from model.lineage import is_other_corpus, sources_of
 
 if TYPE_CHECKING:
     from model.tracking import MlflowClient, ModelVersion
+
+logger = logging.getLogger(__name__)
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
@@ -99,7 +102,11 @@ def written_decision(version: "ModelVersion") -> Decision:
 
 def _written(version: "ModelVersion") -> Decision | None:
     text = version.tags.get(DECISION)
-    return Decision.from_tag(text) if text else None
+    try:
+        return Decision.from_tag(text) if text else None
+    except (ValueError, KeyError, TypeError, IndexError) as error:  # decided anew
+        logger.warning("models:/%s/%s: tag %s: %r", version.name, version.version, DECISION, error)
+        return None
 
 
 def _still_holds(client: "MlflowClient", version: "ModelVersion", decision: Decision) -> bool:

@@ -3,7 +3,9 @@
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+from typing_extensions import TypedDict
 
 from model import cost, device
 from model.training import Training
@@ -67,6 +69,10 @@ class Meter:
         )
 
 
+# Earlier versions noted fewer figures.
+Noted = TypedDict("Noted", get_type_hints(Spent), total=False)  # type: ignore[misc] # one list of fields
+
+
 def step_seconds(speed: list[tuple[int, float, float]]) -> float:
     """Return the time in steps from (tokens seen, tokens per second, ...) at each row."""
     before, total = 0, 0.0
@@ -83,4 +89,4 @@ def write(spent: Spent, folder: Path) -> None:
 
 def read(training: Artifact) -> dict[str, Any] | None:
     """Return what was noted beside a train artifact, or None."""
-    return storage.recall_json(training.path / SPENT, Spent)
+    return storage.recall_json(training.path / SPENT, Noted)
