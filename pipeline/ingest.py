@@ -144,10 +144,11 @@ def read_documents(
                 watchdog.passed(file.relative, entry.position)
                 if isinstance(entry, Document):
                     notes.add(entry.wanted_id, entry.derived_id)
-                    rows.keep(entry, entry.wanted_id, file.relative)
+                    rows.keep(entry, entry.wanted_id, entry.path)
                     meta_left_out += entry.meta_left_out
                 else:
-                    rows.set_aside(file.source_name, file.relative, entry)
+                    inner = f"!{entry.inner}" if entry.inner else ""
+                    rows.set_aside(file.source_name, file.relative + inner, entry)
         if source.encoding and (task.part is None or task.part.begin == 0):
             encodings[source.encoding] += 1
         guessed.update(source.guessed)

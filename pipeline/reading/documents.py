@@ -33,6 +33,7 @@ class Document:
     license: str | None
     meta: str | None  # JSON with sorted keys
     meta_left_out: int  # values that JSON cannot hold, or too deep ones
+    path: str = ""  # inside the source, with its name in an archive after '!'
 
     @property
     def wanted_id(self) -> str:
@@ -71,6 +72,7 @@ def document_of(
     if problem := _problem(text, text_bytes, record, wanted):
         return problem
     given = None if one_document else _given_id(fields, wanted.id)
+    relative = f"{file.relative}!{record.inner}" if record.inner else file.relative
     own = file_document_id(file) if one_document else None
     labels = {name: _label(fields, name) for name in LABELS}
     meta, left_out = meta_json(fields)
@@ -79,12 +81,13 @@ def document_of(
         text,
         text_bytes,
         given,
-        own or derived_id(file.source_name, file.relative, record.position, text),
+        own or derived_id(file.source_name, relative, record.position, text),
         labels["source"] or file.source_name,
         labels["lang"] or file.lang,
         labels["license"] or file.license,
         meta,
         left_out,
+        relative,
     )
 
 

@@ -1,12 +1,11 @@
 """The records of one file, whatever is wrong with it, and quarantine rows for what is broken."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pipeline.errors import SourceError
-from pipeline.reading.encodings import UnknownEncoding, notes_of, refuse_damage
+from pipeline.reading.decoding_notes import with_notes
 from pipeline.reading.readers import READERS, suffix_of
-from pipeline.reading.records import Broken, Entry, Input, Record
+from pipeline.reading.records import Broken, Entry, Input
 from pipeline.reading.remote import RemoteFile
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
 from pipeline.source_hashes import Stamp, stamp_of
@@ -45,28 +44,6 @@ def _entries_or_empty(file: SourceFile, source: Input) -> Iterator[Entry]:
     if file.size == 0:
         return iter((Broken(WHOLE_FILE, "empty_file", "0 bytes, wanted text"),))
     return READERS[suffix_of(file.path.name)].read(source)
-
-
-def with_notes(entry: Entry, source: Input) -> Entry:
-    """Note on a record of a file in a guessed encoding, or with broken bytes, that it is of one.
-
-    A record whose text, or without a text field whose fields, cannot be read is broken.
-    """
-    stream = source.text_stream
-    if stream is None or not isinstance(entry, Record) or entry.notes is not None:
-        return entry
-    if not stream.replaced and stream.encoding.score is None:
-        return entry
-    fields = entry.fields
-    looked_at = [fields.get(source.text_field)] if source.wants_text else fields.values()
-    text = "\n".join(value for value in looked_at if isinstance(value, str))
-    replaced = text.count("\ufffd") if stream.replaced else 0
-    try:
-        refuse_damage(replaced, len(text), stream.encoding.codec)
-    except UnknownEncoding as error:
-        detail = stream.problem or str(error)
-        return Broken(entry.position, "undecodable", detail, text[:SAMPLE_BYTES])
-    return replace(entry, notes=notes_of(stream.encoding, replaced))
 
 
 def _refuse_changed(

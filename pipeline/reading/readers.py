@@ -17,15 +17,29 @@ from pipeline.reading.encodings import UnknownEncoding, decode, refuse_damage
 from pipeline.reading.html import declared_codec
 from pipeline.reading.json_stream import BYTE_ORDER_MARK, is_lines, split_values
 from pipeline.reading.json_values import parse
+from pipeline.reading.mail_readers import read_mail, read_mailbox
 from pipeline.reading.main_text import main_text
+from pipeline.reading.member_reader import read_tar, read_zip
+from pipeline.reading.office_readers import read_docx, read_epub, read_odt
 from pipeline.reading.parquet_reader import read_parquet
+from pipeline.reading.pdf_reader import read_pdf
 from pipeline.reading.records import Broken, Entry, Input, LineRange, Reader, Record
 from pipeline.reading.streams import SAMPLE_BYTES, read_whole, split_lines
 from pipeline.reading.table_readers import read_csv, read_tsv
 from pipeline.reading.text_pieces import PIECE_BYTES, pieces, separated
 from pipeline.reading.text_stream import TextStream
+from pipeline.reading.whole_readers import read_notebook, read_subtitles
+from pipeline.reading.xml_reader import read_xml
 
-PACKED_SUFFIXES = (".gz", ".zst")
+PACKED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
+TEXT_SUFFIXES = (".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".org", ".adoc", ".log")
+# Source code: text as it stands; the profile `code` is made for it.
+CODE_SUFFIXES = (
+    *(".py", ".pyi", ".js", ".mjs", ".ts", ".tsx", ".jsx", ".java", ".kt", ".scala", ".c", ".h"),
+    *(".cc", ".cpp", ".cxx", ".hpp", ".cs", ".go", ".rs", ".rb", ".php", ".pl", ".lua", ".r"),
+    *(".jl", ".swift", ".m", ".sh", ".bash", ".sql", ".hs", ".ml", ".clj", ".ex", ".erl", ".el"),
+    *(".vue", ".css", ".yaml", ".yml", ".toml", ".cfg", ".ini", ".proto", ".cu", ".f90", ".zig"),
+)
 
 
 def read_text(source: Input) -> Iterator[Entry]:
@@ -149,11 +163,41 @@ def suffix_of(name: str) -> str:
     return Path(path.stem).suffix if path.suffix in PACKED_SUFFIXES else path.suffix
 
 
+def read_zip_file(source: Input) -> Iterator[Entry]:
+    """Yield the records of the files in a ZIP, each read by its own suffix."""
+    return read_zip(source, _read_member)
+
+
+def read_tar_file(source: Input) -> Iterator[Entry]:
+    """Yield the records of the files in a TAR, plain or packed, each read by its own suffix."""
+    return read_tar(source, _read_member)
+
+
+def _read_member(name: str, source: Input) -> Iterator[Entry]:
+    suffix = suffix_of(name)
+    if suffix in READERS:
+        return READERS[suffix].read(source)
+    return iter((Broken(-1, "unknown_type", f"suffix {suffix!r} is not read"),))
+
+
 READERS: dict[str, Reader] = {
-    ".txt": Reader(read_text, one_document=True),
-    ".md": Reader(read_text, one_document=True),
+    **dict.fromkeys((*TEXT_SUFFIXES, *CODE_SUFFIXES), Reader(read_text, one_document=True)),
     ".html": Reader(read_html, one_document=True),
     ".htm": Reader(read_html, one_document=True),
+    ".xhtml": Reader(read_html, one_document=True),
+    ".srt": Reader(read_subtitles, one_document=True),
+    ".vtt": Reader(read_subtitles, one_document=True),
+    ".ipynb": Reader(read_notebook, one_document=True),
+    ".docx": Reader(read_docx, one_document=True),
+    ".odt": Reader(read_odt, one_document=True),
+    ".epub": Reader(read_epub, one_document=True),
+    ".pdf": Reader(read_pdf, one_document=True),
+    ".eml": Reader(read_mail, one_document=True),
+    ".mbox": Reader(read_mailbox),
+    ".xml": Reader(read_xml),
+    ".zip": Reader(read_zip_file),
+    ".tar": Reader(read_tar_file),
+    ".tgz": Reader(read_tar_file),
     ".jsonl": Reader(read_json_records, by_line=True),
     ".ndjson": Reader(read_json_records, by_line=True),
     ".json": Reader(read_json_records, by_line=True),

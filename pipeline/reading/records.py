@@ -25,6 +25,7 @@ class Record:
     fields: dict[str, Any]
     of_several: bool = False  # in a kind of file that mostly is one document
     notes: dict[str, Any] | None = None  # on its decoding; they enter `meta` as well
+    inner: str = ""  # of a file in an archive, its name
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Broken:
     reason: str
     detail: str
     sample: bytes | str = b""
+    inner: str = ""  # of a file in an archive, its name
 
 
 Entry = Record | Broken
@@ -79,6 +81,8 @@ class Input:
     separator: str | None = None  # between the documents of a text file
     record_fields: frozenset[str] = frozenset()  # where no text is wanted, what a record may have
     stated_encoding: str | None = None  # a Python codec; None: to be found out
+    budget: Any = None  # of bytes to unpack, shared by the files of an archive
+    nested: int = 0  # archives around it
     encoding: str | None = field(default=None, init=False)
     guessed: Counter[str] = field(default_factory=Counter, init=False)  # texts by codec
     replaced: int = field(default=0, init=False)  # characters that could not be decoded
@@ -114,6 +118,13 @@ class Input:
         self.replaced += replaced
         if encoding.score is not None:
             self.guessed[encoding.codec] += 1
+
+    def take_counts(self, member: "Input") -> None:
+        """Add the counts of a file in this archive."""
+        member.note_stream()
+        self.replaced += member.replaced
+        self.guessed.update(member.guessed)
+        self.passed_by.update(member.passed_by)
 
     def note_stream(self) -> None:
         """Count the encoding and damage of what `open_text` gave, once it is read."""

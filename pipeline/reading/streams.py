@@ -4,13 +4,16 @@ Damage ends a stream with `DamagedInput` after every byte before it was handed o
 unpacks to far more than text ever does is stopped: memory stays at one chunk, whatever is inside.
 """
 
+import bz2
 import gzip
 import io
+import lzma
+import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import zstandard
 
@@ -25,6 +28,10 @@ EXPANSION_MAX = 200.0  # unpacked bytes per packed byte, where no config says ot
 # Logs compress 100 to 300 times; below this size no ratio is suspicious.
 EXPANSION_FLOOR_BYTES = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"
+XZ_MAGIC = b"\xfd7zXZ\0"
+BZIP2_MAGIC = re.compile(rb"BZh[1-9]\x31\x41\x59\x26\x53\x59")
+PACKED_HEAD_BYTES = 10
+XZ_MEMORY_BYTES_MAX = 256 << 20
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # after one byte 0x50 to 0x5f
 
@@ -74,12 +81,16 @@ def open_bytes(path: Path | RemoteFile, expansion_max: float) -> ByteStream:
     Raises OSError if the file cannot be opened.
     """
     file = path.open("rb")
-    magic = file.read(4)
+    magic = file.read(PACKED_HEAD_BYTES)
     file.seek(0)
     size = byte_size(path)
+    if BZIP2_MAGIC.match(magic):
+        return ByteStream(_bounded(_blocks(file, bz2.BZ2Decompressor), size, expansion_max))
+    if magic.startswith(XZ_MAGIC):
+        return ByteStream(_bounded(_blocks(file, _xz_decompressor), size, expansion_max))
     if magic.startswith(GZIP_MAGIC):
         return ByteStream(_bounded(_gzip_chunks(file), size, expansion_max))
-    if magic == ZSTD_MAGIC or magic[1:] == ZSTD_SKIPPABLE_MAGIC:
+    if magic.startswith(ZSTD_MAGIC) or magic[1:4] == ZSTD_SKIPPABLE_MAGIC:
         return ByteStream(_bounded(_zstd_chunks(file), size, expansion_max))
     return ByteStream(_plain_chunks(file))
 
@@ -134,6 +145,42 @@ def _zstd_chunks(file: IO[bytes]) -> Iterator[bytes]:
                 yield unpacked
     if frame is not None:
         raise DamagedInput("damaged_zstd", "the file ends inside a frame; wanted whole frames")
+
+
+def is_packed(head: bytes) -> bool:
+    """Tell whether a file that begins so is unpacked before it is read."""
+    known = (GZIP_MAGIC, ZSTD_MAGIC, XZ_MAGIC)
+    return (
+        head.startswith(known)
+        or head[1:4] == ZSTD_SKIPPABLE_MAGIC
+        or BZIP2_MAGIC.match(head) is not None
+    )
+
+
+def _xz_decompressor() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(memlimit=XZ_MEMORY_BYTES_MAX)
+
+
+def _blocks(file: IO[bytes], make: Callable[[], Any]) -> Iterator[bytes]:
+    """Unpack bzip2 or xz, one stream after the other, at most a chunk at a time."""
+    unpacker, packed = make(), b""
+    with file:
+        try:
+            while True:
+                if unpacker.eof:
+                    packed = unpacker.unused_data.lstrip(b"\0") or file.read(CHUNK_BYTES)
+                    if not packed:
+                        return
+                    unpacker = make()
+                elif unpacker.needs_input:
+                    packed = file.read(CHUNK_BYTES)
+                    if not packed:
+                        raise EOFError("the file ends inside a stream")
+                if chunk := unpacker.decompress(packed, CHUNK_BYTES):
+                    yield chunk
+                packed = b""
+        except (OSError, EOFError, lzma.LZMAError) as error:
+            raise DamagedInput("damaged_packing", f"{error}; wanted whole streams") from error
 
 
 def _bounded(chunks: Iterator[bytes], packed_bytes: int, expansion_max: float) -> Iterator[bytes]:

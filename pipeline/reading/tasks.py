@@ -18,10 +18,8 @@ from pipeline.reading.records import LineRange, Range, RowGroupRange
 from pipeline.reading.remote import RemoteFile
 from pipeline.reading.streams import (
     CHUNK_BYTES,
-    GZIP_MAGIC,
     HEAD_BYTES,
-    ZSTD_MAGIC,
-    ZSTD_SKIPPABLE_MAGIC,
+    is_packed,
 )
 from pipeline.sources import SkippedFile, SourceFile
 
@@ -77,8 +75,7 @@ def _ranges(file: SourceFile, bytes_per_task: int) -> Sequence[Range]:
         head = opened.read(HEAD_BYTES)
     if reader.by_row_group and head.startswith(PARQUET_MAGIC):
         return _row_groups(file.path, bytes_per_task)
-    packed = head.startswith((GZIP_MAGIC, ZSTD_MAGIC)) or head[1:4] == ZSTD_SKIPPABLE_MAGIC
-    if not reader.by_line or packed or head.startswith(WIDE_MARKS):
+    if not reader.by_line or is_packed(head) or b"\0" in head or head.startswith(WIDE_MARKS):
         return ()
     if not is_lines(head, whole=len(head) == file.size):
         return ()

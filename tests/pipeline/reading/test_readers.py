@@ -7,9 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pipeline.reading.readers import READERS, suffix_of
+from pipeline.reading.readers import CODE_SUFFIXES, READERS, TEXT_SUFFIXES, suffix_of
 from pipeline.reading.records import Broken, Input, Record
 from pipeline.reading.streams import DamagedInput
+from tests.pipeline import kinds
 from tests.pipeline.ingesting import TEXTS
 
 ENGLISH = 'The miller said, "grind slowly",\nand so they did; 3 sacks a day.'
@@ -75,6 +76,8 @@ SAMPLES = {
     ".warc": (_warc(ROWS), [row["text"] for row in ROWS]),
     ".wet": (_wet(ROWS), [row["text"] for row in ROWS]),
     ".arc": (_arc(ROWS), [row["text"] for row in ROWS]),
+    **{suffix: (ENGLISH.encode(), [ENGLISH]) for suffix in (*TEXT_SUFFIXES, *CODE_SUFFIXES)},
+    **kinds.SAMPLES,
 }
 
 
