@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from pipeline.errors import ConfigError
+from pipeline.reading.decoding_notes import with_notes
 from pipeline.reading.encodings import STATE_IT, known_codec
-from pipeline.reading.file_records import with_notes
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import Broken, Input, Range, Record
 from pipeline.reading.remote import RemoteFile

@@ -108,9 +108,9 @@ def test_an_empty_folder_says_what_can_be_read(tmp_path):
 
 
 def test_a_folder_of_unknown_kinds_lists_them(tmp_path):
-    for name in ("a.jpg", "b.jpg", "c.docx"):
+    for name in ("a.jpg", "b.jpg", "c.doc"):
         (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(SourceError, match=r"\.jpg x2, \.docx x1.*read are \.txt"):
+    with pytest.raises(SourceError, match=r"\.jpg x2, \.doc x1.*read are \.txt"):
         opened(tmp_path)
 
 
