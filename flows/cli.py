@@ -31,6 +31,7 @@ from flows.leftovers import no_leftovers
 from flows.parser import Parser
 from pipeline.disk_space import is_full
 from pipeline.errors import ConfigError, Interrupted, TextmillError
+from pipeline.reading.addresses import refuse_address, without_secrets
 
 EXIT_FAILED = 1
 EXIT_MISUSED = 2
@@ -67,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream=sys.stderr,
     )
     try:
+        if getattr(options, "out", None):
+            refuse_address(options.out, "--out")
         command = importlib.import_module(options.module)
         with no_leftovers(_out_folder(options)):
             result = getattr(command, options.function)(options)
@@ -106,7 +109,7 @@ def _named(error: OSError) -> TextmillError:
 
 
 def _fail(error: TextmillError, code: int, options: argparse.Namespace) -> int:
-    print(f"textmill: {error}", file=sys.stderr)
+    print(f"textmill: {without_secrets(str(error))}", file=sys.stderr)
     if "overrides" in options:
         from flows.hints import set_line
 

@@ -31,7 +31,7 @@ from pipeline.errors import ConfigError
 from pipeline.examples import ExamplesConfig
 from pipeline.ingest import IngestConfig
 from pipeline.inputs import InputFile
-from pipeline.reading.remote import is_remote
+from pipeline.reading.addresses import scheme_of, without_secrets
 from pipeline.shard import ShardConfig
 from pipeline.sources import Source
 from pipeline.tokenizer_config import TokenizerConfig
@@ -107,7 +107,7 @@ def placed_inputs(config: Any, base: Path) -> Any:
 
 
 def _absolute(path: str, base: Path) -> str:
-    elsewhere = path.endswith(":") or is_remote(path)  # 'quickstart:', 'https://...'
+    elsewhere = path.endswith(":") or scheme_of(path) is not None  # 'quickstart:', 'https://...'
     return path if elsewhere else os.path.normpath(base / storage.expanded(path))
 
 
@@ -213,9 +213,15 @@ def _put(table: dict[str, Any], key: str, value: Any, assignment: str) -> None:
             place = place[name]
 
 
+def as_shown(recipe: Recipe) -> Recipe:
+    """Return the recipe as it is recorded and shown: secrets in addresses are hidden."""
+    shown = (replace(source, path=without_secrets(source.path)) for source in recipe.sources)
+    return replace(recipe, sources=tuple(shown))
+
+
 def dump(recipe: Recipe) -> str:
     """Return the resolved recipe as TOML; keys that are off (none) are comments."""
-    lines = _toml_lines(asdict(recipe), "")
+    lines = _toml_lines(asdict(as_shown(recipe)), "")
     return "\n".join(lines).strip() + "\n"
 
 
@@ -262,7 +268,7 @@ def sections(recipe: Recipe) -> dict[str, Any]:
         else:
             flat[prefix] = value
 
-    walk("", asdict(recipe))
+    walk("", asdict(as_shown(recipe)))
     return flat
 
 

@@ -15,6 +15,7 @@ from flows.config import Recipe, RegisterConfig
 from flows.runs import RunRecord
 from model.model_name import model_name_of
 from pipeline import storage
+from pipeline.reading.addresses import without_secrets
 from pipeline.reading.remote import is_remote
 from pipeline.sources import Source, stem_of
 
@@ -49,7 +50,7 @@ def named_after(recipe: Recipe, runs: Path) -> Recipe:
         if not _is_taken(name, recipe.sources, runs):
             break
     else:
-        paths = storage.canonical_json(sorted(one.path for one in recipe.sources))
+        paths = storage.canonical_json(sorted(without_secrets(one.path) for one in recipe.sources))
         name = f"{name}-{storage.sha256_text(paths)[:6]}"
     return replace(recipe, register=replace(recipe.register, model=name))
 
@@ -64,7 +65,7 @@ def _tail(source: Source, depth: int) -> str:
 
 
 def _is_taken(name: str, sources: Sequence[Source], runs: Path) -> bool:
-    own = {one.path for one in sources}
+    own = {without_secrets(one.path) for one in sources}
     for record in runs.glob("*/[0-9]*.json"):
         recorded = storage.recall_json(record, RunRecord)
         if recorded is None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict
 
-from flows.config import Recipe
+from flows.config import Recipe, as_shown
 from pipeline import storage
 from pipeline.fingerprint import Inputs, changed_inputs, plain
+from pipeline.reading.addresses import without_secrets
 from pipeline.sources import Source
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def record_run(
 ) -> Path:
     """Write the next record of this recipe, unless it equals the last one; return its path."""
     record = {
-        "recipe": plain(asdict(recipe)),
+        "recipe": plain(asdict(as_shown(recipe))),
         "stages": {
             step.stage: {"fingerprint": step.fingerprint, "inputs": step.identity.inputs}
             for step in planned
@@ -84,7 +85,7 @@ def last_made(
 def _latest_first(
     runs: Path, name: str, sources: Sequence[Source] | None
 ) -> Iterator[dict[str, Any]]:
-    own = None if sources is None else {source.path for source in sources}
+    own = None if sources is None else {without_secrets(source.path) for source in sources}
     for path in reversed(_records(runs, name)):
         record = storage.recall_json(path, RunRecord)
         if record is None:  # damaged: the one before tells what is known

@@ -14,6 +14,7 @@ from pipeline import storage
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
+from pipeline.reading.addresses import refuse_address
 from pipeline.stage import Stage
 
 PREFIX = "TEXTMILL_"
@@ -120,7 +121,9 @@ def read_settings(store: str | None = None, workers: int | None = None) -> Setti
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    folder = storage.expanded(store or os.environ.get(f"{PREFIX}STORE") or "store").resolve()
+    named = store or os.environ.get(f"{PREFIX}STORE") or "store"
+    refuse_address(named, "store")
+    folder = storage.expanded(named).resolve()
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"store {folder}: is a file; give a folder with --store")
     if workers is not None and workers < 1:

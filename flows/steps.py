@@ -10,7 +10,7 @@ from expectations import gate
 from expectations.expect import Verdict
 from flows import plan_report
 from flows.chain import CHAIN, Link, all_parents, plan
-from flows.config import Recipe, sections
+from flows.config import Recipe, as_shown, sections
 from flows.runs import record_run
 from flows.settings import Services, Settings
 from flows.summary import figures, funnel
@@ -163,7 +163,7 @@ def register(outcome: Outcome) -> Any:
         + plan_report.section(outcome.settings.store, recipe, model),
         pages=[outcome.page] if outcome.page else [],
         compare=compare,
-        sources=[source.path for source in recipe.sources],
+        sources=[source.path for source in as_shown(recipe).sources],
     )
     outcome.registration = registration
     return registration

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pipeline import storage
 from pipeline.errors import ConfigError, SourceError
 from pipeline.quickstart import builtin_folder, fetch_quickstart
+from pipeline.reading.addresses import refuse_address, without_secrets
 from pipeline.reading.encodings import require_codec
 from pipeline.reading.entries import as_utf8, not_read, relative_name, walk, why_not
 from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
@@ -38,6 +39,7 @@ class Source:
     encoding: str | None = None  # of its text files without a byte order mark; None: found out
 
     def __post_init__(self) -> None:
+        refuse_address(self.path, "source", web=True)
         if self.first is not None and self.first < 1:
             raise ConfigError(f"sources.first: {self.first}, wanted at least 1")
         require_codec(self.encoding, "sources.encoding")
@@ -162,7 +164,7 @@ def _place(source: Source, base: Path) -> _Place:
         return _Place(path.parent.resolve(), (path.absolute(),), is_file=True)
     if not glob.has_magic(source.path):
         raise SourceError(
-            f"source {source.path!r}: nothing is at {path}; "
+            f"source {without_secrets(source.path)!r}: nothing is at {path}; "
             f"wanted a file, a folder, a glob pattern, {' or '.join(sorted(SCHEMES))}"
         )
     root = path  # the deepest folder that is there: its own name may hold `[` or `*`
@@ -171,7 +173,9 @@ def _place(source: Source, base: Path) -> _Place:
     found = (match.relative_to(root) for match in root.glob(str(path.relative_to(root))))
     matches = sorted(m for m in found if not any(part.startswith(".") for part in m.parts))
     if not matches:
-        raise SourceError(f"source {source.path!r}: the pattern matches nothing below {root}")
+        raise SourceError(
+            f"source {without_secrets(source.path)!r}: the pattern matches nothing below {root}"
+        )
     return _Place(root.resolve(), tuple(root.resolve() / match for match in matches))
 
 
@@ -246,12 +250,13 @@ def _entries(place: _Place) -> Iterator[Path]:
 
 def _nothing_usable(source: Source, place: _Place, skipped: list[SkippedFile]) -> str:
     wanted = f"read are {' '.join(READERS)}, plain or as {' '.join(PACKED_SUFFIXES)}"
+    named = f"source {without_secrets(source.path)!r}"
     if not skipped:
-        return f"source {source.path!r}: {place.root} is empty (hidden files aside); {wanted}"
+        return f"{named}: {place.root} is empty (hidden files aside); {wanted}"
     suffixes = Counter(suffix_of(s.relative) or "(none)" for s in skipped)
     reasons = Counter(s.reason for s in skipped)
     return (
-        f"source {source.path!r}: nothing below {place.root} can be read; found suffixes "
+        f"{named}: nothing below {place.root} can be read; found suffixes "
         f"{_counts(suffixes)} ({_counts(reasons)}); {wanted}; convert the files or point to others"
     )
 
@@ -281,9 +286,9 @@ def _hashed(candidates: Sequence[Candidate], workers: int, memory: Path | None) 
 
 
 def _identity(file: RemoteFile) -> tuple[int, str]:
-    """Size of a remote file, and a hash of its address, size and version."""
+    """Size of a remote file, and a hash of its address (secrets aside), size and version."""
     size = byte_size(file)
-    return size, storage.sha256_text(storage.canonical_json([file.url, size, file.version]))
+    return size, storage.sha256_text(storage.canonical_json([str(file), size, file.version]))
 
 
 def _refuse_same_names(files: list[SourceFile]) -> None:

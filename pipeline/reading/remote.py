@@ -8,48 +8,38 @@ file replaced half-way stops the run and never becomes a mixture of two.
 import email.message
 import http.client
 import io
+import logging
 import re
+import socket
+import ssl
 import time
 import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import SourceError
+from pipeline.reading.addresses import WEB, without_secrets
+from pipeline.reading.web import open_url, request
 
-SCHEMES = ("http://", "https://")
 TIMEOUT_SECONDS = 60.0
 TRIES = 6  # without a byte gained between them
+HOPELESS_TRIES = 2  # where nobody listens or no such name exists
 FIRST_WAIT_SECONDS = 0.5  # doubled after each try
 BUFFER_BYTES = 256 << 10
-AGENT = "textmill (reads archives in order, one connection per worker)"
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)$")
 # Answers that say "not now"; any other refusal is final.
 PASSING = (408, 425, 429, 500, 502, 503, 504)
-
-
-# Without handlers of other schemes a redirect cannot lead to a local file.
-_opener = urllib.request.OpenerDirector()
-for _handler in (
-    urllib.request.ProxyHandler(),
-    urllib.request.HTTPHandler(),
-    urllib.request.HTTPSHandler(),
-    urllib.request.HTTPDefaultErrorHandler(),
-    urllib.request.HTTPErrorProcessor(),
-    urllib.request.HTTPRedirectHandler(),
-):
-    _opener.add_handler(_handler)
+_log = logging.getLogger(__name__)
 
 
 def is_remote(path: str) -> bool:
     """Tell whether a source's path is an address."""
-    return path.lower().startswith(SCHEMES)
+    return path.lower().startswith(WEB)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RemoteFile:
     """A file at an address, as it was when it was listed; opened like a path."""
 
@@ -70,11 +60,14 @@ class RemoteFile:
     def open(self, mode: str = "rb") -> IO[bytes]:
         """Return its bytes; seeking costs a request. Raises SourceError where it cannot be had."""
         if mode != "rb":
-            raise ValueError(f"{self.url} is opened with {mode!r}; addresses are read as 'rb'")
+            raise ValueError(f"{self} is opened with {mode!r}; addresses are read as 'rb'")
         return io.BufferedReader(_Reader(self), BUFFER_BYTES)
 
     def __str__(self) -> str:
-        return self.url
+        return without_secrets(self.url)
+
+    def __repr__(self) -> str:
+        return f"RemoteFile({str(self)!r}, {self.size}, {self.version!r})"
 
 
 def byte_size(place: Path | RemoteFile) -> int:
@@ -88,50 +81,67 @@ def look_up(url: str) -> RemoteFile:
     length = headers.get("Content-Length", "")
     if not length.isascii() or not length.isdigit():
         raise SourceError(
-            f"{url}: the server does not say how many bytes it has (Content-Length {length!r}); "
-            f"download the file and name it as a source"
+            f"{without_secrets(url)}: the server does not say how many bytes it has "
+            f"(Content-Length {length!r}); download the file and name it as a source"
         )
     return RemoteFile(url, int(length), _version(headers))
 
 
 def _answer_headers(url: str) -> email.message.Message:
     """Return the headers for the whole file, by HEAD or, where that is refused, by GET."""
-    for wait in _waits():
+    name = without_secrets(url)
+    for number in range(1, TRIES + 1):
+        hopeless = False
         for method in ("HEAD", "GET"):
-            request = urllib.request.Request(url, method=method, headers=_headers())
             try:
-                with _opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+                with open_url(request(url, method), TIMEOUT_SECONDS) as answer:
                     return answer.headers
             except urllib.error.HTTPError as error:
                 error.close()
                 problem = f"{error.code} {error.reason}"
                 if error.code not in (403, 405, 501):
                     break
-            except (OSError, http.client.HTTPException) as error:
-                problem = _said(error)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                problem, hopeless = _said(error), _is_hopeless(error)
                 break
         if problem[:3].isdigit() and int(problem[:3]) not in PASSING:
-            raise SourceError(f"{url}: the server answers {problem}; check the address")
-        time.sleep(wait)
-    raise SourceError(f"{url}: {problem}, {TRIES} times; check the network and run again")
-
-
-def _headers() -> dict[str, str]:
-    # Unpacking is ours: a transfer encoding would change sizes and offsets.
-    return {"User-Agent": AGENT, "Accept-Encoding": "identity"}
+            raise SourceError(f"{name}: the server answers {problem}; check the address")
+        if hopeless and number >= HOPELESS_TRIES:
+            raise SourceError(f"{name}: {problem}, {number} times; check the address")
+        _wait(name, problem, number)
+    raise SourceError(f"{name}: {problem}, {TRIES} times; check the network and run again")
 
 
 def _version(headers: email.message.Message) -> str:
     return headers.get("ETag") or headers.get("Last-Modified") or ""
 
 
-def _waits() -> Iterator[float]:
-    return (FIRST_WAIT_SECONDS * 2**number for number in range(TRIES))
+def _wait(name: str, problem: str, number: int) -> None:
+    """Say what went wrong and wait before the next try; the last one has none."""
+    if number == TRIES:
+        return
+    seconds = FIRST_WAIT_SECONDS * 2 ** (number - 1)
+    _log.warning("%s: %s; try %d of %d in %.1f s", name, problem, number + 1, TRIES, seconds)
+    time.sleep(seconds)
 
 
 def _said(error: BaseException) -> str:
     reason = getattr(error, "reason", error)
-    return f"{type(reason).__name__}: {reason}"
+    return without_secrets(f"{type(reason).__name__}: {reason}")
+
+
+def _is_hopeless(error: BaseException) -> bool:
+    """Tell whether the same will happen again: nobody listens there, no such name, bad address."""
+    reason = getattr(error, "reason", error)
+    if isinstance(reason, socket.gaierror):
+        return reason.errno != socket.EAI_AGAIN
+    kinds = (
+        ConnectionRefusedError,
+        ssl.SSLCertVerificationError,
+        http.client.InvalidURL,
+        ValueError,
+    )
+    return isinstance(reason, kinds)
 
 
 class _Reader(io.RawIOBase):
@@ -170,7 +180,7 @@ class _Reader(io.RawIOBase):
         if wanted <= 0:
             return 0
         problem = ""
-        for wait in _waits():
+        for number in range(1, TRIES + 1):
             try:
                 self._answer = self._answer or self._ask()
                 if got := self._answer.readinto(memoryview(buffer)[:wanted]):
@@ -185,22 +195,19 @@ class _Reader(io.RawIOBase):
             except (OSError, http.client.HTTPException) as error:
                 problem = _said(error)
             self._hang_up()
-            time.sleep(wait)
+            _wait(str(self._file), problem, number)
         raise SourceError(self._stopped(f"{problem}, {TRIES} times"))
 
     def _ask(self) -> http.client.HTTPResponse:
-        headers = _headers()
-        if self._at:
-            headers["Range"] = f"bytes={self._at}-"
-        request = urllib.request.Request(self._file.url, headers=headers)
-        answer = _opener.open(request, timeout=TIMEOUT_SECONDS)
+        headers = {"Range": f"bytes={self._at}-"} if self._at else {}
+        answer = open_url(request(self._file.url, headers=headers), TIMEOUT_SECONDS)
         whole = CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
         starts = int(whole[1]) if whole and answer.status == http.HTTPStatus.PARTIAL_CONTENT else 0
         size = int(whole[3]) if whole else int(answer.headers.get("Content-Length", -1))
         if (size, _version(answer.headers)) != (self._file.size, self._file.version):
             answer.close()
             raise SourceError(
-                f"{self._file.url}: changed while it was read ({self._file.size} bytes, version "
+                f"{self._file}: changed while it was read ({self._file.size} bytes, version "
                 f"{self._file.version!r} when listed, now {size}, {_version(answer.headers)!r}); "
                 f"run again"
             )
@@ -210,7 +217,7 @@ class _Reader(io.RawIOBase):
 
     def _stopped(self, problem: str) -> str:
         return (
-            f"{self._file.url}: stopped at byte {self._at} of {self._file.size}: {problem}; "
+            f"{self._file}: stopped at byte {self._at} of {self._file.size}: {problem}; "
             f"run the same command again, what is finished stays"
         )
 

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urljoin, urlsplit
 
 from pipeline.errors import SourceError
-from pipeline.reading.remote import SCHEMES, RemoteFile, look_up
+from pipeline.reading.addresses import WEB, without_secrets
+from pipeline.reading.remote import RemoteFile, look_up
 from pipeline.reading.streams import EXPANSION_MAX, DamagedInput, open_bytes, read_whole
 
 LIST_SUFFIXES = (".paths", ".paths.gz", ".paths.zst")
@@ -30,23 +31,25 @@ def remote_files(url: str, first: int | None) -> list[tuple[str, RemoteFile]]:
 
 
 def _listed(url: str) -> list[str]:
+    name = without_secrets(url)
     try:
         content = read_whole(open_bytes(look_up(url), EXPANSION_MAX), LIST_BYTES_MAX)
     except DamagedInput as damage:
-        raise SourceError(f"{url}: {damage.detail}") from damage
+        raise SourceError(f"{name}: {damage.detail}") from damage
     if content is None:
-        raise SourceError(f"{url}: a list of more than {LIST_BYTES_MAX} bytes; cut it in parts")
+        raise SourceError(f"{name}: a list of more than {LIST_BYTES_MAX} bytes; cut it in parts")
     root = urljoin(url, "/")
     addresses: list[str] = []
     for number, line in enumerate(content.decode("utf-8", "backslashreplace").splitlines(), 1):
         if not (path := line.strip()):
             continue
         address = urljoin(root, path)
-        if not address.startswith(root) or not address.lower().startswith(SCHEMES):
+        if not address.startswith(root) or not address.lower().startswith(WEB):
             raise SourceError(
-                f"{url}: line {number} leads to {path[:200]!r}; wanted paths below {root}"
+                f"{name}: line {number} leads to {without_secrets(path[:200])!r}; "
+                f"wanted paths below {without_secrets(root)}"
             )
         addresses.append(address)
     if not addresses:
-        raise SourceError(f"{url}: the list names no file")
+        raise SourceError(f"{name}: the list names no file")
     return addresses

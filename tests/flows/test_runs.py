@@ -101,3 +101,31 @@ def test_a_store_inside_the_sources_is_no_source(texts):
     (settings.store / "artifacts").mkdir(parents=True, exist_ok=True)
     (settings.store / "artifacts" / "part.jsonl").write_text('{"text": "ours"}\n')
     assert steps.open_sources(recipe, settings).fingerprint == before.fingerprint
+
+
+def test_secrets_of_addresses_are_in_no_record_and_the_run_is_found_again(tmp_path):
+    settings = read_settings(str(tmp_path / "store"), workers=1)
+    address = "https://jane:s3cr3t@data.example/a.txt?token=s3cr3t&part=1"
+    recipe = config.load("smoke", (), [address])
+    path = record_run(settings.runs, recipe, [], None)
+
+    shown = "https://***@data.example/a.txt?token=***&part=1"
+    assert "s3cr3t" not in path.read_text(encoding="utf-8")
+    assert "s3cr3t" not in config.dump(recipe) + repr(config.sections(recipe))
+    assert recipe.sources[0].path == address
+    assert last_run(settings.runs, recipe.name, recipe.sources)["recipe"]["sources"] == [
+        {**last_run(settings.runs, recipe.name)["recipe"]["sources"][0], "path": shown}
+    ]
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/texts", "gs://b/t", "hf://datasets/x/y"])
+def test_addresses_of_object_stores_are_refused_by_name(tmp_path, monkeypatch, address):
+    with pytest.raises(ConfigError, match="not supported, wanted a local path, an http"):
+        config.load("smoke", (), [address])
+    with pytest.raises(
+        ConfigError, match=r"store .* not supported, wanted a folder of this machine"
+    ):
+        read_settings(address)
+    monkeypatch.setenv("TEXTMILL_STORE", address)
+    with pytest.raises(ConfigError, match="not supported"):
+        read_settings()

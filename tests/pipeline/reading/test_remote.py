@@ -1,5 +1,7 @@
 """Sources behind http, from a real server that cuts connections, lies and replaces files."""
 
+import base64
+import contextlib
 import gzip
 import http.server
 import json
@@ -15,7 +17,7 @@ import pytest
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import SourceError
 from pipeline.ingest import STAGE, IngestConfig
-from pipeline.reading import remote
+from pipeline.reading import remote, web
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import run_stage
 
@@ -34,6 +36,7 @@ class Site:
         self.head = True
         self.redirect: dict[str, str] = {}
         self.answers: Counter[str] = Counter()
+        self.logins: list[str | None] = []
         self.url = ""
 
 
@@ -52,12 +55,13 @@ def handler(site: Site):
 
         def answer(self, *, with_body: bool) -> None:
             site.answers[self.command] += 1
+            site.logins.append(self.headers.get("Authorization"))
             if self.path in site.redirect:
                 self.send_response(302)
                 self.send_header("Location", site.redirect[self.path])
                 self.end_headers()
                 return
-            body = site.files.get(self.path)
+            body = site.files.get(self.path.partition("?")[0])
             if site.fail or body is None or (self.command == "HEAD" and not site.head):
                 code = site.fail.pop(0) if site.fail else 404 if body is None else 405
                 self.send_error(code)
@@ -79,16 +83,30 @@ def handler(site: Site):
     return Handler
 
 
-@pytest.fixture
-def site(monkeypatch):
-    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0.001)
+@contextlib.contextmanager
+def served():
     made = Site()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(made))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     made.url = f"http://127.0.0.1:{server.server_port}"
-    yield made
-    server.shutdown()
-    server.server_close()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def site(monkeypatch):
+    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0.001)
+    with served() as made:
+        yield made
+
+
+@pytest.fixture
+def other():
+    with served() as made:
+        yield made
 
 
 def wet(numbers: range) -> bytes:
@@ -214,3 +232,116 @@ def test_what_cannot_be_a_source_is_refused(site, tmp_path):
     ):
         with pytest.raises(SourceError, match=said):
             SourceSet.open([Source(f"{site.url}{path}")], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0",
+        "[::ffff:127.0.0.1]", "user@127.0.0.1",
+    ],
+)  # fmt: skip
+def test_a_redirect_to_another_server_of_this_network_is_refused(site, other, tmp_path, host):
+    port = other.url.rpartition(":")[2]
+    other.files["/secret.txt"] = b"nobody asked for this"
+    site.redirect["/a.txt"] = f"http://{host}:{port}/secret.txt"
+    site.files["/all.paths"] = b"a.txt\n"
+
+    for path in ("/a.txt", "/all.paths"):
+        with pytest.raises(SourceError, match=r"/a\.txt: redirected, and 'http.*is not allowed"):
+            SourceSet.open([Source(f"{site.url}{path}")], tmp_path)
+    assert not other.answers
+
+
+@pytest.mark.parametrize(
+    "to",
+    ["http://169.254.169.254/latest/meta-data", "http://10.0.0.1/", "http://[fe80::1]/",
+     "ftp://example.com/a.txt", "data:text/plain,x", "file:/etc/hostname"],
+)  # fmt: skip
+def test_a_redirect_to_what_nobody_named_is_refused(site, tmp_path, to):
+    site.redirect["/a.txt"] = to
+    with pytest.raises(SourceError, match="is not allowed"):
+        SourceSet.open([Source(f"{site.url}/a.txt")], tmp_path)
+
+
+def test_a_list_or_a_file_that_redirects_later_is_refused_too(site, other, tmp_path):
+    site.files["/a.txt"] = b"a line of text\n"
+    listed = SourceSet.open([Source(f"{site.url}/a.txt")], tmp_path)
+    site.redirect["/a.txt"] = f"{other.url}/a.txt"
+    with pytest.raises(SourceError, match="is not allowed"):
+        run_stage(STAGE, IngestConfig(), [listed], tmp_path / "out", engine=LocalEngine(1))
+    site.redirect["/b.paths"] = f"{other.url}/b.paths"
+    with pytest.raises(SourceError, match="is not allowed"):
+        SourceSet.open([Source(f"{site.url}/b.paths")], tmp_path)
+    assert not other.answers
+
+
+def test_the_other_end_of_a_connection_decides_whatever_its_name_said(site, other, tmp_path):
+    """A name that is public when it is looked up and private when it is connected to."""
+    made = web.request(f"{other.url}/a.txt")
+    made.elsewhere = True
+    with pytest.raises(SourceError, match="on a machine of this network"):
+        web.open_url(made, 5)
+    assert not other.answers
+
+
+def test_a_redirect_within_the_server_that_was_named_is_followed(site, tmp_path):
+    site.files["/b.txt"] = b"a line of text\n"
+    site.redirect["/a.txt"] = "/b.txt"
+    assert texts(ingested(tmp_path / "out", Source(f"{site.url}/a.txt"))) == ["a line of text\n"]
+
+
+def test_a_login_is_sent_to_its_server_and_shown_nowhere(site, tmp_path, caplog):
+    site.files["/a.txt"] = b"a line of text\n"
+    secret = site.url.replace("//", "//jane:s3cr3t@") + "/a.txt?token=t0ps3cr3t"
+    made = ingested(tmp_path / "out", Source(secret))
+
+    assert texts(made) == ["a line of text\n"]
+    assert {*site.logins} == {"Basic " + base64.b64encode(b"jane:s3cr3t").decode()}
+    for file in (tmp_path / "out").rglob("*"):
+        if file.is_file():
+            assert b"s3cr3t" not in file.read_bytes(), file
+    site.fail = [503] * 40
+    with pytest.raises(SourceError, match="503") as refused:
+        SourceSet.open([Source(secret)], tmp_path)
+    site.fail = []
+    for wrong in (secret.replace("/a.txt", "/gone.txt"), secret.replace("/a.txt", "/a b.txt")):
+        with pytest.raises(SourceError) as again:
+            SourceSet.open([Source(wrong)], tmp_path)
+        assert "s3cr3t" not in f"{again.value}"
+    assert (
+        "s3cr3t" not in f"{refused.value}{caplog.text}{SourceSet.open([Source(secret)], tmp_path)}"
+    )
+
+
+def test_the_same_file_behind_a_new_signature_is_the_same_source(site, tmp_path):
+    site.files["/a.txt"] = b"a line of text\n"
+    one, two = (
+        SourceSet.open([Source(f"{site.url}/a.txt?sig={sig}&part=1")], tmp_path).fingerprint
+        for sig in ("abc", "def")
+    )
+    assert one == two
+    assert SourceSet.open([Source(f"{site.url}/a.txt?part=2")], tmp_path).fingerprint != one
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:9/a.txt", "http://no-such-host.invalid/a.txt"]
+)
+def test_where_nobody_answers_two_tries_are_enough_and_are_told(
+    monkeypatch, tmp_path, caplog, address
+):
+    waits = []
+    monkeypatch.setattr(remote.time, "sleep", waits.append)
+    with pytest.raises(SourceError, match=r"2 times|check the network"):
+        SourceSet.open([Source(address)], tmp_path)
+    assert sum(waits) <= 16
+    assert address.startswith("http://no") or waits == [0.5]
+    assert "try 2 of 6" in caplog.text
+
+
+def test_every_try_is_told_and_the_last_waits_for_nothing(site, tmp_path, caplog):
+    site.files["/a.txt"] = b"x"
+    site.fail = [503] * 40
+    with pytest.raises(SourceError, match=r"503 .*6 times"):
+        SourceSet.open([Source(f"{site.url}/a.txt")], tmp_path)
+    assert [f"try {n} of 6" in caplog.text for n in range(2, 8)] == [True] * 5 + [False]
