@@ -20,7 +20,8 @@ _HELP = {
 }
 _LOGIN = re.compile(r"(?<=://)[^\s/@?#'\"]+@")
 _PARAMETER = re.compile(
-    r"(?P<lead>[?&;])(?P<key>[^=&;\s#'\"<>]*)(?P<equals>=?)(?P<value>[^&\s#'\"<>]*)"
+    r"(?P<lead>[?&;])(?P<key>[^=&;\s#'\"<>]*)(?P<equals>=?)"
+    r"(?P<value>(?:[^&\s#'\"<>]*[^&\s#'\"<>:,.;)\]])?)"  # a colon after it is the sentence's
 )
 _SECRET_KEY = re.compile(
     r"tok|key|secret|sig|pass|pwd|auth|cred|sess|code|jwt|hash|hmac|^x-|^(?:se|sp|sr|st|sv|ss|srt|"

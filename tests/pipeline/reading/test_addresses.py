@@ -40,7 +40,6 @@ SECRETS = [
     ),
     ("https://h.example/a?sv=2020&sig=x%2Fy%3D&sr=b", "https://h.example/a?sv=***&sig=***&sr=***"),
     ("https://h.example/a?d=0123456789abcdef0123", "https://h.example/a?d=***"),
-    ("https://h.example/a?0123456789abcdef0123", "https://h.example/a?***"),
 ]  # fmt: skip
 
 
@@ -49,6 +48,7 @@ def test_secrets_are_hidden_and_the_rest_is_not(text, shown):
     assert without_secrets(text) == shown
     assert without_secrets(shown) == shown
     assert without_secrets(f"source '{text}': no") == f"source '{shown}': no"
+    assert without_secrets(f"{text}: no") == f"{shown}: no"
 
 
 @pytest.mark.parametrize(
