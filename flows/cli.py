@@ -68,8 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stream=sys.stderr,
     )
     try:
-        if getattr(options, "out", None):
-            refuse_address(options.out, "--out")
+        refuse_address(getattr(options, "out", None) or "", "--out")
         command = importlib.import_module(options.module)
         with no_leftovers(_out_folder(options)):
             result = getattr(command, options.function)(options)

@@ -20,7 +20,7 @@ from pipeline.reading.addresses import refuse_address, without_secrets
 from pipeline.reading.encodings import require_codec
 from pipeline.reading.entries import as_utf8, not_read, relative_name, walk, why_not
 from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
-from pipeline.reading.remote import RemoteFile, byte_size, is_remote
+from pipeline.reading.remote import RemoteFile, is_remote
 from pipeline.reading.remote_lists import remote_files
 from pipeline.source_hashes import HashedFile, hashed_files
 
@@ -199,10 +199,9 @@ def _names(sources: Sequence[Source], places: Sequence[_Place]) -> list[str]:
 def stem_of(name: str) -> str:
     """Return a file's name without the suffixes of its kind: 'a' of 'a.txt.gz'."""
     bare = name
-    for suffixes in (PACKED_SUFFIXES, tuple(READERS)):
-        for suffix in suffixes:
-            if bare.lower().endswith(suffix):
-                bare = bare[: -len(suffix)]
+    for suffix in (*PACKED_SUFFIXES, *READERS):
+        if bare.lower().endswith(suffix):
+            bare = bare[: -len(suffix)]
     return bare or name
 
 
@@ -254,11 +253,9 @@ def _nothing_usable(source: Source, place: _Place, skipped: list[SkippedFile]) -
     if not skipped:
         return f"{named}: {place.root} is empty (hidden files aside); {wanted}"
     suffixes = Counter(suffix_of(s.relative) or "(none)" for s in skipped)
-    reasons = Counter(s.reason for s in skipped)
-    return (
-        f"{named}: nothing below {place.root} can be read; found suffixes "
-        f"{_counts(suffixes)} ({_counts(reasons)}); {wanted}; convert the files or point to others"
-    )
+    found = f"{_counts(suffixes)} ({_counts(Counter(s.reason for s in skipped))})"
+    wanted += "; convert the files or point to others"
+    return f"{named}: nothing below {place.root} can be read; found suffixes {found}; {wanted}"
 
 
 def _counts(counter: Counter[str]) -> str:
@@ -287,8 +284,8 @@ def _hashed(candidates: Sequence[Candidate], workers: int, memory: Path | None) 
 
 def _identity(file: RemoteFile) -> tuple[int, str]:
     """Size of a remote file, and a hash of its address (secrets aside), size and version."""
-    size = byte_size(file)
-    return size, storage.sha256_text(storage.canonical_json([str(file), size, file.version]))
+    known = [str(file), file.size, file.version]
+    return file.size, storage.sha256_text(storage.canonical_json(known))
 
 
 def _refuse_same_names(files: list[SourceFile]) -> None:
