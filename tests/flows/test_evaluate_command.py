@@ -95,7 +95,7 @@ def test_the_recipe_of_the_readme_loads_and_comes_back_whole(tmp_path):
     ]
     recipe = config.build(tomllib.loads(block))
     assert recipe.evaluate.tasks[0].shots == 2
-    assert recipe.evaluate.tasks[0].data.path == "reviews.jsonl.gz"
+    assert recipe.evaluate.tasks[0].data.path == "reviews.csv.gz"
     assert suite("evaluate", recipe.gates)[-1].metric == "task.sentiment.accuracy.zh"
     assert config.build(tomllib.loads(config.dump(recipe))) == recipe
 
