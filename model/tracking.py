@@ -86,6 +86,7 @@ def _create_database(path: Path) -> None:
     a database that no later start can open.
     """
     from mlflow import MlflowClient
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     path.resolve().parent.mkdir(parents=True, exist_ok=True)  # where a link leads need not exist
     with path.with_name(f".{path.name}.lock").open("w") as lock:
@@ -98,6 +99,9 @@ def _create_database(path: Path) -> None:
             left.unlink(missing_ok=True)
         unfinished = path.with_name(f"{name}-{time.time_ns()}")
         address = sqlite_address(unfinished)
+        # MLflow puts the folder of its first experiment into SQL as it stands, and takes the
+        # working folder by default: quotes in its name would end the statement.
+        SqlAlchemyStore(address, (path.resolve().parent / "mlruns").as_uri())
         client = MlflowClient(tracking_uri=address, registry_uri=address)
         client.search_experiments()
         client.search_registered_models()

@@ -19,6 +19,7 @@ CONVERSION_ERRORS = (
     NotImplementedError,
     pa.ArrowException,
 )
+OUT_OF_RANGE = "<value out of range"  # how Arrow writes an infinite date
 VALUE_BYTES_MIN = 8  # of a row's value, whatever its type
 
 
@@ -49,9 +50,12 @@ def _value(cell: pa.Array, row: int) -> Any:
     if pa.types.is_timestamp(cell.type) and cell.type.tz:  # of a zone that is not known here
         cell = cell.view(pa.timestamp(cell.type.unit, "UTC"))
     try:
-        return pc.cast(cell, pa.string())[0].as_py()
+        text = pc.cast(cell, pa.string())[0].as_py()
     except CONVERSION_ERRORS:
-        return UnreadableValue("bad_value", f"row {row + 1}: {cell.type}: {reason}")
+        text = OUT_OF_RANGE
+    if text is None or not text.startswith(OUT_OF_RANGE):
+        return text
+    return UnreadableValue("bad_value", f"row {row + 1}: {cell.type}: {reason}")
 
 
 def decoded_bytes(array: pa.Array) -> int:

@@ -1,6 +1,7 @@
 """Fields that nobody asked for, as JSON: whatever their values, they never cost the document."""
 
 import base64
+import re
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ import orjson
 from pipeline.reading.text_fields import UnreadableValue
 
 DEPTH_MAX = 100  # levels; what is nested deeper is left out
+CONTROL = re.compile("[\0-\b\v\f\x0e-\x1f]")  # numbers and intervals in bytes have them
 OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
 
@@ -43,9 +45,10 @@ def _plain(value: Any) -> Any:
     """Write what JSON has no form for."""
     if isinstance(value, bytes):
         try:
-            return value.decode()
+            text = value.decode()
         except UnicodeDecodeError:
-            return base64.b64encode(value).decode()
+            text = "\0"
+        return base64.b64encode(value).decode() if CONTROL.search(text) else text
     if isinstance(value, UnreadableValue):
         return None
     if hasattr(value, "item"):  # a number of numpy's

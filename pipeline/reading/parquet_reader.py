@@ -1,110 +1,173 @@
 """Reader of Parquet: row by row, in memory bounded before and while pages are unpacked."""
 
+import io
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.reading.arrow_values import VALUE_BYTES_MIN, column_values, decoded_bytes
-from pipeline.reading.parquet_pages import BadPage, ChunkSize, chunk_size
-from pipeline.reading.records import Entry, Input, Record, RowGroupRange
+from pipeline.reading.arrow_values import column_values, decoded_bytes
+from pipeline.reading.parquet_pages import BadPage
+from pipeline.reading.parquet_plan import Plan, plan_of
+from pipeline.reading.records import Broken, Entry, Input, Record, RowGroupRange
 from pipeline.reading.remote import byte_size
 from pipeline.reading.streams import EXPANSION_FLOOR_BYTES, DamagedInput
+from pipeline.reading.text_fields import UnreadableValue
 
-BATCH_BYTES = 8 << 20  # as most rows are
-BATCH_BYTES_MAX = 256 << 20  # as the longest could be
-BATCH_ROWS_MAX = 4096
 ROW_BYTES_MIN = 64  # what a row costs at least, however few bytes say that it is there
-DELTA_ROWS_MIN = 16
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How a file is decoded so that no batch can be much larger than BATCH_BYTES_MAX."""
-
-    batch_rows: int
-    as_dictionary: tuple[str, ...]  # paths of columns whose repeated values stay one
+# The types that the writer's Arrow had; without them the file's own are read, which lack nothing.
+ARROW_SCHEMA, NO_ARROW_SCHEMA = b"ARROW:schema", b"ARROW-schema"
+UNREADABLE = (pa.ArrowException, OSError, BadPage, UnicodeDecodeError)
 
 
 def read_parquet(source: Input) -> Iterator[Entry]:
     """Yield the rows of a Parquet file or of a range of its row groups, batch by batch.
 
-    A packed one is unpacked to a temporary file. One that decodes to more than `expansion_max`
-    times its bytes ends in DamagedInput, before that is done.
+    A packed one is unpacked to a temporary file. A row group that is damaged is one broken entry; a
+    column that cannot be read and that nobody asked for is left out. A file that decodes to more
+    than `expansion_max` times its bytes ends in DamagedInput, before that is done.
     """
-    limit = max(EXPANSION_FLOOR_BYTES, int(byte_size(source.path) * source.expansion_max))
     with _seekable(source) as file:
         try:
-            table = pq.ParquetFile(file, pre_buffer=False)
-            names = source.named_columns(table.schema_arrow.names)
-            position, groups = 0, range(table.num_row_groups)
-            if isinstance(source.part, RowGroupRange):
-                position = source.part.first_row
-                groups = range(source.part.begin, source.part.end)
-            plan = _plan(file, table, groups, limit)
-            if plan.as_dictionary:
-                table = pq.ParquetFile(
-                    file, pre_buffer=False, read_dictionary=list(plan.as_dictionary)
-                )
-            decoded = 0
-            for batch in table.iter_batches(batch_size=plan.batch_rows, row_groups=list(groups)):
-                decoded += sum(map(decoded_bytes, batch.columns)) + ROW_BYTES_MIN * batch.num_rows
-                _refuse_over(limit, decoded)
-                yield from _records(batch, names, position)
-                position += batch.num_rows
-        except (pa.ArrowException, OSError, BadPage) as error:
+            metadata = pq.read_metadata(file)
+            tables = _Tables(file, metadata)
+            names = source.named_columns(tables.columns)
+        except UNREADABLE as error:
             raise DamagedInput("damaged_parquet", str(error)[:500]) from error
+        position, groups = 0, range(metadata.num_row_groups)
+        if isinstance(source.part, RowGroupRange):
+            position = source.part.first_row
+            groups = range(source.part.begin, source.part.end)
+        limit = max(EXPANSION_FLOOR_BYTES, int(byte_size(source.path) * source.expansion_max))
+        budget = _Budget(limit)
+        for group in groups:
+            rows = metadata.row_group(group).num_rows
+            end, read = position + rows, position
+            try:
+                plan = plan_of(file, metadata, group)
+                budget.unpack(plan.unpacked_bytes)
+                for batch in tables.batches(group, plan, source.asked(names)):
+                    budget.decode(batch)
+                    yield from _records(batch, tables.columns, names, read)
+                    read += batch.num_rows
+            except UNREADABLE as error:
+                detail = f"rows {read + 1} to {end}: {error}"
+                yield Broken(read, "damaged_parquet", detail[:500])
+            position = end
 
 
-def _refuse_over(limit: int, found: int) -> None:
-    if found > limit:
-        raise DamagedInput(
-            "expands_too_much",
-            f"the file decodes to more than {limit} bytes; raise ingest.expansion_max if it is "
-            f"sound",
+class _Budget:
+    """What a file may still decode to."""
+
+    def __init__(self, limit: int):
+        self._limit = limit
+        self._unpacked = self._decoded = 0
+
+    def unpack(self, size: int) -> None:
+        """Count pages; raise DamagedInput beyond the limit."""
+        self._unpacked += size
+        self._refuse_over(self._unpacked)
+
+    def decode(self, batch: pa.RecordBatch) -> None:
+        """Count the values of a batch; raise DamagedInput beyond the limit."""
+        self._decoded += sum(map(decoded_bytes, batch.columns)) + ROW_BYTES_MIN * batch.num_rows
+        self._refuse_over(self._decoded)
+
+    def _refuse_over(self, found: int) -> None:
+        if found > self._limit:
+            raise DamagedInput(
+                "expands_too_much",
+                f"the file decodes to more than {self._limit} bytes; raise ingest.expansion_max "
+                f"if it is sound",
+            )
+
+
+class _Tables:
+    """A Parquet file as it says it is, and where that cannot be read, as its pages are."""
+
+    def __init__(self, file: IO[bytes], metadata: pq.FileMetaData):
+        self._file = file
+        self._metadata = [metadata, _without_arrow_schema(metadata)]
+        try:
+            self.columns = self._open(0).schema_arrow.names
+        except UNREADABLE:
+            del self._metadata[0]
+            self.columns = self._open(0).schema_arrow.names
+
+    def _open(self, kind: int, as_dictionary: Sequence[str] = ()) -> pq.ParquetFile:
+        return pq.ParquetFile(
+            self._file,
+            metadata=self._metadata[kind],
+            pre_buffer=False,
+            read_dictionary=list(as_dictionary),
         )
 
+    def batches(self, group: int, plan: Plan, asked: Sequence[bool]) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of a row group, without columns that cannot be read.
 
-def _records(batch: pa.RecordBatch, names: Sequence[str], first: int) -> Iterator[Record]:
-    columns = [column_values(column, first) for column in batch.columns]
-    for number, row in enumerate(zip(*columns, strict=True)):
-        yield Record(first + number, dict(zip(names, row, strict=True)))
+        Raises what pyarrow raises if one that is `asked` for cannot.
+        """
+        done = 0
+        problem: Exception | None = None
+        for kind, choose in ((0, False), (-1, False), (-1, True)):
+            table = self._open(kind, plan.as_dictionary)
+            columns = self._readable(table, group, plan, asked) if choose else None
+            try:
+                for batch in _after(done, table, group, plan, columns):
+                    yield batch
+                    done += batch.num_rows
+                return
+            except UNREADABLE as error:
+                problem = error
+        assert problem is not None
+        raise problem
+
+    def _readable(
+        self, table: pq.ParquetFile, group: int, plan: Plan, asked: Sequence[bool]
+    ) -> list[str]:
+        readable = []
+        for column, is_asked in zip(self.columns, asked, strict=True):
+            try:
+                for _ in () if is_asked else _after(0, table, group, plan, [column]):
+                    pass
+            except UNREADABLE:
+                continue
+            readable.append(column)
+        return readable
 
 
-def _plan(file: IO[bytes], table: pq.ParquetFile, groups: Sequence[int], limit: int) -> _Plan:
-    """Look at all page headers; raise DamagedInput if pages unpack to more than `limit`."""
-    rows, unpacked = BATCH_ROWS_MAX, 0
-    as_dictionary: set[str] = set()
-    for group in (table.metadata.row_group(index) for index in groups):
-        group_bytes = longest = 0
-        for number in range(group.num_columns):
-            column = group.column(number)
-            size = chunk_size(file, column)
-            group_bytes += size.bytes
-            repeated = table.schema.column(number).max_repetition_level > 0
-            if repeated:
-                _refuse_over(limit, unpacked + size.values * VALUE_BYTES_MIN)
-            if repeated and size.values * size.dictionary_bytes > BATCH_BYTES_MAX:
-                as_dictionary.add(column.path_in_schema)
-            else:
-                longest += _longest_value(column, size)
-        unpacked += group_bytes
-        _refuse_over(limit, unpacked)
-        row_bytes = max(group_bytes // max(group.num_rows, 1), 1)
-        rows = min(
-            rows, max(BATCH_BYTES // row_bytes, 1), max(BATCH_BYTES_MAX // (longest or 1), 1)
-        )
-    return _Plan(max(rows, 1), tuple(sorted(as_dictionary)))
+def _without_arrow_schema(metadata: pq.FileMetaData) -> pq.FileMetaData:
+    footer = io.BytesIO()
+    metadata.write_metadata_file(footer)
+    return pq.read_metadata(io.BytesIO(footer.getvalue().replace(ARROW_SCHEMA, NO_ARROW_SCHEMA)))
 
 
-def _longest_value(column: pq.ColumnChunkMetaData, size: ChunkSize) -> int:
-    """Return how long a value can be that takes next to no bytes in its page."""
-    if "DELTA_BYTE_ARRAY" in column.encodings:  # each value may repeat the one before
-        return min(size.bytes, BATCH_BYTES_MAX // DELTA_ROWS_MIN)
-    return size.dictionary_bytes
+def _after(
+    done: int, table: pq.ParquetFile, group: int, plan: Plan, columns: list[str] | None
+) -> Iterator[pa.RecordBatch]:
+    """Yield a row group's batches after the first `done` rows."""
+    at = 0
+    for batch in table.iter_batches(plan.batch_rows, row_groups=[group], columns=columns):
+        at += batch.num_rows
+        if at > done:
+            yield batch.slice(max(batch.num_rows - (at - done), 0))
+
+
+def _records(
+    batch: pa.RecordBatch, columns: Sequence[str], names: Sequence[str], first: int
+) -> Iterator[Record]:
+    """Yield a batch's rows; `names` is what the file's `columns` are called here."""
+    values = [column_values(column, first) for column in batch.columns]
+    present, left_out = list(names), {}
+    if len(values) < len(names):
+        called = dict(zip(columns, names, strict=True))
+        present = [called[column] for column in batch.schema.names]
+        reason = UnreadableValue("damaged_column", "the column cannot be read")
+        left_out = dict.fromkeys(set(names) - set(present), reason)
+    for number, row in enumerate(zip(*values, strict=True)):
+        yield Record(first + number, {**dict(zip(present, row, strict=True)), **left_out})
 
 
 def _seekable(source: Input) -> IO[bytes]:

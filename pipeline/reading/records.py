@@ -148,6 +148,11 @@ class Input:
             )
         return names
 
+    def asked(self, names: Sequence[str]) -> list[bool]:
+        """Tell which of a table's columns a record is nothing without."""
+        wanted = text_columns(self.text_field) if self.wants_text else set(names)
+        return [name in wanted for name in names]
+
     def has_text(self, columns: Sequence[str]) -> bool:
         """Tell whether `named_columns` would find the text."""
         wanted = text_columns(self.text_field)

@@ -213,3 +213,12 @@ def test_a_store_whose_making_was_killed_is_made_again(tmp_path):
     assert not database.exists()
     settings = TrackingSettings(f"sqlite:///{database}", tmp_path / "artifacts")
     assert tracking.connect(settings).search_registered_models() == []
+
+
+def test_a_database_is_made_whatever_the_working_folder_is_called(tmp_path, monkeypatch):
+    folder = tmp_path / "quotes ' and \" \n %41#?&;"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    database = tmp_path / "mlflow.db"
+    client = tracking.connect(TrackingSettings(f"sqlite:///{database}", tmp_path / "artifacts"))
+    assert client.get_experiment("0").artifact_location.endswith("/mlruns/0")

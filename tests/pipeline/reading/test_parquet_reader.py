@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.reading.parquet_pages import chunk_size
+from pipeline.reading.records import Broken
 from tests.pipeline.ingesting import TEXTS, documents, ingested, quarantine
 from tests.pipeline.reading.test_readers import entries, reasons, texts
 
@@ -43,6 +45,7 @@ COLUMNS = {
     "uuid": pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"0" * 16, None], pa.binary(16))),
     "json": pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"a":1}', None])),
 }
+NO_VALUES = ("broken text", "date of no calendar", "time of no calendar")
 
 
 def written(folder: Path, **columns: pa.Array) -> Path:
@@ -59,7 +62,7 @@ def test_a_column_of_any_type_costs_no_document(tmp_path, kind):
     found = documents(made)
     assert found["text"].to_list() == TEXTS[:2]
     assert [json.loads(meta)["n"] for meta in found["meta"]] == [1, 2]
-    assert made.stats["meta_left_out"] == (kind == "broken text")
+    assert made.stats["meta_left_out"] == (kind in NO_VALUES)
 
 
 def test_values_nobody_asked_for_are_written_as_json_can(tmp_path):
@@ -158,6 +161,53 @@ def test_pages_are_measured_by_their_own_headers(tmp_path):
             assert 0 < size.dictionary_bytes <= size.bytes
     assert texts(entries(path)) == TEXTS * 500
     assert not reasons(entries(path))
+
+
+def test_a_column_that_cannot_be_read_costs_no_document(tmp_path):
+    lists = pl.Series([[1, 2], None], dtype=pl.Array(pl.Int8, 2))  # which pyarrow takes for damage
+    (tmp_path / "in").mkdir()
+    table = pl.DataFrame({"text": TEXTS[:2], "odd": lists})
+    table.write_parquet(tmp_path / "in" / "a.parquet")
+    found = documents(ingested(tmp_path / "in", tmp_path / "out"))
+    assert found["text"].to_list() == TEXTS[:2]
+    assert found["meta"].to_list() == ['{"odd":[1,2]}', None]
+
+
+def test_damage_in_another_column_costs_no_document(tmp_path):
+    folder = written(
+        tmp_path / "in", text=pa.array(TEXTS), other=pa.array([t[::-1] for t in TEXTS])
+    )
+    path = folder / "a.parquet"
+    column = pq.read_metadata(path).row_group(0).column(1)
+    content = bytearray(path.read_bytes())
+    packed = column.dictionary_page_offset + 40  # behind the header of the page
+    content[packed : packed + 40] = b"\xff" * 40
+    path.write_bytes(content)
+    made = ingested(folder, tmp_path / "out")
+    assert documents(made)["text"].to_list() == TEXTS
+    assert 0 < made.stats["meta_left_out"] <= len(TEXTS)
+
+
+def test_a_damaged_row_group_costs_no_other(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": TEXTS}), path, row_group_size=5, use_dictionary=False)
+    column = pq.read_metadata(path).row_group(1).column(0)
+    content = bytearray(path.read_bytes())
+    content[column.data_page_offset : column.data_page_offset + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    found = entries(path)
+    assert texts(found) == TEXTS[:5] + TEXTS[10:]
+    (broken,) = [entry for entry in found if isinstance(entry, Broken)]
+    assert (broken.reason, broken.position) == ("damaged_parquet", 5)
+    assert broken.detail.startswith("rows 6 to 10: ")
+
+
+def test_columns_of_one_name_are_both_kept(tmp_path):
+    path = tmp_path / "a.parquet"
+    arrays = [pa.array([word]) for word in ("one", "two", "three")]
+    pq.write_table(pa.Table.from_arrays(arrays, ["text", "n", "n"]), path)
+    (found,) = entries(path)
+    assert found.fields == {"text": "one", "n": "two", "n_2": "three"}
 
 
 def test_damage_inside_a_page_header_is_named(tmp_path):
