@@ -11,7 +11,7 @@ CODES = (errno.ENOSPC, errno.EDQUOT)
 # What libraries make of it that keep no code: Rust's, SQLite's, NumPy's words.
 WORDS = re.compile(
     r"no space left on device|os error 28\b|disk quota exceeded|(database or )?disk is full|"
-    r"\d+ requested and \d+ written",
+    r"\d requested and \d+ written",
     re.IGNORECASE,
 )
 
