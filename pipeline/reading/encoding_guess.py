@@ -54,7 +54,7 @@ OTHER_CODE_PAGES = (
     *("cp1252", "cp1250", "cp1251", "cp1254", "cp1257", "cp1258", "iso8859_2", "koi8_r"),
     *("cp850", "cp437", "cp852", "cp866", "cp737", "cp857", "cp862", "cp775", "cp861"),
     *("mac_roman", "mac_latin2", "mac_cyrillic", "mac_turkish", "mac_croatian"),
-    *("iso8859_3", "iso8859_10", "iso8859_14"),
+    "iso8859_3",
     *("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949"),  # where a broken byte misled it
 )
 # What is none of these languages is not in such a code page.

@@ -32,7 +32,7 @@ SEVEN_BIT = (
     (re.compile(rb"~\{(?:[\x21-\x77][\x21-\x7e])+~\}"), "hz"),
 )
 # Letters of UTF-16 look like these where their script is at U+0100 to U+1FFF.
-CONTROLS = bytes({*range(32)} - {*b"\t\n\r\f"})
+CONTROLS = bytes({*range(32)} - {*b"\t\n\r\f\x1b"})
 CONTROL_SHARE_MAX = 0.05
 NUL_SHARE_MAX = 0.02
 # Share of broken bytes among non-ASCII ones up to which bytes count as damaged UTF-8.
@@ -74,7 +74,7 @@ def encoding_of(
             return Encoding(codec, "mark")
     if stated:
         return Encoding(stated, "stated")
-    if is_doubtful(sample.head) or sample.nul_bytes:
+    if sample.nul_bytes or _has_controls(sample.head):
         if wide := guess_wide(sample.head):
             return Encoding(wide.codec, "guessed", wide.score)
         if sample.nul_bytes > NUL_SHARE_MAX * sample.size:
@@ -96,7 +96,10 @@ def is_doubtful(data: bytes) -> bool:
     """Tell whether bytes may be other than UTF-8 even where they are valid UTF-8."""
     if b"\0" in data or b"\x1b" in data or (b"~" in data and b"~{" in data):
         return True  # UTF-16 without a mark, ISO 2022, HZ
-    head = data[:HEAD_BYTES]
+    return _has_controls(data[:HEAD_BYTES])
+
+
+def _has_controls(head: bytes) -> bool:
     return len(head) - len(head.translate(None, CONTROLS)) > CONTROL_SHARE_MAX * len(head)
 
 

@@ -160,7 +160,12 @@ def test_a_replacement_character_of_the_source_is_no_damage():
 
 @pytest.mark.parametrize(
     "text",
-    ["~{ is no Chinese~} but a brace", "\x1b[31mred\x1b[0m words of a terminal", "a ~{ b and ~} c"],
+    [
+        "~{ is no Chinese~} but a brace",
+        "\x1b[31mred\x1b[0m words of a terminal",
+        "a ~{ b and ~} c",
+        "~{" * 500,
+    ],
 )
 def test_ascii_that_looks_like_escapes_stays_as_it_is(text):
     assert text_of(text.encode())[0] == text
