@@ -169,6 +169,7 @@ class _Source:
         self._held = b""
         self._at = 0  # what is before it is consumed
         self._starts_member = False
+        self._member_at = -1  # in what is held, where the last gzip member begins
         self._damage: DamagedInput | None = None
         self._budget = 0  # bytes that may be read once more
         self.passed = 0
@@ -179,15 +180,17 @@ class _Source:
         if self._damage is not None:
             damage, self._damage = self._damage, None
             raise damage
+        begins = False
         for piece in self._pieces:
             if isinstance(piece, MemberStart):
-                self._starts_member = True
+                self._starts_member = begins = True
             elif isinstance(piece, DamagedInput):
                 raise piece
             elif piece:
-                self._held = self._held[self._at :] + piece
+                rest = self._held[self._at :]
+                self._member_at = len(rest) if begins else self._member_at - self._at
+                self._held, self._at = rest + piece, 0
                 self._budget += REREAD_SHARE * len(piece)
-                self._at = 0
                 return True
         return False
 
@@ -197,6 +200,8 @@ class _Source:
             if len(self._held) - self._at >= LINE_BYTES_MAX or not self._fill():
                 end = len(self._held)
                 break
+        if self._at < self._member_at < end and self._is_start_at(self._member_at):
+            end = self._member_at  # what a torn member left has no line end
         self._starts_member = False
         begin, self._at = self._at, min(end, self._at + LINE_BYTES_MAX)
         return self._held[begin : self._at]
@@ -219,7 +224,10 @@ class _Source:
     def _record_begins(self) -> bool:
         """Tell whether a gzip member has just begun, and a record with it."""
         begins, self._starts_member = self._starts_member, False
-        return begins and is_start(self._held[self._at :].partition(b"\n")[0])
+        return begins and self._is_start_at(self._at)
+
+    def _is_start_at(self, at: int) -> bool:
+        return is_start(self._held[at : at + LINE_BYTES_MAX].partition(b"\n")[0])
 
     def at_record_end(self) -> bool:
         """Tell whether nothing but line ends stands before the next record or the end."""
@@ -242,5 +250,5 @@ class _Source:
         if self._budget < 0:  # lengths that all lie; what follows stays in this record
             return block, size
         self._held = block[found.end() :] + self._held[self._at :]
-        self._at = 0
+        self._at, self._member_at = 0, -1
         return block[: found.start()], found.start()

@@ -11,6 +11,7 @@ from typing import IO
 from pipeline.reading.streams import CHUNK_BYTES, EXPANSION_FLOOR_BYTES, GZIP_MAGIC, DamagedInput
 
 FEED_BYTES = 64 << 10
+HELD_BYTES = 256 << 10  # of a member, to go back to if it turns out damaged
 GZIP_DEFLATE = GZIP_MAGIC + b"\x08"
 
 
@@ -44,61 +45,71 @@ def gzip_members(file: IO[bytes], packed_bytes: int, expansion_max: float) -> It
 
 
 def _pieces(file: IO[bytes]) -> Iterator[Piece]:
-    packed = b""
+    held, at = b"", 0  # what was read, and where the next member should begin in it
     sound = True  # one report per damaged stretch, however many false starts are in it
-    while packed := packed or file.read(FEED_BYTES):
-        if len(packed) < len(GZIP_DEFLATE):
-            packed += file.read(FEED_BYTES)
-        if not packed.startswith(GZIP_DEFLATE):
-            if packed.strip(b"\0") and sound:
+    while True:
+        if len(held) - at < len(GZIP_DEFLATE):
+            more = file.read(FEED_BYTES)
+            held, at = held[at:] + more, 0
+            if not more and len(held) < len(GZIP_DEFLATE):
+                if held.strip(b"\0") and sound:
+                    yield DamagedInput("damaged_gzip", "bytes after the last member")
+                return
+        if not held.startswith(GZIP_DEFLATE, at):
+            after = _next_start(held, at)
+            if held[at:after].strip(b"\0") and sound:
                 yield DamagedInput("damaged_gzip", "bytes between members that are no gzip")
                 sound = False
-            packed = _next_start(packed, 0)
+            at = after
             continue
         yield MemberStart()
-        member = _Member(packed)
+        member = _Member(held, at)
         for chunk in member.chunks(file):
             sound = True
             yield chunk
-        packed = member.rest
+        held, at = member.held, member.at
         if member.problem:
             if sound:
                 yield DamagedInput("damaged_gzip", f"{member.problem}; wanted whole gzip members")
                 sound = False
-            packed = _next_start(packed, int(member.in_first_piece))
+            at = _next_start(held, at)
 
 
-def _next_start(packed: bytes, begin: int) -> bytes:
-    """Return `packed` from the next possible member on; its last bytes may be half a start."""
-    at = packed.find(GZIP_DEFLATE, begin)
+def _next_start(held: bytes, begin: int) -> int:
+    """Return where the next member may begin; the last bytes may be half a start."""
+    at = held.find(GZIP_DEFLATE, begin)
     if at >= 0:
-        return packed[at:]
-    tail = packed[max(begin, len(packed) - 2) :]
+        return at
     for size in (2, 1):
-        if len(packed) > 2 and tail.endswith(GZIP_DEFLATE[:size]):
-            return tail[-size:]
-    return b""
+        if len(held) - begin >= size and held.endswith(GZIP_DEFLATE[:size]):
+            return len(held) - size
+    return len(held)
 
 
 class _Member:
-    """Unpacks one member; afterwards `rest` holds what follows it, or where it broke."""
+    """Unpacks one member; afterwards what follows it is in `held` from `at` on.
 
-    def __init__(self, packed: bytes):
-        self.rest = packed
+    After damage that is all of the member but its first byte, or the last HELD_BYTES of it: a torn
+    one is often unpacked far into the sound one after it before anything is noticed.
+    """
+
+    def __init__(self, held: bytes, at: int):
+        self.held, self.at = held, at
         self.problem = ""
-        self.in_first_piece = True
 
     def chunks(self, file: IO[bytes]) -> Iterator[bytes]:
         """Yield its content; stop at its end, at damage or at the end of the file."""
         unpack = zlib.decompressobj(wbits=31)
-        packed = self.rest
+        packed: bytes | memoryview = memoryview(self.held)[self.at :]
+        self.at += 1
         while not unpack.eof:
             if not packed:
-                self.in_first_piece = False
-                packed = self.rest = file.read(FEED_BYTES)
+                packed = file.read(FEED_BYTES)
                 if not packed:
                     self.problem = "the file ends inside a member"
                     return
+                kept = self.held[max(self.at, len(self.held) - HELD_BYTES) :]
+                self.held, self.at = kept + packed, 0
             try:
                 chunk = unpack.decompress(packed, CHUNK_BYTES)
             except zlib.error as error:
@@ -107,4 +118,4 @@ class _Member:
             packed = unpack.unconsumed_tail
             if chunk:
                 yield chunk
-        self.rest = unpack.unused_data
+        self.held, self.at = unpack.unused_data, 0

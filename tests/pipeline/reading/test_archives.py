@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import json
+import random
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -172,6 +173,34 @@ def test_a_truncated_member_costs_only_itself(tmp_path):
     found, broken, _ = read(path)
     assert titles(found) == ["磨坊 0", "磨坊 2"]
     assert {entry.reason for entry in broken} == {"damaged_gzip"}
+
+
+def test_a_torn_member_costs_no_other_wherever_it_is_torn(tmp_path):
+    """Damage may show only far inside the next member, in another piece that was read."""
+    draw = random.Random(1)
+    records = [
+        wet(f"{n} " + " ".join(f"w{draw.randrange(9999)}" for _ in range(3000 + 700 * n)))
+        for n in range(12)
+    ]
+    members = [gzip.compress(record, mtime=0) for record in records]
+    path = tmp_path / "a.warc.wet.gz"
+    for _ in range(40):
+        torn = draw.randrange(1, 10)
+        cut = members[torn][: draw.randrange(20, len(members[torn]))]
+        path.write_bytes(b"".join([*members[:torn], cut, *members[torn + 1 :]]))
+        found, broken, _ = read(path)
+        sound = {int(entry.fields["text"].split()[0]) for entry in found} - {torn}
+        assert sound == {*range(12)} - {torn}
+        assert "damaged_gzip" in {entry.reason for entry in broken}
+
+
+def wet(text):
+    block = text.encode()
+    head = (
+        "WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Target-URI: http://a.example/\r\n"
+        f"Content-Type: text/plain\r\nContent-Length: {len(block)}\r\n\r\n"
+    )
+    return head.encode() + block + b"\r\n\r\n"
 
 
 def test_a_member_with_a_wrong_checksum_is_reported(tmp_path):
