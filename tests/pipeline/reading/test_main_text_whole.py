@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from resiliparse.parse.html import HTMLTree, NodeType
 
-from pipeline.reading.html import decode_page
+from pipeline.reading.encodings import text_of
+from pipeline.reading.html import declared_codec
 from pipeline.reading.main_text import main_text
 
 SCRIPTS = {
@@ -159,7 +160,8 @@ def test_blocks_of_real_pages_are_kept_whole_or_left_out_whole(shared_data):
     with tarfile.open(shared_data / "web_html.tar.gz") as tar:
         members = (member for member in tar if member.isfile() and member.size < 200_000)
         for member in itertools.islice(members, 0, None, 4):
-            markup, _ = decode_page(tar.extractfile(member).read())
+            page = tar.extractfile(member).read()
+            markup, _ = text_of(page, declared=declared_codec(page))
             found = squeezed(main_text(markup)[0])
             for pieces in blocks_of(HTMLTree.parse(markup)):
                 text = squeezed("".join(pieces))
