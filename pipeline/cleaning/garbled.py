@@ -15,6 +15,9 @@ import polars as pl
 
 # Pairs of Latin letters that are the two bytes of one ideograph; prose has no such runs.
 SUSPECT = r"(?:[\u00a1-\u00ff\u0080-\u00a0\u0152-\u2122]{2}){6,}"
+# Marks of GB 18030 that were read as Latin-1 or Windows-1252, in English as well: no text has an
+# inverted exclamation mark before these. Before a letter or a sum (¡Hola!, ¡£5!) it is one.
+MARKS = {"¡®": "‘", "¡¯": "’", "¡°": "“", "¡±": "”", "¡ª": "—", "¡\u00ad": "…"}
 _TWO_LOST = "锟斤拷"
 _TWO = r"(?<!\ufffd)\ufffd\ufffd(?!\ufffd)"
 _LOST_MARKS = (
@@ -41,9 +44,15 @@ def repaired(texts: pl.Series) -> pl.Series:
         texts = texts.str.replace_all(_TWO_LOST, "\ufffd\ufffd", literal=True)
     suspects = texts.str.contains(SUSPECT).arg_true()
     if suspects.is_empty():
-        return texts
+        return _with_marks(texts)
     fixed = ["\n".join(map(_line, text.split("\n"))) for text in texts.gather(suspects)]
-    return texts.clone().scatter(suspects, fixed)
+    return _with_marks(texts.clone().scatter(suspects, fixed))
+
+
+def _with_marks(texts: pl.Series) -> pl.Series:
+    if not texts.str.contains("¡[®¯°±ª\u00ad]").any():
+        return texts
+    return texts.str.replace_many(list(MARKS), list(MARKS.values()))
 
 
 def with_lost_marks(texts: pl.Series) -> pl.Series:

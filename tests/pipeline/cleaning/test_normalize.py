@@ -34,7 +34,11 @@ CASES = {
             "first line is fine: 水坝\nvoilà l’été",
         ),
     ],
-    "garbled": [(GARBLED_ZH, WHOLE_ZH), (f"The mill.\n{GARBLED_ZH}", f"The mill.\n{WHOLE_ZH}")],
+    "garbled": [
+        (GARBLED_ZH, WHOLE_ZH),
+        (f"The mill.\n{GARBLED_ZH}", f"The mill.\n{WHOLE_ZH}"),
+        ("Ahab¡¯s ¡°old¡± ship ¡ª gone¡\u00ad", "Ahab’s “old” ship — gone…"),
+    ],
     "lost_marks": [
         ("It isn\ufffd\ufffdt said: \ufffd\ufffdno.\ufffd\ufffd", "It isn’t said: “no.”"),
         ("水坝 Lands \ufffd\ufffd The dam", "水坝 Lands — The dam"),
@@ -132,6 +136,7 @@ def test_repair_makes_broken_text_whole_and_is_counted(kind, broken, whole):
 @pytest.mark.parametrize(
     "text",
     [
+        "¡Hola! ¿Qué tal? ¡£5! 20 °C ± 1, 1ª ® ¬ “¡Sí!”",
         "Caf\ufffd\ufffd, a \ufffdlost byte, 水\ufffd\ufffd坝 and \ufffd\ufffd\ufffd\ufffd more",
         "Déjà vu — “naïve” façade, £5, ½, ©, Ångström, coöperate…",
         "Привет, как дела? Её зовут Юля.",
