@@ -63,13 +63,20 @@ def held_out(shards: Artifact, tokenizer: Any, length: int) -> list[Sample]:
         own = rows.filter(pl.col("lang") == lang).head(DOCUMENTS)
         longest: list[int] = []
         for tokens in own.select(pl.col("tokens").list.head(TOKENS)).collect()["tokens"]:
-            line = max(tokenizer.decode(tokens.to_list()).splitlines() or [""], key=len)
-            longest = max(longest, tokenizer.encode(line.strip()), key=len)
-            if len(longest) >= PROMPT_TOKENS + length:
+            line = max(tokenizer.decode(tokens.to_list()).splitlines() or [""], key=_prose)
+            ids = tokenizer.encode(line.strip())
+            if _prose(line)[0] and len(ids) >= PROMPT_TOKENS + length:
+                longest = ids
                 break
+            longest = max(longest, ids, key=len)
         if longest:
             found.append(_cut(longest[: PROMPT_TOKENS + length], tokenizer, lang))
     return found
+
+
+def _prose(line: str) -> tuple[bool, int]:
+    """Order lines for `max`: prose after tables, code and addresses, then by length."""
+    return not any(sign in line for sign in ("://", "|", "`", "](")), len(line)
 
 
 def _cut(ids: list[int], tokenizer: Any, lang: str) -> Sample:
