@@ -10,7 +10,9 @@ from pipeline.reading.records import Entry, Input, Record
 from pipeline.reading.streams import DamagedInput, read_whole
 
 # 00:00:01,000 --> 00:00:04,000   and   00:01.000 --> 00:04.000 line:0
-CUE_TIME = re.compile(r"^\s*(?:\d+:)?\d+:\d\d[.,]\d+\s+-->\s.*$", re.MULTILINE)
+CUE_TIME = re.compile(
+    r"^[ \t]{0,9}(?:\d{1,4}:)?\d{1,4}:\d\d[.,]\d{1,3}[ \t]{1,9}-->[ \t].*$", re.MULTILINE
+)
 CUE_MARKUP = re.compile(r"<[^<>\n]{1,100}>|\{\\[^{}\n]{1,100}\}")
 NOT_SPOKEN = ("WEBVTT", "NOTE", "STYLE", "REGION")
 
