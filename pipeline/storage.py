@@ -11,8 +11,9 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Waits while another process writes the same file.
     """
+    _refuse_other_kind(path, stat.S_ISREG, "a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}{UNFINISHED}")
     creates = os.O_CREAT | os.O_RDWR
@@ -66,6 +68,7 @@ def whole_folder(path: Path, *, keep: bool = False) -> Iterator[Path]:
     It is empty, or with `keep` holds what an interrupted writer had finished; then it also stays
     if the block ends with an error.
     """
+    _refuse_other_kind(path, stat.S_ISDIR, "a folder")
     temporary = path.with_name(f".{path.name}{UNFINISHED}")
     with naming_full_disk(path), _claimed(temporary, os.O_RDONLY | os.O_DIRECTORY):
         try:
@@ -80,6 +83,18 @@ def whole_folder(path: Path, *, keep: bool = False) -> Iterator[Path]:
                 shutil.rmtree(temporary, ignore_errors=True)
             raise
     sync(path.parent)
+
+
+def _refuse_other_kind(path: Path, is_wanted: Callable[[int], bool], wanted: str) -> None:
+    """Raise ConfigError if `path` is something that a rename would replace by another kind.
+
+    Devices above all: as root, a report written to /dev/null would take its place for everybody.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if not is_wanted(path.stat().st_mode):
+            raise ConfigError(
+                f"{path}: cannot be replaced by {wanted}: it is none; choose another path"
+            )
 
 
 @contextmanager

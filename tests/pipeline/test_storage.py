@@ -100,3 +100,25 @@ def test_sweeping_takes_what_the_dead_left_and_nothing_of_the_living(tmp_path):
         temporary.write_bytes(b"living")
         storage.sweep(tmp_path)
     assert [f.name for f in tmp_path.iterdir()] == ["living.txt"]
+
+
+@pytest.mark.parametrize("writer", [storage.whole_file, storage.whole_folder])
+def test_what_is_neither_file_nor_folder_is_never_replaced(tmp_path, writer):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match="choose another path"), writer(pipe):
+        pass
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_file_takes_no_folders_place_and_a_folder_no_files(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="replaced by a file"):
+        storage.write_bytes(tmp_path / "folder", b"text")
+    with (
+        pytest.raises(ConfigError, match="replaced by a folder"),
+        storage.whole_folder(tmp_path / "file"),
+    ):
+        pass
