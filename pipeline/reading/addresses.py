@@ -20,9 +20,9 @@ _HELP = {
 }
 _LOGIN = re.compile(r"(?<=://)[^\s/@?#'\"]+@")
 _PARAMETER = re.compile(
-    r"(?P<lead>[?&;])(?P<key>[^=&;\s#'\"<>]*)(?P<equals>=?)"
-    r"(?P<value>(?:[^&\s#'\"<>]*[^&\s#'\"<>:,.;)\]])?)"  # a colon after it is the sentence's
+    r"(?P<lead>[?&;])(?P<key>[^=&;\s#'\"<>]*+)(?P<equals>=?)(?P<value>(?<==)[^&\s#'\"<>]*+)?"
 )
+_SENTENCE_ENDS = ":,.;)]"  # after an address they are not part of it
 _SECRET_KEY = re.compile(
     r"tok|key|secret|sig|pass|pwd|auth|cred|sess|code|jwt|hash|hmac|^x-|^(?:se|sp|sr|st|sv|ss|srt|"
     r"spr|skoid|sktid|ske|sks|skt|skv|policy|expires)$",
@@ -66,8 +66,9 @@ def _hide(found: re.Match[str]) -> str:
     lead, key, equals, value = found.group("lead", "key", "equals", "value")
     if not equals:
         return f"{lead}{HIDDEN}" if len(key) >= _SECRET_LENGTH else found[0]
-    secret = value and (len(value) >= _SECRET_LENGTH or _SECRET_KEY.search(key))
-    return f"{lead}{key}={HIDDEN}" if secret else found[0]
+    bare = (value or "").rstrip(_SENTENCE_ENDS)
+    secret = bare and (len(bare) >= _SECRET_LENGTH or _SECRET_KEY.search(key))
+    return f"{lead}{key}={HIDDEN}{value[len(bare) :]}" if secret else found[0]
 
 
 def is_private(address: str) -> bool:
