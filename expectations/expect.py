@@ -134,11 +134,12 @@ class Verdict:
         lines = [f"{where}: {len(self.failures)} of {len(self.outcomes)} expectations not met"]
         lines += [f"  {o.expect.severity}: {o.sentence()}" for o in self.failures]
         if critical:
-            key = f"{self.stage}.{critical[0].expect.metric}"
-            setting = shlex.quote(f"gates.{key}.severity=warning")
+            keys = dict.fromkeys(f"{self.stage}.{o.expect.metric}" for o in critical)
+            settings = [f"--set {shlex.quote(f'gates.{key}.severity=warning')}" for key in keys]
+            tables = ", ".join(f'[gates."{key}"]' for key in keys)
             lines.append(
                 f"  nothing after {self.stage} was started; to go on all the same: "
-                f'--set {setting} (in a recipe [gates."{key}"])'
+                f"{' '.join(settings)} (in a recipe {tables})"
             )
         return "\n".join(lines)
 

@@ -10,7 +10,7 @@ from flows.config import Recipe
 from flows.settings import Settings
 from flows.summary import cut_in_words
 from pipeline.artifact import Artifact
-from pipeline.set_aside import quarantined_places
+from pipeline.set_aside import dropped_places, quarantined_places
 from pipeline.stage import Progress
 
 Narrator = Callable[[str], None]
@@ -49,9 +49,13 @@ def run_chain(
 
 
 def stage_lines(link: Link, outcome: steps.Outcome) -> list[str]:
-    """Return what a stage did, and where what it could not read stands if it was read now."""
-    run = outcome.runs[link.name]
-    places = [] if run.reused else quarantined_places(run.artifact)
+    """Return what a stage did, and where what it could not read stands if it was read now.
+
+    Below a stage whose gate failed stands which rules dropped what, too.
+    """
+    run, failed = outcome.runs[link.name], outcome.verdicts[link.name].critical_failures
+    places = quarantined_places(run.artifact) if failed or not run.reused else []
+    places += dropped_places(run.artifact) if failed else []
     return [stage_line(link, outcome), *(f"           {place}" for place in places)]
 
 

@@ -1,11 +1,11 @@
-"""Where the first records of a quarantine stand, in words."""
+"""Where what was dropped and the first records of a quarantine stand, in words."""
 
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from pipeline.artifact import Artifact
-from pipeline.sink import QUARANTINE
+from pipeline.sink import QUARANTINE, REJECTS
 
 SHOWN = 3  # records of each reason
 REASONS_SHOWN = 6  # the most frequent ones
@@ -30,9 +30,22 @@ def quarantined_places(artifact: Artifact) -> list[str]:
         places = ", ".join(_place(row, several) for row in rows)
         more = counts[reason] - len(rows)
         also = f" and {more:,} more" if more else ""
-        lines.append(f"{reason}: {places}{also} ({rows[0]['detail'][:DETAIL_CHARACTERS]})")
+        lines.append(f"{reason}: {places}{also} ({_cut(rows[0]['detail'])})")
     others = f"{len(rest)} more reasons; " if rest else ""
     return [*lines, f"{others}all of them: {artifact.path / QUARANTINE}"]
+
+
+def dropped_places(artifact: Artifact) -> list[str]:
+    """Return in one line which rules dropped how many rows, and where each stands; may be none."""
+    dropped = artifact.ledger.dropped.most_common()
+    if not dropped:
+        return []
+    rules = ", ".join(f"{rule} {count:,}" for rule, count in dropped[:REASONS_SHOWN])
+    rest = len(dropped) - REASONS_SHOWN
+    more = f", {rest} more rule{'s' * (rest != 1)}" if rest > 0 else ""
+    where = artifact.path / REJECTS
+    listed = f"; each with its value: {where}" if where.is_dir() else ""
+    return [f"dropped by {rules}{more}{listed}"]
 
 
 def _first_rows(artifact: Artifact, reasons: list[str]) -> dict[str, list[dict[str, Any]]]:
@@ -52,3 +65,10 @@ def _first_rows(artifact: Artifact, reasons: list[str]) -> dict[str, list[dict[s
 def _place(row: dict[str, Any], several_sources: bool) -> str:
     path = f"{row['source']}: {row['path']}" if several_sources else row["path"]
     return path if row["position"] < 0 else f"{path} record {row['position'] + 1}"
+
+
+def _cut(detail: str) -> str:
+    """Return a detail whole, or its beginning, ended at a word."""
+    if len(detail) <= DETAIL_CHARACTERS:
+        return detail
+    return detail[:DETAIL_CHARACTERS].rpartition(" ")[0] + " …"

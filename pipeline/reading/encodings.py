@@ -25,6 +25,11 @@ BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins like UTF-16'
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# U+FFFD where the mark of the text, and not the codec's name, says which byte comes first.
+WIDE_REPLACEMENTS = {
+    "utf-16": tuple("\ufffd".encode(f"utf-16-{end}") for end in ("le", "be")),
+    "utf-32": tuple("\ufffd".encode(f"utf-32-{end}") for end in ("le", "be")),
+}
 # Encodings of seven bits; each is known by what begins its first character of two bytes.
 SEVEN_BIT = (
     (re.compile(rb"\x1b\$[@B]|\x1b\$\([DOPQ]|\x1b\(I"), "iso2022_jp_ext"),
@@ -134,11 +139,16 @@ def _guessed(sample: Sample) -> Encoding:
         return Encoding(found[0].codec, "guessed", round(found[0].score, 3))
     if sample.broken_bytes <= STRAY_BYTES_MAX * sample.size:
         return Encoding("utf-8", "utf-8")
-    likely = ", ".join(f"{one.codec} {one.score:.2f}" for one in found[:NAMED_GUESSES])
+    scores = [(one.codec, f"{one.score:.2f}") for one in found[:NAMED_GUESSES]]
+    likely = ", ".join(f"{codec} {score}" for codec, score in scores if score != "0.00")
     raise UnknownEncoding(
         f"{sample.broken_bytes} of {sample.beyond_ascii} non-ASCII bytes are not valid UTF-8, and "
-        f"no encoding stands out (likeliest: {likely}; wanted {SCORE_MIN} and no rival); "
-        f"split a file of two encodings, or state it: {STATE_IT}"
+        + (
+            f"no encoding stands out (likeliest: {likely}; wanted {SCORE_MIN} and no rival); "
+            f"split a file of two encodings, or state it: {STATE_IT}"
+            if likely
+            else f"no encoding makes text of them; if it is text, state its own: {STATE_IT}"
+        )
     )
 
 
@@ -148,8 +158,16 @@ def decode(data: bytes, codec: str) -> tuple[str, int]:
         return data.decode(codec), 0
     except UnicodeDecodeError:
         text = realigned(data, codec) if codec in REALIGNED else data.decode(codec, "replace")
-    genuine = data.count("\ufffd".encode()) if codec.startswith("utf-8") else 0
-    return text, text.count("\ufffd") - genuine
+    return text, replacements(text, data, codec)
+
+
+def replacements(text: str, data: bytes, codec: str) -> int:
+    """Count the characters U+FFFD of a decoded text that its bytes do not have themselves."""
+    found = text.count("\ufffd")
+    if not found or not codec.startswith(("utf", "gb18030")):
+        return found
+    forms = WIDE_REPLACEMENTS.get(codec) or ("\ufffd".encode(codec.removesuffix("-sig")),)
+    return max(found - sum(data.count(form) for form in forms), 0)
 
 
 def refuse_damage(replaced: int, characters: int, codec: str) -> None:

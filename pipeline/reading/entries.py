@@ -60,4 +60,4 @@ def _why_not_link(path: Path, root: Path) -> tuple[str, str]:
 
 def not_read(suffix: str) -> str:
     """Return what to say of a file of an unknown kind."""
-    return f"suffix {suffix!r}; read are {' '.join(READERS)}"
+    return f"no reader for suffix {suffix!r}; a file of plain text is read when called .txt"

@@ -15,6 +15,7 @@ from pipeline.reading.encodings import (
     decode,
     encoding_of,
     is_doubtful,
+    replacements,
 )
 from pipeline.reading.realign import CODECS as REALIGNED
 from pipeline.reading.streams import ByteStream, DamagedInput
@@ -81,13 +82,23 @@ class TextStream:
                 self.replaced += replaced
                 yield text.encode()
             return
-        decoder = codecs.getincrementaldecoder(self.encoding.codec)("replace")
+        decoder = codecs.getincrementaldecoder(self.encoding.codec)("strict")
         for chunk in chunks:
-            yield self._encoded(decoder.decode(chunk))
-        yield self._encoded(decoder.decode(b"", final=True))
+            yield self._recoded_chunk(decoder, chunk)
+        yield self._recoded_chunk(decoder, b"", final=True)
 
-    def _encoded(self, text: str) -> bytes:
-        self.replaced += text.count("\ufffd")
+    def _recoded_chunk(
+        self, decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = False
+    ) -> bytes:
+        """A text may have U+FFFD of its own: only what does not decode is counted as replaced."""
+        state, decoder.errors = decoder.getstate(), "strict"
+        try:
+            return decoder.decode(chunk, final).encode()
+        except UnicodeError:
+            decoder.setstate(state)
+        decoder.errors = "replace"
+        text = decoder.decode(chunk, final)
+        self.replaced += replacements(text, chunk, self.encoding.codec)
         return text.encode("utf-8", "replace")
 
     def _as_utf8(self, chunks: Iterator[bytes]) -> Iterator[bytes]:

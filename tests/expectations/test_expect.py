@@ -1,10 +1,11 @@
 """Expectations, outcomes and verdicts as plain data."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from expectations.expect import Expect, Outcome, Verdict
+from expectations.expect import CRITICAL, Expect, Outcome, Verdict
 from pipeline.errors import ConfigError
 
 SHARE = Expect("duplicate_share", at_most=0.4, because="copies leak", next_step="see rejects/")
@@ -42,6 +43,18 @@ def test_a_critical_message_names_the_gate_all_failures_and_the_key_to_overrule_
         '[gates."dedup.duplicate_share"]',
     ):
         assert words in message
+
+
+def test_a_critical_message_overrules_all_that_stops_the_run():
+    message = verdict(
+        *(Outcome(SHARE, SHARE.metric, value, False) for value in (0.5, 0.6)),
+        Outcome(replace(KEPT, severity=CRITICAL), "kept_share", 0.2, False),
+    ).message()
+    assert message.endswith(
+        f"to go on all the same: --set gates.dedup.{SHARE.metric}.severity=warning "
+        f"--set gates.dedup.{KEPT.metric}.severity=warning (in a recipe "
+        f'[gates."dedup.{SHARE.metric}"], [gates."dedup.{KEPT.metric}"])'
+    )
 
 
 def test_a_passed_message_counts_what_was_met():

@@ -1,6 +1,9 @@
 """Where what could not be read stands, in words."""
 
-from pipeline.set_aside import REASONS_SHOWN, quarantined_places
+from pipeline.clean import STAGE, CleanConfig
+from pipeline.engine.local import LocalEngine
+from pipeline.set_aside import REASONS_SHOWN, dropped_places, quarantined_places
+from pipeline.stage import run_stage
 from tests.pipeline.ingesting import TEXTS, ingested, write_jsonl
 
 
@@ -29,3 +32,22 @@ def test_nothing_set_aside_says_nothing_and_many_reasons_are_counted(tmp_path):
     lines = quarantined_places(ingested(tmp_path / "in", tmp_path / "out2"))
     assert len(lines) == REASONS_SHOWN + 1
     assert lines[-1].startswith("1 more reasons; all of them: ")
+
+
+def test_a_long_detail_ends_at_a_word(tmp_path):
+    field = " ".join(f"name{number}" for number in range(100))
+    write_jsonl(tmp_path / "in" / "a.jsonl", [{"text": TEXTS[0]}, dict.fromkeys(field.split(), 1)])
+    first, _ = quarantined_places(ingested(tmp_path / "in", tmp_path / "out"))
+    assert len(first) < 300
+    assert first.endswith("…)")
+
+
+def test_what_rules_dropped_is_counted_and_placed(tmp_path):
+    write_jsonl(tmp_path / "in" / "a.jsonl", [{"text": TEXTS[0]}, {"text": "短"}, {"text": "hi"}])
+    raw = ingested(tmp_path / "in", tmp_path / "raw")
+    made = run_stage(
+        STAGE, CleanConfig(), [raw], tmp_path / "out", engine=LocalEngine(1)
+    ).artifact  # fmt: skip
+    (line,) = dropped_places(made)
+    assert line == f"dropped by too_few_pieces 2; each with its value: {made.path / 'rejects'}"
+    assert dropped_places(raw) == []

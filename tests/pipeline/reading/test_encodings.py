@@ -240,6 +240,30 @@ def test_a_broken_byte_in_one_record_is_counted_there(tmp_path, suffix):
     assert found[1].fields["text"] == texts[1]
 
 
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16", "utf-16-le", "utf-32", "gb18030"])
+@pytest.mark.parametrize("suffix", [".txt", ".jsonl", ".csv"])
+def test_a_replacement_character_of_the_text_itself_is_no_damage(tmp_path, suffix, codec):
+    lost = "門前\ufffd十丘" + LINES[0]  # as an earlier conversion left it
+    texts = [f"{text} {number}" for number in range(20) for text in (*LINES, lost[:30])]
+    found = read(tmp_path, f"a{suffix}", content_of(suffix, texts).encode(codec))
+    assert "\n".join(entry.fields["text"] for entry in found) == "\n".join(texts)
+    assert not any((entry.notes or {}).get("replaced_characters") for entry in found)
+
+
+def test_half_a_character_of_utf_16_is_counted_beside_replacement_characters(tmp_path):
+    texts = [LINES[0] * 40, "\ufffd" + LINES[1] * 40]
+    data = content_of(".txt", texts).encode("utf-16")
+    broken = data[:200] + b"\x00\xd8" + data[202:]
+    (found,) = read(tmp_path, "a.txt", broken)
+    assert found.notes["replaced_characters"] == 1
+
+
+def test_a_binary_file_is_refused_without_likely_encodings(tmp_path):
+    (broken,) = read(tmp_path, "a.txt", random.Random(5).randbytes(9000))
+    assert broken.reason in {"undecodable", "not_text", "binary"}
+    assert "0.00" not in broken.detail
+
+
 def test_a_file_of_two_encodings_is_not_read_on(tmp_path):
     data = (LINES[0] * 400).encode() + b"\n" + (LINES[1] * 400).encode("gb18030")
     kept, broken = read(tmp_path, "a.csv", b"text\n" + data)
