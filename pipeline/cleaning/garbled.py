@@ -18,6 +18,9 @@ SUSPECT = r"(?:[\u00a1-\u00ff\u0080-\u00a0\u0152-\u2122]{2}){6,}"
 # Marks of GB 18030 that were read as Latin-1 or Windows-1252, in English as well: no text has an
 # inverted exclamation mark before these. Before a letter or a sum (¡Hola!, ¡£5!) it is one.
 MARKS = {"¡®": "‘", "¡¯": "’", "¡°": "“", "¡±": "”", "¡ª": "—", "¡\u00ad": "…"}
+# Not the last two of the three characters as which UTF-8 shows an ideograph (ç¡® is 确); after
+# letters it is the end of a word, as in café¡¯s.
+_MARK = re.compile(r"(?<![^A-Za-z][\u00e0-\u00ef])¡[®¯°±ª\u00ad]")
 _TWO_LOST = "锟斤拷"
 _TWO = r"(?<!\ufffd)\ufffd\ufffd(?!\ufffd)"
 _LOST_MARKS = (
@@ -50,9 +53,11 @@ def repaired(texts: pl.Series) -> pl.Series:
 
 
 def _with_marks(texts: pl.Series) -> pl.Series:
-    if not texts.str.contains("¡[®¯°±ª\u00ad]").any():
+    suspects = texts.str.contains("¡[®¯°±ª\u00ad]").arg_true()
+    if suspects.is_empty():
         return texts
-    return texts.str.replace_many(list(MARKS), list(MARKS.values()))
+    fixed = [_MARK.sub(lambda mark: MARKS[mark[0]], text) for text in texts.gather(suspects)]
+    return texts.clone().scatter(suspects, fixed)
 
 
 def with_lost_marks(texts: pl.Series) -> pl.Series:

@@ -29,6 +29,7 @@ CASES = {
     "mojibake": [
         (mojibake("naïve café – “quoted”", "latin-1"), "naïve café – “quoted”"),
         (mojibake(CHINESE, "latin-1"), CHINESE),
+        (mojibake("这的确是正确的，", "latin-1"), "这的确是正确的，"),  # ¡® in it is no mark
         (
             "first line is fine: 水坝\n" + mojibake("voilà l’été", "cp1252"),
             "first line is fine: 水坝\nvoilà l’été",
@@ -38,6 +39,7 @@ CASES = {
         (GARBLED_ZH, WHOLE_ZH),
         (f"The mill.\n{GARBLED_ZH}", f"The mill.\n{WHOLE_ZH}"),
         ("Ahab¡¯s ¡°old¡± ship ¡ª gone¡\u00ad", "Ahab’s “old” ship — gone…"),
+        ("The café¡¯s door.", "The café’s door."),
     ],
     "lost_marks": [
         ("It isn\ufffd\ufffdt said: \ufffd\ufffdno.\ufffd\ufffd", "It isn’t said: “no.”"),
