@@ -97,10 +97,10 @@ def test_a_place_that_cannot_be_written_is_named_without_a_traceback(tmp_path, c
     (tmp_path / "a.txt").write_text("Some text of some length. " * 9)
     (tmp_path / "file").touch()
     out = tmp_path / "file" / "below"
-    assert cli.main(["ingest", str(tmp_path / "a.txt"), "--out", str(out)]) == 1
+    assert cli.main(["ingest", str(tmp_path / "a.txt"), "--out", str(out)]) == 2
     error = capsys.readouterr().err
     assert str(tmp_path / "file") in error
-    assert "check the path" in error
+    assert "give a folder" in error
     assert "Traceback" not in error
 
 
@@ -144,3 +144,8 @@ def test_a_misspelt_command_flag_or_choice_is_told_the_nearest(capsys, arguments
         cli.main(arguments)
     assert stop.value.code == cli.EXIT_MISUSED
     assert meant in capsys.readouterr().err
+
+
+def test_a_line_to_type_is_not_given_twice():
+    assert set_line("train.steps: 0, wanted 1 or more") == "change it with --set train.steps=VALUE"
+    assert set_line("pass over them: --set 'train.data.skip_parts=[\"part\"]'") is None
