@@ -19,14 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.duplicates import candidates, passage_phases
+from pipeline.duplicates import candidates, passage_phases, taking_out
 from pipeline.duplicates.candidates import Chunk
 from pipeline.duplicates.corpus import Part, parquet_rows
 from pipeline.duplicates.decisions import KINDS, Decider, Found, write_part
 from pipeline.duplicates.layout import chunk_starts, corpus_parts, refuse_other_making
+from pipeline.duplicates.origins import Origins
 from pipeline.duplicates.passage_phases import PassageConfig
 from pipeline.duplicates.signatures import Shingling
 from pipeline.duplicates.tables import INDEX, PAIRS, SCRATCH
+from pipeline.duplicates.taking_out import Lost
 from pipeline.errors import ConfigError
 from pipeline.schema import DEDUPED
 from pipeline.sink import CHANGES
@@ -152,7 +154,7 @@ def _find_passages(
 ) -> Found:
     """Find passages that earlier documents have, among the new documents that stay."""
     config = job.config.passages
-    found = Found(decisions, config)
+    found = Found(decisions)
     if not config.kinds or not parts:
         return found
     mark = functools.partial(passage_phases.write_marks, config, decisions)
@@ -162,12 +164,23 @@ def _find_passages(
     find = functools.partial(passage_phases.find_repeats, marks, parts[0].first)
     ranges = key_ranges(sum(map(parquet_rows, marks))) if marks else []
     repeats = _scratch(job, "repeats", find, ranges).get("repeats", [])
+    if not repeats:
+        return replace(found, lost=_lost(job, {}))
     contexts: list[Path] = []
-    if repeats and config.substrings:
+    if config.substrings:
         least = config.least_substring_bytes
         around = functools.partial(passage_phases.write_contexts, least, repeats)
         contexts = _scratch(job, "contexts", around, [*old_parts, *parts]).get("contexts", [])
-    return replace(found, repeats=repeats, contexts=contexts)
+    lose = functools.partial(taking_out.write_pieces, config, repeats, contexts)
+    return replace(found, lost=_lost(job, _scratch(job, "pieces", lose, parts)))
+
+
+def _lost(job: Job, files: Files) -> Lost:
+    """What new documents lose, by the files of `write_pieces`, and old ones lost."""
+    old = job.previous
+    before = (old.parts("index_origins"), old.parts("index_cuts")) if old else ([], [])
+    origins = Origins(files.get("covers", []), before[0])
+    return Lost(files.get("pieces", []), files.get("emptied", []), before[1], origins)
 
 
 def _scratch(job: Job, phase: str, work: PartFunction, tasks: Sequence[Any]) -> Files:
@@ -205,5 +218,5 @@ STAGE = Stage(
     run=run,
     module="pipeline.dedup",
     libraries=("numba", "numpy", "polars", "pyarrow"),
-    tables={**INDEX, **passage_phases.INDEX, "pairs": PAIRS, CHANGES: passage_phases.CUT},
+    tables={**INDEX, **passage_phases.INDEX, "pairs": PAIRS, CHANGES: taking_out.CUT},
 )

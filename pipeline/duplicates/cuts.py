@@ -31,25 +31,15 @@ def extended(
     return _extended(data, rows, *numbers, *around)
 
 
-def joined(spans: pl.DataFrame, least: int) -> pl.DataFrame:
-    """Overlapping or touching spans of a row as one; those shorter than `least` bytes are left out.
-
-    `spans` has row, start, end and `partner`; a joined span names the partner of its longest part.
-    """
-    ordered = spans.sort("row", "start", "end", "partner")
+def joined(spans: pl.DataFrame) -> pl.DataFrame:
+    """Overlapping or touching spans of a row as one: row, start, end, in order."""
+    ordered = spans.select("row", "start", "end").sort("row", "start", "end")
     reach = pl.col("end").cum_max().over("row")
     fresh = (pl.col("start") > reach.shift(1).over("row")).fill_null(True)
-    grouped = ordered.with_columns(fresh=fresh).with_columns(part=pl.col("fresh").cum_sum())
-    size = pl.col("end") - pl.col("start")
     return (
-        grouped.group_by("part", maintain_order=True)
-        .agg(
-            pl.col("row").first(),
-            pl.col("start").min(),
-            pl.col("end").max(),
-            pl.col("partner").sort_by(size, descending=True, maintain_order=True).first(),
-        )
-        .filter(size >= least)
+        ordered.with_columns(part=fresh.cum_sum())
+        .group_by("part", maintain_order=True)
+        .agg(pl.col("row", "start").first(), pl.col("end").max())
         .drop("part")
     )
 

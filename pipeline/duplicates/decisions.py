@@ -13,8 +13,8 @@ from pipeline.artifact import MAIN
 from pipeline.duplicates import clusters
 from pipeline.duplicates.candidates import EXCERPT_CHARACTERS
 from pipeline.duplicates.corpus import Part, read_between, row_groups
-from pipeline.duplicates.passage_phases import PassageConfig, take_out
 from pipeline.duplicates.tables import ADDRESS, CONTENT, DECISIONS, NEAR, spread_pairs
+from pipeline.duplicates.taking_out import Losses, Lost, chief_keepers, take_out
 from pipeline.duplicates.uncut import missing
 from pipeline.schema import CLEAN
 from pipeline.sink import REJECTS, Sink
@@ -80,12 +80,19 @@ class Decider:
             joined = decisions.join(there, on="keeper", how="left", maintain_order="left")
             assert joined["next"].is_not_null().sum() >= gone.sum(), "every removed one is on file"
             moved = pl.col("next").is_not_null()
+            # What has an address in common with a copy need not be one.
+            addressed = (pl.col("kind") == ADDRESS) | (pl.col("next_kind") == ADDRESS)
+            addressed = addressed.fill_null(False)
             decisions = joined.select(
                 "document",
-                kind=pl.coalesce("next_kind", "kind"),
+                kind=pl.when(addressed)
+                .then(pl.lit(ADDRESS, pl.Int8))
+                .otherwise(pl.coalesce("next_kind", "kind")),
                 keeper=pl.coalesce("next", "keeper"),
                 keeper_id=pl.when(moved).then("next_id").otherwise("keeper_id"),
-                similarity=pl.min_horizontal("similarity", "next_similarity"),
+                similarity=pl.when(addressed)
+                .then(1.0)
+                .otherwise(pl.min_horizontal("similarity", "next_similarity")),
                 keeper_text=pl.when(moved).then("next_text").otherwise("keeper_text"),
             )
             keepers = decisions["keeper"].to_numpy()
@@ -124,12 +131,10 @@ def _read(files: Sequence[Path], documents: np.ndarray) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found about the corpus: files of decisions, of repeated passages, of the index."""
+    """What was found about the corpus: files of decisions, of lost passages, of the index."""
 
     decisions: Sequence[Path]
-    passages: PassageConfig
-    repeats: Sequence[Path] = ()
-    contexts: Sequence[Path] = ()
+    lost: Lost | None = None
     index: Mapping[str, Path] = field(default_factory=dict)  # folders by table; none is kept
 
 
@@ -138,7 +143,9 @@ def write_part(threshold: float, found: Found, task: tuple[int, Part], sink: Sin
     number, part = task
     removed = read_between(found.decisions, "document", part.first, part.first + part.rows)
     removed = removed.select(_COLUMNS) if len(removed.columns) > 1 else _EMPTY
-    sampled: list[pa.Table] = []
+    losses = found.lost.of(part) if found.lost else None
+    handed = _handed_over(found.lost, removed)
+    sampled: list[pl.DataFrame] = []
     for numbers, table in row_groups(part, CLEAN.schema.names):
         sink.saw(table.num_rows)
         here = pl.col("document").is_between(int(numbers[0]), int(numbers[-1]))
@@ -146,16 +153,19 @@ def write_part(threshold: float, found: Found, task: tuple[int, Part], sink: Sin
         keep = np.ones(table.num_rows, bool)
         keep[gone["row"].to_numpy()] = False
         kept = pa.array(keep)
-        _write_kept(numbers[keep], table.filter(kept), found, sink)
+        _write_kept(numbers[keep], table.filter(kept), losses, bool(found.index), sink)
         dropped = pl.DataFrame(table.select(["id", "source", "text"]).take(gone["row"].to_arrow()))
         rows = pl.concat([dropped, gone], how="horizontal")
+        rows = rows.join(handed, on="keeper", how="left", maintain_order="left")
         sink.write(REJECTS, _rejects(rows, threshold))
-        sampled.append(_sample(rows))
+        sampled.append(_sample(rows.filter(pl.col("partner").is_null())))
     pairs = pl.concat(sampled) if sampled else pl.DataFrame()
     if len(pairs):
         sink.write("pairs", spread_pairs(pairs, PAIRS_PER_PART).to_arrow())
     if found.index:
         sink.write("index_removed", removed.to_arrow())
+        if losses is not None and len(losses.covers):
+            sink.write("index_origins", losses.covers.to_arrow())
         for name, folder in found.index.items():
             for path in sorted((folder / name).glob(f"part-{number:05d}-*.parquet")):
                 with pq.ParquetFile(path) as file:
@@ -163,12 +173,23 @@ def write_part(threshold: float, found: Found, task: tuple[int, Part], sink: Sin
                         sink.write(name, file.read_row_group(group))
 
 
-def _write_kept(numbers: np.ndarray, table: pa.Table, found: Found, sink: Sink) -> None:
+def _handed_over(lost: Lost | None, removed: pl.DataFrame) -> pl.DataFrame:
+    """Keepers of which cutting left nothing, each with a kept document: keeper, partner."""
+    schema = {"keeper": pl.Int64, "partner": pl.String}
+    if lost is None or removed.is_empty():
+        return pl.DataFrame(schema=schema)
+    gone = lost.without_text(removed["keeper"].unique().to_numpy())
+    covers = lost.origins.resolve(lost.origins.of(gone))
+    return chief_keepers(covers).select(keeper="document", partner="partner")
+
+
+def _write_kept(
+    numbers: np.ndarray, table: pa.Table, losses: Losses | None, indexed: bool, sink: Sink
+) -> None:
     """Write documents without the passages that earlier ones have; what is left empty goes."""
-    if len(numbers) == 0 or not found.repeats:
-        sink.write(MAIN, table)
-        return
-    taken = take_out(found.passages, found.repeats, found.contexts, numbers, table, sink)
+    taken = None
+    if len(numbers) and losses is not None and len(losses.pieces):
+        taken = take_out(losses, numbers, table, sink)
     if taken is None:
         sink.write(MAIN, table)
         return
@@ -179,21 +200,29 @@ def _write_kept(numbers: np.ndarray, table: pa.Table, found: Found, sink: Sink) 
     for name, value in (("rule", ALL_REPEATED), ("value", 0.0), ("threshold", 1.0)):
         gone = gone.append_column(name, pa.array([value] * len(taken.empty)))
     sink.write(REJECTS, gone.append_column("partner", pa.array(taken.partners, pa.string())))
-    if found.index:
+    if indexed:
         lost = missing(numbers, table, taken.spans, taken.untrimmed)
         sink.write("index_cuts", lost.to_arrow())
 
 
 def _rejects(rows: pl.DataFrame, threshold: float) -> pa.Table:
+    """Rows of REJECT; `partner` is set where nothing is left of the keeper (`_handed_over`)."""
     rules = {kind: rule for kind, (rule, _) in KINDS.items()}
+    rule = pl.col("kind").replace_strict(rules, return_dtype=pl.String)
+    moved = pl.col("partner").is_not_null()
+    bound = pl.when(pl.col("kind") == NEAR).then(threshold).otherwise(1.0)
+    detail = pl.format(
+        "{} ({}) of {}, of which nothing was left", rule, pl.col("similarity"), "keeper_id"
+    )
     return rows.select(
         "id",
         "source",
-        rule=pl.col("kind").replace_strict(rules, return_dtype=pl.String),
-        value="similarity",
-        threshold=pl.when(pl.col("kind") == NEAR).then(threshold).otherwise(1.0),
-        partner="keeper_id",
-        similarity="similarity",
+        rule=pl.when(moved).then(pl.lit(ALL_REPEATED)).otherwise(rule),
+        value=pl.when(moved).then(0.0).otherwise("similarity"),
+        threshold=pl.when(moved).then(1.0).otherwise(bound),
+        partner=pl.coalesce("partner", "keeper_id"),
+        similarity=pl.when(~moved).then("similarity"),
+        detail=pl.when(moved).then(detail),
     ).to_arrow()
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.duplicates.candidates import write_ranges
 from pipeline.duplicates.corpus import Part, read_between, row_groups, wanted_rows
-from pipeline.duplicates.cuts import cut, extended, joined
+from pipeline.duplicates.origins import COVERS, INDEX_ORIGINS, visible_before
 from pipeline.duplicates.passages import KINDS, LINE, PARAGRAPH, SUBSTRING, mark
 from pipeline.duplicates.uncut import INDEX_CUTS
 from pipeline.errors import ConfigError
@@ -23,7 +23,7 @@ from pipeline.sink import Sink
 
 INDEX_MARKS = Contract(
     "index_marks",
-    1,
+    2,
     pa.schema(
         [
             column("key", pa.int64(), "upper half of the passage's hash, 63 bits"),
@@ -32,6 +32,7 @@ INDEX_MARKS = Contract(
             column("document", pa.int64(), "number in corpus order"),
             column("start", pa.int64(), "first byte in its text"),
             column("bytes", pa.int64(), "length in its text"),
+            column("position", pa.int64(), "visible characters before it"),
             column("id", pa.string(), "the document's id"),
         ]
     ),
@@ -39,7 +40,7 @@ INDEX_MARKS = Contract(
 )
 REPEATS = Contract(
     "passage_repeats",
-    1,
+    2,
     pa.schema(
         [
             column("kind", pa.int8(), "place in passages.KINDS"),
@@ -49,6 +50,7 @@ REPEATS = Contract(
             column("keeper", pa.int64(), "document of the first occurrence"),
             column("keeper_start", pa.int64(), "first byte there"),
             column("keeper_end", pa.int64(), "byte after the last there"),
+            column("keeper_position", pa.int64(), "visible characters before it there"),
             column("keeper_id", pa.string(), "id of that document"),
         ]
     ),
@@ -65,21 +67,32 @@ CONTEXTS = Contract(
         ]
     ),
 )
-CUT = Contract(
-    "passage_cut",
+PIECES = Contract(
+    "passage_pieces",
     1,
     pa.schema(
         [
-            column("id", pa.string(), "the document"),
-            column("change", pa.string(), "line, paragraph or substring"),
-            column("start", pa.int64(), "first byte taken out of its text"),
+            *COVERS.schema,
+            column("kind", pa.int8(), "place in passages.KINDS"),
+            column("start", pa.int64(), "first byte in its text"),
             column("end", pa.int64(), "byte after the last"),
-            column("partner", pa.string(), "the document where it stands first"),
         ]
     ),
 )
-INDEX = {"index_marks": INDEX_MARKS, "index_cuts": INDEX_CUTS}
-SCRATCH = {**INDEX, "repeats": REPEATS, "contexts": CONTEXTS}
+EMPTIED = Contract(
+    "passage_emptied",
+    1,
+    pa.schema([column("document", pa.int64(), "number of a document of which nothing is left")]),
+)
+INDEX = {"index_marks": INDEX_MARKS, "index_cuts": INDEX_CUTS, "index_origins": INDEX_ORIGINS}
+SCRATCH = {
+    **INDEX,
+    "repeats": REPEATS,
+    "contexts": CONTEXTS,
+    "pieces": PIECES,
+    "covers": COVERS,
+    "emptied": EMPTIED,
+}
 
 
 @dataclass(frozen=True)
@@ -123,7 +136,7 @@ def write_marks(config: PassageConfig, decisions: Sequence[Path], part: Part, si
         keep = ~np.isin(numbers, gone)
         kept, texts = numbers[keep], table.filter(pa.array(keep))
         for kind in config.kinds:
-            found = mark(texts["text"], kind, config.least(kind))
+            found = _placed(texts["text"], mark(texts["text"], kind, config.least(kind)))
             rows = found["row"].to_numpy()
             columns = {
                 "key": found["key"].to_arrow(),
@@ -133,6 +146,7 @@ def write_marks(config: PassageConfig, decisions: Sequence[Path], part: Part, si
                 "document": kept[rows],
                 "start": found["start"].to_arrow(),
                 "bytes": (found["end"] - found["start"]).to_arrow(),
+                "position": found["position"].to_arrow(),
                 "id": texts["id"].take(pa.array(rows)).combine_chunks(),
             }
             write_ranges(sink, "index_marks", pa.table(columns))
@@ -143,7 +157,9 @@ def find_repeats(files: list[Path], first_new: int, keys: tuple[int, int], sink:
     end = (pl.col("start") + pl.col("bytes")).alias("end")
     frame = read_between(files, "key", *keys).with_columns(end)
     frame = frame.sort("kind", "key", "check", "document", "start")
-    first = pl.col("document", "start", "end", "id").first().over("kind", "key", "check")
+    first = (
+        pl.col("document", "start", "end", "position", "id").first().over("kind", "key", "check")
+    )
     repeats = (
         frame.with_columns(first.name.prefix("keeper_"))
         .rename({"keeper_document": "keeper"})
@@ -174,75 +190,13 @@ def write_contexts(least: int, repeats: list[Path], part: Part, sink: Sink) -> N
         sink.write("contexts", pa.table({**columns, **around}))
 
 
-@dataclass(frozen=True)
-class TakenOut:
-    """A table without its repeated passages, and what was done to it."""
-
-    table: pa.Table
-    spans: pl.DataFrame  # row, start, end of what was cut, sorted, apart
-    untrimmed: pl.Series  # the texts before white space at their ends was trimmed
-    empty: np.ndarray  # rows of which nothing is left
-    partners: list[str]  # of those: the document that has a passage of it
-
-
-def take_out(
-    config: PassageConfig,
-    repeats: Sequence[Path],
-    contexts: Sequence[Path],
-    numbers: np.ndarray,
-    table: pa.Table,
-    sink: Sink,
-) -> TakenOut | None:
-    """Cut what earlier documents have; None where that is nothing.
-
-    What was cut is written to the sink's table 'changes'.
-    """
-    cuts = _cuts(config, repeats, contexts, numbers, table)
-    if cuts.is_empty():
-        return None
-    ids = pl.Series(table["id"])
-    named = cuts.with_columns(id=ids.gather(cuts["row"]))
-    sink.write("changes", named.select(CUT.schema.names).to_arrow())
-    spans = joined(cuts.drop("change"), 1)
-    untrimmed = pl.Series(cut(table["text"], spans))
-    touched = np.zeros(len(untrimmed), bool)
-    touched[spans["row"].to_numpy()] = True
-    texts = untrimmed.str.strip_chars().zip_with(pl.Series(touched), untrimmed)
-    at = table.column_names.index("text")
-    table = table.set_column(at, table.schema.field("text"), pa.chunked_array([texts.to_arrow()]))
-    empty = np.flatnonzero((texts.str.len_bytes().to_numpy() == 0) & touched)
-    partners = dict(zip(cuts["row"].to_list(), cuts["partner"].to_list(), strict=True))
-    return TakenOut(table, spans, untrimmed, empty, [partners[row] for row in empty.tolist()])
-
-
-def _cuts(
-    config: PassageConfig,
-    repeats: Sequence[Path],
-    contexts: Sequence[Path],
-    numbers: np.ndarray,
-    table: pa.Table,
-) -> pl.DataFrame:
-    """What to cut from the texts of documents `numbers`: row, start, end, partner, change."""
-    first, end = int(numbers[0]), int(numbers[-1]) + 1
-    places = pl.DataFrame({"document": numbers, "row": np.arange(len(numbers))})
-    found = read_between(repeats, "document", first, end)
-    spans = []
-    if not found.is_empty():
-        found = found.join(places, on="document", how="inner").sort("row", "start", "kind")
-    for index, kind in enumerate(KINDS):
-        these = found.filter(pl.col("kind") == index)
-        if these.is_empty():
-            continue
-        if kind == SUBSTRING:
-            around = read_between(contexts, "document", first, end).unique(["document", "start"])
-            these = these.join(around, on=["document", "start"], how="inner")
-            starts, ends = extended(table["text"], these)
-            these = these.with_columns(start=pl.Series(starts), end=pl.Series(ends))
-        whole = joined(these.select("row", "start", "end", partner="keeper_id"), config.least(kind))
-        spans.append(whole.with_columns(change=pl.lit(kind)))
-    return pl.concat(spans).sort("row", "start", "end") if spans else pl.DataFrame()
-
-
 def _removed(decisions: Sequence[Path], part: Part) -> np.ndarray:
     gone = read_between(decisions, "document", part.first, part.first + part.rows)
     return gone["document"].to_numpy()
+
+
+def _placed(texts: pa.ChunkedArray, marks: pl.DataFrame) -> pl.DataFrame:
+    """Marks with the visible characters before them; runs without any are no passages."""
+    row = marks["row"].to_numpy()
+    before, behind = (visible_before(texts, row, marks[n].to_numpy()) for n in ("start", "end"))
+    return marks.with_columns(position=pl.Series(before)).filter(pl.Series(behind > before))

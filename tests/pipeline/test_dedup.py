@@ -163,6 +163,24 @@ def test_documents_of_one_address_are_copies_where_asked_for(tmp_path, deduped):
     assert deduped(parent).rows == 5
 
 
+def test_what_has_the_address_of_a_copy_is_not_taken_for_one(tmp_path, deduped):
+    near = edited(english(1), 60, "new")
+    rows = (
+        ("a", english(1), None), ("b", english(1), "https://e.com/b"),
+        ("c", near, "https://e.com/c"), ("like b", english(2), "https://e.com/b"),
+        ("like c", english(3), "https://e.com/c"), ("copy", english(3), None),
+    )  # fmt: skip
+    parent = run_stage(ADDRESSED, Given((rows,)), [], tmp_path / "in").artifact
+    gone = rejects(deduped(parent, config=DedupConfig(same_address=True)))
+
+    assert {row["partner"] for row in gone.values()} == {"a"}
+    assert {id_: row["rule"] for id_, row in gone.items()} == {
+        "b": "exact_duplicate", "c": "near_duplicate", "like b": "same_address",
+        "like c": "same_address", "copy": "same_address",
+    }  # fmt: skip
+    assert gone["like c"]["similarity"] == 1.0
+
+
 def test_a_sample_of_pairs_is_kept_for_people_to_judge(clean, deduped):
     rows = corpus(160)
     result = deduped(clean(rows))

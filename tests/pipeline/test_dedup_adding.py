@@ -131,7 +131,9 @@ def test_new_text_is_compared_with_all_that_an_old_one_had(clean, deduped):
 
     assert rejects(old)["gone"]["rule"] == "all_repeated"
     assert {r["id"]: (r["rule"], r["partner"]) for r in rejects(grown).values()} == {
-        "gone": ("all_repeated", "5"), "GONE": ("exact_duplicate", "gone"),
-        "like gone": ("near_duplicate", "gone"), "like less": ("near_duplicate", "less"),
+        "gone": ("all_repeated", "1"), "GONE": ("all_repeated", "1"),
+        "like gone": ("all_repeated", "1"), "like less": ("near_duplicate", "less"),
     }  # fmt: skip
+    details = [rejects(grown)[id_]["detail"] for id_ in ("gone", "GONE")]
+    assert details == [None, "exact_duplicate (1.0) of gone, of which nothing was left"]
     assert files_of(grown) == files_of(deduped(first, added, config=config))
