@@ -15,20 +15,20 @@ _TEXTS = numba.types.Tuple(
 
 
 def extended(
-    texts: pa.Array | pa.ChunkedArray, spans: pl.DataFrame
+    texts: pa.Array | pa.ChunkedArray, spans: pl.DataFrame, around: pl.DataFrame
 ) -> tuple[np.ndarray, np.ndarray]:
     """Starts and ends of `spans`, grown while the bytes around equal those of the partner.
 
-    `spans` has row, start, end and the partner's bytes `before` and `after` it (binary,
-    `before` ending where the passage begins). Results never cut a character.
+    `spans` has row, start, end and context: the row of `around` with the partner's bytes `before`
+    and `after` it (binary, `before` ending where the passage begins). No character is cut in two.
     """
     data, rows = text_buffers(texts)
-    around: list[np.ndarray] = []
+    theirs: list[np.ndarray] = []
     for name in ("before", "after"):
-        column = spans[name].cast(pl.Binary).to_arrow().cast(pa.large_binary())
-        around += text_buffers(column.view(pa.large_string()))  # bytes, whatever they are
-    numbers = [spans[name].to_numpy() for name in ("row", "start", "end")]
-    return _extended(data, rows, *numbers, *around)
+        column = around[name].cast(pl.Binary).to_arrow().cast(pa.large_binary())
+        theirs += text_buffers(column.view(pa.large_string()))  # bytes, whatever they are
+    numbers = [spans[name].cast(pl.Int64).to_numpy() for name in ("row", "start", "end", "context")]
+    return _extended(data, rows, *numbers, *theirs)
 
 
 def joined(spans: pl.DataFrame) -> pl.DataFrame:
@@ -53,19 +53,25 @@ def cut(texts: pa.Array | pa.ChunkedArray, spans: pl.DataFrame) -> pa.LargeStrin
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, buffers[1], buffers[2])
 
 
-@numba.njit(_SPANS(BYTES, OFFSETS, _I64, _I64, _I64, BYTES, OFFSETS, BYTES, OFFSETS), cache=True)
-def _extended(data, rows, row, start, end, before, before_at, after, after_at):  # type: ignore[no-untyped-def]
+@numba.njit(
+    _SPANS(BYTES, OFFSETS, _I64, _I64, _I64, _I64, BYTES, OFFSETS, BYTES, OFFSETS), cache=True
+)
+def _extended(data, rows, row, start, end, context, before, before_at, after, after_at):  # type: ignore[no-untyped-def]
     starts, ends = start.copy(), end.copy()
     for i in range(len(row)):
         begin, stop = rows[row[i]], rows[row[i] + 1]
-        first, theirs = begin + start[i], before_at[i + 1]
-        while first > begin and theirs > before_at[i] and data[first - 1] == before[theirs - 1]:
+        first, theirs = begin + start[i], before_at[context[i] + 1]
+        while (
+            first > begin
+            and theirs > before_at[context[i]]
+            and data[first - 1] == before[theirs - 1]
+        ):
             first -= 1
             theirs -= 1
         while first < begin + start[i] and (data[first] & 0xC0) == 0x80:
             first += 1
-        last, theirs = begin + end[i], after_at[i]
-        while last < stop and theirs < after_at[i + 1] and data[last] == after[theirs]:
+        last, theirs = begin + end[i], after_at[context[i]]
+        while last < stop and theirs < after_at[context[i] + 1] and data[last] == after[theirs]:
             last += 1
             theirs += 1
         while last > begin + end[i] and last < stop and (data[last] & 0xC0) == 0x80:

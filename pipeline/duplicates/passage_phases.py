@@ -57,11 +57,12 @@ REPEATS = Contract(
 )
 CONTEXTS = Contract(
     "passage_contexts",
-    1,
+    2,
     pa.schema(
         [
-            column("document", pa.int64(), "document of the repeat"),
-            column("start", pa.int64(), "first byte of the repeat"),
+            column("document", pa.int64(), "document of a repeat"),
+            column("keeper", pa.int64(), "document of the first occurrence"),
+            column("keeper_start", pa.int64(), "first byte there"),
             column("before", pa.large_binary(), "bytes before the first occurrence"),
             column("after", pa.large_binary(), "bytes after it"),
         ]
@@ -173,7 +174,10 @@ def find_repeats(files: list[Path], first_new: int, keys: tuple[int, int], sink:
 def write_contexts(least: int, repeats: list[Path], part: Part, sink: Sink) -> None:
     """Write the bytes around each first occurrence in this part that a byte run repeats."""
     wanted = read_between(repeats, "keeper", part.first, part.first + part.rows)
-    wanted = wanted.filter(pl.col("kind") == KINDS.index(SUBSTRING)).sort("keeper", "keeper_start")
+    wanted = wanted.filter(pl.col("kind") == KINDS.index(SUBSTRING))
+    # A run that a text repeats within itself has one context for all of its places.
+    place = ["keeper", "keeper_start", "document"]
+    wanted = wanted.unique(place).sort(place)
     if wanted.is_empty():
         return
     for numbers, table in wanted_rows(part, ["text"], np.unique(wanted["keeper"].to_numpy())):
@@ -184,7 +188,7 @@ def write_contexts(least: int, repeats: list[Path], part: Part, sink: Sink) -> N
         for keeper, start, end in here.select("keeper", "keeper_start", "keeper_end").iter_rows():
             before.append(texts[keeper][max(0, start - least) : start])
             after.append(texts[keeper][end : end + least])
-        columns = {"document": here["document"].to_arrow(), "start": here["start"].to_arrow()}
+        columns = {name: here[name].to_arrow() for name in place}
         around = {name: pa.array(values, pa.large_binary())
                   for name, values in (("before", before), ("after", after))}  # fmt: skip
         sink.write("contexts", pa.table({**columns, **around}))

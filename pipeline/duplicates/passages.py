@@ -111,7 +111,10 @@ def _inside_character(data, at, end):  # type: ignore[no-untyped-def]
 
 @numba.njit(_MARKS(BYTES, OFFSETS, numba.int64, numba.int64), cache=True)
 def _windows(data, rows, size, spread):  # type: ignore[no-untyped-def]
-    """Runs of `size` bytes at anchors; among `spread` starts in a row there is always one."""
+    """Runs of `size` bytes at anchors; among `spread` starts in a row there is always one.
+
+    Of equal runs one after the other, as in a line of dashes, one in half of `size` is left.
+    """
     found = np.empty((1024, 5), np.int64)
     filled = 0
     out_power = np.uint64(1)
@@ -127,7 +130,8 @@ def _windows(data, rows, size, spread):  # type: ignore[no-untyped-def]
         begin, end = rows[row], rows[row + 1]
         head = tail = 0
         rolling = np.uint64(0)
-        anchor = np.int64(-1)
+        anchor = last = np.int64(-1)
+        last_key = last_check = np.uint64(0)
         for at in range(begin, end):
             rolling = rolling * _GOLDEN + np.uint64(data[at])
             start = at - ANCHOR_BYTES + 1
@@ -155,6 +159,9 @@ def _windows(data, rows, size, spread):  # type: ignore[no-untyped-def]
                     key = key * _GOLDEN + np.uint64(data[i]) + np.uint64(1)
                     check = (check ^ np.uint64(data[i])) * _OTHER
                     check ^= check >> np.uint64(29)
+                if key == last_key and check == last_check and anchor - last < size // 2:
+                    continue
+                last, last_key, last_check = anchor, key, check
                 found = _append(found, filled, row, anchor - begin, stop - begin, key, check)
                 filled += 1
     return found[:filled].copy()

@@ -80,11 +80,13 @@ def _pieces(
         row = these["row"].to_numpy()
         marked = pl.Series(visible_before(texts, row, these["start"].to_numpy()))
         if kind == SUBSTRING:
-            around = read_between(contexts, "document", first, end).unique(["document", "start"])
+            place = ["document", "keeper", "keeper_start"]
+            around = read_between(contexts, "document", first, end).sort(place)
+            named = around.select(place).with_row_index("context")
             these = these.with_columns(marked=marked, begin=pl.col("start"))
-            these = these.join(around, on=["document", "start"], how="inner", maintain_order="left")
+            these = these.join(named, on=place, how="inner", maintain_order="left")
             row, marked = these["row"].to_numpy(), these["marked"]
-            starts, ends = extended(texts, these)
+            starts, ends = extended(texts, these, around)
             these = these.with_columns(
                 keeper_start=pl.col("keeper_start") + pl.Series(starts) - pl.col("begin"),
                 start=pl.Series(starts),

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import pipeline
@@ -17,15 +18,29 @@ from pipeline.clean import CleanConfig, clean_texts
 from pipeline.cleaning.asked import ASKED
 from pipeline.cleaning.edits import EDITS
 from pipeline.cleaning.pii import PiiConfig
+from pipeline.dedup import STAGE as DEDUP
+from pipeline.dedup import DedupConfig
+from pipeline.duplicates.passage_phases import PassageConfig
 from pipeline.encoding.encoder import Encoder
 from pipeline.reading.main_text import main_text
 from pipeline.reading.readers import READERS
 from pipeline.reading.records import Input
 from pipeline.reading.streams import DamagedInput
 from pipeline.schema import RAW
+from pipeline.stage import run_stage
 from pipeline.tokenizer_training import TokenizerConfig, train
 from pipeline.vocabulary import read_vocabulary
-from tests.pipeline.hostile import MEGABYTE, PLAIN, cpu_seconds, filled, nested, pages, texts
+from tests.pipeline.corpora import GIVEN, Given
+from tests.pipeline.hostile import (
+    MEGABYTE,
+    PLAIN,
+    cpu_seconds,
+    filled,
+    nested,
+    numbered,
+    pages,
+    texts,
+)
 
 RATIO_MAX = 30  # to plain text of the same size
 SECONDS_FLOOR = 1.0  # below it no ratio is looked at
@@ -177,6 +192,35 @@ def test_no_hostile_file_costs_its_reader_much_more_than_a_plain_one(suffix, tmp
             contents += [start + filled(start[-3:], size)]
         for content in contents:
             assert seconds(content) <= most, (content[:60], size)
+
+
+REPEATED = ("a", "水", "ab", "a ", "水 ", ".", "-", " ", "\n", "\u200b", "a\u0301", "x y\n", PLAIN)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_no_repetition_costs_dedup_much_more_than_plain_text(whole, tmp_path):
+    """One character, word or line again and again, in documents that share long runs of it."""
+    passages = PassageConfig(lines=True, paragraphs=True, substrings=True)
+    config = DedupConfig(near=whole, exact=whole, passages=passages)
+
+    def seconds(text: str, folder: Path) -> float:
+        half = len(text) // 2
+        rows = (
+            ("a", text),
+            ("b", f"{text}\nthe end"),
+            ("c", f"begin\n{text[:half]}x{text[half:]}"),
+        )
+        clean = run_stage(GIVEN, Given((rows,)), [], folder / "clean").artifact
+        spent = cpu_seconds(lambda: run_stage(DEDUP, config, [clean], folder / "out"))
+        marks = sum(pq.read_metadata(m).num_rows for m in folder.rglob("index_marks/*.parquet"))
+        assert marks <= len(text.encode()) // 4
+        return spent
+
+    seconds(PLAIN, tmp_path / "compiled")
+    plain = seconds(numbered("w{} is the next word\n", MEGABYTE // 4), tmp_path / "plain")
+    most = max(2 * SECONDS_FLOOR, RATIO_MAX * plain)
+    for number, unit in enumerate(REPEATED):
+        assert seconds(filled(unit, MEGABYTE // 4), tmp_path / f"{number}") <= most, unit
 
 
 @pytest.mark.parametrize("model_type", ["bpe", "unigram"])

@@ -91,13 +91,11 @@ def test_a_match_grows_to_the_whole_shared_run():
     run = f"{CHINESE}{ENGLISH}"
     mine, theirs = f"甲乙丙{run}壹", f"完全不同{run}二"
     at, their_at = mine.encode().index(b"The comm"), theirs.encode().index(b"The comm")
-    spans = pl.DataFrame(
-        {
-            "row": [0], "start": [at], "end": [at + 40],
-            "before": [theirs.encode()[:their_at]], "after": [theirs.encode()[their_at + 40 :]],
-        }
-    )  # fmt: skip
-    starts, ends = extended(texts(mine), spans)
+    spans = pl.DataFrame({"row": [0], "start": [at], "end": [at + 40], "context": [0]})
+    around = pl.DataFrame(
+        {"before": [theirs.encode()[:their_at]], "after": [theirs.encode()[their_at + 40 :]]}
+    )
+    starts, ends = extended(texts(mine), spans, around)
 
     assert mine.encode()[starts[0] : ends[0]].decode() == run
 
