@@ -12,12 +12,13 @@ SHOWN = 3
 
 
 def set_line(message: str) -> str | None:
-    """Return `--set KEY=VALUE` for the recipe's keys that a message names and does not yet give."""
-    keys = [key for key in dict.fromkeys(KEY.findall(message)) if _is_setting(key)]
-    missing = [key for key in keys if not re.search(rf"--set ['\"]?{re.escape(key)}=", message)]
-    if not missing or len(missing) < len(keys):
+    """Return `--set KEY=VALUE` for the recipe's keys in a message that gives no such line."""
+    if "--set " in message:
         return None
-    return "change it with " + " or ".join(f"--set {key}=VALUE" for key in missing[:SHOWN])
+    keys = [key for key in dict.fromkeys(KEY.findall(message)) if _is_setting(key)]
+    if not keys:
+        return None
+    return "change it with " + " or ".join(f"--set {key}=VALUE" for key in keys[:SHOWN])
 
 
 def _is_setting(key: str) -> bool:
