@@ -100,8 +100,7 @@ class SourceSet:
         """List and hash the files of `sources`; relative paths start at `base`.
 
         `memory` is a database of hashes (see `source_hashes`): unchanged files are not read again.
-        Raises SourceError if a source is missing, holds nothing that can be read, or two files
-        would go by the same name.
+        Raises SourceError if a source is missing or holds no text, or two files have one name.
         """
         store = memory.parent if memory is not None else None  # what we wrote is no source
         candidates, skipped = list_candidates(sources, base, store)
@@ -211,8 +210,9 @@ def _sort_out(
     found, skipped = [], []
     if is_remote(source.path):
         return _sort_out_remote(source, name)
+    own = store if store and place.root in store.parents else None  # what is named itself is read
     for path in _entries(place):
-        if store is not None and path.is_relative_to(store):
+        if own and path.is_relative_to(own):
             continue
         relative = relative_name(path, place.root)
         reason, detail = why_not(path, place.root, follow_links=place.is_file)

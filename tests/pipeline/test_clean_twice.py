@@ -41,7 +41,8 @@ def test_cleaning_twice_changes_nothing_and_measures_are_numbers(pieces, config)
 
     assert again.documents.equals(first.documents)
     assert not any(rows.any() for rows in again.changes.values())
-    assert again.measured.equals(first.measured)
+    found = ["pii_spans", "detail"]  # what was found is no more where it was replaced
+    assert again.measured.drop(found).equals(first.measured.drop(found))
     assert first.measured.columns == MEASURED.schema.names
     figures = first.measured.select(*MEASURES, *ASKED, *CHECKS)
     assert not figures.select(pl.any_horizontal(pl.all().is_nan() | (pl.all() < 0))).item()
