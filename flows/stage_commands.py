@@ -138,9 +138,14 @@ def train(options: Namespace) -> dict[str, Any] | None:
 
 
 def _with(options: Namespace, section: str, **flags: Any) -> Recipe:
-    """Apply --set and then the command's own flags that were given."""
+    """Apply --set and the command's own flags; --set wins, since messages advise it."""
     recipe = config.override(Recipe(), options.overrides)
-    given = {key: value for key, value in flags.items() if value is not None}
+    named = {override.partition("=")[0].strip() for override in options.overrides}
+    given = {
+        key: value
+        for key, value in flags.items()
+        if value is not None and f"{section}.{key}" not in named
+    }
     return replace(recipe, **{section: replace(getattr(recipe, section), **given)})
 
 

@@ -105,5 +105,6 @@ def reasons(row: Mapping[str, Any]) -> str:
     top = sorted(gone.items(), key=lambda item: -item[1])
     words = [f"{rule} {n:,}" for rule, n in top[:RULES_SHOWN]]
     if len(top) > RULES_SHOWN:
-        words.append(f"{len(top) - RULES_SHOWN} more rules")
+        rest = len(top) - RULES_SHOWN
+        words.append(f"{rest} more rule{'s' * (rest != 1)}")
     return ", ".join(words) or "nothing"

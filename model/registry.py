@@ -111,16 +111,26 @@ def resolve(uri: str, settings: TrackingSettings) -> Path:
                 f"model {uri!r}: no such folder; give a model folder or models:/NAME@champion"
             )
         return folder
-    client = tracking.connect(settings)
+    client = _connect_to_read(uri, settings)
     return stored_model.fetch(client, settings, _version_at(client, settings, uri))
 
 
 def run_of(uri: str, settings: TrackingSettings) -> RunLog:
     """Return the run behind `models:/...`, to log more into; refuses what `resolve` refuses."""
-    client = tracking.connect(settings)
+    client = _connect_to_read(uri, settings)
     version = _version_at(client, settings, uri)
     run = client.get_run(str(version.run_id))  # textmill's versions all have one
     return RunLog(client, run.info.experiment_id, run.info.run_id)
+
+
+def _connect_to_read(uri: str, settings: TrackingSettings) -> "MlflowClient":
+    """Connect to a store that is there; where none is, none is made."""
+    if settings.database is not None and not settings.database.exists():
+        raise ConfigError(
+            f"model {uri!r}: no model was ever registered here ({settings.database} does not "
+            f"exist); run this where the store is, or name it: --store DIR"
+        )
+    return tracking.connect(settings)
 
 
 def _version_at(client: "MlflowClient", settings: TrackingSettings, uri: str) -> "ModelVersion":

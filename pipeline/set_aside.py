@@ -31,7 +31,7 @@ def quarantined_places(artifact: Artifact) -> list[str]:
         more = counts[reason] - len(rows)
         also = f" and {more:,} more" if more else ""
         lines.append(f"{reason}: {places}{also} ({_cut(rows[0]['detail'])})")
-    others = f"{len(rest)} more reasons; " if rest else ""
+    others = f"{len(rest)} more reason{'s' * (len(rest) != 1)}; " if rest else ""
     return [*lines, f"{others}all of them: {artifact.path / QUARANTINE}"]
 
 

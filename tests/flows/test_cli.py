@@ -130,6 +130,14 @@ def test_an_error_about_a_setting_gives_the_line_that_changes_it(capsys, wrong, 
     assert hint in capsys.readouterr().err
 
 
+def test_a_setting_that_a_message_advises_wins_over_the_flag(tmp_path, capsys):
+    (tmp_path / "in.txt").write_text("The miller opens the gate, and the wheel turns slowly.")
+    clean = ["clean", str(tmp_path / "in.txt"), "--out", str(tmp_path / "out"), "--profile", "bok"]
+    assert cli.main(clean) == cli.EXIT_MISUSED
+    assert "--set clean.profile=VALUE" in capsys.readouterr().err
+    assert cli.main([*clean, "--set", "clean.profile=books"]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "meant"),
     [

@@ -253,6 +253,13 @@ def test_figures_of_a_later_evaluation_land_in_the_version_s_run(register, setti
     assert "plots/tasks.png" in plots
 
 
+def test_asking_for_a_model_makes_no_store(tmp_path):
+    nowhere = TrackingSettings(f"sqlite:///{tmp_path / 'm' / 'mlflow.db'}", tmp_path / "m", "lab")
+    with pytest.raises(ConfigError, match=r"no model was ever registered.*--store DIR"):
+        registry.resolve("models:/first@champion", nowhere)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_addresses_that_lead_nowhere_are_explained(settings, client, register, tmp_path):
     register("known", "first")
     assert registry.resolve(str(tmp_path), settings) == tmp_path

@@ -31,7 +31,7 @@ def test_nothing_set_aside_says_nothing_and_many_reasons_are_counted(tmp_path):
     (tmp_path / "in" / "b.jsonl").write_bytes(b'{"text":"x"}\n' + b"\n".join(odd))
     lines = quarantined_places(ingested(tmp_path / "in", tmp_path / "out2"))
     assert len(lines) == REASONS_SHOWN + 1
-    assert lines[-1].startswith("1 more reasons; all of them: ")
+    assert lines[-1].startswith("1 more reason; all of them: ")
 
 
 def test_a_long_detail_ends_at_a_word(tmp_path):
