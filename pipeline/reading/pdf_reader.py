@@ -3,12 +3,14 @@
 import logging
 import time
 from collections.abc import Iterator
-
-import pypdf
+from typing import TYPE_CHECKING
 
 from pipeline.reading.member_reader import seekable
 from pipeline.reading.records import Entry, Input, Record
 from pipeline.reading.streams import DamagedInput
+
+if TYPE_CHECKING:
+    import pypdf
 
 SECONDS_MAX = 120.0  # of one thread's work; text of a thousand pages takes half of it
 PAGES_MAX = 20_000
@@ -16,6 +18,8 @@ PAGES_MAX = 20_000
 
 def read_pdf(source: Input) -> Iterator[Entry]:
     """Yield the text layer of a PDF as one document."""
+    import pypdf  # a tenth of a second, for those who have a PDF
+
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # one line per odd object
     with seekable(source) as file:
         try:
@@ -30,7 +34,7 @@ def read_pdf(source: Input) -> Iterator[Entry]:
     yield Record(0, {source.text_field: text})
 
 
-def _text(reader: pypdf.PdfReader, characters_max: int) -> str:
+def _text(reader: "pypdf.PdfReader", characters_max: int) -> str:
     if reader.is_encrypted and not reader.decrypt(""):
         raise DamagedInput("locked_pdf", "a password is needed; save it without one")
     until = time.thread_time() + SECONDS_MAX
