@@ -23,10 +23,10 @@ from flows.config import Recipe, sections
 from flows.settings import Settings, read_launch, read_settings
 from flows.terminal import progress_bars, stdout
 from model import comparison, tracking
-from model.architecture import ModelConfig
 from model.comparison import Trained
 from model.evidence import bits_per_byte_of, data_waits_of, throughput_of
 from model.metric_names import metric_name
+from model.network.architecture import ModelConfig
 from model.optim import Hyperparameters
 from model.train_config import TrainConfig
 from pipeline import artifact as artifacts

@@ -4,7 +4,7 @@ By field name, or by `Class.field` where one name means several things. A test r
 setting that is not there and a setting without words.
 """
 
-from model.architecture import CHOICES as ARCHITECTURE
+from model.network.architecture import CHOICES as ARCHITECTURE
 from model.train_config import CHOICES as TRAINING
 
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from typing_extensions import TypedDict
 
-from model import objectives
-from model.blocks import Block
-from model.networks import AnyNetwork
+from model.network import objectives
+from model.network.blocks import Block
+from model.network.families import AnyNetwork
 from model.precision import arithmetic
 from pipeline import storage
 

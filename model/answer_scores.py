@@ -7,9 +7,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from model import objectives
 from model.chat import Coded
-from model.networks import AnyNetwork
+from model.network import objectives
+from model.network.families import AnyNetwork
 from model.packing import collate
 
 

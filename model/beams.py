@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from model.networks import AnyNetwork
+from model.network.families import AnyNetwork
 from model.rows import Rows
 from model.sampling import SamplingConfig, penalised
 from pipeline.tokenizer import Tokenizer

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.networks import AnyNetwork, Encoder, EncoderDecoder, visible
+from model.network.families import AnyNetwork, Encoder, EncoderDecoder, visible
 from model.pooling import calibrated_cost
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from model import networks
-from model.architecture import ENCODER_DECODER, ModelConfig
+from model.network import families
+from model.network.architecture import ENCODER_DECODER, ModelConfig
 from model.train_config import TrainConfig
 
 BYTES_PER_NUMBER = 4  # weights, gradients and moments are float32 in every precision
@@ -38,7 +38,7 @@ def size_of(config: ModelConfig, vocab_size: int) -> Size:
     usual). In an encoder-decoder each token of a window passes one of the two stacks.
     """
     with torch.random.fork_rng(), torch.device("meta"):
-        network = networks.build(config, vocab_size)
+        network = families.build(config, vocab_size)
     layers = [part for part in network.modules() if isinstance(part, nn.Linear)]
     multiplied = sum(part.in_features * part.out_features for part in layers)
     passed = multiplied

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from model.blocks import Block
 from model.launch import FSDP
+from model.network.blocks import Block
 
 
 @dataclass(frozen=True)

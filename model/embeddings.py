@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.networks import AnyNetwork
+from model.network.families import AnyNetwork
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError

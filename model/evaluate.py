@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from model import export
-from model.architecture import DECODER, ENCODER
 from model.baseline import BaselineConfig, compressed, token_models
 from model.figure import Example, Figure
 from model.held_out import choose, documents, recode
+from model.network.architecture import DECODER, ENCODER
 from model.probes import bias, memorisation, toxicity
 from model.probes.memorisation import MemorisationConfig
 from model.probes.pairs import pairs

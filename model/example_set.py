@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model import packing
-from model.architecture import ModelConfig
 from model.chat import Coded, Fits, code_example
+from model.network.architecture import ModelConfig
 from pipeline.artifact import Artifact
 from pipeline.errors import TrainingError
 from pipeline.sampling import id_hashes

@@ -14,11 +14,11 @@ from typing import Any
 import pydantic
 import torch
 
-from model.architecture import ModelConfig
 from model.chat import chat_template
 from model.formats import huggingface, imported
 from model.formats.layouts import LLAMA, QWEN3, Layout
-from model.networks import AnyNetwork, build
+from model.network.architecture import ModelConfig
+from model.network.families import AnyNetwork, build
 from pipeline import artifact as artifacts
 from pipeline import storage, tokenizer_json
 from pipeline.errors import ArtifactError, ConfigError

@@ -12,15 +12,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from model import export, lora, networks, precision
-from model.architecture import ModelConfig
+from model import export, lora, precision
 from model.base_model import BaseModel as BaseModel
 from model.chat import Coded
 from model.distributed import World
 from model.example_set import ExampleSet, code_split, refuse_mostly_unusable
 from model.loop import fit, validation_loss
 from model.lora import LoraConfig
-from model.networks import AnyNetwork
+from model.network import families
+from model.network.architecture import ModelConfig
+from model.network.families import AnyNetwork
 from model.optim import build_optimizer
 from model.packing import ExampleBatches
 from model.schedule import SCHEDULES
@@ -163,7 +164,7 @@ def starting_network(base: BaseModel, config: FinetuneConfig) -> AnyNetwork:
     network = export.read(base.path)
     if config.start == RANDOM:
         torch.manual_seed(config.seed)
-        network = networks.build(network.config, network.vocab_size)
+        network = families.build(network.config, network.vocab_size)
     if config.lora is not None:
         lora.add(network, config.lora, config.seed)
     return network.to(World().device).train()

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from model import cost
-from model.architecture import ModelConfig
+from model.network.architecture import ModelConfig
 from model.probe import Measured
 from model.train_config import TrainConfig
 

@@ -17,7 +17,7 @@ from model import embeddings
 from model.classifier import in_batches, mean_vectors, padded
 from model.embeddings import EmbeddingConfig
 from model.linear_baseline import fitted
-from model.networks import AnyNetwork
+from model.network.families import AnyNetwork
 
 READING_WINDOW = 50  # words to either side: all of a short text
 FOLDS = 5

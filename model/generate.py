@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from model.beams import search
-from model.networks import AnyNetwork
+from model.network.families import AnyNetwork
 from model.rows import Rows
 from model.sampling import SamplingConfig, draw, generator_of
 

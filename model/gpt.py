@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from model.architecture import ModelConfig
-from model.attention import KeyValueCache
-from model.stack import Stack, initialise
+from model.network.architecture import ModelConfig
+from model.network.attention import KeyValueCache
+from model.network.stack import Stack, initialise
 
 
 class GPT(Stack):

@@ -14,7 +14,7 @@ import numpy as np
 from model import classifier, frozen
 from model.classifier import ClassifierConfig, Labelled
 from model.frozen import Features
-from model.networks import AnyNetwork
+from model.network.families import AnyNetwork
 from model.pooling import Said, pool
 from model.transfer_questions import Question, answer_of, input_of
 from pipeline.tokenizer import Tokenizer

@@ -13,7 +13,7 @@ import torch
 from model import checkpoint, divergence, precision, step
 from model.allocation import keep_freed_memory
 from model.divergence import Diverged, Rollback
-from model.objectives import batch_of, predicted_tokens
+from model.network.objectives import batch_of, predicted_tokens
 from model.step import Taken
 from model.train_config import STOP
 from model.training import State, Training

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from model.architecture import DECODER, ENCODER_DECODER, ROTARY, ModelConfig
 from model.chat import Coded
-from model.objectives import Batch
+from model.network.architecture import DECODER, ENCODER_DECODER, ROTARY, ModelConfig
+from model.network.objectives import Batch
 from pipeline.errors import TrainingError
 from pipeline.tokenizer import Tokenizer
 

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from model import objectives
-from model.networks import AnyNetwork
+from model.network import objectives
+from model.network.families import AnyNetwork
 
 FP32, BF16, FP16, AUTO = "fp32", "bf16", "fp16", "auto"
 PRECISIONS = (AUTO, FP32, BF16, FP16)

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model import checkpoint, cost, device, networks, precision, step
+from model import checkpoint, cost, device, precision, step
 from model.allocation import keep_freed_memory
+from model.network import families
 from model.optim import build_optimizer
 from model.train_config import TrainConfig
 from model.training import Training
@@ -107,7 +108,7 @@ def _rows(config: TrainConfig, rows: int) -> TrainConfig:
 def trial(config: TrainConfig, vocab_size: int, place: torch.device, folder: Path) -> Training:
     """Return a training on random tokens, ready for `step.take`; the arithmetic is settled."""
     torch.manual_seed(config.seed)
-    network = networks.build(config.model, vocab_size).to(place)
+    network = families.build(config.model, vocab_size).to(place)
     batches = RandomTokens(config.batch_size, config.model.context, vocab_size)
     chosen = config.precision
     if chosen == precision.AUTO:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.attention import KeyValueCache
-from model.blocks import View
 from model.gpt import GPT
-from model.networks import AnyNetwork, EncoderDecoder
+from model.network.attention import KeyValueCache
+from model.network.blocks import View
+from model.network.families import AnyNetwork, EncoderDecoder
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from model import objectives
-from model.networks import AnyNetwork
+from model.network import objectives
+from model.network.families import AnyNetwork
 from pipeline.tokenizer import CONTROLS, SPACE_MARK, Tokenizer
 
 WINDOWS_SORTED = 1024  # windows gathered and sorted by length, so that little padding is computed

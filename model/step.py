@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from model import objectives, precision
+from model import precision
 from model.distributed import gradients_exchanged, whole
-from model.networks import AnyNetwork
-from model.objectives import Batch
+from model.network import objectives
+from model.network.families import AnyNetwork
+from model.network.objectives import Batch
 from model.schedule import learning_rate
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model import export
 from model.generate import SamplingConfig, generate, generate_batch
-from model.networks import AnyNetwork
+from model.network.families import AnyNetwork
 from pipeline.tokenizer import Tokenizer, load_tokenizer
 
 STOP, LENGTH = "stop", "length"

@@ -13,15 +13,16 @@ import pydantic
 import torch
 from typing_extensions import TypedDict
 
-from model import embeddings, export, loader, networks, precision, spent
+from model import embeddings, export, loader, precision, spent
 from model import launch as launched
 from model.acceleration import NOTE, forget_activations, settle_compile
 from model.data import open_loader, realised, unused_tokens
 from model.distributed import World, spread
 from model.launch import DDP, FSDP, Launch
 from model.loop import fit
-from model.networks import AnyNetwork
-from model.objectives import batch_of
+from model.network import families
+from model.network.families import AnyNetwork
+from model.network.objectives import batch_of
 from model.optim import OPTIMIZERS, build_optimizer
 from model.spent import Meter
 from model.train_config import TrainConfig
@@ -145,7 +146,7 @@ def prepare(
     validation = loader.token_file(shards, "validation", tokenizer, tokens, held_out)
     batches_held_out, sources = _held_out(config, validation)
     torch.manual_seed(config.seed)
-    network = networks.build(config.model, tokenizer.vocab_size)
+    network = families.build(config.model, tokenizer.vocab_size)
     network = network.to("cpu" if on_cpu else world.device)
     note = place / "embeddings" / "embeddings.npz"
     note.parent.mkdir(parents=True, exist_ok=True)

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from model import acceleration, precision
-from model.architecture import ENCODER_DECODER, ModelConfig
 from model.data import DataConfig
 from model.embeddings import EmbeddingConfig
 from model.loader import BEST_FIT
+from model.network.architecture import ENCODER_DECODER, ModelConfig
 from model.optim import OPTIMIZERS, Hyperparameters
 from model.schedule import SCHEDULES
 from pipeline.errors import ConfigError

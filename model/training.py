@@ -12,8 +12,8 @@ from model import divergence, precision
 from model.averaging import Average
 from model.distributed import World
 from model.divergence import Rollback, Watch
-from model.networks import AnyNetwork
-from model.objectives import Batch
+from model.network.families import AnyNetwork
+from model.network.objectives import Batch
 from model.optim import Optimizer
 from model.step import LossScale, Objective
 from model.train_config import BEST, TrainConfig

@@ -33,7 +33,7 @@ from model.example_set import (
 )
 from model.finetune import RANDOM, WEIGHTS, FinetuneConfig
 from model.labels import Lesson
-from model.networks import AnyNetwork
+from model.network.families import AnyNetwork
 from model.packing import fits
 from model.transfer_questions import (
     Question,

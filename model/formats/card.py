@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.architecture import DECODER, ENCODER, ENCODER_DECODER
 from model.formats.parity import CHOICES, TIMED_ROUNDS, Comparison
 from model.markdown import cell, markdown_table, size
-from model.networks import AnyNetwork
+from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER
+from model.network.families import AnyNetwork
 
 PIPELINE_TAGS = {
     DECODER: "text-generation",

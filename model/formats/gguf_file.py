@@ -16,10 +16,10 @@ from gguf import GGMLQuantizationType as Storage
 from gguf import LlamaFileType as FileType
 from gguf.quants import quantize
 
-from model.architecture import ModelConfig
 from model.formats.layouts import GPT2, LLAMA, QWEN3, layout_of
 from model.formats.reshape import Weights, completed, gpt2
-from model.networks import AnyNetwork
+from model.network.architecture import ModelConfig
+from model.network.families import AnyNetwork
 from pipeline import storage
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from model.architecture import ENCODER, ENCODER_DECODER
 from model.formats.layouts import Layout, layout_of, weights_of
 from model.formats.reshape import Weights
-from model.networks import AnyNetwork
+from model.network.architecture import ENCODER, ENCODER_DECODER
+from model.network.families import AnyNetwork
 from pipeline import storage
 from pipeline.tokenizer import Tokenizer
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from model.architecture import ALL_BIASES, MLP_BIASES, NO_BIASES, ModelConfig
-from model.networks import AnyNetwork
+from model.network.architecture import ALL_BIASES, MLP_BIASES, NO_BIASES, ModelConfig
+from model.network.families import AnyNetwork
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 HEAD = "lm_head.weight"

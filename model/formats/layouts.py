@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model.architecture import (
+from model.formats import reshape
+from model.formats.reshape import Weights
+from model.network.architecture import (
     ALL_BIASES,
     DECODER,
     ENCODER,
@@ -24,9 +26,7 @@ from model.architecture import (
     SINUSOIDAL,
     ModelConfig,
 )
-from model.formats import reshape
-from model.formats.reshape import Weights
-from model.networks import AnyNetwork
+from model.network.families import AnyNetwork
 from pipeline.errors import ConfigError
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh"}

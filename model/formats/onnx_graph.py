@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from model.architecture import DECODER, ENCODER, ENCODER_DECODER
-from model.attention import KeyValueCache
-from model.blocks import View
-from model.networks import AnyNetwork
-from model.stack import Stack
+from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER
+from model.network.attention import KeyValueCache
+from model.network.blocks import View
+from model.network.families import AnyNetwork
+from model.network.stack import Stack
 from pipeline import storage
 
 OPSET = 20

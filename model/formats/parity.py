@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from model.architecture import ENCODER, ENCODER_DECODER
-from model.networks import AnyNetwork
+from model.network.architecture import ENCODER, ENCODER_DECODER
+from model.network.families import AnyNetwork
 from pipeline.tokenizer import Tokenizer
 
 ROW_TOKENS = 32  # llama.cpp is asked once per position

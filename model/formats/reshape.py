@@ -6,10 +6,10 @@ Names are ours here; `model/formats/layouts.py` renames them afterwards. D width
 import torch
 from torch import Tensor, nn
 
-from model.architecture import NO_BIASES, SINUSOIDAL, ModelConfig
-from model.blocks import Attention
-from model.networks import AnyNetwork
-from model.stack import Stack
+from model.network.architecture import NO_BIASES, SINUSOIDAL, ModelConfig
+from model.network.blocks import Attention
+from model.network.families import AnyNetwork
+from model.network.stack import Stack
 
 Weights = dict[str, Tensor]
 INTO_STREAM = ("o_proj", "down_proj", "norm")  # what they give is the residual stream

@@ -7,7 +7,7 @@ no preference. The pairs show whether text was one-sided, not how a model would 
 import numpy as np
 
 from model.figure import Example, Figure, mean
-from model.networks import AnyNetwork
+from model.network.families import AnyNetwork
 from model.probes.pairs import Pair
 from model.scoring import Document, score
 from pipeline.tokenizer import Tokenizer

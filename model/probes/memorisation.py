@@ -12,7 +12,7 @@ import torch
 
 from model.figure import Example, Figure, difference, mean
 from model.held_out import choose, documents
-from model.networks import AnyNetwork
+from model.network.families import AnyNetwork
 from model.scoring import token_scores
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError

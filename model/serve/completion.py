@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from model.architecture import DECODER
+from model.network.architecture import DECODER
 from model.serve.logprobs import LogProbs, Scoring
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
 from model.text import LoadedModel, prompt_ids

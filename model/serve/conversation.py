@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from model.architecture import ENCODER_DECODER
 from model.chat import BETWEEN, FORGED, ROLE_WORDS, code_example, role_ids
+from model.network.architecture import ENCODER_DECODER
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
 from model.text import LoadedModel
 from pipeline.turns import ASSISTANT, ROLES, SYSTEM, USER, Turn

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from pydantic import BaseModel
 
-from model import objectives
+from model.network import objectives
 from model.text import LoadedModel
 
 BYTE = "bytes:\\x"  # how OpenAI's API writes a token that is a byte

@@ -23,7 +23,7 @@ from flows import config as recipes
 from flows.cli import main as textmill
 from model import evaluate, probe, step, train
 from model.allocation import keep_freed_memory
-from model.architecture import ModelConfig, preset
+from model.network.architecture import ModelConfig, preset
 from model.train_config import TrainConfig
 from pipeline import artifact as artifacts
 from pipeline.artifact import Artifact

@@ -20,7 +20,7 @@ import torch
 
 from model import probe, step
 from model.allocation import keep_freed_memory
-from model.architecture import ModelConfig
+from model.network.architecture import ModelConfig
 from model.train_config import TrainConfig
 
 BAR = 1.3

@@ -10,9 +10,9 @@ import torch
 from flows import cli
 from flows.arguments import TASK_NAMES
 from model import export
-from model.architecture import ModelConfig
 from model.finetune import BaseModel
 from model.gpt import GPT
+from model.network.architecture import ModelConfig
 from pipeline.task_templates import TASKS
 
 PAIRS = [("什么是晴天？", "太阳出来了。"), ("What is rain?", "Water that falls.")]

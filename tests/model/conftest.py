@@ -218,8 +218,8 @@ def untrained(tmp_path_factory, name: str, controls: list[str], *, chats: bool =
     import sentencepiece
 
     from model import export
-    from model.architecture import ModelConfig
     from model.gpt import GPT
+    from model.network.architecture import ModelConfig
 
     folder = tmp_path_factory.mktemp(name)
     learned = io.BytesIO()

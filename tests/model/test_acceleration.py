@@ -10,9 +10,9 @@ import torch
 
 from model import acceleration
 from model.acceleration import forget_activations, settle_compile
-from model.architecture import ModelConfig
-from model.networks import build
-from model.objectives import Batch, loss
+from model.network.architecture import ModelConfig
+from model.network.families import build
+from model.network.objectives import Batch, loss
 from pipeline import storage
 
 SHAPE = ModelConfig(layers=2, width=32, heads=2, kv_heads=1, hidden=48, context=16, dropout=0.1)
@@ -95,7 +95,7 @@ def test_a_long_run_is_compiled_if_that_is_faster(tmp_path, monkeypatch):
 def test_threads_that_wait_for_a_busy_core_let_go_of_theirs_soon(given, found):
     told = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
     shown = subprocess.run(
-        [sys.executable, "-c", "import model.networks"],
+        [sys.executable, "-c", "import model.network.families"],
         env={**told, **given, "OMP_DISPLAY_ENV": "VERBOSE"}, capture_output=True, text=True,
         check=True, cwd=Path(__file__).parents[2],
     ).stderr  # fmt: skip

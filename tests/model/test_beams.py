@@ -5,11 +5,11 @@ import itertools
 import pytest
 import torch
 
-from model.architecture import PRESETS, ModelConfig
 from model.beams import search
 from model.formats import huggingface
 from model.generate import SamplingConfig, generate
-from model.networks import EncoderDecoder, build
+from model.network.architecture import PRESETS, ModelConfig
+from model.network.families import EncoderDecoder, build
 from pipeline.tokenizer import Tokenizer
 
 SIZES = {"layers": 2, "width": 32, "heads": 4, "kv_heads": 4, "hidden": 48, "context": 24}

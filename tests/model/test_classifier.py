@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from model import classifier
-from model.architecture import PRESETS, ModelConfig
 from model.classifier import Classifier, ClassifierConfig, Labelled
-from model.networks import build
+from model.network.architecture import PRESETS, ModelConfig
+from model.network.families import build
 from pipeline.errors import ConfigError
 
 SIZES = {"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "hidden": 48, "context": 16}

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from model import cpu_attention, cpu_blocks, head_loss
-from model.architecture import ModelConfig
-from model.attention import rotary_tables, rotate
-from model.blocks import Attention, GatedMLP, RMSNorm, View
+from model.network.architecture import ModelConfig
+from model.network.attention import rotary_tables, rotate
+from model.network.blocks import Attention, GatedMLP, RMSNorm, View
 
 CONFIG = ModelConfig(
     layers=1, width=48, heads=4, kv_heads=2, hidden=80, context=70, norm_epsilon=1e-3

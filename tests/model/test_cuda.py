@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from model.acceleration import settle_compile
-from model.architecture import ModelConfig
 from model.loop import fit
+from model.network.architecture import ModelConfig
 from model.optim import OPTIMIZERS
 from model.train_config import TrainConfig
 from pipeline import storage

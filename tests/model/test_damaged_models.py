@@ -6,9 +6,9 @@ from dataclasses import asdict
 import pytest
 
 from model import checkpoint, lora, plots, registry, spent
-from model.architecture import ModelConfig
 from model.evidence import throughput_of
 from model.lora import LoraConfig
+from model.network.architecture import ModelConfig
 from model.text import load_model
 from model.tracking import TrackingSettings
 from model.train_config import TrainConfig

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from flows.cli import main
-from model.architecture import ModelConfig
 from model.data import DataConfig
 from model.evidence import mixture_figures
 from model.loader import ContextFrom
+from model.network.architecture import ModelConfig
 from model.train import STAGE
 from model.train_config import TrainConfig
 from pipeline.batching.mixture import Share

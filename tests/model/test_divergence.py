@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from model.architecture import ModelConfig
 from model.divergence import WINDOW, Diverged, Watch
 from model.loop import fit
+from model.network.architecture import ModelConfig
 from model.train_config import TrainConfig
 from pipeline.errors import TrainingError
 from tests.model.trainings import training

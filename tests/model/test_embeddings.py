@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from model.architecture import PRESETS, ModelConfig
 from model.embeddings import (
     SPREAD,
     EmbeddingConfig,
@@ -15,7 +14,8 @@ from model.embeddings import (
     read_glove,
     word2vec,
 )
-from model.networks import build
+from model.network.architecture import PRESETS, ModelConfig
+from model.network.families import build
 from model.train import STAGE
 from model.train_config import TrainConfig
 from pipeline.errors import ConfigError

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from model import export, finetune, networks, objectives
-from model.architecture import ModelConfig, preset
+from model import export, finetune
 from model.chat import code_turns
 from model.example_set import code_split
 from model.finetune import STAGE, BaseModel, FinetuneConfig
 from model.generate import SamplingConfig
 from model.lora import ADAPTER, LoraConfig
+from model.network import families, objectives
+from model.network.architecture import ModelConfig, preset
 from model.packing import ExampleBatches, collate, pack
 from model.text import complete, load_model
 from pipeline import storage
@@ -38,7 +39,7 @@ COLOURS = {"sky": "blue", "grass": "green", "snow": "white", "coal": "black", "b
 def base_of(tiny_model: Path, folder: Path, **options) -> BaseModel:
     torch.manual_seed(3)
     tokenizer = load_tokenizer(tiny_model)
-    network = networks.build(ModelConfig(**{**options, **SIZES}), tokenizer.vocab_size)
+    network = families.build(ModelConfig(**{**options, **SIZES}), tokenizer.vocab_size)
     folder.mkdir(parents=True)
     export.write(network, tiny_model / export.TOKENIZER, lambda name: folder / name)
     return BaseModel(folder)

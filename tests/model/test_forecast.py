@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model import cost, device, forecast, networks, precision, probe, spent
-from model.architecture import ModelConfig, preset
+from model import cost, device, forecast, precision, probe, spent
 from model.forecast import Room
+from model.network import families
+from model.network.architecture import ModelConfig, preset
 from model.train_config import TrainConfig
 
 SHAPE = ModelConfig(layers=2, width=32, heads=2, kv_heads=1, hidden=48, context=16)
@@ -25,7 +26,7 @@ def measured(config=CONFIG, vocab_size=64, seconds_per_step=0.5) -> probe.Measur
 @pytest.mark.parametrize("name", ["llama", "qwen", "gpt2", "vaswani2017", "bert"])
 def test_sizes_are_those_of_the_network_that_is_built(name):
     config = ModelConfig(**{**vars(SHAPE), **preset(name), "kv_heads": 2})
-    network = networks.build(config, 64)
+    network = families.build(config, 64)
     size = cost.size_of(config, 64)
     assert size.parameters == network.parameter_count()
     products = [m for m in network.modules() if isinstance(m, torch.nn.Linear)]
@@ -42,7 +43,7 @@ def test_flops_agree_with_what_torch_counts():
     from torch.utils.flop_counter import FlopCounterMode
 
     config = replace(SHAPE, kv_heads=2)
-    network = networks.build(config, 64)
+    network = families.build(config, 64)
     with FlopCounterMode(display=False) as counter:
         network(torch.zeros(3, 16, dtype=torch.long)).sum().backward()
     per_token = counter.get_total_flops() / (3 * 16)

@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 import torch
 
-from model.architecture import ModelConfig
 from model.generate import SamplingConfig, generate
 from model.gpt import GPT
+from model.network.architecture import ModelConfig
 from model.sampling import draw, penalised
 from pipeline.errors import ConfigError
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from model.architecture import ENCODER, ENCODER_DECODER, PRESETS, ModelConfig
 from model.formats import huggingface
 from model.formats.layouts import LAYOUTS, layout_of
-from model.networks import build
+from model.network.architecture import ENCODER, ENCODER_DECODER, PRESETS, ModelConfig
+from model.network.families import build
 from pipeline.errors import ConfigError
 
 SIZES = {"layers": 2, "width": 32, "heads": 4, "kv_heads": 2, "hidden": 48, "context": 24}

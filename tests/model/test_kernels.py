@@ -4,11 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model import cpu_attention, cpu_blocks, head_loss, objectives
+from model import cpu_attention, cpu_blocks, head_loss
 from model.allocation import keep_freed_memory
-from model.architecture import ModelConfig
-from model.attention import attend
 from model.gpt import GPT
+from model.network import objectives
+from model.network.architecture import ModelConfig
+from model.network.attention import attend
 
 
 def scores_and_targets(dtype=torch.float64):

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from model import classifier, frozen, labels
-from model.architecture import PRESETS, ModelConfig
 from model.classifier import ClassifierConfig, Labelled
 from model.frozen import read_words
 from model.labels import FROZEN, TUNED, Lesson
-from model.networks import build
+from model.network.architecture import PRESETS, ModelConfig
+from model.network.families import build
 
 SIZES = {"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "hidden": 48, "context": 16}
 VOCAB = 200

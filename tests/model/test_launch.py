@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from model.architecture import ModelConfig
 from model.launch import DDP, FSDP, Launch, command
+from model.network.architecture import ModelConfig
 from model.train import STAGE, prepare
 from model.train_config import TrainConfig
 from pipeline.errors import ConfigError, Interrupted, TrainingError

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from model import checkpoint, loop
-from model.architecture import ModelConfig
 from model.averaging import Average
 from model.divergence import ROLLBACKS_MAX, WINDOW
 from model.loop import fit, validation_loss
-from model.objectives import Predictions, cross_entropy
+from model.network.architecture import ModelConfig
+from model.network.objectives import Predictions, cross_entropy
 from model.optim import OPTIMIZERS
 from model.step import LossScale
 from model.train_config import TrainConfig

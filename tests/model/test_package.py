@@ -11,11 +11,11 @@ import torch
 
 from flows import cli
 from model import export
-from model.architecture import PRESETS, ModelConfig
 from model.formats import readers
 from model.formats.package import export_model
 from model.generate import SamplingConfig, generate
-from model.networks import build
+from model.network.architecture import PRESETS, ModelConfig
+from model.network.families import build
 from model.text import load_model, prompt_ids
 from pipeline.errors import ConfigError
 

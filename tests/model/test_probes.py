@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from model import export
-from model.architecture import ModelConfig
 from model.evaluate import STAGE, EvaluateConfig
 from model.evidence import evaluation_figures
 from model.generate import SamplingConfig
 from model.gpt import GPT
 from model.held_out import choose, documents
+from model.network.architecture import ModelConfig
 from model.probes import bias, memorisation, toxicity
 from model.probes.memorisation import MemorisationConfig
 from model.probes.pairs import TABLE, Pair, pairs

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from model.architecture import ENCODER_DECODER, PRESETS, ModelConfig
 from model.generate import SamplingConfig, generate, generate_batch
-from model.networks import EncoderDecoder, build
+from model.network.architecture import ENCODER_DECODER, PRESETS, ModelConfig
+from model.network.families import EncoderDecoder, build
 from model.rows import Rows
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 import torch
 
-from model.architecture import ModelConfig
 from model.gpt import GPT
+from model.network.architecture import ModelConfig
 from model.tasks import ask
 from model.tasks.ask import TaskConfig, ask_for, continuation_nats, read_rows, run
 from model.tasks.item import Item

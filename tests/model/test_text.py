@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from model import export, text
-from model.architecture import ModelConfig
 from model.generate import SamplingConfig
 from model.gpt import GPT
+from model.network.architecture import ModelConfig
 from model.text import complete, complete_batch, load_model, stream
 from pipeline.errors import ArtifactError
 from pipeline.tokenizer import load_tokenizer

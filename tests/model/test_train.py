@@ -15,10 +15,10 @@ import torch
 from matplotlib.figure import Figure
 
 from model import export, loop, plots
-from model.architecture import ModelConfig
 from model.evidence import source_losses
 from model.loader import spread_windows, token_file
-from model.objectives import Batch
+from model.network.architecture import ModelConfig
+from model.network.objectives import Batch
 from model.train import MEASURED, SPEED, STAGE
 from model.train_config import TrainConfig
 from pipeline import storage

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from model.gpt import GPT
-from model.networks import AnyNetwork, build
+from model.network.families import AnyNetwork, build
 from model.optim import build_optimizer
 from model.train_config import TrainConfig
 from model.training import Training

@@ -8,15 +8,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.architecture import ENCODER_DECODER, LEARNED, POST, PRE, ROTARY, SINUSOIDAL, ModelConfig
-from model.attention import (
+from model.network.architecture import (
+    ENCODER_DECODER,
+    LEARNED,
+    POST,
+    PRE,
+    ROTARY,
+    SINUSOIDAL,
+    ModelConfig,
+)
+from model.network.attention import (
     KeyValueCache,
     document_mask,
     left_padding_mask,
     rotary_tables,
     sinusoidal_table,
 )
-from model.blocks import Block, View, build_norm
+from model.network.blocks import Block, View, build_norm
 from pipeline.errors import ConfigError
 
 

@@ -16,18 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model import cpu_blocks
-from model.architecture import (
-    ALL_BIASES,
-    LAYERNORM,
-    NO_BIASES,
-    PRE,
-    ModelConfig,
-)
-from model.attention import (
-    KeyValueCache,
-    attend,
-    rotate,
-)
+from model.network.architecture import ALL_BIASES, LAYERNORM, NO_BIASES, PRE, ModelConfig
+from model.network.attention import KeyValueCache, attend, rotate
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,

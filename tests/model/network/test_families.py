@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from model import export
-from model.architecture import PRESETS, ModelConfig, expanded, preset
-from model.networks import build
-from model.objectives import (
+from model.network.architecture import PRESETS, ModelConfig, expanded, preset
+from model.network.families import build
+from model.network.objectives import (
     MASK_ID,
     Batch,
     Predictions,

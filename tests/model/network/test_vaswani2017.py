@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from model.architecture import ModelConfig, preset
-from model.networks import EncoderDecoder, build
+from model.network.architecture import ModelConfig, preset
+from model.network.families import EncoderDecoder, build
 
 VOCABULARY, WIDTH, HEADS, LAYERS = 70, 32, 4, 3
 SIZES = {"layers": LAYERS, "width": WIDTH, "heads": HEADS, "kv_heads": HEADS, "hidden": 64,

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model import head_loss
-from model.architecture import DECODER, ENCODER, ENCODER_DECODER
-from model.networks import AnyNetwork, Encoder, EncoderDecoder, visible
+from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER
+from model.network.families import AnyNetwork, Encoder, EncoderDecoder, visible
 from pipeline.tokenizer import CONTROLS, Tokenizer
 
 # Byte fallback leaves <|unk|> without a use in text, so it stands for a masked token.

@@ -5,11 +5,11 @@ Shapes: B batch, T time, S positions of the source, D width, V vocabulary.
 
 from torch import Tensor, nn
 
-from model.architecture import DECODER, ENCODER, ENCODER_DECODER, ModelConfig
-from model.attention import KeyValueCache
-from model.blocks import ACTIVATIONS, View, build_norm
 from model.gpt import GPT
-from model.stack import Network, Stack, initialise
+from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER, ModelConfig
+from model.network.attention import KeyValueCache
+from model.network.blocks import ACTIVATIONS, View, build_norm
+from model.network.stack import Network, Stack, initialise
 
 
 class Encoder(Stack):

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from model.architecture import ModelConfig, preset
-from model.attention import (
+from model.network.architecture import ModelConfig, preset
+from model.network.attention import (
     attend,
     causal_mask,
     document_mask,
@@ -14,7 +14,7 @@ from model.attention import (
     left_padding_mask,
     sinusoidal_table,
 )
-from model.blocks import Attention, View
+from model.network.blocks import Attention, View
 
 
 def by_formula(q, k, v, allowed_BTS):
