@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model import cpu_attention
+from model.kernels import fused_attention
 
 
 def attend(
@@ -30,8 +30,8 @@ def attend(
     time, positions = q_BHTE.shape[2], k_BKSE.shape[2]
     grouped = q_BHTE.shape[1] != k_BKSE.shape[1]
     causal = causal and time > 1  # a single query is the last position: it sees all
-    if causal and allowed_BTS is None and cpu_attention.suits(q_BHTE, k_BKSE):
-        return cpu_attention.causal_attention(q_BHTE, k_BKSE, v_BKSE)
+    if causal and allowed_BTS is None and fused_attention.suits(q_BHTE, k_BKSE):
+        return fused_attention.causal_attention(q_BHTE, k_BKSE, v_BKSE)
     if allowed_BTS is None and (not causal or time == positions):
         return F.scaled_dot_product_attention(
             q_BHTE, k_BKSE, v_BKSE, is_causal=causal, enable_gqa=grouped

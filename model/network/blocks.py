@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import cpu_blocks
+from model.kernels import fused_blocks
 from model.network.architecture import ALL_BIASES, LAYERNORM, NO_BIASES, PRE, ModelConfig
 from model.network.attention import KeyValueCache, attend, rotate
 
@@ -52,8 +52,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Normalise the last dimension."""
-        if x_BTD.dtype == torch.float32 and cpu_blocks.suits(x_BTD):
-            return cpu_blocks.rms_norm(x_BTD, self.weight, self.epsilon)
+        if x_BTD.dtype == torch.float32 and fused_blocks.suits(x_BTD):
+            return fused_blocks.rms_norm(x_BTD, self.weight, self.epsilon)
         x = x_BTD if x_BTD.dtype == torch.float64 else x_BTD.float()
         x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.epsilon)
         return self.weight * x.to(x_BTD.dtype)
@@ -112,11 +112,11 @@ class Attention(nn.Module):
         """Return queries, keys and values of the same positions, turned by them if so wanted."""
         layers = (self.q_proj, self.k_proj, self.v_proj)
         shared_angles = view.rotary is not None and view.rotary[0].dim() == 2
-        if view.rotary is not None and shared_angles and cpu_blocks.suits(x_BTD, *layers):
+        if view.rotary is not None and shared_angles and fused_blocks.suits(x_BTD, *layers):
             norms = (self.q_norm.weight, self.k_norm.weight) if self.qk_norm else None
-            turning = cpu_blocks.Turning(*view.rotary, self.epsilon)
+            turning = fused_blocks.Turning(*view.rotary, self.epsilon)
             matrices = (self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)
-            return cpu_blocks.heads(x_BTD, matrices, norms, turning)
+            return fused_blocks.heads(x_BTD, matrices, norms, turning)
         q_BHTE, (k_BKTE, v_BKTE) = self._queries(x_BTD), self._keys_values(x_BTD)
         if view.rotary is not None:
             q_BHTE, k_BKTE = rotate(q_BHTE, *view.rotary), rotate(k_BKTE, *view.rotary)
@@ -146,8 +146,8 @@ class GatedMLP(nn.Module):
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Transform each position by itself."""
         layers = (self.gate_proj, self.up_proj, self.down_proj)
-        if cpu_blocks.suits(x_BTD, *layers):
-            return cpu_blocks.gated_mlp(x_BTD, *(layer.weight for layer in layers))
+        if fused_blocks.suits(x_BTD, *layers):
+            return fused_blocks.gated_mlp(x_BTD, *(layer.weight for layer in layers))
         return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
 
 

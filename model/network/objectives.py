@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model import head_loss
+from model.kernels import linear_cross_entropy
 from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER
 from model.network.families import AnyNetwork, Encoder, EncoderDecoder, visible
 from pipeline.tokenizer import CONTROLS, Tokenizer
@@ -101,14 +101,18 @@ def mean_nats(
 ) -> Tensor:
     """Return the mean cross-entropy of what the head makes of `found`, by the faster way there is.
 
-    On a CPU head and loss are one pass (`model.head_loss`); a compiler fuses them by itself.
+    On a CPU head and loss are one pass (`model.kernels.linear_cross_entropy`); a compiler fuses
+    them by itself.
     """
-    if not head_loss.suits(network.lm_head, found.hidden) or network.config.head_transform:
+    if (
+        not linear_cross_entropy.suits(network.lm_head, found.hidden)
+        or network.config.head_transform
+    ):
         return cross_entropy(network.logits(found.hidden), found, label_smoothing, z_loss)
     weights_N = None if found.weights is None else found.weights.flatten()
-    return head_loss.linear_cross_entropy(
+    return linear_cross_entropy.linear_cross_entropy(
         found.hidden.flatten(0, -2), network.lm_head.weight, found.targets.flatten(), weights_N,
-        head_loss.Terms(label_smoothing, z_loss),
+        linear_cross_entropy.Terms(label_smoothing, z_loss),
     )  # fmt: skip
 
 

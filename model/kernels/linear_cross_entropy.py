@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.cpu_kernels import bits, cross_entropy, over_rows
+from model.kernels.row_kernels import bits, cross_entropy, over_rows
 
 # Logits of a chunk in float32. Of 0.25 to 8 MiB the fastest at V = 4096 and 16384: as fast as the
 # plain way, and 1.6 times as fast in bfloat16 at the larger.

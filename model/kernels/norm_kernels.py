@@ -1,11 +1,11 @@
-"""Compiled norms and rotary positions over rows of bfloat16: see `model.cpu_kernels`.
+"""Compiled norms and rotary positions over rows of bfloat16: see `model.kernels.row_kernels`.
 
 Shapes: N tokens, D width, B batch, T time, H heads of one kind, E head width, W all heads' widths.
 """
 
 import numpy as np
 
-from model.cpu_kernels import PIECE, narrow, row_kernel, wide
+from model.kernels.row_kernels import PIECE, narrow, row_kernel, wide
 
 
 @row_kernel

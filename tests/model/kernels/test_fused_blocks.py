@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model import cpu_attention, cpu_blocks, head_loss
+from model.kernels import fused_attention, fused_blocks, linear_cross_entropy
 from model.network.architecture import ModelConfig
 from model.network.attention import rotary_tables, rotate
 from model.network.blocks import Attention, GatedMLP, RMSNorm, View
@@ -99,8 +99,8 @@ def test_rounded_logits_are_scored_as_cross_entropy(smoothing, z_loss):
     hidden = torch.eye(30).bfloat16()  # logits are then the head's columns, exactly
     head = (8.0 * torch.randn(500, 30, generator=generator)).bfloat16().float().requires_grad_()
     targets = torch.randint(0, 500, (30,), generator=generator)
-    terms = head_loss.Terms(smoothing, z_loss)
-    found = head_loss.linear_cross_entropy(hidden, head, targets, None, terms)
+    terms = linear_cross_entropy.Terms(smoothing, z_loss)
+    found = linear_cross_entropy.linear_cross_entropy(hidden, head, targets, None, terms)
     exact = head.detach().double().requires_grad_()
     logits = exact.T
     nats = F.cross_entropy(logits, targets, label_smoothing=smoothing)
@@ -129,14 +129,14 @@ def test_what_is_not_a_number_stays_so():
     x[0, 3, 5] = math.nan
     with torch.autocast("cpu", torch.bfloat16):
         bad_BT = norm(x).isnan().any(-1)
-        nats = head_loss.linear_cross_entropy(
+        nats = linear_cross_entropy.linear_cross_entropy(
             x[0], torch.ones(20, CONFIG.width), torch.zeros(TIME, dtype=torch.long)
         )
     assert bad_BT.sum() == 1
     assert bad_BT[0, 3]
     assert nats.isnan()
     scores = torch.full((1, 2, 2), math.nan).bfloat16()
-    shares = cpu_attention.causal_attention(*(scores[None] for _ in range(3)))
+    shares = fused_attention.causal_attention(*(scores[None] for _ in range(3)))
     assert shares.isnan().all()
 
 
@@ -144,10 +144,10 @@ def test_an_adapter_or_a_bias_goes_the_plain_way():
     plain = torch.nn.Linear(4, 4, bias=False)
     x = torch.ones(1, 4)
     with torch.autocast("cpu", torch.bfloat16):
-        assert cpu_blocks.suits(x, plain)
-        assert not cpu_blocks.suits(x, torch.nn.Linear(4, 4))
-        assert not cpu_blocks.suits(x, torch.nn.Sequential(plain))
-    assert not cpu_blocks.suits(x, plain)
+        assert fused_blocks.suits(x, plain)
+        assert not fused_blocks.suits(x, torch.nn.Linear(4, 4))
+        assert not fused_blocks.suits(x, torch.nn.Sequential(plain))
+    assert not fused_blocks.suits(x, plain)
 
 
 def test_frozen_weights_get_no_gradient():

@@ -1,8 +1,8 @@
 """What a block does besides attention, in bfloat16 on a CPU: fewer products, single passes between.
 
 Queries, keys and values come of one product, both halves of SwiGLU of another, and what is done to
-each number happens in the compiled loops of `model.cpu_kernels`. Gradients are written out. Results
-are those of the plain way, rounded to bfloat16 in fewer places.
+each number happens in the compiled loops of `model.kernels.row_kernels`. Gradients are written out.
+Results are those of the plain way, rounded to bfloat16 in fewer places.
 Shapes: N tokens, D width, F hidden, B batch, T time, H query heads, K key/value heads, E width
 of a head, W widths of all heads together.
 """
@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model import cpu_kernels, cpu_norms
-from model.cpu_kernels import bits, over_rows, sums_of_pieces
+from model.kernels import norm_kernels, row_kernels
+from model.kernels.row_kernels import bits, over_rows, sums_of_pieces
 
 Grads = tuple[Tensor | None, ...]
 
@@ -47,7 +47,7 @@ class _Norm(torch.autograd.Function):
         x_ND = x_BTD.reshape(-1, x_BTD.shape[-1]).contiguous()
         out_ND, scales_N = torch.empty_like(x_ND, dtype=torch.bfloat16), x_ND.new_empty(len(x_ND))
         arrays = (bits(x_ND), bits(weight_D), np.float32(epsilon), bits(out_ND), bits(scales_N))
-        over_rows(cpu_norms.norm, len(x_ND), *arrays)
+        over_rows(norm_kernels.norm, len(x_ND), *arrays)
         context.save_for_backward(x_ND, weight_D, scales_N)
         return out_ND.view(x_BTD.shape)
 
@@ -57,7 +57,7 @@ class _Norm(torch.autograd.Function):
         out_ND, sums_PD = torch.empty_like(x_ND), sums_of_pieces(*x_ND.shape)
         slope_ND = slopes[0].reshape(x_ND.shape).contiguous()
         arrays = (bits(x_ND), bits(weight_D), bits(scales_N), bits(slope_ND), bits(out_ND))
-        over_rows(cpu_norms.norm_slope, len(x_ND), *arrays, sums_PD)
+        over_rows(norm_kernels.norm_slope, len(x_ND), *arrays, sums_PD)
         return out_ND.view(slopes[0].shape), torch.from_numpy(sums_PD.sum(0)), None
 
 
@@ -75,7 +75,7 @@ class _GatedMLP(torch.autograd.Function):
         down = down_DF.bfloat16()
         both_N2F = x_ND @ both_2FD.T
         inner_NF = x_ND.new_empty(len(x_ND), len(gate_FD))
-        over_rows(cpu_kernels.gate, len(x_ND), bits(both_N2F), bits(inner_NF))
+        over_rows(row_kernels.gate, len(x_ND), bits(both_N2F), bits(inner_NF))
         context.save_for_backward(x_ND, both_2FD, down, both_N2F, inner_NF)
         return (inner_NF @ down.T).view(x_BTD.shape)
 
@@ -87,7 +87,7 @@ class _GatedMLP(torch.autograd.Function):
         inner = slope_ND @ down_DF
         out_N2F = torch.empty_like(both_N2F)
         arrays = (bits(both_N2F), bits(inner), bits(out_N2F))
-        over_rows(cpu_kernels.gate_slope, len(x_ND), *arrays)
+        over_rows(row_kernels.gate_slope, len(x_ND), *arrays)
         x = (out_N2F @ both_2FD).view(slopes[0].shape) if wanted[0] else None
         hidden = inner_NF.shape[1]
         both = (out_N2F.T @ x_ND).float().split(hidden) if any(wanted[1:3]) else (None, None)
@@ -132,7 +132,7 @@ class _Heads(torch.autograd.Function):
             scales_NH = turning.cos_TE.new_empty(len(x_ND), rows // width)
             angles = bits(turning.cos_TE), bits(turning.sin_TE)
             over_rows(
-                cpu_norms.turn, len(x_ND), bits(flat_NW), offset, *angles, bits(weight_E),
+                norm_kernels.turn, len(x_ND), bits(flat_NW), offset, *angles, bits(weight_E),
                 np.float32(turning.epsilon), bits(out_BHTE), bits(scales_NH),
             )  # fmt: skip
             made.append(out_BHTE)
@@ -152,7 +152,7 @@ class _Heads(torch.autograd.Function):
             sums_PE = sums_of_pieces(len(x_ND), len(weight_E))
             angles = bits(turning.cos_TE), bits(turning.sin_TE)
             over_rows(
-                cpu_norms.turn_slope, len(x_ND), bits(slope_BHTE.contiguous()), *angles,
+                norm_kernels.turn_slope, len(x_ND), bits(slope_BHTE.contiguous()), *angles,
                 bits(flat_NW), offset, bits(weight_E), bits(scales_NH), bits(out_NW), sums_PE,
             )  # fmt: skip
             norms.append(torch.from_numpy(sums_PE.sum(0)) if len(weight_E) else None)

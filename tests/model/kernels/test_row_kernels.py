@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model import cpu_attention, cpu_blocks, head_loss
 from model.allocation import keep_freed_memory
 from model.gpt import GPT
+from model.kernels import fused_attention, fused_blocks, linear_cross_entropy
 from model.network import objectives
 from model.network.architecture import ModelConfig
 from model.network.attention import attend
@@ -35,14 +35,14 @@ def plainly(hidden, head, targets, weights, terms):
 def test_the_head_in_one_pass_is_cross_entropy(
     weighted, smoothing, z_loss, chunk_rows, monkeypatch
 ):
-    monkeypatch.setattr(head_loss, "CHUNK_BYTES", chunk_rows * 19 * 4)
-    monkeypatch.setattr(head_loss, "BLOCK_BYTES", 2 * chunk_rows * 19 * 8)
+    monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", chunk_rows * 19 * 4)
+    monkeypatch.setattr(linear_cross_entropy, "BLOCK_BYTES", 2 * chunk_rows * 19 * 8)
     hidden, head, targets, weights = scores_and_targets()
     weights = weights.float().double() if weighted else None
-    terms = head_loss.Terms(smoothing, z_loss)
+    terms = linear_cross_entropy.Terms(smoothing, z_loss)
     wanted = plainly(hidden, head, targets, weights, terms)
     slopes = torch.autograd.grad(3.0 * wanted, (hidden, head))
-    found = head_loss.linear_cross_entropy(hidden, head, targets, weights, terms)
+    found = linear_cross_entropy.linear_cross_entropy(hidden, head, targets, weights, terms)
     torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
     for ours, theirs in zip(torch.autograd.grad(3.0 * found, (hidden, head)), slopes, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
@@ -50,10 +50,10 @@ def test_the_head_in_one_pass_is_cross_entropy(
 
 def test_a_frozen_head_gets_no_gradient_and_the_rest_does():
     hidden, head, targets, _ = scores_and_targets()
-    head_loss.linear_cross_entropy(hidden, head.detach(), targets).backward()
+    linear_cross_entropy.linear_cross_entropy(hidden, head.detach(), targets).backward()
     assert hidden.grad is not None
     with torch.no_grad():
-        assert head_loss.linear_cross_entropy(hidden, head, targets) > 0
+        assert linear_cross_entropy.linear_cross_entropy(hidden, head, targets) > 0
 
 
 @pytest.mark.parametrize(("time", "heads", "kv_heads"), [(5, 2, 2), (64, 4, 2), (200, 2, 1)])
@@ -64,7 +64,7 @@ def test_bfloat16_attention_by_blocks_is_the_formula(time, heads, kv_heads):
     exact = [x.double().requires_grad_() for x in drawn]
     rounded = [x.requires_grad_() for x in drawn]
     slope = torch.randn(2, heads, time, 16, generator=generator).bfloat16()
-    assert cpu_attention.suits(rounded[0], rounded[1])
+    assert fused_attention.suits(rounded[0], rounded[1])
     wanted, found = attend(*exact), attend(*rounded)
     torch.testing.assert_close(found.double(), wanted, rtol=0.02, atol=0.02)
     ours = torch.autograd.grad(found, rounded, slope)
@@ -98,8 +98,8 @@ def test_a_network_trains_alike_with_and_without_them(tied, monkeypatch):
         return nats.item(), torch.cat([w.grad.flatten() for w in network.parameters()])
 
     ours = {kind: gradients(kind) for kind in ("fp32", "bf16")}
-    monkeypatch.setattr(cpu_attention, "suits", lambda *shapes: False)
-    monkeypatch.setattr(cpu_blocks, "suits", lambda *layers: False)
+    monkeypatch.setattr(fused_attention, "suits", lambda *shapes: False)
+    monkeypatch.setattr(fused_blocks, "suits", lambda *layers: False)
     monkeypatch.setattr(objectives, "mean_nats", lambda network, found, *rest: (
         objectives.cross_entropy(network.logits(found.hidden), found, *rest)
     ))  # fmt: skip

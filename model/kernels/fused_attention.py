@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.cpu_kernels import bits, causal_softmax, causal_softmax_slope, over_rows
+from model.kernels.row_kernels import bits, causal_softmax, causal_softmax_slope, over_rows
 
 # Of 64 and 128 the faster by 10 to 20 % at T = 128, 256 and 1024; small blocks compute less
 # of what the mask hides, in smaller products and more sums.
