@@ -56,7 +56,7 @@ def _prompt(options: Namespace, loaded: "LoadedModel") -> "Prompt":
     """Return the text as it is, or with --task the ids that fine-tuning put before the answer."""
     if options.task is None and options.question is None:
         return str(options.prompt)
-    from model.chat import code_prompt, spells_a_role
+    from model.data.chat import code_prompt, spells_a_role
     from pipeline.task_templates import CHAT, asked_turn
 
     turn = asked_turn(options.task or CHAT, options.prompt, options.question)

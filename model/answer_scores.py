@@ -7,10 +7,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from model.chat import Coded
+from model.data.chat import Coded
+from model.data.example_batches import collate
 from model.network import objectives
 from model.network.families import AnyNetwork
-from model.packing import collate
 
 
 @dataclass(frozen=True)

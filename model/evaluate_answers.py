@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from model import export
 from model.answer_scores import AnswerScores, score_answers
-from model.example_set import ExampleSet, code_split
+from model.data.examples import ExampleSet, code_split
 from model.resampling import interval, ratio
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError, TrainingError

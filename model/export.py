@@ -14,7 +14,7 @@ from typing import Any
 import pydantic
 import torch
 
-from model.chat import chat_template
+from model.data.chat import chat_template
 from model.formats import huggingface, imported
 from model.formats.layouts import LLAMA, QWEN3, Layout
 from model.network.architecture import ModelConfig

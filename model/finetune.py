@@ -14,16 +14,16 @@ import torch
 
 from model import export, lora, precision
 from model.base_model import BaseModel as BaseModel
-from model.chat import Coded
+from model.data.chat import Coded
+from model.data.example_batches import ExampleBatches
+from model.data.examples import ExampleSet, code_split, refuse_mostly_unusable
 from model.distributed import World
-from model.example_set import ExampleSet, code_split, refuse_mostly_unusable
 from model.loop import fit, validation_loss
 from model.lora import LoraConfig
 from model.network import families
 from model.network.architecture import ModelConfig
 from model.network.families import AnyNetwork
 from model.optim import build_optimizer
-from model.packing import ExampleBatches
 from model.schedule import SCHEDULES
 from model.train import SPEED, settle_precision, write_curve
 from model.train_config import BEST, LAST, TrainConfig

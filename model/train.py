@@ -13,10 +13,11 @@ import pydantic
 import torch
 from typing_extensions import TypedDict
 
-from model import embeddings, export, loader, precision, spent
+from model import embeddings, export, precision, spent
 from model import launch as launched
 from model.acceleration import NOTE, forget_activations, settle_compile
-from model.data import open_loader, realised, unused_tokens
+from model.data import loader
+from model.data.config import open_loader, realised, unused_tokens
 from model.distributed import World, spread
 from model.launch import DDP, FSDP, Launch
 from model.loop import fit

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from model import acceleration, precision
-from model.data import DataConfig
+from model.data.config import DataConfig
+from model.data.loader import BEST_FIT
 from model.embeddings import EmbeddingConfig
-from model.loader import BEST_FIT
 from model.network.architecture import ENCODER_DECODER, ModelConfig
 from model.optim import OPTIMIZERS, Hyperparameters
 from model.schedule import SCHEDULES

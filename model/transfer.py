@@ -22,19 +22,13 @@ import pyarrow as pa
 
 from model import export, finetune, labels, linear_baseline
 from model.answer_scores import score_answers
-from model.chat import Coded
 from model.classifier import ClassifierConfig
-from model.example_set import (
-    code_row,
-    code_split,
-    lowest,
-    refuse_mostly_unusable,
-    rows_of,
-)
+from model.data.chat import Coded
+from model.data.example_batches import fits
+from model.data.examples import code_row, code_split, lowest, refuse_mostly_unusable, rows_of
 from model.finetune import RANDOM, WEIGHTS, FinetuneConfig
 from model.labels import Lesson
 from model.network.families import AnyNetwork
-from model.packing import fits
 from model.transfer_questions import (
     Question,
     answer_of,

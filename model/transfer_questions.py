@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from model.example_set import code_row
+from model.data.examples import code_row
 from pipeline.errors import TrainingError
 from pipeline.tokenizer import Tokenizer
 

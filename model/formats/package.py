@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from model import export
-from model.chat import chat_template
+from model.data.chat import chat_template
 from model.formats import exports, gguf_file, huggingface, onnx_graph, readers
 from model.formats.card import Exported, card
 from model.formats.exports import CARD as CARD

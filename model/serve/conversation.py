@@ -1,15 +1,15 @@
 """Conversations over HTTP, in the shapes of OpenAI's chat completions API.
 
-A conversation becomes ids as fine-tuning wrote them (`model.chat`): roles are symbols that no text
-can produce, or words where the vocabulary has no such symbols. Then a text that spells a role is
-refused. What the context cannot hold is forgotten from the oldest question on.
+A conversation becomes ids as fine-tuning wrote them (`model.data.chat`): roles are symbols that no
+text can produce, or words where the vocabulary has no such symbols. Then a text that spells a role
+is refused. What the context cannot hold is forgotten from the oldest question on.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from model.chat import BETWEEN, FORGED, ROLE_WORDS, code_example, role_ids
+from model.data.chat import BETWEEN, FORGED, ROLE_WORDS, code_example, role_ids
 from model.network.architecture import ENCODER_DECODER
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
 from model.text import LoadedModel

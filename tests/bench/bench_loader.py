@@ -20,7 +20,7 @@ import numpy as np
 import peers
 import torch
 
-from model.loader import Loader
+from model.data.loader import Loader
 from pipeline.batching.token_file import TokenFile, framed
 from pipeline.shard import token_lists
 from pipeline.tokenizer import Tokenizer

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from model import export, finetune
-from model.chat import code_turns
-from model.example_set import code_split
+from model.data.chat import code_turns
+from model.data.example_batches import ExampleBatches, collate, pack
+from model.data.examples import code_split
 from model.finetune import STAGE, BaseModel, FinetuneConfig
 from model.generate import SamplingConfig
 from model.lora import ADAPTER, LoraConfig
 from model.network import families, objectives
 from model.network.architecture import ModelConfig, preset
-from model.packing import ExampleBatches, collate, pack
 from model.text import complete, load_model
 from pipeline import storage
 from pipeline.errors import ConfigError, TrainingError

@@ -128,7 +128,7 @@ def test_three_steps_follow_the_published_formula_in_float64(name):
 @pytest.fixture(scope="module")
 def windows(tmp_path_factory):
     """A batch of real text: 16 windows of 33 tokens."""
-    from model.loader import spread_windows, token_file
+    from model.data.loader import spread_windows, token_file
 
     shards = make_shards(tmp_path_factory.mktemp("shards"))
     tokenizer = load_tokenizer(shards.path)

@@ -5,7 +5,7 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
-from model.chat import code_prompt, code_turns
+from model.data.chat import code_prompt, code_turns
 from model.generate import SamplingConfig
 from model.serve.app import create_app
 from model.serve.conversation import ChatRequest, ends_of_answer

@@ -15,8 +15,8 @@ import torch
 from matplotlib.figure import Figure
 
 from model import export, loop, plots
+from model.data.loader import spread_windows, token_file
 from model.evidence import source_losses
-from model.loader import spread_windows, token_file
 from model.network.architecture import ModelConfig
 from model.network.objectives import Batch
 from model.train import MEASURED, SPEED, STAGE

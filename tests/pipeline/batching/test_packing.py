@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.loader import BEST_FIT, Loader
+from model.data.loader import BEST_FIT, Loader
 from pipeline.batching.curriculum import Levels
 from pipeline.batching.mixture import Share
 from pipeline.batching.packing import best_fit, pieces

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.loader import ContextFrom, Loader, TokenFile, spread_windows, token_file
+from model.data.loader import ContextFrom, Loader, TokenFile, spread_windows, token_file
 from model.network.objectives import Batch
 from pipeline.batching.mixture import Share
 from pipeline.batching.token_file import Stratum

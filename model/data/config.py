@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.loader import BEST_FIT, STREAM, ContextFrom, Loader
+from model.data.loader import BEST_FIT, STREAM, ContextFrom, Loader
 from pipeline.artifact import Artifact
 from pipeline.batching.curriculum import MEASURES, Levels
 from pipeline.batching.mixture import Share, check_shares

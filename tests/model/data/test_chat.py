@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from model.chat import FORGED, TOO_LONG, code_example, code_prompt, code_turns
+from model.data.chat import FORGED, TOO_LONG, code_example, code_prompt, code_turns
 from model.formats.package import export_model
 from model.generate import SamplingConfig
 from model.text import complete, load_model

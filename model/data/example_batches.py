@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from model.chat import Coded
+from model.data.chat import Coded
 from model.network.architecture import DECODER, ENCODER_DECODER, ROTARY, ModelConfig
 from model.network.objectives import Batch
 from pipeline.errors import TrainingError

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from flows.cli import main
-from model.data import DataConfig
+from model.data.config import DataConfig
+from model.data.loader import ContextFrom
 from model.evidence import mixture_figures
-from model.loader import ContextFrom
 from model.network.architecture import ModelConfig
 from model.train import STAGE
 from model.train_config import TrainConfig

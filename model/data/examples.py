@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model import packing
-from model.chat import Coded, Fits, code_example
+from model.data import example_batches
+from model.data.chat import Coded, Fits, code_example
 from model.network.architecture import ModelConfig
 from pipeline.artifact import Artifact
 from pipeline.errors import TrainingError
@@ -61,7 +61,7 @@ def code_split(
     A limit takes those whose ids have the lowest hashes: as good as drawn, whatever their order.
     """
     found = ExampleSet()
-    fits = functools.partial(packing.fits, model)
+    fits = functools.partial(example_batches.fits, model)
     rows = rows_of(examples, split)
     for row in lowest(rows, limit):
         coded = code_row(row, row["turns"][-1]["text"], tokenizer, fits)
