@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model import embeddings
 from model.classifier import in_batches, mean_vectors, padded
-from model.embeddings import EmbeddingConfig
+from model.embeddings import initialise
+from model.embeddings.initialise import EmbeddingConfig
 from model.linear_baseline import fitted
 from model.network.families import AnyNetwork
 
@@ -49,10 +49,10 @@ def read_words(
     vocab_size, width = shape
     values_VD = np.zeros(shape, np.float32) if begin_VD is None else begin_VD.astype(np.float32)
     if epochs:
-        names_V = embeddings.names_of(vocab_size)
+        names_V = initialise.names_of(vocab_size)
         sentences = [names_V[ids].tolist() for ids in texts]
         config = EmbeddingConfig(window=READING_WINDOW, epochs=epochs)
-        found = embeddings.skip_gram(sentences, vocab_size, width, config, seed, begin_VD)
+        found = initialise.skip_gram(sentences, vocab_size, width, config, seed, begin_VD)
         values_VD = found.values_VW
     counts_V = np.bincount(np.concatenate(texts), minlength=vocab_size)
     centred_VD = values_VD - (counts_V / counts_V.sum()) @ values_VD

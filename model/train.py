@@ -13,12 +13,13 @@ import pydantic
 import torch
 from typing_extensions import TypedDict
 
-from model import embeddings, export, precision, spent
+from model import export, precision, spent
 from model import launch as launched
 from model.acceleration import NOTE, forget_activations, settle_compile
 from model.data import loader
 from model.data.config import open_loader, realised, unused_tokens
 from model.distributed import World, spread
+from model.embeddings import initialise
 from model.launch import DDP, FSDP, Launch
 from model.loop import fit
 from model.network import families
@@ -152,7 +153,7 @@ def prepare(
     note = place / "embeddings" / "embeddings.npz"
     note.parent.mkdir(parents=True, exist_ok=True)
     with world.first_goes_first():  # it measures and learns, the others read what it noted
-        embeddings.initialise(
+        initialise.initialise(
             network, config.embeddings, shards, tokenizer,
             seed=config.seed, note=note, progress=progress,
         )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 from model import acceleration, precision
 from model.data.config import DataConfig
 from model.data.loader import BEST_FIT
-from model.embeddings import EmbeddingConfig
+from model.embeddings.initialise import EmbeddingConfig
 from model.network.architecture import ENCODER_DECODER, ModelConfig
 from model.optim import OPTIMIZERS, Hyperparameters
 from model.schedule import SCHEDULES

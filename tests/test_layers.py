@@ -25,7 +25,7 @@ HOMES = {
     ),
     "ray": ("pipeline/engine/ray.py", "model/launch.py"),
     "torch": ("model/",),
-    "gensim": ("model/embeddings.py",),
+    "gensim": ("model/embeddings/initialise.py",),
     "gguf": ("model/formats/gguf_file.py",),
     "onnxruntime": ("model/formats/onnx_graph.py",),
 }

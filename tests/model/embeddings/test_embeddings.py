@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.embeddings import (
+from model.embeddings.initialise import (
     SPREAD,
     EmbeddingConfig,
     Vectors,
