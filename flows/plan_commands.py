@@ -17,7 +17,7 @@ from flows.preflight import expected_vocab_size
 from flows.settings import Settings, read_settings
 from flows.terminal import stdout
 from model import device, forecast, probe
-from model.distributed import World
+from model.distributed.world import World
 from model.train_config import TrainConfig
 from pipeline import artifact as artifacts
 from pipeline.errors import ConfigError, TrainingError

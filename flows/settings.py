@@ -8,7 +8,7 @@ from pathlib import Path
 
 from typing_extensions import TypedDict
 
-from model.launch import DDP, Launch
+from model.distributed.launch import DDP, Launch
 from model.tracking_settings import sqlite_address
 from pipeline import storage
 from pipeline.engine import Engine

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from model.averaging import Average
-from model.distributed import World, placed_like, whole
+from model.distributed.world import World, placed_like, whole
 from model.optim import Optimizer
 from pipeline import artifact as artifacts
 from pipeline import storage

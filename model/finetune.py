@@ -17,7 +17,7 @@ from model.base_model import BaseModel as BaseModel
 from model.data.chat import Coded
 from model.data.example_batches import ExampleBatches
 from model.data.examples import ExampleSet, code_split, refuse_mostly_unusable
-from model.distributed import World
+from model.distributed.world import World
 from model.loop import fit, validation_loss
 from model.lora import LoraConfig
 from model.network import families

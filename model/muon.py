@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.distributed import placed_like, whole
+from model.distributed.world import placed_like, whole
 
 # Quintic iteration x -> a x + b x^3 + c x^5 on the singular values, chosen by Jordan et al. for its
 # slope at zero: five rounds take everything above 0.01 to between 0.7 and 1.2.

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.distributed import placed_like
+from model.distributed.world import placed_like
 from model.lion import Lion
 from model.muon import Muon
 

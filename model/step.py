@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model import precision
-from model.distributed import gradients_exchanged, whole
+from model.distributed.world import gradients_exchanged, whole
 from model.network import objectives
 from model.network.families import AnyNetwork
 from model.network.objectives import Batch

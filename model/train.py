@@ -14,13 +14,13 @@ import torch
 from typing_extensions import TypedDict
 
 from model import export, precision, spent
-from model import launch as launched
 from model.acceleration import NOTE, forget_activations, settle_compile
 from model.data import loader
 from model.data.config import open_loader, realised, unused_tokens
-from model.distributed import World, spread
+from model.distributed import launch as launched
+from model.distributed.launch import DDP, FSDP, Launch
+from model.distributed.world import World, spread
 from model.embeddings import initialise
-from model.launch import DDP, FSDP, Launch
 from model.loop import fit
 from model.network import families
 from model.network.families import AnyNetwork

@@ -10,7 +10,7 @@ import torch
 
 from model import divergence, precision
 from model.averaging import Average
-from model.distributed import World
+from model.distributed.world import World
 from model.divergence import Rollback, Watch
 from model.network.families import AnyNetwork
 from model.network.objectives import Batch

@@ -23,7 +23,7 @@ HOMES = {
         "model/stored_model.py",
         "model/pyfunc_model.py",
     ),
-    "ray": ("pipeline/engine/ray.py", "model/launch.py"),
+    "ray": ("pipeline/engine/ray.py", "model/distributed/launch.py"),
     "torch": ("model/",),
     "gensim": ("model/embeddings/initialise.py",),
     "gguf": ("model/formats/gguf_file.py",),

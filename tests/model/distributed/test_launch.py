@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from model.launch import DDP, FSDP, Launch, command
+from model.distributed.launch import DDP, FSDP, Launch, command
 from model.network.architecture import ModelConfig
 from model.train import STAGE, prepare
 from model.train_config import TrainConfig
@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError, Interrupted, TrainingError
 from pipeline.stage import run_stage, silent
 from tests.model.shards import make_shards
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONFIG = TrainConfig(
     steps=16, batch_size=8, warmup_steps=4, checkpoint_every=5, validate_every=8, log_every=4,
     learning_rate=1e-2, precision="fp32", ema_decay=0.9, micro_batch_size=2,
@@ -127,7 +127,7 @@ import sys
 from pathlib import Path
 from dataclasses import replace
 from pipeline import artifact as artifacts
-from tests.model.test_launch import CONFIG, train
+from tests.model.distributed.test_launch import CONFIG, train
 shards = artifacts.load(Path({str(shards.path)!r}))
 report = lambda what, done, total: print(done, flush=True)
 train(shards, Path({str(tmp_path / "m")!r}), CONFIG, report, processes=2)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from model.launch import FSDP
+from model.distributed.launch import FSDP
 from model.network.blocks import Block
 
 

@@ -1,8 +1,9 @@
 """Training in several processes: started here under torchrun, or by hand on further hosts.
 
 The stage `train` stays one process. It writes `job.json` into its scratch folder, starts
-`torchrun ... -m model.launch FOLDER` and waits; what it gets back is the last checkpoint, which it
-reads as it would its own. Other hosts run the same torchrun line over the same (shared) folder.
+`torchrun ... -m model.distributed.launch FOLDER` and waits; what it gets back is the last
+checkpoint, which it reads as it would its own. Other hosts run the same torchrun line over the same
+(shared) folder.
 """
 
 import json
@@ -71,7 +72,7 @@ def command(launch: Launch, folder: Path) -> list[str]:
             f"--nnodes={launch.hosts}", "--rdzv-backend=c10d",
             f"--rdzv-endpoint={launch.rendezvous}", f"--rdzv-id={folder.parent.parent.name}",
         ]  # fmt: skip
-    return [*line, "-m", "model.launch", str(folder)]
+    return [*line, "-m", "model.distributed.launch", str(folder)]
 
 
 def train(launch: Launch, folder: Path, job: dict[str, Any], progress: Progress) -> None:
@@ -115,7 +116,7 @@ def _environment(launch: Launch) -> dict[str, str]:
     )
     if launch.hosts == 1:  # a host's own name need not resolve
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
-    root = str(Path(__file__).resolve().parents[1])
+    root = str(Path(__file__).resolve().parents[2])
     environment["PYTHONPATH"] = os.pathsep.join(
         [root, *filter(None, [environment.get("PYTHONPATH")])]
     )
@@ -169,7 +170,7 @@ def main(arguments: list[str]) -> int:
     """Be one of the processes; torchrun says which in the environment."""
     import torch
 
-    from model.distributed import World, join
+    from model.distributed.world import World, join
     from model.train import resume
 
     folder = Path(arguments[0])
