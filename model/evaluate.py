@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from model import export
 from model.baseline import BaselineConfig, compressed, token_models
 from model.figure import Example, Figure
+from model.formats import model_folder as export
 from model.held_out import choose, documents, recode
 from model.network.architecture import DECODER, ENCODER
 from model.probes import bias, memorisation, toxicity

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model import export
 from model.answer_scores import AnswerScores, score_answers
 from model.data.examples import ExampleSet, code_split
+from model.formats import model_folder
 from model.resampling import interval, ratio
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError, TrainingError
@@ -63,7 +63,7 @@ def bits_per_byte(folder: Path, examples: Artifact, config: EvaluateAnswersConfi
 def _scored(
     folder: Path, examples: Artifact, config: EvaluateAnswersConfig
 ) -> tuple[ExampleSet, AnswerScores]:
-    network, tokenizer = export.read(folder), load_tokenizer(folder / export.TOKENIZER)
+    network, tokenizer = model_folder.read(folder), load_tokenizer(folder / model_folder.TOKENIZER)
     limit = config.examples_max
     found = code_split(examples, VALIDATION, tokenizer, network.config, limit)
     if not found.coded:
@@ -80,7 +80,7 @@ def _bytes(found: ExampleSet) -> np.ndarray:
 
 def _unigram_bits(folder: Path, examples: Artifact, found: ExampleSet) -> np.ndarray:
     """Return the bits (N,) of each answer under the token frequencies of the training answers."""
-    network, tokenizer = export.read(folder), load_tokenizer(folder / export.TOKENIZER)
+    network, tokenizer = model_folder.read(folder), load_tokenizer(folder / model_folder.TOKENIZER)
     counts_V = np.ones(tokenizer.vocab_size)
     for one in code_split(examples, TRAIN, tokenizer, network.config).coded:
         counts_V += np.bincount(one.ids[one.counted], minlength=tokenizer.vocab_size)

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from model import export, lora, precision
-from model.base_model import BaseModel as BaseModel
+from model import lora, precision
 from model.data.chat import Coded
 from model.data.example_batches import ExampleBatches
 from model.data.examples import ExampleSet, code_split, refuse_mostly_unusable
 from model.distributed.world import World
+from model.formats import model_folder
+from model.formats.base_model import BaseModel as BaseModel
 from model.loop import fit, validation_loss
 from model.lora import LoraConfig
 from model.network import families
@@ -105,9 +106,9 @@ def run(job: Job) -> None:
     """
     config: FinetuneConfig = job.config
     base, examples = job.parents
-    tokenizer_file = base.path / export.TOKENIZER
+    tokenizer_file = base.path / model_folder.TOKENIZER
     tokenizer = load_tokenizer(tokenizer_file)
-    model = export.read(base.path).config
+    model = model_folder.read(base.path).config
     train = code_split(examples, TRAIN, tokenizer, model, config.examples_max)
     if not train.coded:
         raise TrainingError(_nothing_to_learn(examples, train))
@@ -119,7 +120,7 @@ def run(job: Job) -> None:
     if config.lora is not None:
         lora.write(network, config.lora, job.file)
         lora.merge(network)
-    export.write(network, tokenizer_file, job.file, chats=examples.stats["task"] == CHAT)
+    model_folder.write(network, tokenizer_file, job.file, chats=examples.stats["task"] == CHAT)
     storage.write_json(job.folder / SPEED, training.state.speed)
     job.map(
         functools.partial(write_curve, len(train.coded), dict(sorted(train.dropped.items()))),
@@ -161,7 +162,7 @@ def _nothing_to_learn(examples: Artifact, train: ExampleSet) -> str:
 
 def starting_network(base: BaseModel, config: FinetuneConfig) -> AnyNetwork:
     """Return the network to train: the base's, or one of its shape with new weights."""
-    network = export.read(base.path)
+    network = model_folder.read(base.path)
     if config.start == RANDOM:
         torch.manual_seed(config.seed)
         network = families.build(network.config, network.vocab_size)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model import export
+from model.formats import model_folder
 from model.generate import SamplingConfig, generate, generate_batch
 from model.network.families import AnyNetwork
 from pipeline.tokenizer import Tokenizer, load_tokenizer
@@ -34,7 +34,7 @@ class Completion:
 
 def load_model(folder: Path) -> LoadedModel:
     """Open a model folder; safetensors and JSON only, nothing is executed."""
-    return LoadedModel(export.read(folder), load_tokenizer(folder / export.TOKENIZER))
+    return LoadedModel(model_folder.read(folder), load_tokenizer(folder / model_folder.TOKENIZER))
 
 
 Prompt = str | list[int]  # text, or ids as they are to be read

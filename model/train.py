@@ -13,7 +13,7 @@ import pydantic
 import torch
 from typing_extensions import TypedDict
 
-from model import export, precision, spent
+from model import precision, spent
 from model.acceleration import NOTE, forget_activations, settle_compile
 from model.data import loader
 from model.data.config import open_loader, realised, unused_tokens
@@ -21,6 +21,7 @@ from model.distributed import launch as launched
 from model.distributed.launch import DDP, FSDP, Launch
 from model.distributed.world import World, spread
 from model.embeddings import initialise
+from model.formats import model_folder
 from model.loop import fit
 from model.network import families
 from model.network.families import AnyNetwork
@@ -65,7 +66,7 @@ def run(job: Job, launch: Launch = HERE) -> None:
     meter = Meter(training)
     fit(training)
     tokenizer_file = shards.file("tokenizer.model")
-    export.write(training.network, tokenizer_file, job.file)
+    model_folder.write(training.network, tokenizer_file, job.file)
     storage.write_json(job.folder / SPEED, training.state.speed)
     if launch.size > 1:
         storage.link_or_copy(place / spent.SPENT, job.folder / spent.SPENT)

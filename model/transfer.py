@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model import export, finetune, labels, linear_baseline
+from model import finetune, labels, linear_baseline
 from model.answer_scores import score_answers
 from model.classifier import ClassifierConfig
 from model.data.chat import Coded
 from model.data.example_batches import fits
 from model.data.examples import code_row, code_split, lowest, refuse_mostly_unusable, rows_of
 from model.finetune import RANDOM, WEIGHTS, FinetuneConfig
+from model.formats import model_folder
 from model.labels import Lesson
 from model.network.families import AnyNetwork
 from model.transfer_questions import (
@@ -89,8 +90,8 @@ def run(job: Job) -> None:
     """
     config: TransferConfig = job.config
     base, examples = job.parents
-    tokenizer = load_tokenizer(base.path / export.TOKENIZER)
-    context = export.read(base.path).config
+    tokenizer = load_tokenizer(base.path / model_folder.TOKENIZER)
+    context = model_folder.read(base.path).config
     taught = code_split(examples, TRAIN, tokenizer, context, config.finetune.examples_max)
     known = sorted({answer_of(row) for row in rows_of(examples, TRAIN)})
     labelled = examples.stats["task"] in LABELLED
@@ -171,13 +172,13 @@ def _by_label(work: Work, settings: FinetuneConfig) -> list[dict[str, Any]]:
 def _lesson(work: Work) -> Lesson:
     base, examples = work.job.parents
     unlabelled = lowest(rows_of(examples, TRAIN), work.config.classifier.reading_texts_max)
-    context = export.read(base.path).config.context
+    context = model_folder.read(base.path).config.context
     return labels.lesson(work.rows, work.parts(), work.asked, unlabelled, work.tokenizer, context)
 
 
 def words(work: Work) -> list[dict[str, Any]]:
     """Let Word2Vec and logistic regression answer: it reads what the transferred network reads."""
-    shape = work.tokenizer.vocab_size, export.read(work.job.parents[0].path).config.width
+    shape = work.tokenizer.vocab_size, model_folder.read(work.job.parents[0].path).config.width
     config, seed = work.config.classifier, work.config.finetune.seed
     return least(work.asked, labels.by_words(shape, _lesson(work), config, seed))
 

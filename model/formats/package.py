@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from model import export
 from model.data.chat import chat_template
 from model.formats import exports, gguf_file, huggingface, onnx_graph, readers
+from model.formats import model_folder as export
 from model.formats.card import Exported, card
 from model.formats.exports import CARD as CARD
 from model.formats.layouts import layout_of

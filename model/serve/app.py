@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from model import export
+from model.formats import model_folder as export
 from model.serve import openapi, page
 from model.serve.completion import (
     CompletionReply,

@@ -9,8 +9,8 @@ import torch
 
 from flows import cli
 from flows.arguments import TASK_NAMES
-from model import export
 from model.finetune import BaseModel
+from model.formats import model_folder
 from model.gpt import GPT
 from model.network.architecture import ModelConfig
 from pipeline.task_templates import TASKS
@@ -34,7 +34,7 @@ def model(tmp_path_factory):
     given.write_bytes(learned.getvalue())
     torch.manual_seed(5)
     config = ModelConfig(layers=1, width=32, heads=2, kv_heads=2, hidden=48, context=96)
-    export.write(GPT(config, vocab_size=310), given, lambda name: folder / name)
+    model_folder.write(GPT(config, vocab_size=310), given, lambda name: folder / name)
     return folder
 
 
@@ -62,7 +62,7 @@ def test_a_file_of_chats_becomes_a_model_folder_with_one_line_of_summary(
     line = capsys.readouterr().out
     assert "quarantined no_turns 1" in line
     assert "loss of held-out answers" in line
-    assert export.read(tmp_path / "m").config == export.read(model).config
+    assert model_folder.read(tmp_path / "m").config == model_folder.read(model).config
     assert cli.main(arguments) == 0
     assert "reused" in capsys.readouterr().out
     prompt = ["generate", str(tmp_path / "m"), "User: 1. What is rain?\n\nAssistant: "]

@@ -217,7 +217,7 @@ def untrained(tmp_path_factory, name: str, controls: list[str], *, chats: bool =
 
     import sentencepiece
 
-    from model import export
+    from model.formats import model_folder as export
     from model.gpt import GPT
     from model.network.architecture import ModelConfig
 

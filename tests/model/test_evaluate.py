@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from model import export
 from model.baseline import BaselineConfig, unigram_nats
 from model.compression import ppmd_bytes, xz_bytes
 from model.evaluate import STAGE, EvaluateConfig, bits_per_byte
+from model.formats import model_folder
 from model.gpt import GPT
 from model.held_out import choose, documents
 from model.scoring import Document, score, windows
@@ -68,7 +68,7 @@ def test_a_model_that_knows_nothing_needs_log2_of_the_vocabulary_per_token(shard
 
 
 def test_scores_are_those_of_one_document_at_a_time(shards, model, rows):
-    tokenizer, network = load_tokenizer(shards.path), export.read(model.path)
+    tokenizer, network = load_tokenizer(shards.path), model_folder.read(model.path)
     total = correct = 0.0
     for batch in iter_documents(shards, "validation", ["tokens"]):
         for ids in batch.column("tokens").to_pylist():
@@ -142,7 +142,7 @@ def test_nothing_held_out_is_an_error_with_advice(shards, model, tmp_path, monke
 
 
 def test_calibration_and_positions_are_those_of_single_predictions(shards, model):
-    tokenizer, network = load_tokenizer(shards.path), export.read(model.path)
+    tokenizer, network = load_tokenizer(shards.path), model_folder.read(model.path)
     held_out = list(documents(shards, "validation", choose(shards, "validation", 10**7)[0]))
     confidence, correct, nats, place = [], [], [], []
     for document in held_out:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from model import export, finetune
+from model import finetune
 from model.data.chat import code_turns
 from model.data.example_batches import ExampleBatches, collate, pack
 from model.data.examples import code_split
 from model.finetune import STAGE, BaseModel, FinetuneConfig
+from model.formats import model_folder
 from model.generate import SamplingConfig
 from model.lora import ADAPTER, LoraConfig
 from model.network import families, objectives
@@ -41,7 +42,7 @@ def base_of(tiny_model: Path, folder: Path, **options) -> BaseModel:
     tokenizer = load_tokenizer(tiny_model)
     network = families.build(ModelConfig(**{**options, **SIZES}), tokenizer.vocab_size)
     folder.mkdir(parents=True)
-    export.write(network, tiny_model / export.TOKENIZER, lambda name: folder / name)
+    model_folder.write(network, tiny_model / model_folder.TOKENIZER, lambda name: folder / name)
     return BaseModel(folder)
 
 
@@ -77,7 +78,7 @@ def coded(tokenizer, *pairs):
 @pytest.mark.parametrize("family", ["decoder", "encoder", "encoder_decoder"])
 def test_prompt_tokens_carry_no_gradient(family, tiny_model, tmp_path, monkeypatch):
     base = base_of(tiny_model, tmp_path / "m", family=family)
-    network, tokenizer = export.read(base.path).double(), load_tokenizer(tiny_model)
+    network, tokenizer = model_folder.read(base.path).double(), load_tokenizer(tiny_model)
     pairs = coded(tokenizer, ("rules written", " by hand"), ("a model", " learns"))
     batch = collate([[one] for one in pairs], network.config)
     kept: list[torch.Tensor] = []
@@ -100,7 +101,7 @@ def test_prompt_tokens_carry_no_gradient(family, tiny_model, tmp_path, monkeypat
 
 
 def test_the_loss_is_that_of_the_answers_and_their_end(base):
-    network, tokenizer = export.read(base.path).double(), load_tokenizer(base.path)
+    network, tokenizer = model_folder.read(base.path).double(), load_tokenizer(base.path)
     [one] = coded(tokenizer, ("rules written", " by hand"))
     found = objectives.loss(network, collate([[one]], network.config))
     ids = torch.tensor(one.ids)
@@ -111,7 +112,7 @@ def test_the_loss_is_that_of_the_answers_and_their_end(base):
 
 
 def test_examples_in_one_row_do_not_see_each_other(base):
-    network, tokenizer = export.read(base.path).double(), load_tokenizer(base.path)
+    network, tokenizer = model_folder.read(base.path).double(), load_tokenizer(base.path)
     pairs = coded(tokenizer, ("a model", " learns"), ("data", " instead"), ("by", " hand of"))
     together = objectives.loss(network, collate([pairs], network.config))
     apart = [objectives.loss(network, collate([[one]], network.config)) for one in pairs]
@@ -176,11 +177,11 @@ def test_every_family_can_be_fine_tuned(design, tiny_model, examples, tmp_path):
     made = run_stage(STAGE, CONFIG, [base, examples], tmp_path / "m").artifact
     curve = made.scan().collect()["loss"]
     assert curve[-1] < 0.6 * curve[0]
-    assert export.read(made.path).config == export.read(base.path).config
+    assert model_folder.read(made.path).config == model_folder.read(base.path).config
 
 
 def test_a_random_start_keeps_the_shape_and_forgets_the_weights(base, examples):
-    before = export.read(base.path)
+    before = model_folder.read(base.path)
     network = finetune.starting_network(base, FinetuneConfig(start="random"))
     assert network.config == before.config
     assert not torch.equal(network.embed_tokens.weight, before.embed_tokens.weight)

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from flows import cli
-from model import export
 from model.figure import Figure
+from model.formats import model_folder
 from model.tasks.ask import TaskConfig, ask_for, run
 from model.tasks.lm_eval import write
 from model.text import load_model
@@ -55,7 +55,7 @@ def test_the_command_writes_them(tiny_model, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_it_finds_the_same_accuracy(tiny_model, tmp_path):
-    assert (tiny_model / export.CONFIG).is_file()  # the model folder is an exported one
+    assert (tiny_model / model_folder.CONFIG).is_file()  # the model folder is an exported one
     loaded = load_model(tiny_model)
     names, wanted = [], {}
     for task in ("sentiment", "topic", "arithmetic"):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from model import export, lora
+from model import lora
+from model.formats import model_folder
 from model.lora import ADAPTER, LoraConfig, LoraLinear
 from pipeline.errors import ArtifactError, ConfigError
 
@@ -12,7 +13,7 @@ IDS_BT = torch.arange(5, 25).view(2, 10)
 
 @pytest.fixture
 def network(tiny_model):
-    return export.read(tiny_model).double()
+    return model_folder.read(tiny_model).double()
 
 
 def trained(network):
@@ -50,10 +51,12 @@ def test_merged_weights_compute_the_same(network):
 def test_adapters_are_read_back_onto_their_base(network, tiny_model, tmp_path):
     wanted = trained(network)(IDS_BT)
     lora.write(network, LoraConfig(rank=3, alpha=5.0), lambda name: _placed(tmp_path, name))
-    again = export.read(tiny_model).double()
+    again = model_folder.read(tiny_model).double()
     assert lora.read(again, tmp_path) == LoraConfig(rank=3, alpha=5.0)
     assert torch.allclose(again(IDS_BT), wanted, atol=1e-6)  # files hold float32
-    assert (tmp_path / ADAPTER).stat().st_size < 0.3 * (tiny_model / export.WEIGHTS).stat().st_size
+    assert (tmp_path / ADAPTER).stat().st_size < 0.3 * (
+        tiny_model / model_folder.WEIGHTS
+    ).stat().st_size
 
 
 def _placed(folder, name):

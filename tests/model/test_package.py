@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from flows import cli
-from model import export
-from model.formats import readers
+from model.formats import model_folder, readers
 from model.formats.package import export_model
 from model.generate import SamplingConfig, generate
 from model.network.architecture import PRESETS, ModelConfig
@@ -35,7 +34,7 @@ def model_of(tiny_model, tmp_path_factory):
             with torch.no_grad():
                 weight.add_(torch.randn_like(weight) * 0.1)
         folder = tmp_path_factory.mktemp(preset)
-        export.write(network, tiny_model / export.TOKENIZER, lambda name: folder / name)
+        model_folder.write(network, tiny_model / model_folder.TOKENIZER, lambda name: folder / name)
         return folder
 
     return make
@@ -121,7 +120,7 @@ def test_one_command_writes_every_format_and_says_how_each_agrees(exported):
 
 def test_a_decoders_graph_goes_on_from_its_cache_with_padded_rows(exported):
     onnxruntime = pytest.importorskip("onnxruntime")
-    network = export.read(exported[0])
+    network = model_folder.read(exported[0])
     session = onnxruntime.InferenceSession(exported[1] / "onnx" / "model.onnx")
     rows = [[1, 9, 30, 31, 50, 7], [1, 44, 12]]
     longest = max(map(len, rows))
@@ -201,7 +200,7 @@ def test_weights_may_be_stored_in_half_the_bytes(model_of, tmp_path):
     pytest.importorskip("transformers")
     (found,) = export_model(model_of("qwen"), ["hf"], tmp_path / "out", name="q",
                             precision="bfloat16")  # fmt: skip
-    assert found.file_bytes < 4 * export.read(model_of("qwen")).parameter_count() * 0.6
+    assert found.file_bytes < 4 * model_folder.read(model_of("qwen")).parameter_count() * 0.6
     assert 0 < found.comparison.divergence < 1e-2
 
 

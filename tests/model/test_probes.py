@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from model import export
 from model.evaluate import STAGE, EvaluateConfig
 from model.evidence import evaluation_figures
+from model.formats import model_folder
 from model.generate import SamplingConfig
 from model.gpt import GPT
 from model.held_out import choose, documents
@@ -174,7 +174,7 @@ def test_listed_terms_are_found_in_either_language_as_words(tmp_path):
 
 
 def test_samples_are_what_the_model_writes_from_nothing(tiny_model):
-    loaded = LoadedModel(export.read(tiny_model), load_tokenizer(tiny_model))
+    loaded = LoadedModel(model_folder.read(tiny_model), load_tokenizer(tiny_model))
     held_out = [Document("en", "s", np.array(loaded.tokenizer.encode("The mill turns.")), 15)]
     config = ToxicityConfig(samples=4, tokens=9)
     figures, examples = toxicity.probe(loaded, held_out, config, seed=7)

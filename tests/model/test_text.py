@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from model import export, text
+from model import text
+from model.formats import model_folder
 from model.generate import SamplingConfig
 from model.gpt import GPT
 from model.network.architecture import ModelConfig
@@ -21,7 +22,7 @@ def folder(tmp_path_factory):
     torch.manual_seed(1)
     config = ModelConfig(layers=1, width=32, heads=2, kv_heads=2, hidden=48, context=32)
     network = GPT(config, load_tokenizer(tokenizer_file).vocab_size)
-    export.write(network, tokenizer_file, place.joinpath)
+    model_folder.write(network, tokenizer_file, place.joinpath)
     return place
 
 
@@ -39,7 +40,7 @@ def scripted(monkeypatch, loaded, wanted: str, extra=()):
 def test_writing_and_reading_a_folder_keeps_every_logit(folder, loaded):
     ids = torch.randint(0, loaded.network.vocab_size, (2, 20))
     with torch.no_grad():
-        assert torch.equal(export.read(folder)(ids), loaded.network(ids))
+        assert torch.equal(model_folder.read(folder)(ids), loaded.network(ids))
 
 
 @pytest.mark.parametrize("seed", range(8))

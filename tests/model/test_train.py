@@ -14,9 +14,10 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from model import export, loop, plots
+from model import loop, plots
 from model.data.loader import spread_windows, token_file
 from model.evidence import source_losses
+from model.formats import model_folder
 from model.network.architecture import ModelConfig
 from model.network.objectives import Batch
 from model.train import MEASURED, SPEED, STAGE
@@ -85,7 +86,7 @@ def test_the_plot_by_source_has_a_line_each(trained, tmp_path):
 
 
 def test_the_folder_holds_the_trained_network(trained, shards):
-    network = export.read(trained.path)
+    network = model_folder.read(trained.path)
     config = json.loads((trained.path / "config.json").read_text())
     assert config["architectures"] == ["LlamaForCausalLM"]
     assert config["vocab_size"] == shards.stats["vocab_size"]

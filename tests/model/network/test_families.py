@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model import export
+from model.formats import model_folder
 from model.network.architecture import PRESETS, ModelConfig, expanded, preset
 from model.network.families import build
 from model.network.objectives import (
@@ -59,8 +59,8 @@ def test_every_preset_learns_its_objective(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_model_folder_gives_back_the_same_network(name, tiny_model, tmp_path):
     network = network_of(name).eval()
-    export.write(network, tiny_model / export.TOKENIZER, lambda file: tmp_path / file)
-    again = export.read(tmp_path)
+    model_folder.write(network, tiny_model / model_folder.TOKENIZER, lambda file: tmp_path / file)
+    again = model_folder.read(tmp_path)
     assert again.config == network.config
     assert again.parameter_count() == network.parameter_count()
     ids = windows(2)
@@ -69,13 +69,13 @@ def test_a_model_folder_gives_back_the_same_network(name, tiny_model, tmp_path):
 
 
 def test_weights_of_another_network_are_refused_by_name(tiny_model, tmp_path):
-    write = {"tokenizer_file": tiny_model / export.TOKENIZER, "place": lambda f: tmp_path / f}
-    export.write(network_of("gpt2"), **write)
+    write = {"tokenizer_file": tiny_model / model_folder.TOKENIZER, "place": lambda f: tmp_path / f}
+    model_folder.write(network_of("gpt2"), **write)
     config = (tmp_path / "config.json").read_text()
-    export.write(network_of("gpt2", qk_norm=True), **write)
+    model_folder.write(network_of("gpt2", qk_norm=True), **write)
     (tmp_path / "config.json").write_text(config)
     with pytest.raises(ArtifactError, match="k_norm"):
-        export.read(tmp_path)
+        model_folder.read(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from model import export
+from model.formats import model_folder
 from model.formats.imported import model_config
 from pipeline.errors import ArtifactError
 
@@ -41,7 +41,7 @@ def saved(name: str, folder, shard="1GB", dtype=torch.float32, **options):
 )  # fmt: skip
 def test_a_folder_made_by_transformers_has_the_same_logits_here(name, options, tmp_path):
     theirs = saved(name, tmp_path, **options)
-    ours = export.read(tmp_path)
+    ours = model_folder.read(tmp_path)
     ids_BT = torch.randint(4, 90, (2, 30))
     with torch.no_grad():
         mine, other = ours(ids_BT), theirs(ids_BT).logits
@@ -53,7 +53,7 @@ def test_weights_in_several_files_and_bfloat16_are_read(tmp_path):
     saved("Llama", tmp_path, shard="20KB", dtype=torch.bfloat16)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
     assert len(list(tmp_path.glob("*.safetensors"))) > 2
-    ours = export.read(tmp_path)
+    ours = model_folder.read(tmp_path)
     ids_BT = torch.randint(4, 90, (1, 30))
     with torch.no_grad():
         other = theirs(ids_BT).logits
@@ -84,4 +84,4 @@ def test_an_index_cannot_reach_outside_its_folder(tmp_path):
     index = {"weight_map": {"lm_head.weight": "../outside.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ArtifactError, match="outside the folder"):
-        export.read(tmp_path)
+        model_folder.read(tmp_path)

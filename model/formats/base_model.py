@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from model import export
+from model.formats import model_folder
 from pipeline import artifact as artifacts
 from pipeline import integrity, storage
 from pipeline.errors import ConfigError
@@ -23,7 +23,7 @@ class BaseModel:
     @property
     def fingerprint(self) -> str:
         """Hash of configuration, weights and tokenizer."""
-        files = (export.CONFIG, export.WEIGHTS, export.TOKENIZER)
+        files = (model_folder.CONFIG, model_folder.WEIGHTS, model_folder.TOKENIZER)
         for name in files:
             if not (self.path / name).is_file():
                 raise ConfigError(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.export import TOKENIZER
+from model.formats.model_folder import TOKENIZER
 from pipeline.tokenizer import load_tokenizer
 
 TEXTS = ["Hello 你好 <|bos|> \u2581 <0x0A>\n\n  x=1 🌊", "<|eos|>", "", " a", "the 长城 长城"]
