@@ -7,7 +7,7 @@ import numpy as np
 from flows.config import Recipe
 from flows.settings import Settings
 from model.distributed.launch import FSDP
-from model.optim import OPTIMIZERS
+from model.optim.optimizers import OPTIMIZERS
 from pipeline.errors import ConfigError
 from pipeline.source_sample import SourceSample, local_files, sample_sources
 from pipeline.tokenizer_config import TokenizerConfig, TooFewPieces

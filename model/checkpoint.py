@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from model.averaging import Average
 from model.distributed.world import World, placed_like, whole
-from model.optim import Optimizer
+from model.optim.optimizers import Optimizer
 from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.errors import ArtifactError, TrainingError

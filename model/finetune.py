@@ -24,8 +24,8 @@ from model.lora import LoraConfig
 from model.network import families
 from model.network.architecture import ModelConfig
 from model.network.families import AnyNetwork
-from model.optim import build_optimizer
-from model.schedule import SCHEDULES
+from model.optim.optimizers import build_optimizer
+from model.optim.schedule import SCHEDULES
 from model.train import SPEED, settle_precision, write_curve
 from model.train_config import BEST, LAST, TrainConfig
 from model.training import Training

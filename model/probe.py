@@ -11,7 +11,7 @@ import torch
 from model import checkpoint, cost, device, precision, step
 from model.allocation import keep_freed_memory
 from model.network import families
-from model.optim import build_optimizer
+from model.optim.optimizers import build_optimizer
 from model.train_config import TrainConfig
 from model.training import Training
 

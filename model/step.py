@@ -13,7 +13,7 @@ from model.distributed.world import gradients_exchanged, whole
 from model.network import objectives
 from model.network.families import AnyNetwork
 from model.network.objectives import Batch
-from model.schedule import learning_rate
+from model.optim.schedule import learning_rate
 
 if TYPE_CHECKING:
     from model.training import Training

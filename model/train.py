@@ -26,7 +26,7 @@ from model.loop import fit
 from model.network import families
 from model.network.families import AnyNetwork
 from model.network.objectives import batch_of
-from model.optim import OPTIMIZERS, build_optimizer
+from model.optim.optimizers import OPTIMIZERS, build_optimizer
 from model.spent import Meter
 from model.train_config import TrainConfig
 from model.training import Batches, Training, objective_of

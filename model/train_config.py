@@ -8,8 +8,8 @@ from model.data.config import DataConfig
 from model.data.loader import BEST_FIT
 from model.embeddings.initialise import EmbeddingConfig
 from model.network.architecture import ENCODER_DECODER, ModelConfig
-from model.optim import OPTIMIZERS, Hyperparameters
-from model.schedule import SCHEDULES
+from model.optim.optimizers import OPTIMIZERS, Hyperparameters
+from model.optim.schedule import SCHEDULES
 from pipeline.errors import ConfigError
 
 STOP, ROLLBACK = "stop", "rollback"

@@ -14,7 +14,7 @@ from model.distributed.world import World
 from model.divergence import Rollback, Watch
 from model.network.families import AnyNetwork
 from model.network.objectives import Batch
-from model.optim import Optimizer
+from model.optim.optimizers import Optimizer
 from model.step import LossScale, Objective
 from model.train_config import BEST, TrainConfig
 

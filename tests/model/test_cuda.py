@@ -8,7 +8,7 @@ import torch
 from model.acceleration import settle_compile
 from model.loop import fit
 from model.network.architecture import ModelConfig
-from model.optim import OPTIMIZERS
+from model.optim.optimizers import OPTIMIZERS
 from model.train_config import TrainConfig
 from pipeline import storage
 from tests.model.trainings import training

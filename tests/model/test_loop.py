@@ -13,7 +13,7 @@ from model.divergence import ROLLBACKS_MAX, WINDOW
 from model.loop import fit, validation_loss
 from model.network.architecture import ModelConfig
 from model.network.objectives import Predictions, cross_entropy
-from model.optim import OPTIMIZERS
+from model.optim.optimizers import OPTIMIZERS
 from model.step import LossScale
 from model.train_config import TrainConfig
 from pipeline import storage

@@ -9,7 +9,7 @@ import torch
 
 from model.gpt import GPT
 from model.network.families import AnyNetwork, build
-from model.optim import build_optimizer
+from model.optim.optimizers import build_optimizer
 from model.train_config import TrainConfig
 from model.training import Training
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from model.gpt import GPT
-from model.muon import orthogonalised
 from model.network import objectives
 from model.network.architecture import ModelConfig
 from model.network.objectives import Batch
-from model.optim import OPTIMIZERS, build_optimizer, hyperparameters, inner_matrices
+from model.optim.muon import orthogonalised
+from model.optim.optimizers import OPTIMIZERS, build_optimizer, hyperparameters, inner_matrices
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from model.distributed.world import placed_like
-from model.lion import Lion
-from model.muon import Muon
+from model.optim.lion import Lion
+from model.optim.muon import Muon
 
 EPSILON = 1e-8
 HEAD = "lm_head."

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from model.schedule import SCHEDULES, learning_rate
+from model.optim.schedule import SCHEDULES, learning_rate
 
 
 def rates(schedule, steps=100, warmup=10, final=0.1, share=0.2):
