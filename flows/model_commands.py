@@ -10,13 +10,13 @@ from flows.steps import tracking_settings
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
-    from model.text import LoadedModel, Prompt
+    from model.generation.completion import LoadedModel, Prompt
 
 
 def generate(options: Namespace) -> dict[str, Any] | None:
     """Continue a prompt; the text is printed as it is made."""
-    from model.generate import SamplingConfig
-    from model.text import complete, load_model, prompt_ids, stream
+    from model.generation.completion import complete, load_model, prompt_ids, stream
+    from model.generation.generate import SamplingConfig
 
     settings = read_settings(options.store, options.workers)
     loaded = load_model(model_folder(options.model, settings))

@@ -32,8 +32,8 @@ class Sample:
 
 def samples_of(wanted: RegisterConfig, training: Artifact, shards: Artifact) -> list[Sample]:
     """Let the model continue the recipe's prompts, or held-out documents if it names none."""
-    from model.generate import SamplingConfig
-    from model.text import complete_batch, load_model
+    from model.generation.completion import complete_batch, load_model
+    from model.generation.generate import SamplingConfig
 
     loaded = load_model(training.path)
     chosen = [Sample(prompt, "") for prompt in wanted.prompts]

@@ -10,6 +10,7 @@ import pyarrow as pa
 from model.baseline import BaselineConfig, compressed, token_models
 from model.figure import Example, Figure
 from model.formats import model_folder as export
+from model.generation.completion import LoadedModel
 from model.held_out import choose, documents, recode
 from model.network.architecture import DECODER, ENCODER
 from model.probes import bias, memorisation, toxicity
@@ -20,7 +21,6 @@ from model.scoring import Document, score
 from model.slices import calibration, positions, slices
 from model.tasks import ask
 from model.tasks.ask import TaskConfig
-from model.text import LoadedModel
 from pipeline.artifact import MAIN, Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import CALIBRATION, EVALUATION, EXAMPLE, FIGURE, POSITION

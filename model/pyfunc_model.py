@@ -11,8 +11,8 @@ from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
-from model.generate import SamplingConfig
-from model.text import complete_batch, load_model, stream
+from model.generation.completion import complete_batch, load_model, stream
+from model.generation.generate import SamplingConfig
 
 MODEL_ARTIFACT = "model"
 # Name, type and default of what `params` may hold; None leaves a limit out.

@@ -20,8 +20,8 @@ from model.formats.card import Exported, card
 from model.formats.exports import CARD as CARD
 from model.formats.layouts import layout_of
 from model.formats.parity import TEXTS, TOLERANCE, Opened, compare
+from model.generation.completion import LoadedModel, load_model
 from model.network.families import AnyNetwork
-from model.text import LoadedModel, load_model
 from pipeline import storage
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.vocabulary import read_vocabulary

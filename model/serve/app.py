@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from model.formats import model_folder as export
+from model.generation.completion import load_model
 from model.serve import openapi, page
 from model.serve.completion import (
     CompletionReply,
@@ -32,7 +33,6 @@ from model.serve.logprobs import Scoring
 from model.serve.openapi import body_of
 from model.serve.replies import CHAT, COMPLETION, Reply
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits, parse_request
-from model.text import load_model
 from pipeline.errors import ConfigError
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")

@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
+from model.generation.completion import LoadedModel, prompt_ids
 from model.network.architecture import DECODER
 from model.serve.logprobs import LogProbs, Scoring
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
-from model.text import LoadedModel, prompt_ids
 
 LOGPROBS_MAX = 20  # likeliest tokens beside each
 

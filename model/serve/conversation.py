@@ -10,9 +10,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from model.data.chat import BETWEEN, FORGED, ROLE_WORDS, code_example, role_ids
+from model.generation.completion import LoadedModel
 from model.network.architecture import ENCODER_DECODER
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
-from model.text import LoadedModel
 from pipeline.turns import ASSISTANT, ROLES, SYSTEM, USER, Turn
 
 DEFAULT_ANSWER_TOKENS = 256

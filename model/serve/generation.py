@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from model.generate import SamplingConfig
+from model.generation.completion import LoadedModel, Prompt, Writing, write_together
+from model.generation.generate import SamplingConfig
 from model.serve.logprobs import LogProbs, Scoring, log_probabilities
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits
-from model.text import LoadedModel, Prompt, Writing, write_together
 
 SEED_BITS = 62
 RETRY_SECONDS_MAX = 60

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from pydantic import BaseModel
 
+from model.generation.completion import LoadedModel
 from model.network import objectives
-from model.text import LoadedModel
 
 BYTE = "bytes:\\x"  # how OpenAI's API writes a token that is a byte
 LEAST = -9999.0  # what stands for zero probability: JSON has no infinity

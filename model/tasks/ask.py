@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.figure import Example, Figure, mean
-from model.generate import SamplingConfig
+from model.generation.completion import LoadedModel, complete
+from model.generation.generate import SamplingConfig
 from model.resampling import interval
 from model.scoring import padded, token_scores
 from model.tasks.item import Item
 from model.tasks.metrics import CORPUS_METRICS, METRICS
 from model.tasks.row_file import read_file
 from model.tasks.table import TASKS, Row, Task
-from model.text import LoadedModel, complete
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 

@@ -7,9 +7,9 @@ import pytest
 
 from model import checkpoint, lora, plots, registry, spent
 from model.evidence import throughput_of
+from model.generation.completion import load_model
 from model.lora import LoraConfig
 from model.network.architecture import ModelConfig
-from model.text import load_model
 from model.tracking import TrackingSettings
 from model.train_config import TrainConfig
 from model.training import State

@@ -14,11 +14,11 @@ from model.data.example_batches import ExampleBatches, collate, pack
 from model.data.examples import code_split
 from model.finetune import STAGE, BaseModel, FinetuneConfig
 from model.formats import model_folder
-from model.generate import SamplingConfig
+from model.generation.completion import complete, load_model
+from model.generation.generate import SamplingConfig
 from model.lora import ADAPTER, LoraConfig
 from model.network import families, objectives
 from model.network.architecture import ModelConfig, preset
-from model.text import complete, load_model
 from pipeline import storage
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.examples import STAGE as EXAMPLES

@@ -10,9 +10,9 @@ import pytest
 from flows import cli
 from model.figure import Figure
 from model.formats import model_folder
+from model.generation.completion import load_model
 from model.tasks.ask import TaskConfig, ask_for, run
 from model.tasks.lm_eval import write
-from model.text import load_model
 from pipeline.errors import ConfigError
 
 ASK = """

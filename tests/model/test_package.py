@@ -12,10 +12,10 @@ import torch
 from flows import cli
 from model.formats import model_folder, readers
 from model.formats.package import export_model
-from model.generate import SamplingConfig, generate
+from model.generation.completion import load_model, prompt_ids
+from model.generation.generate import SamplingConfig, generate
 from model.network.architecture import PRESETS, ModelConfig
 from model.network.families import build
-from model.text import load_model, prompt_ids
 from pipeline.errors import ConfigError
 
 SIZES = {"layers": 1, "width": 64, "heads": 4, "kv_heads": 2, "hidden": 96, "context": 64}

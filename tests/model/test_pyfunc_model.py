@@ -11,10 +11,10 @@ import yaml
 from mlflow.exceptions import MlflowException
 
 from model import registry
-from model.generate import SamplingConfig
+from model.generation.completion import complete, load_model
+from model.generation.generate import SamplingConfig
 from model.pyfunc_model import prompts, sampling
 from model.serve.__main__ import served_folder, served_name
-from model.text import complete, load_model
 from model.tracking import TrackingSettings
 from pipeline.errors import ConfigError
 

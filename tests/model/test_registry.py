@@ -10,7 +10,7 @@ import pytest
 from model import plots, registry, tracking
 from model.champion import CHALLENGER, CHAMPION, COMPLETE, DECISION
 from model.evidence import BITS_PER_BYTE, YARDSTICK, log_figures, yardstick
-from model.text import load_model
+from model.generation.completion import load_model
 from model.tracking import TrackingSettings
 from pipeline.errors import ArtifactError, ConfigError
 

@@ -7,8 +7,8 @@ import sqlite3
 import pytest
 
 from model import plots, registry, tracking
+from model.generation.completion import load_model
 from model.relocation import follow_move
-from model.text import load_model
 from model.tracking import TrackingSettings, sqlite_address
 
 

@@ -12,13 +12,13 @@ import sys
 import httpx
 import pytest
 
+from model.generation.completion import load_model
 from model.serve import page
 from model.serve.app import create_app
 from model.serve.completion import CompletionRequest
 from model.serve.generation import Generator, Order, sampling_of
 from model.serve.schema import ApiError, ServeLimits, parse_request
 from model.serve.server import serve
-from model.text import load_model
 from pipeline.errors import ServiceError
 
 NAME = "tiny"

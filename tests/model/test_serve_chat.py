@@ -6,11 +6,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from model.data.chat import code_prompt, code_turns
-from model.generate import SamplingConfig
+from model.generation.completion import complete, load_model
+from model.generation.generate import SamplingConfig
 from model.serve.app import create_app
 from model.serve.conversation import ChatRequest, ends_of_answer
 from model.serve.generation import sampling_of
-from model.text import complete, load_model
 from pipeline.turns import ASSISTANT, SYSTEM, USER, Turn
 
 NAME = "tiny"

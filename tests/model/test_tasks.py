@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 
+from model.generation.completion import LoadedModel
 from model.gpt import GPT
 from model.network.architecture import ModelConfig
 from model.tasks import ask
@@ -26,7 +27,6 @@ from model.tasks.metrics import (
     units,
 )
 from model.tasks.table import TASKS
-from model.text import LoadedModel
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 from pipeline.tokenizer import load_tokenizer

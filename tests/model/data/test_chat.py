@@ -11,8 +11,8 @@ import sentencepiece
 
 from model.data.chat import FORGED, TOO_LONG, code_example, code_prompt, code_turns
 from model.formats.package import export_model
-from model.generate import SamplingConfig
-from model.text import complete, load_model
+from model.generation.completion import complete, load_model
+from model.generation.generate import SamplingConfig
 from pipeline.tokenizer import Tokenizer, load_tokenizer
 from pipeline.turns import ASSISTANT, PROMPT, RESPONSE, ROLE_SYMBOLS, SYSTEM, USER, Turn
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from model.beams import search
+from model.generation.beam_search import search
+from model.generation.decoding import Rows
+from model.generation.sampling import SamplingConfig, draw, generator_of
 from model.network.families import AnyNetwork
-from model.rows import Rows
-from model.sampling import SamplingConfig, draw, generator_of
 
 __all__ = ["SamplingConfig", "generate", "generate_batch"]
 

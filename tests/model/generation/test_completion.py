@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from model import text
 from model.formats import model_folder
-from model.generate import SamplingConfig
+from model.generation import completion
+from model.generation.completion import complete, complete_batch, load_model, stream
+from model.generation.generate import SamplingConfig
 from model.gpt import GPT
 from model.network.architecture import ModelConfig
-from model.text import complete, complete_batch, load_model, stream
 from pipeline.errors import ArtifactError
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards
@@ -33,7 +33,7 @@ def loaded(folder):
 
 def scripted(monkeypatch, loaded, wanted: str, extra=()):
     ids = [*loaded.tokenizer.encode(wanted), *extra]
-    monkeypatch.setattr(text, "generate", lambda *_: iter(ids))
+    monkeypatch.setattr(completion, "generate", lambda *_: iter(ids))
     return ids
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
+from model.generation.decoding import Rows
+from model.generation.sampling import SamplingConfig, penalised
 from model.network.families import AnyNetwork
-from model.rows import Rows
-from model.sampling import SamplingConfig, penalised
 from pipeline.tokenizer import Tokenizer
 
 

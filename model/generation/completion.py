@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.formats import model_folder
-from model.generate import SamplingConfig, generate, generate_batch
+from model.generation.generate import SamplingConfig, generate, generate_batch
 from model.network.families import AnyNetwork
 from pipeline.tokenizer import Tokenizer, load_tokenizer
 

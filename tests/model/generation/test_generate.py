@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 import torch
 
-from model.generate import SamplingConfig, generate
+from model.generation.generate import SamplingConfig, generate
+from model.generation.sampling import draw, penalised
 from model.gpt import GPT
 from model.network.architecture import ModelConfig
-from model.sampling import draw, penalised
 from pipeline.errors import ConfigError
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from model.generate import SamplingConfig, generate, generate_batch
+from model.generation.decoding import Rows
+from model.generation.generate import SamplingConfig, generate, generate_batch
 from model.network.architecture import ENCODER_DECODER, PRESETS, ModelConfig
 from model.network.families import EncoderDecoder, build
-from model.rows import Rows
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer
 

@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
-from model.beams import search
 from model.formats import huggingface
-from model.generate import SamplingConfig, generate
+from model.generation.beam_search import search
+from model.generation.generate import SamplingConfig, generate
 from model.network.architecture import PRESETS, ModelConfig
 from model.network.families import EncoderDecoder, build
 from pipeline.tokenizer import Tokenizer
