@@ -28,7 +28,7 @@ from model.evidence import bits_per_byte_of, data_waits_of, throughput_of
 from model.metric_names import metric_name
 from model.network.architecture import ModelConfig
 from model.optim.optimizers import Hyperparameters
-from model.train_config import TrainConfig
+from model.training.config import TrainConfig
 from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.artifact import Artifact

@@ -22,7 +22,7 @@ from model.evaluate import EvaluateConfig
 from model.finetune import FinetuneConfig
 from model.model_name import check_model_name
 from model.network.architecture import expanded, preset
-from model.train_config import TrainConfig
+from model.training.config import TrainConfig
 from model.transfer import TransferConfig
 from pipeline import storage
 from pipeline.clean import CleanConfig

@@ -15,8 +15,8 @@ from model import evaluate_answers, finetune_card, registry
 from model import finetune as finetuning
 from model.evaluate_answers import EvaluateAnswersConfig
 from model.finetune import BaseModel
-from model.lora import LoraConfig
 from model.registry import Registration
+from model.training.lora import LoraConfig
 from pipeline import artifact as artifacts
 from pipeline import examples as reading
 from pipeline.artifact import Artifact

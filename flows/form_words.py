@@ -5,7 +5,7 @@ setting that is not there and a setting without words.
 """
 
 from model.network.architecture import CHOICES as ARCHITECTURE
-from model.train_config import CHOICES as TRAINING
+from model.training.config import CHOICES as TRAINING
 
 
 def _one_of(words: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from flows.settings import Settings, read_settings
 from flows.terminal import stdout
 from model import device, forecast, probe
 from model.distributed.world import World
-from model.train_config import TrainConfig
+from model.training.config import TrainConfig
 from pipeline import artifact as artifacts
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.vocabulary_size import AUTO

@@ -10,7 +10,7 @@ from torch import nn
 
 from model.network import families
 from model.network.architecture import ENCODER_DECODER, ModelConfig
-from model.train_config import TrainConfig
+from model.training.config import TrainConfig
 
 BYTES_PER_NUMBER = 4  # weights, gradients and moments are float32 in every precision
 # AdamW's two moments; no optimizer here keeps more.

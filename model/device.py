@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from model.precision import TYPES
+from model.training.precision import TYPES
 
 SIDES = (512, 1024, 2048)  # of square matrices; the fastest counts
 SECONDS_PER_SIDE = 0.15

@@ -12,23 +12,23 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from model import lora, precision
 from model.data.chat import Coded
 from model.data.example_batches import ExampleBatches
 from model.data.examples import ExampleSet, code_split, refuse_mostly_unusable
 from model.distributed.world import World
 from model.formats import model_folder
 from model.formats.base_model import BaseModel as BaseModel
-from model.loop import fit, validation_loss
-from model.lora import LoraConfig
 from model.network import families
 from model.network.architecture import ModelConfig
 from model.network.families import AnyNetwork
 from model.optim.optimizers import build_optimizer
 from model.optim.schedule import SCHEDULES
 from model.train import SPEED, settle_precision, write_curve
-from model.train_config import BEST, LAST, TrainConfig
-from model.training import Training
+from model.training import lora, precision
+from model.training.config import BEST, LAST, TrainConfig
+from model.training.loop import fit, validation_loss
+from model.training.lora import LoraConfig
+from model.training.state import Training
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError, TrainingError

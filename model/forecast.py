@@ -13,7 +13,7 @@ from typing import Any
 from model import cost
 from model.network.architecture import ModelConfig
 from model.probe import Measured
-from model.train_config import TrainConfig
+from model.training.config import TrainConfig
 
 TOKENS_PER_PARAMETER = 20.0
 EPOCHS_MAX = 4.0

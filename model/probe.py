@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model import checkpoint, cost, device, precision, step
-from model.allocation import keep_freed_memory
+from model import cost, device
 from model.network import families
 from model.optim.optimizers import build_optimizer
-from model.train_config import TrainConfig
-from model.training import Training
+from model.training import checkpoint, precision, step
+from model.training.allocation import keep_freed_memory
+from model.training.config import TrainConfig
+from model.training.state import Training
 
 WARM_UP_STEPS = 2
 STEPS_AT_LEAST = 3

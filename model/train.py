@@ -13,8 +13,7 @@ import pydantic
 import torch
 from typing_extensions import TypedDict
 
-from model import precision, spent
-from model.acceleration import NOTE, forget_activations, settle_compile
+from model import spent
 from model.data import loader
 from model.data.config import open_loader, realised, unused_tokens
 from model.distributed import launch as launched
@@ -22,14 +21,16 @@ from model.distributed.launch import DDP, FSDP, Launch
 from model.distributed.world import World, spread
 from model.embeddings import initialise
 from model.formats import model_folder
-from model.loop import fit
 from model.network import families
 from model.network.families import AnyNetwork
 from model.network.objectives import batch_of
 from model.optim.optimizers import OPTIMIZERS, build_optimizer
 from model.spent import Meter
-from model.train_config import TrainConfig
-from model.training import Batches, Training, objective_of
+from model.training import precision
+from model.training.compilation import NOTE, forget_activations, settle_compile
+from model.training.config import TrainConfig
+from model.training.loop import fit
+from model.training.state import Batches, Training, objective_of
 from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.artifact import Artifact

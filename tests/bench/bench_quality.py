@@ -21,10 +21,11 @@ import torch
 
 from flows import config as recipes
 from flows.cli import main as textmill
-from model import evaluate, probe, step, train
-from model.allocation import keep_freed_memory
+from model import evaluate, probe, train
 from model.network.architecture import ModelConfig, preset
-from model.train_config import TrainConfig
+from model.training import step
+from model.training.allocation import keep_freed_memory
+from model.training.config import TrainConfig
 from pipeline import artifact as artifacts
 from pipeline.artifact import Artifact
 from pipeline.stage import run_stage

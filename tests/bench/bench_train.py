@@ -18,10 +18,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import peers
 import torch
 
-from model import probe, step
-from model.allocation import keep_freed_memory
+from model import probe
 from model.network.architecture import ModelConfig
-from model.train_config import TrainConfig
+from model.training import step
+from model.training.allocation import keep_freed_memory
+from model.training.config import TrainConfig
 
 BAR = 1.3
 ENV = "train"

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.acceleration import settle_compile
-from model.loop import fit
 from model.network.architecture import ModelConfig
 from model.optim.optimizers import OPTIMIZERS
-from model.train_config import TrainConfig
+from model.training.compilation import settle_compile
+from model.training.config import TrainConfig
+from model.training.loop import fit
 from pipeline import storage
 from tests.model.trainings import training
 
@@ -44,7 +44,7 @@ def test_every_optimizer_goes_on_from_its_checkpoint(tmp_path, name):
 
 
 def test_blocks_compile_and_the_note_has_the_figures(tmp_path, monkeypatch):
-    monkeypatch.setattr("model.acceleration.WORTH_SECONDS", 0.0)
+    monkeypatch.setattr("model.training.compilation.WORTH_SECONDS", 0.0)
     made = training(tmp_path, replace(CONFIG, precision="bf16"), device="cuda")
     ids_BT = torch.from_numpy(made.loader.batch(0)).cuda()
     settle_compile("auto", made.network, ids_BT, "bf16", 10**9, tmp_path)

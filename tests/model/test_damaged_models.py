@@ -5,14 +5,15 @@ from dataclasses import asdict
 
 import pytest
 
-from model import checkpoint, lora, plots, registry, spent
+from model import plots, registry, spent
 from model.evidence import throughput_of
 from model.generation.completion import load_model
-from model.lora import LoraConfig
 from model.network.architecture import ModelConfig
 from model.tracking import TrackingSettings
-from model.train_config import TrainConfig
-from model.training import State
+from model.training import checkpoint, lora
+from model.training.config import TrainConfig
+from model.training.lora import LoraConfig
+from model.training.state import State
 from pipeline import artifact as artifacts
 from pipeline import storage
 from tests.model.trainings import training

@@ -16,9 +16,9 @@ from model.finetune import STAGE, BaseModel, FinetuneConfig
 from model.formats import model_folder
 from model.generation.completion import complete, load_model
 from model.generation.generate import SamplingConfig
-from model.lora import ADAPTER, LoraConfig
 from model.network import families, objectives
 from model.network.architecture import ModelConfig, preset
+from model.training.lora import ADAPTER, LoraConfig
 from pipeline import storage
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.examples import STAGE as EXAMPLES

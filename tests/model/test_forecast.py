@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model import cost, device, forecast, precision, probe, spent
+from model import cost, device, forecast, probe, spent
 from model.forecast import Room
 from model.network import families
 from model.network.architecture import ModelConfig, preset
-from model.train_config import TrainConfig
+from model.training import precision
+from model.training.config import TrainConfig
 
 SHAPE = ModelConfig(layers=2, width=32, heads=2, kv_heads=1, hidden=48, context=16)
 CONFIG = TrainConfig(

@@ -14,14 +14,15 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from model import loop, plots
+from model import plots
 from model.data.loader import spread_windows, token_file
 from model.evidence import source_losses
 from model.formats import model_folder
 from model.network.architecture import ModelConfig
 from model.network.objectives import Batch
 from model.train import MEASURED, SPEED, STAGE
-from model.train_config import TrainConfig
+from model.training import loop
+from model.training.config import TrainConfig
 from pipeline import storage
 from pipeline.errors import ConfigError, Interrupted, TrainingError
 from pipeline.stage import run_stage
@@ -168,7 +169,7 @@ def test_a_diverging_run_stops_with_step_loss_and_advice(shards, tmp_path):
 
 def test_precision_is_measured_once_and_kept(shards, tmp_path, monkeypatch):
     answers = iter([{"fp32": 1.0, "bf16": 1.2}])
-    monkeypatch.setattr("model.precision.rates_of", lambda *_: next(answers))
+    monkeypatch.setattr("model.training.precision.rates_of", lambda *_: next(answers))
     config = replace(CONFIG, precision="auto", compile="auto", steps=5)
     artifact = run_stage(STAGE, config, [shards], tmp_path / "m").artifact
     assert artifact.stats["precision"] == "bf16"
@@ -179,8 +180,8 @@ def test_precision_is_measured_once_and_kept(shards, tmp_path, monkeypatch):
 
 
 def test_the_measurement_leaves_the_network_as_it_was(shards, monkeypatch):
-    from model import precision
     from model.gpt import GPT
+    from model.training import precision
 
     monkeypatch.setattr(precision, "PROBE_SECONDS", 0.05)
     torch.manual_seed(0)

@@ -10,8 +10,8 @@ import torch
 from model.gpt import GPT
 from model.network.families import AnyNetwork, build
 from model.optim.optimizers import build_optimizer
-from model.train_config import TrainConfig
-from model.training import Training
+from model.training.config import TrainConfig
+from model.training.state import Training
 
 VOCABULARY = 256
 TEXT = np.frombuffer(pydoc_data.topics.topics["assert"].encode(), np.uint8).astype(np.int64)

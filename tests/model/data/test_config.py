@@ -11,7 +11,7 @@ from model.data.loader import ContextFrom
 from model.evidence import mixture_figures
 from model.network.architecture import ModelConfig
 from model.train import STAGE
-from model.train_config import TrainConfig
+from model.training.config import TrainConfig
 from pipeline.batching.mixture import Share
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.stage import run_stage

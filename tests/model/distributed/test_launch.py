@@ -15,7 +15,7 @@ import pytest
 from model.distributed.launch import DDP, FSDP, Launch, command
 from model.network.architecture import ModelConfig
 from model.train import STAGE, prepare
-from model.train_config import TrainConfig
+from model.training.config import TrainConfig
 from pipeline.errors import ConfigError, Interrupted, TrainingError
 from pipeline.stage import run_stage, silent
 from tests.model.shards import make_shards

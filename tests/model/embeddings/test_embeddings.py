@@ -17,7 +17,7 @@ from model.embeddings.initialise import (
 from model.network.architecture import PRESETS, ModelConfig
 from model.network.families import build
 from model.train import STAGE
-from model.train_config import TrainConfig
+from model.training.config import TrainConfig
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 from pipeline.stage import run_stage

@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.allocation import keep_freed_memory
 from model.gpt import GPT
 from model.kernels import fused_attention, fused_blocks, linear_cross_entropy
 from model.network import objectives
 from model.network.architecture import ModelConfig
 from model.network.attention import attend
+from model.training.allocation import keep_freed_memory
 
 
 def scores_and_targets(dtype=torch.float64):

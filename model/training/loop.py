@@ -10,13 +10,13 @@ from dataclasses import asdict
 
 import torch
 
-from model import checkpoint, divergence, precision, step
-from model.allocation import keep_freed_memory
-from model.divergence import Diverged, Rollback
 from model.network.objectives import batch_of, predicted_tokens
-from model.step import Taken
-from model.train_config import STOP
-from model.training import State, Training
+from model.training import checkpoint, divergence, precision, step
+from model.training.allocation import keep_freed_memory
+from model.training.config import STOP
+from model.training.divergence import Diverged, Rollback
+from model.training.state import State, Training
+from model.training.step import Taken
 from pipeline.errors import Interrupted, TrainingError
 from pipeline.loading import reading
 

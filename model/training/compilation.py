@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from model.network import objectives
 from model.network.blocks import Block
 from model.network.families import AnyNetwork
-from model.precision import arithmetic
+from model.training.precision import arithmetic
 from pipeline import storage
 
 logger = logging.getLogger(__name__)

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from model.divergence import WINDOW, Diverged, Watch
-from model.loop import fit
 from model.network.architecture import ModelConfig
-from model.train_config import TrainConfig
+from model.training.config import TrainConfig
+from model.training.divergence import WINDOW, Diverged, Watch
+from model.training.loop import fit
 from pipeline.errors import TrainingError
 from tests.model.trainings import training
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from model import acceleration
-from model.acceleration import forget_activations, settle_compile
 from model.network.architecture import ModelConfig
 from model.network.families import build
 from model.network.objectives import Batch, loss
+from model.training import compilation
+from model.training.compilation import forget_activations, settle_compile
 from pipeline import storage
 
 SHAPE = ModelConfig(layers=2, width=32, heads=2, kv_heads=1, hidden=48, context=16, dropout=0.1)
@@ -60,7 +60,7 @@ def test_forgotten_activations_are_not_kept():
 def test_a_short_run_is_not_compiled_and_the_note_says_why(tmp_path):
     network, ids_BT = case()
     settle_compile("auto", network, ids_BT, "fp32", 100, tmp_path)
-    note = storage.read_json(tmp_path / acceleration.NOTE)
+    note = storage.read_json(tmp_path / compilation.NOTE)
     assert not note["compile"]
     assert "too short to pay" in note["reason"]
     assert note["seconds_per_pass"] > 0
@@ -81,11 +81,11 @@ def test_compiled_blocks_give_the_same_loss_and_keep_their_names(tmp_path):
 
 @pytest.mark.slow
 def test_a_long_run_is_compiled_if_that_is_faster(tmp_path, monkeypatch):
-    monkeypatch.setattr(acceleration, "WORTH_SECONDS", 0.0)
+    monkeypatch.setattr(compilation, "WORTH_SECONDS", 0.0)
     network, ids_BT = case(dropout=0.0)
     settle_compile("auto", network, ids_BT, "fp32", 10**9, tmp_path)
-    note = storage.read_json(tmp_path / acceleration.NOTE)
-    faster = note["seconds_per_pass"] > acceleration.ADVANTAGE * note["compiled_seconds_per_pass"]
+    note = storage.read_json(tmp_path / compilation.NOTE)
+    faster = note["seconds_per_pass"] > compilation.ADVANTAGE * note["compiled_seconds_per_pass"]
     assert note["compile"] == faster
     assert "times as fast" in note["reason"]
 
@@ -97,6 +97,6 @@ def test_threads_that_wait_for_a_busy_core_let_go_of_theirs_soon(given, found):
     shown = subprocess.run(
         [sys.executable, "-c", "import model.network.families"],
         env={**told, **given, "OMP_DISPLAY_ENV": "VERBOSE"}, capture_output=True, text=True,
-        check=True, cwd=Path(__file__).parents[2],
+        check=True, cwd=Path(__file__).parents[3],
     ).stderr  # fmt: skip
     assert f"GOMP_SPINCOUNT = '{found}'" in shown

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from model import precision
 from model.distributed.world import gradients_exchanged, whole
 from model.network import objectives
 from model.network.families import AnyNetwork
 from model.network.objectives import Batch
 from model.optim.schedule import learning_rate
+from model.training import precision
 
 if TYPE_CHECKING:
-    from model.training import Training
+    from model.training.state import Training
 
 
 class Objective(nn.Module):

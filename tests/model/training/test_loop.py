@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from model import checkpoint, loop
-from model.averaging import Average
-from model.divergence import ROLLBACKS_MAX, WINDOW
-from model.loop import fit, validation_loss
 from model.network.architecture import ModelConfig
 from model.network.objectives import Predictions, cross_entropy
 from model.optim.optimizers import OPTIMIZERS
-from model.step import LossScale
-from model.train_config import TrainConfig
+from model.training import checkpoint, loop
+from model.training.config import TrainConfig
+from model.training.divergence import ROLLBACKS_MAX, WINDOW
+from model.training.ema import Average
+from model.training.loop import fit, validation_loss
+from model.training.step import LossScale
 from pipeline import storage
 from pipeline.errors import ConfigError, TrainingError
 from tests.model.trainings import training

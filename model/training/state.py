@@ -8,15 +8,15 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from model import divergence, precision
-from model.averaging import Average
 from model.distributed.world import World
-from model.divergence import Rollback, Watch
 from model.network.families import AnyNetwork
 from model.network.objectives import Batch
 from model.optim.optimizers import Optimizer
-from model.step import LossScale, Objective
-from model.train_config import BEST, TrainConfig
+from model.training import divergence, precision
+from model.training.config import BEST, TrainConfig
+from model.training.divergence import Rollback, Watch
+from model.training.ema import Average
+from model.training.step import LossScale, Objective
 
 
 class Batches(Protocol):

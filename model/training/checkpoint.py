@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from model.averaging import Average
 from model.distributed.world import World, placed_like, whole
 from model.optim.optimizers import Optimizer
+from model.training.ema import Average
 from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.errors import ArtifactError, TrainingError

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from model import acceleration, precision
 from model.data.config import DataConfig
 from model.data.loader import BEST_FIT
 from model.embeddings.initialise import EmbeddingConfig
 from model.network.architecture import ENCODER_DECODER, ModelConfig
 from model.optim.optimizers import OPTIMIZERS, Hyperparameters
 from model.optim.schedule import SCHEDULES
+from model.training import compilation, precision
 from pipeline.errors import ConfigError
 
 STOP, ROLLBACK = "stop", "rollback"
@@ -19,7 +19,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": tuple(OPTIMIZERS),
     "schedule": tuple(SCHEDULES),
     "precision": precision.PRECISIONS,
-    "compile": acceleration.COMPILE,
+    "compile": compilation.COMPILE,
     "keep": (LAST, BEST),
     "on_divergence": (STOP, ROLLBACK),
 }
@@ -62,7 +62,7 @@ class TrainConfig:
     on_divergence: str = STOP
     spike_nats: float | None = 2.0  # mean loss of 8 steps above the lowest such mean: diverged
     precision: str = precision.AUTO
-    compile: str = acceleration.AUTO
+    compile: str = compilation.AUTO
     activation_checkpointing: bool = False  # a third more time, much less memory
     seed: int = 1
     checkpoint_every: int = 100

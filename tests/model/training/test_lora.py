@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from model import lora
 from model.formats import model_folder
-from model.lora import ADAPTER, LoraConfig, LoraLinear
+from model.training import lora
+from model.training.lora import ADAPTER, LoraConfig, LoraLinear
 from pipeline.errors import ArtifactError, ConfigError
 
 IDS_BT = torch.arange(5, 25).view(2, 10)
