@@ -9,10 +9,10 @@ from typing import Any
 
 from expectations.html_table import breakable, html_table, table_row
 from expectations.page_style import STYLE
+from model.evaluation.intervals import RESAMPLES
 from model.finetune import BaseModel
 from model.markdown import flat
 from model.metric_names import metric_name
-from model.resampling import RESAMPLES
 from model.transfer import LINEAR, NETWORKS, SCRATCH, TRANSFERRED, WORDS, TransferConfig
 from model.transfer_figures import BEATS, LOSES, UNDECIDED, Comparison, Figure, overall
 from pipeline.fingerprint import plain

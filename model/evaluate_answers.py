@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model.answer_scores import AnswerScores, score_answers
 from model.data.examples import ExampleSet, code_split
+from model.evaluation.answer_scores import AnswerScores, score_answers
+from model.evaluation.intervals import interval, ratio
 from model.formats import model_folder
-from model.resampling import interval, ratio
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import EVALUATION

@@ -21,11 +21,11 @@ import numpy as np
 import pyarrow as pa
 
 from model import finetune, labels, linear_baseline
-from model.answer_scores import score_answers
 from model.classifier import ClassifierConfig
 from model.data.chat import Coded
 from model.data.example_batches import fits
 from model.data.examples import code_row, code_split, lowest, refuse_mostly_unusable, rows_of
+from model.evaluation.answer_scores import score_answers
 from model.finetune import RANDOM, WEIGHTS, FinetuneConfig
 from model.formats import model_folder
 from model.labels import Lesson

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from model.resampling import LEVEL, RESAMPLES
+from model.evaluation.intervals import LEVEL, RESAMPLES
 from model.transfer import ARMS, LABELLED, NETWORKS, SCRATCH, TRANSFERRED
 from pipeline.artifact import Artifact
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from model.figure import Example, Figure, difference, mean
-from model.held_out import choose, documents
+from model.evaluation.figures import Example, Figure, difference, mean
+from model.evaluation.held_out import choose, documents
+from model.evaluation.scoring import token_scores
 from model.network.families import AnyNetwork
-from model.scoring import token_scores
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 from pipeline.shard import TRAIN, VALIDATION

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from model.figure import Example, Figure, mean
+from model.evaluation.figures import Example, Figure, mean
+from model.evaluation.scoring import Document
 from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig
 from model.probes.terms import TERMS
-from model.scoring import Document
 from pipeline.characters import UNSPACED_RANGES
 from pipeline.cleaning.lists import blocked_terms, term_hits
 from pipeline.errors import ConfigError

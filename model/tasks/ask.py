@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.figure import Example, Figure, mean
+from model.evaluation.figures import Example, Figure, mean
+from model.evaluation.intervals import interval
+from model.evaluation.scoring import padded, token_scores
 from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig
-from model.resampling import interval
-from model.scoring import padded, token_scores
 from model.tasks.item import Item
 from model.tasks.metrics import CORPUS_METRICS, METRICS
 from model.tasks.row_file import read_file

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from model.baseline import BaselineConfig, unigram_nats
-from model.compression import ppmd_bytes, xz_bytes
 from model.evaluate import STAGE, EvaluateConfig, bits_per_byte
+from model.evaluation.baselines import BaselineConfig, unigram_nats
+from model.evaluation.compression import ppmd_bytes, xz_bytes
+from model.evaluation.held_out import choose, documents
+from model.evaluation.scoring import Document, score, windows
+from model.evaluation.slices import calibration, calibration_error, positions, slices
 from model.formats import model_folder
 from model.gpt import GPT
-from model.held_out import choose, documents
-from model.scoring import Document, score, windows
-from model.slices import calibration, calibration_error, positions, slices
 from model.train import STAGE as TRAIN
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.shard import iter_documents
@@ -136,7 +136,7 @@ def test_a_model_with_another_tokenizer_is_scored_on_the_same_text(shards, model
 
 
 def test_nothing_held_out_is_an_error_with_advice(shards, model, tmp_path, monkeypatch):
-    monkeypatch.setattr("model.held_out.iter_documents", lambda *_: iter(()))
+    monkeypatch.setattr("model.evaluation.held_out.iter_documents", lambda *_: iter(()))
     with pytest.raises(TrainingError, match=r"shard\.validation_share"):
         run_stage(STAGE, EVERYTHING, [model, shards], tmp_path / "e")
 

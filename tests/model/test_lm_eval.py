@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from flows import cli
-from model.figure import Figure
+from model.evaluation.figures import Figure
 from model.formats import model_folder
 from model.generation.completion import load_model
 from model.tasks.ask import TaskConfig, ask_for, run

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from model.resampling import interval, ratio
-from model.scoring import BINS, Scores, bits
+from model.evaluation.intervals import interval, ratio
+from model.evaluation.scoring import BINS, Scores, bits
 
 Key = tuple[str, str]  # kind, name
 Row = dict[str, Any]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.resampling import difference_interval, mean_interval
+from model.evaluation.intervals import difference_interval, mean_interval
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.resampling import difference_interval, interval, mean_interval, ratio, wilson
+from model.evaluation.intervals import difference_interval, interval, mean_interval, ratio, wilson
 
 
 def test_the_interval_of_a_mean_is_about_two_standard_errors_wide():

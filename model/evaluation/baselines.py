@@ -5,10 +5,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model import compression, kneser_ney
-from model.held_out import choose, documents
-from model.scoring import Document, Scores, TokenModel
-from model.slices import ALL, NATS_PER_BYTE, NGRAM, PPMD, UNIGRAM, Key, members, with_baseline
+from model.evaluation import compression, kneser_ney
+from model.evaluation.held_out import choose, documents
+from model.evaluation.scoring import Document, Scores, TokenModel
+from model.evaluation.slices import (
+    ALL,
+    NATS_PER_BYTE,
+    NGRAM,
+    PPMD,
+    UNIGRAM,
+    Key,
+    members,
+    with_baseline,
+)
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 from pipeline.shard import TRAIN, iter_documents

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from model.kneser_ney import FALLBACK, train
+from model.evaluation.kneser_ney import FALLBACK, train
 
 BOS, EOS = 1, 2
 

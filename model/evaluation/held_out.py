@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from model.scoring import Document
+from model.evaluation.scoring import Document
 from pipeline.artifact import Artifact
 from pipeline.shard import iter_documents
 from pipeline.tokenizer import Tokenizer
