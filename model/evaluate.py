@@ -10,15 +10,15 @@ import pyarrow as pa
 from model.evaluation.baselines import BaselineConfig, compressed, token_models
 from model.evaluation.figures import Example, Figure
 from model.evaluation.held_out import choose, documents, recode
+from model.evaluation.probes import bias, memorisation, toxicity
+from model.evaluation.probes.memorisation import MemorisationConfig
+from model.evaluation.probes.pairs import pairs
+from model.evaluation.probes.toxicity import ToxicityConfig
 from model.evaluation.scoring import Document, score
 from model.evaluation.slices import calibration, positions, slices
 from model.formats import model_folder as export
 from model.generation.completion import LoadedModel
 from model.network.architecture import DECODER, ENCODER
-from model.probes import bias, memorisation, toxicity
-from model.probes.memorisation import MemorisationConfig
-from model.probes.pairs import pairs
-from model.probes.toxicity import ToxicityConfig
 from model.tasks import ask
 from model.tasks.ask import TaskConfig
 from pipeline.artifact import MAIN, Artifact

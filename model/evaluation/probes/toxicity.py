@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from model.evaluation.figures import Example, Figure, mean
+from model.evaluation.probes.terms import TERMS
 from model.evaluation.scoring import Document
 from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig
-from model.probes.terms import TERMS
 from pipeline.characters import UNSPACED_RANGES
 from pipeline.cleaning.lists import blocked_terms, term_hits
 from pipeline.errors import ConfigError

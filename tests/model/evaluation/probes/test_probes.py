@@ -8,6 +8,10 @@ import torch
 
 from model.evaluate import STAGE, EvaluateConfig
 from model.evaluation.held_out import choose, documents
+from model.evaluation.probes import bias, memorisation, toxicity
+from model.evaluation.probes.memorisation import MemorisationConfig
+from model.evaluation.probes.pairs import TABLE, Pair, pairs
+from model.evaluation.probes.toxicity import ToxicityConfig, found, languages_of
 from model.evaluation.scoring import Document
 from model.evidence import evaluation_figures
 from model.formats import model_folder
@@ -15,10 +19,6 @@ from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig
 from model.gpt import GPT
 from model.network.architecture import ModelConfig
-from model.probes import bias, memorisation, toxicity
-from model.probes.memorisation import MemorisationConfig
-from model.probes.pairs import TABLE, Pair, pairs
-from model.probes.toxicity import ToxicityConfig, found, languages_of
 from model.train import STAGE as TRAIN
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile

@@ -7,9 +7,9 @@ no preference. The pairs show whether text was one-sided, not how a model would 
 import numpy as np
 
 from model.evaluation.figures import Example, Figure, mean
+from model.evaluation.probes.pairs import Pair
 from model.evaluation.scoring import Document, score
 from model.network.families import AnyNetwork
-from model.probes.pairs import Pair
 from pipeline.tokenizer import Tokenizer
 
 SHOWN = 10  # pairs with the largest gap kept for reading, per language
