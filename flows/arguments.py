@@ -8,7 +8,7 @@ def argument(*flags: str, **keywords: Any) -> tuple[tuple[str, ...], dict[str, A
     return flags, keywords
 
 
-# written out: importing `model.tasks.table` for `--help` would cost a second
+# written out: importing `model.evaluation.tasks.table` for `--help` would cost a second
 EVALUATION_TASKS = (
     "sentiment", "topic", "qa", "translate_en_zh", "translate_zh_en", "summarisation", "arithmetic",
     "code",

@@ -18,12 +18,12 @@ from flows.summary import rows_of
 from flows.terminal import progress_bars, stdout
 from model.card_evaluation import figure_sections, sections
 from model.evaluate import STAGE, EvaluateConfig, asked
+from model.evaluation.tasks import lm_eval
+from model.evaluation.tasks.ask import TaskConfig, ask_for
+from model.evaluation.tasks.table import TASKS
 from model.evidence import log_figures
 from model.generation.completion import load_model
 from model.registry import run_of
-from model.tasks import lm_eval
-from model.tasks.ask import TaskConfig, ask_for
-from model.tasks.table import TASKS
 from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.errors import ConfigError

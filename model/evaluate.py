@@ -16,11 +16,11 @@ from model.evaluation.probes.pairs import pairs
 from model.evaluation.probes.toxicity import ToxicityConfig
 from model.evaluation.scoring import Document, score
 from model.evaluation.slices import calibration, positions, slices
+from model.evaluation.tasks import ask
+from model.evaluation.tasks.ask import TaskConfig
 from model.formats import model_folder as export
 from model.generation.completion import LoadedModel
 from model.network.architecture import DECODER, ENCODER
-from model.tasks import ask
-from model.tasks.ask import TaskConfig
 from pipeline.artifact import MAIN, Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import CALIBRATION, EVALUATION, EXAMPLE, FIGURE, POSITION

@@ -11,7 +11,7 @@ from expectations.suites import suite
 from flows import cli, config
 from flows.arguments import EVALUATION_TASKS
 from flows.evaluate_command import shots_lines
-from model.tasks.table import TASKS
+from model.evaluation.tasks.table import TASKS
 from model.train import STAGE as TRAIN
 from pipeline.stage import run_stage
 from tests.model.shards import make_shards

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from model.evaluation.tasks.ask import continuation_nats
 from model.generation.completion import load_model, prompt_ids
 from model.serve.app import create_app
-from model.tasks.ask import continuation_nats
 
 NAME = "tiny"
 PROMPT = "The model 数据 naïve 🙂"

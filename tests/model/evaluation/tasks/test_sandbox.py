@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from model.tasks import rows, sandbox
-from model.tasks.sandbox import FAILED, PASSED, TIMED_OUT, Limits, Program, compiles, run
+from model.evaluation.tasks import rows, sandbox
+from model.evaluation.tasks.sandbox import FAILED, PASSED, TIMED_OUT, Limits, Program, compiles, run
 
 WALLS = {
     "all walls": "",
-    "no read-only mounts": "from model.tasks import sandbox_walls\n"
+    "no read-only mounts": "from model.evaluation.tasks import sandbox_walls\n"
     "sandbox_walls._seal = lambda libc, places: False\n",
     "no namespaces": "sandbox_child.unshare = lambda: False\n",
     "the hook alone": "sandbox_child.unshare = lambda: False\n"

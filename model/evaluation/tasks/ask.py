@@ -9,12 +9,12 @@ import numpy as np
 from model.evaluation.figures import Example, Figure, mean
 from model.evaluation.intervals import interval
 from model.evaluation.scoring import padded, token_scores
+from model.evaluation.tasks.item import Item
+from model.evaluation.tasks.metrics import CORPUS_METRICS, METRICS
+from model.evaluation.tasks.row_file import read_file
+from model.evaluation.tasks.table import TASKS, Row, Task
 from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig
-from model.tasks.item import Item
-from model.tasks.metrics import CORPUS_METRICS, METRICS
-from model.tasks.row_file import read_file
-from model.tasks.table import TASKS, Row, Task
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 

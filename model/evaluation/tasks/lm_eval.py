@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from model.tasks.ask import Question
-from model.tasks.table import TASKS
+from model.evaluation.tasks.ask import Question
+from model.evaluation.tasks.table import TASKS
 from pipeline import storage
 from pipeline.errors import ConfigError
 

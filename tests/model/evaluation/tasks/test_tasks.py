@@ -8,13 +8,10 @@ import polars as pl
 import pytest
 import torch
 
-from model.generation.completion import LoadedModel
-from model.gpt import GPT
-from model.network.architecture import ModelConfig
-from model.tasks import ask
-from model.tasks.ask import TaskConfig, ask_for, continuation_nats, read_rows, run
-from model.tasks.item import Item
-from model.tasks.metrics import (
+from model.evaluation.tasks import ask
+from model.evaluation.tasks.ask import TaskConfig, ask_for, continuation_nats, read_rows, run
+from model.evaluation.tasks.item import Item
+from model.evaluation.tasks.metrics import (
     bleu,
     chrf,
     compiles,
@@ -26,7 +23,10 @@ from model.tasks.metrics import (
     rouge_l,
     units,
 )
-from model.tasks.table import TASKS
+from model.evaluation.tasks.table import TASKS
+from model.generation.completion import LoadedModel
+from model.gpt import GPT
+from model.network.architecture import ModelConfig
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 from pipeline.tokenizer import load_tokenizer

@@ -9,10 +9,10 @@ import pytest
 
 from flows import cli
 from model.evaluation.figures import Figure
+from model.evaluation.tasks.ask import TaskConfig, ask_for, run
+from model.evaluation.tasks.lm_eval import write
 from model.formats import model_folder
 from model.generation.completion import load_model
-from model.tasks.ask import TaskConfig, ask_for, run
-from model.tasks.lm_eval import write
 from pipeline.errors import ConfigError
 
 ASK = """

@@ -28,11 +28,11 @@ from types import TracebackType
 from typing import Any
 
 PASSED, FAILED, TIMED_OUT = "passed", "failed", "timed out"
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 # The path to this package is gone again before anything else runs.
 START = """import sys
 sys.path.insert(0, sys.argv[1])
-from model.tasks import sandbox_child
+from model.evaluation.tasks import sandbox_child
 del sys.path[0]
 sandbox_child.main()
 """

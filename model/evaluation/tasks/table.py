@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model.tasks import rows
-from model.tasks.item import Item
+from model.evaluation.tasks import rows
+from model.evaluation.tasks.item import Item
 
 Row = dict[str, Any]
 

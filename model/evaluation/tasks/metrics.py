@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from model.tasks import sandbox
-from model.tasks.item import Item
+from model.evaluation.tasks import sandbox
+from model.evaluation.tasks.item import Item
 from pipeline.characters import UNSPACED_RANGES
 from pipeline.compiled import numba
 

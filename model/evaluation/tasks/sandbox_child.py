@@ -16,7 +16,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from model.tasks.sandbox_walls import HOME, filter_calls, limit, new_root, refusals, unshare
+from model.evaluation.tasks.sandbox_walls import (
+    HOME,
+    filter_calls,
+    limit,
+    new_root,
+    refusals,
+    unshare,
+)
 
 INT_BITS_MAX = 1024  # longer integers travel in hexadecimal: JSON's digits are quadratic
 DEPTH_MAX = 60

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from model.tasks.table import TASKS, Row
+from model.evaluation.tasks.table import TASKS, Row
 from pipeline.errors import ConfigError
 from pipeline.reading.record_file import listed, read_records
 
