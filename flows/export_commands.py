@@ -17,14 +17,14 @@ from pipeline.inputs import small_text
 def export(options: Namespace) -> dict[str, Any] | None:
     """Write a model for other programs and print how well each agrees with it."""
     try:
-        from model.formats.package import CARD, export_model
+        from model.export.export import CARD, export_model
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"exporting needs the package {error.name}; install it with `pip install "
             f"'textmill[export]'`"
         ) from error
-    from model.formats.card import sentence
-    from model.formats.parity import TEXTS, TOLERANCE
+    from model.export.export_card import sentence
+    from model.export.parity import TEXTS, TOLERANCE
     from model.serve.__main__ import served_name
 
     settings = read_settings(options.store, options.workers)

@@ -26,8 +26,8 @@ HOMES = {
     "ray": ("pipeline/engine/ray.py", "model/distributed/launch.py"),
     "torch": ("model/",),
     "gensim": ("model/embeddings/initialise.py",),
-    "gguf": ("model/formats/gguf_file.py",),
-    "onnxruntime": ("model/formats/onnx_graph.py",),
+    "gguf": ("model/export/gguf_file.py",),
+    "onnxruntime": ("model/export/onnx_graph.py",),
 }
 LINES_MAX = 300
 

@@ -10,7 +10,7 @@ import pytest
 import sentencepiece
 
 from model.data.chat import FORGED, TOO_LONG, code_example, code_prompt, code_turns
-from model.formats.package import export_model
+from model.export.export import export_model
 from model.generation.completion import complete, load_model
 from model.generation.generate import SamplingConfig
 from pipeline.tokenizer import Tokenizer, load_tokenizer

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from flows import cli
-from model.formats import model_folder, readers
-from model.formats.package import export_model
+from model.export import runtimes
+from model.export.export import export_model
+from model.formats import model_folder
 from model.generation.completion import load_model, prompt_ids
 from model.generation.generate import SamplingConfig, generate
 from model.network.architecture import PRESETS, ModelConfig
@@ -217,7 +218,7 @@ def test_other_files_are_not_overwritten_and_impossible_wishes_are_refused(model
 
 
 def test_a_missing_program_is_said_in_the_table(model_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "installed", lambda package: None)
+    monkeypatch.setattr(runtimes, "installed", lambda package: None)
     (found,) = export_model(model_of("llama"), ["hf"], tmp_path / "out", name="m")
     assert found.comparison is None
     assert "not compared" in (tmp_path / "out" / "README.md").read_text()

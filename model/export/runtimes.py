@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.formats.parity import Opened, Row, log_softmax
+from model.export.parity import Opened, Row, log_softmax
 
 TOKENIZER_JSON = "tokenizer.json"
 WHOLE_VOCABULARY = 1 << 20  # more entries than any has: llama.cpp then lists all

@@ -14,12 +14,13 @@ from typing import Any
 import torch
 
 from model.data.chat import chat_template
-from model.formats import exports, gguf_file, huggingface, onnx_graph, readers
+from model.export import export_folder, gguf_file, onnx_graph, runtimes
+from model.export.export_card import Exported, card
+from model.export.export_folder import CARD as CARD
+from model.export.parity import TEXTS, TOLERANCE, Opened, compare
+from model.formats import huggingface
 from model.formats import model_folder as export
-from model.formats.card import Exported, card
-from model.formats.exports import CARD as CARD
 from model.formats.layouts import layout_of
-from model.formats.parity import TEXTS, TOLERANCE, Opened, compare
 from model.generation.completion import LoadedModel, load_model
 from model.network.families import AnyNetwork
 from pipeline import storage
@@ -64,13 +65,13 @@ def _hf(source: Source, folder: Path, precision: str, int8: bool) -> Iterator[Wr
     _write_tokenizer(source, folder)
     name = layout.architecture
     yield Written(
-        "hf", precision, huggingface.WEIGHTS, lambda file: readers.transformers(file, name)
+        "hf", precision, huggingface.WEIGHTS, lambda file: runtimes.transformers(file, name)
     )
 
 
 def _gguf(source: Source, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
     vocabulary = read_vocabulary(source.tokenizer_file.read_bytes())
-    opener = functools.partial(readers.llama_cpp, context=source.network.config.context)
+    opener = functools.partial(runtimes.llama_cpp, context=source.network.config.context)
     chats = export.taught_to_chat(source.folder)
     template = chat_template(source.model.tokenizer) if chats else None
     for kind in (precision, INT8) if int8 else (precision,):
@@ -85,11 +86,11 @@ def _onnx(source: Source, folder: Path, precision: str, int8: bool) -> Iterator[
     storage.write_json(folder / huggingface.GENERATION, huggingface.generation_of(source.network))
     full = "model.onnx"
     onnx_graph.write(source.network, folder / full)
-    yield Written("onnx", "float32", full, readers.onnxruntime)
+    yield Written("onnx", "float32", full, runtimes.onnxruntime)
     if int8:
         small = "model_quantized.onnx"
         onnx_graph.quantize(folder / full, folder / small)
-        yield Written("onnx", INT8, small, readers.onnxruntime)
+        yield Written("onnx", INT8, small, runtimes.onnxruntime)
 
 
 def _onnx_config(network: AnyNetwork) -> dict[str, Any]:
@@ -138,26 +139,26 @@ def export_model(
     """
     _check(formats, precision, int8)
     out = out.absolute()
-    exports.refuse_other_files(out)
+    export_folder.refuse_other_files(out)
     model = Source(load_model(model_folder), model_folder, name)
     settings = {"name": name, "precision": precision, "int8": int8, "texts": list(texts)}
-    request = exports.request_of(model_folder, {**settings, "tolerance": tolerance})
+    request = export_folder.request_of(model_folder, {**settings, "tolerance": tolerance})
     done: list[Exported] = []
     for one in dict.fromkeys(formats):
         place = out / one if len(formats) > 1 else out
-        made = exports.recall(place, out, request)
+        made = export_folder.recall(place, out, request)
         if made is None:
-            with exports.whole(place, out) as folder:
+            with export_folder.whole(place, out) as folder:
                 made = [
                     _measured(model, written, folder, place, out, texts, tolerance)
                     for written in FORMATS[one](model, folder, precision, int8)
                 ]
-                exports.note(folder, request, made)
+                export_folder.note(folder, request, made)
         done += made
-        exports.report(out, done, card(name, model.network, done))
+        export_folder.report(out, done, card(name, model.network, done))
         for exported in made:
             finished(exported)
-    exports.remove_others(out, done)
+    export_folder.remove_others(out, done)
     return done
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.formats.parity import CHOICES, TIMED_ROUNDS, Comparison
+from model.export.parity import CHOICES, TIMED_ROUNDS, Comparison
 from model.markdown import cell, markdown_table, size
 from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER
 from model.network.families import AnyNetwork

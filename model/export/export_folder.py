@@ -12,7 +12,7 @@ from typing import Any
 
 import pydantic
 
-from model.formats.card import Exported
+from model.export.export_card import Exported
 from pipeline import integrity, storage
 from pipeline.errors import ConfigError
 from pipeline.fingerprint import code_version
@@ -34,7 +34,7 @@ def request_of(model_folder: Path, settings: Mapping[str, Any]) -> str:
     files = sorted(path for path in model_folder.iterdir() if path.is_file())
     hashes = [sha256 for _, sha256 in integrity.hashed(files, model_folder)]
     names = [file.name for file in files]
-    code = code_version("model.formats.package")
+    code = code_version("model.export.export")
     return storage.sha256_text(storage.canonical_json([names, hashes, dict(settings), code]))
 
 
