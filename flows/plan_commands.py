@@ -16,8 +16,9 @@ from flows.plan_report import duration
 from flows.preflight import expected_vocab_size
 from flows.settings import Settings, read_settings
 from flows.terminal import stdout
-from model import device, forecast, probe
 from model.distributed.world import World
+from model.planning import device, measure
+from model.planning import plan as forecast
 from model.training.config import TrainConfig
 from pipeline import artifact as artifacts
 from pipeline.errors import ConfigError, TrainingError
@@ -42,7 +43,7 @@ def plan(options: Namespace) -> dict[str, Any] | None:
         reason = forecast.unprobed_memory(train, vocab_size, room.memory_bytes)
         if reason is not None:
             raise TrainingError(f"{reason}; `--budget 1h` proposes a size that suits this machine")
-        measured = probe.measure(train, vocab_size, place, options.seconds)
+        measured = measure.measure(train, vocab_size, place, options.seconds)
     else:
         train, measured = _proposal(train, vocab_size, place, budget, options.seconds)
     made = forecast.make(train, vocab_size, measured, room)
@@ -59,16 +60,16 @@ def plan(options: Namespace) -> dict[str, Any] | None:
 
 def _proposal(
     train: TrainConfig, vocab_size: int, place: Any, budget: float, seconds: float
-) -> tuple[TrainConfig, probe.Measured]:
+) -> tuple[TrainConfig, measure.Measured]:
     """Probe a small network, then what its speed suggests, until the size stays."""
     chosen = replace(train, model=next(forecast.shapes(train.model)))
-    measured = probe.measure(chosen, vocab_size, place, seconds)
+    measured = measure.measure(chosen, vocab_size, place, seconds)
     for _ in range(ROUNDS):
         rate = measured.flops_per_second(chosen)
         better = forecast.propose(train, vocab_size, rate, budget)
         if better.model == chosen.model:
             break
-        chosen, measured = better, probe.measure(better, vocab_size, place, seconds)
+        chosen, measured = better, measure.measure(better, vocab_size, place, seconds)
     return forecast.within(chosen, measured, budget), measured
 
 

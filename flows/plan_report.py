@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.config import Recipe
-from model import spent
-from model.forecast import Plan, gigabytes
 from model.markdown import markdown_table
+from model.planning import usage
+from model.planning.plan import Plan, gigabytes
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.fingerprint import plain
@@ -46,7 +46,7 @@ def rows(plan: dict[str, Any] | None, actual: dict[str, Any] | None) -> list[Row
 
 def compared(store: Path, recipe: Recipe, training: Artifact) -> list[Row]:
     """Return the rows of a run: what was planned of its recipe, if anything, and what it took."""
-    plan, actual = planned(store, recipe), spent.read(training)
+    plan, actual = planned(store, recipe), usage.read(training)
     if actual is None:
         return []
     actual = {**actual, "epochs": training.stats.get("epochs")}

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from model import spent
 from model.lineage import DOCUMENTS, lineage_tags
 from model.metric_names import GLANCE, metric_name
+from model.planning import usage
 from model.tracking import FINGERPRINT, RunLog
 from pipeline import storage
 from pipeline.artifact import Artifact
@@ -263,7 +263,7 @@ def data_waits_of(training: Artifact) -> list[tuple[int, float]]:
 
 def spent_figures(training: Artifact) -> dict[str, float]:
     """Return what training took as {metric name: value}: time, rate, FLOPs, MFU, memory, disk."""
-    noted = spent.read(training) or {}
+    noted = usage.read(training) or {}
     return {
         f"spent/{name}": value for name, value in noted.items() if isinstance(value, int | float)
     }

@@ -13,7 +13,6 @@ import pydantic
 import torch
 from typing_extensions import TypedDict
 
-from model import spent
 from model.data import loader
 from model.data.config import open_loader, realised, unused_tokens
 from model.distributed import launch as launched
@@ -25,7 +24,8 @@ from model.network import families
 from model.network.families import AnyNetwork
 from model.network.objectives import batch_of
 from model.optim.optimizers import OPTIMIZERS, build_optimizer
-from model.spent import Meter
+from model.planning import usage
+from model.planning.usage import Meter
 from model.training import precision
 from model.training.compilation import NOTE, forget_activations, settle_compile
 from model.training.config import TrainConfig
@@ -70,9 +70,9 @@ def run(job: Job, launch: Launch = HERE) -> None:
     model_folder.write(training.network, tokenizer_file, job.file)
     storage.write_json(job.folder / SPEED, training.state.speed)
     if launch.size > 1:
-        storage.link_or_copy(place / spent.SPENT, job.folder / spent.SPENT)
+        storage.link_or_copy(place / usage.SPENT, job.folder / usage.SPENT)
     else:
-        spent.write(meter.read(training, job.folder), job.folder)
+        usage.write(meter.read(training, job.folder), job.folder)
     storage.write_json(job.folder / MEASURED, _measured(place / "precision"))
     batches = training.loader
     assert isinstance(batches, loader.Loader)
@@ -117,7 +117,7 @@ def resume(
     meter = Meter(training)
     fit(training)
     if world.is_first:
-        spent.write(meter.read(training, Path(place)), Path(place))
+        usage.write(meter.read(training, Path(place)), Path(place))
 
 
 def prepare(

@@ -21,8 +21,9 @@ import torch
 
 from flows import config as recipes
 from flows.cli import main as textmill
-from model import evaluate, probe, train
+from model import evaluate, train
 from model.network.architecture import ModelConfig, preset
+from model.planning import measure
 from model.training import step
 from model.training.allocation import keep_freed_memory
 from model.training.config import TrainConfig
@@ -73,7 +74,7 @@ def cpu_seconds_per_step(config: TrainConfig) -> float:
     """CPU seconds of a step on random tokens, the median of a few."""
     endless = replace(config, spike_nats=None)
     with tempfile.TemporaryDirectory() as folder:
-        training = probe.trial(endless, VOCAB_SIZE, torch.device("cpu"), Path(folder))
+        training = measure.trial(endless, VOCAB_SIZE, torch.device("cpu"), Path(folder))
         taken = []
         for _ in range(STEPS_TIMED + 2):
             began = time.process_time()

@@ -18,8 +18,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import peers
 import torch
 
-from model import probe
 from model.network.architecture import ModelConfig
+from model.planning import measure
 from model.training import step
 from model.training.allocation import keep_freed_memory
 from model.training.config import TrainConfig
@@ -42,7 +42,7 @@ def ours(model: ModelConfig) -> float:
     """CPU seconds of a step, precision measured as in training."""
     config = TrainConfig(steps=10_000, batch_size=BATCH_SIZE, spike_nats=None, model=model)
     with tempfile.TemporaryDirectory() as folder:
-        training = probe.trial(config, VOCAB_SIZE, torch.device("cpu"), Path(folder))
+        training = measure.trial(config, VOCAB_SIZE, torch.device("cpu"), Path(folder))
         taken = []
         for _ in range(STEPS + 2):
             began = time.process_time()

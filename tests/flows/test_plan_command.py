@@ -7,7 +7,7 @@ import pytest
 from flows import config, plan_report
 from flows.cli import EXIT_FAILED, EXIT_MISUSED, main
 from flows.plan_commands import seconds_of
-from model.spent import SPENT
+from model.planning.usage import SPENT
 from pipeline import storage
 from pipeline.errors import ConfigError
 

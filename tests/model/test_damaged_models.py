@@ -5,10 +5,11 @@ from dataclasses import asdict
 
 import pytest
 
-from model import plots, registry, spent
+from model import plots, registry
 from model.evidence import throughput_of
 from model.generation.completion import load_model
 from model.network.architecture import ModelConfig
+from model.planning import usage
 from model.tracking import TrackingSettings
 from model.training import checkpoint, lora
 from model.training.config import TrainConfig
@@ -94,10 +95,10 @@ def test_a_damaged_checkpoint_is_one_error(tmp_path, name):
 
 def test_notes_beside_a_model_that_are_damaged_are_done_without(made_chain, tiny_model, tmp_path):
     chain = made_chain(tmp_path / "chain", tiny_model)
-    speed, took = chain.training.path / "speed.json", chain.training.path / spent.SPENT
+    speed, took = chain.training.path / "speed.json", chain.training.path / usage.SPENT
     storage.write_json(speed, [[1, 2.0, 3.0]])
     storage.write_json(took, {"seconds": 1.0})
-    for file, load in ((speed, throughput_of), (took, spent.read)):
+    for file, load in ((speed, throughput_of), (took, usage.read)):
         assert not outcomes(file, lambda load=load: load(chain.training), 60, keys=True)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from model import device
+from model.planning import device
 
 
 @pytest.mark.skipif(not device.Path("/proc/self/clear_refs").exists(), reason="needs Linux")

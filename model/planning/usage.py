@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 from typing_extensions import TypedDict
 
-from model import cost, device
+from model.planning import cost, device
 from model.training.state import Training
 from pipeline import storage
 from pipeline.artifact import Artifact

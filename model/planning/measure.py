@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model import cost, device
 from model.network import families
 from model.optim.optimizers import build_optimizer
+from model.planning import cost, device
 from model.training import checkpoint, precision, step
 from model.training.allocation import keep_freed_memory
 from model.training.config import TrainConfig

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model import cost, device, forecast, probe, spent
-from model.forecast import Room
 from model.network import families
 from model.network.architecture import ModelConfig, preset
+from model.planning import cost, device, measure, usage
+from model.planning import plan as forecast
+from model.planning.plan import Room
 from model.training import precision
 from model.training.config import TrainConfig
 
@@ -19,9 +20,9 @@ CONFIG = TrainConfig(
 CPU = torch.device("cpu")
 
 
-def measured(config=CONFIG, vocab_size=64, seconds_per_step=0.5) -> probe.Measured:
+def measured(config=CONFIG, vocab_size=64, seconds_per_step=0.5) -> measure.Measured:
     size = cost.size_of(config.model, vocab_size)
-    return probe.Measured("a device", "fp32", size, seconds_per_step, 0.1, 10**8, 1e10, 4)
+    return measure.Measured("a device", "fp32", size, seconds_per_step, 0.1, 10**8, 1e10, 4)
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen", "gpt2", "vaswani2017", "bert"])
@@ -115,7 +116,7 @@ def test_the_probe_takes_real_steps_and_disturbs_nothing():
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    found = probe.measure(CONFIG, 64, CPU, seconds=0.2)
+    found = measure.measure(CONFIG, 64, CPU, seconds=0.2)
     assert torch.equal(torch.rand(3), expected)
     assert found.seconds_per_step > 0
     assert 1 <= found.rows <= 4
@@ -125,7 +126,7 @@ def test_the_probe_takes_real_steps_and_disturbs_nothing():
 
 def test_a_batch_that_would_take_long_is_measured_in_part():
     large = replace(CONFIG, batch_size=10_000_000)
-    found = probe.measure(large, 64, CPU, seconds=0.1)
+    found = measure.measure(large, 64, CPU, seconds=0.1)
     assert found.rows < large.batch_size
     assert found.memory_bytes > cost.state_bytes(found.size.parameters)
 
@@ -137,4 +138,4 @@ def test_the_device_is_named_and_measured():
 
 
 def test_time_in_steps_follows_from_the_rates():
-    assert spent.step_seconds([(100, 50.0, 0.0), (300, 100.0, 0.01)]) == 4.0
+    assert usage.step_seconds([(100, 50.0, 0.0), (300, 100.0, 0.01)]) == 4.0

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from model import cost
 from model.network.architecture import ModelConfig
-from model.probe import Measured
+from model.planning import cost
+from model.planning.measure import Measured
 from model.training.config import TrainConfig
 
 TOKENS_PER_PARAMETER = 20.0
