@@ -21,7 +21,7 @@ from flows.runs import last_run
 from flows.samples import Sample, samples_of
 from flows.settings import Settings, read_launch, read_settings
 from flows.terminal import progress_bars, stdout
-from model.champion import CHAMPION
+from model.registry.champion import CHAMPION
 
 
 def run(options: Namespace) -> dict[str, Any] | None:

@@ -22,12 +22,13 @@ from flows.chain import CORPUS, SOURCES, TRAINING, walk
 from flows.config import Recipe, sections
 from flows.settings import Settings, read_launch, read_settings
 from flows.terminal import progress_bars, stdout
-from model import comparison, tracking
+from model import comparison
 from model.comparison import Trained
-from model.evidence import bits_per_byte_of, data_waits_of, throughput_of
-from model.metric_names import metric_name
 from model.network.architecture import ModelConfig
 from model.optim.optimizers import Hyperparameters
+from model.registry import tracking
+from model.registry.metric_names import metric_name
+from model.registry.model_record import bits_per_byte_of, data_waits_of, throughput_of
 from model.training.config import TrainConfig
 from pipeline import artifact as artifacts
 from pipeline import storage

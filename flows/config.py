@@ -20,8 +20,8 @@ from flows.recipe_file import read_recipe
 from flows.recipe_file import recipe_names as recipe_names
 from model.evaluate import EvaluateConfig
 from model.finetune import FinetuneConfig
-from model.model_name import check_model_name
 from model.network.architecture import expanded, preset
+from model.registry.model_name import check_model_name
 from model.training.config import TrainConfig
 from model.transfer import TransferConfig
 from pipeline import storage

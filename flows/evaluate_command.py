@@ -21,9 +21,9 @@ from model.evaluate import STAGE, EvaluateConfig, asked
 from model.evaluation.tasks import lm_eval
 from model.evaluation.tasks.ask import TaskConfig, ask_for
 from model.evaluation.tasks.table import TASKS
-from model.evidence import log_figures
 from model.generation.completion import load_model
-from model.registry import run_of
+from model.registry.model_record import log_figures
+from model.registry.versions import run_of
 from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.errors import ConfigError

@@ -11,11 +11,12 @@ from flows.model_commands import model_folder
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
 from flows.terminal import progress_bars, stdout
-from model import evaluate_answers, finetune_card, registry
+from model import evaluate_answers, finetune_card
 from model import finetune as finetuning
 from model.evaluate_answers import EvaluateAnswersConfig
 from model.finetune import BaseModel
-from model.registry import Registration
+from model.registry import versions
+from model.registry.versions import Registration
 from model.training.lora import LoraConfig
 from pipeline import artifact as artifacts
 from pipeline import examples as reading
@@ -71,7 +72,7 @@ def _register(
         evaluate_answers.STAGE, asked, [tuned, examples], folder,
         engine=settings.engine(), progress=progress,
     ).artifact  # fmt: skip
-    return registry.register(
+    return versions.register(
         tracking_settings(settings),
         options.register,
         tuned.path,

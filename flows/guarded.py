@@ -43,7 +43,7 @@ def prefect_app(login: str) -> AsgiApp:
 
 def mlflow_app(login: str) -> AsgiApp:
     """Return MLflow's server, which asks for the login on every page."""
-    from model.tracking_server import server_app
+    from model.registry.tracking_server import server_app
 
     settings = read_settings()
     app = server_app(settings.mlflow_uri, settings.mlflow_artifacts)

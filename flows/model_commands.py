@@ -80,6 +80,6 @@ def model_folder(model: str, settings: Settings) -> Path:
     """Return the folder of a model given as a folder or a models:/ address."""
     if not model.startswith("models:/"):
         return Path(model)
-    from model import registry
+    from model.registry import versions
 
-    return registry.resolve(model, tracking_settings(settings))
+    return versions.resolve(model, tracking_settings(settings))

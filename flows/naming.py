@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from flows import config
 from flows.config import Recipe, RegisterConfig
 from flows.runs import RunRecord
-from model.model_name import model_name_of
+from model.registry.model_name import model_name_of
 from pipeline import storage
 from pipeline.reading.addresses import without_secrets
 from pipeline.reading.remote import is_remote

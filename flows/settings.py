@@ -9,7 +9,7 @@ from pathlib import Path
 from typing_extensions import TypedDict
 
 from model.distributed.launch import DDP, Launch
-from model.tracking_settings import sqlite_address
+from model.registry.tracking_settings import sqlite_address
 from pipeline import storage
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine

@@ -14,8 +14,9 @@ from flows.config import Recipe, as_shown, sections
 from flows.runs import record_run
 from flows.settings import Services, Settings
 from flows.summary import figures, funnel
-from model import card, registry, tracking
+from model import card
 from model.evaluate import bits_per_byte
+from model.registry import tracking, versions
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
@@ -150,7 +151,7 @@ def register(outcome: Outcome) -> Any:
         return bits_per_byte(champion, shards, own, recipe.evaluate)
 
     verdicts = list(outcome.verdicts.values())
-    registration = registry.register(
+    registration = versions.register(
         where,
         recipe.register.model,
         model.path,

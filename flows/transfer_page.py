@@ -12,7 +12,7 @@ from expectations.page_style import STYLE
 from model.evaluation.intervals import RESAMPLES
 from model.finetune import BaseModel
 from model.markdown import flat
-from model.metric_names import metric_name
+from model.registry.metric_names import metric_name
 from model.transfer import LINEAR, NETWORKS, SCRATCH, TRANSFERRED, WORDS, TransferConfig
 from model.transfer_figures import BEATS, LOSES, UNDECIDED, Comparison, Figure, overall
 from pipeline.fingerprint import plain

@@ -27,7 +27,7 @@ from flows.services import service, tail, wait_for
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
 from flows.work_pool import POOL, deploy
-from model import tracking
+from model.registry import tracking
 from pipeline import storage
 from pipeline.errors import ConfigError, ServiceError
 

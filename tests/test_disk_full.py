@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model import tracking
-from model.tracking import TrackingSettings
+from model.registry import tracking
+from model.registry.tracking import TrackingSettings
 from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.schema import Contract, column

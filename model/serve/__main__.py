@@ -42,11 +42,11 @@ def served_folder(model: str, mlflow_uri: str) -> Path:
     """Return the folder of a path or of a `models:/` address in the store at `mlflow_uri`."""
     if not model.startswith("models:"):
         return Path(model)
-    from model import registry
-    from model.tracking import TrackingSettings
+    from model.registry import versions
+    from model.registry.tracking import TrackingSettings
 
     cache = Path.home() / ".cache" / "textmill" / "mlflow"
-    return registry.resolve(model, TrackingSettings(mlflow_uri, cache))
+    return versions.resolve(model, TrackingSettings(mlflow_uri, cache))
 
 
 def served_name(model: str) -> str:

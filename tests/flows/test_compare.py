@@ -9,7 +9,7 @@ from flows.compare import variants
 from flows.config import Recipe
 from flows.settings import read_settings
 from flows.steps import tracking_settings
-from model import tracking
+from model.registry import tracking
 from pipeline.errors import ConfigError
 from tests.model.shards import make_shards
 

@@ -89,12 +89,12 @@ def test_a_registered_model_records_its_parent_and_is_found_by_name(
     assert told["registration"]["version"] == "1"
     from flows.settings import read_settings
     from flows.steps import tracking_settings
-    from model import registry, tracking
+    from model.registry import tracking, versions
 
     where = tracking_settings(read_settings(str(tmp_path / "store")))
     version = tracking.connect(where).get_model_version("talker", "1")
     assert version.tags["textmill.parent"] == BaseModel(model).fingerprint
-    folder = registry.resolve("models:/talker@champion", where)
+    folder = versions.resolve("models:/talker@champion", where)
     assert (folder / "model.safetensors").read_bytes() == (
         tmp_path / "m" / "model.safetensors"
     ).read_bytes()

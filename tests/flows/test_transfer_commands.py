@@ -37,7 +37,7 @@ def test_files_become_a_report_with_figures(model, tmp_path, capsys, monkeypatch
     assert "http" not in page.replace("data:image", "")
     from flows.settings import read_settings
     from flows.steps import tracking_settings
-    from model import tracking
+    from model.registry import tracking
 
     run = tracking.connect(tracking_settings(read_settings(store))).get_run(told["run_id"])
     linear = run.data.metrics["transfer/colours/linear/accuracy"]

@@ -5,12 +5,13 @@ from dataclasses import asdict
 
 import pytest
 
-from model import plots, registry
-from model.evidence import throughput_of
+from model import plots
 from model.generation.completion import load_model
 from model.network.architecture import ModelConfig
 from model.planning import usage
-from model.tracking import TrackingSettings
+from model.registry import versions
+from model.registry.model_record import throughput_of
+from model.registry.tracking import TrackingSettings
 from model.training import checkpoint, lora
 from model.training.config import TrainConfig
 from model.training.lora import LoraConfig
@@ -107,7 +108,7 @@ def test_a_damaged_registry_is_one_error(made_chain, tiny_model, tmp_path, monke
     chain = made_chain(tmp_path / "chain", tiny_model)
     database = tmp_path / "mlflow.db"
     settings = TrackingSettings(f"sqlite:///{database}", tmp_path / "artifacts", "lab")
-    registry.register(
+    versions.register(
         settings, "lab", chain.training.path, evaluation=chain.evaluation, training=chain.training,
         data=chain.data, verdict_files=chain.verdict_files, params={}, card="# lab", pages=[],
         compare=lambda folder: 9.0,
@@ -117,8 +118,8 @@ def test_a_damaged_registry_is_one_error(made_chain, tiny_model, tmp_path, monke
     for size in (0, 10, 100, len(before) // 3, len(before) - 4096):
         database.write_bytes(before[:size])
         with pytest.raises(artifacts.ArtifactError, match=r"mlflow\.db") as raised:
-            registry.resolve("models:/lab@champion", settings)
+            versions.resolve("models:/lab@champion", settings)
         said.append(str(raised.value))
     assert all("restore a copy" in sentence for sentence in said)
     database.write_bytes(before)
-    registry.resolve("models:/lab@champion", settings)
+    versions.resolve("models:/lab@champion", settings)

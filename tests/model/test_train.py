@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 
 from model import plots
 from model.data.loader import spread_windows, token_file
-from model.evidence import source_losses
 from model.formats import model_folder
 from model.network.architecture import ModelConfig
 from model.network.objectives import Batch
+from model.registry.model_record import source_losses
 from model.train import MEASURED, SPEED, STAGE
 from model.training import loop
 from model.training.config import TrainConfig

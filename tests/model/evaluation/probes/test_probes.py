@@ -13,12 +13,12 @@ from model.evaluation.probes.memorisation import MemorisationConfig
 from model.evaluation.probes.pairs import TABLE, Pair, pairs
 from model.evaluation.probes.toxicity import ToxicityConfig, found, languages_of
 from model.evaluation.scoring import Document
-from model.evidence import evaluation_figures
 from model.formats import model_folder
 from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig
 from model.gpt import GPT
 from model.network.architecture import ModelConfig
+from model.registry.model_record import evaluation_figures
 from model.train import STAGE as TRAIN
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile

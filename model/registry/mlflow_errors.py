@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from model.tracking_settings import TrackingSettings
+from model.registry.tracking_settings import TrackingSettings
 from pipeline.disk_space import is_full
 from pipeline.errors import ArtifactError, ServiceError
 from pipeline.loading import reason_of

@@ -2,7 +2,7 @@
 
 Registration survives a kill at any instant: run and stored model are made again if no version came
 of them, the version itself appears complete in one database transaction, and what follows (aliases,
-see `model.champion`) is finished by the next call.
+see `model.registry.champion`) is finished by the next call.
 """
 
 import fcntl
@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model import champion, stored_model, tracking
-from model.champion import CHAMPION, COMPLETE, DECISION
-from model.evidence import EVALUATION, Evidence
-from model.model_name import check_model_name
-from model.tracking import FINGERPRINT, RunLog, TrackingSettings
+from model.registry import champion, stored_model, tracking
+from model.registry.champion import CHAMPION, COMPLETE, DECISION
+from model.registry.model_name import check_model_name
+from model.registry.model_record import EVALUATION, Evidence
+from model.registry.tracking import FINGERPRINT, RunLog, TrackingSettings
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
-    from model.tracking import MlflowClient, ModelVersion
+    from model.registry.tracking import MlflowClient, ModelVersion
 
 MODEL_VERSIONS = "mlflow.modelVersions"  # tag by which MLflow's UI links a stored model to versions
 Compare = Callable[[Path], float]  # champion's model folder -> bits per byte on the present text

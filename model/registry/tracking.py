@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, cast
 import polars as pl
 import pyarrow.parquet as pq
 
-from model import relocation
-from model.metric_names import CURVES, DATA_WAIT, GLANCE, HEADLINES, SPEED, metric_name
-from model.mlflow_errors import NamingClient, naming_place
-from model.tracking_settings import TrackingSettings as TrackingSettings
-from model.tracking_settings import sqlite_address as sqlite_address
+from model.registry import relocation
+from model.registry.metric_names import CURVES, DATA_WAIT, GLANCE, HEADLINES, SPEED, metric_name
+from model.registry.mlflow_errors import NamingClient, naming_place
+from model.registry.tracking_settings import TrackingSettings as TrackingSettings
+from model.registry.tracking_settings import sqlite_address as sqlite_address
 from pipeline import storage
 from pipeline.artifact import MANIFEST, Artifact
 from pipeline.errors import ArtifactError

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from model.evidence import BITS_PER_BYTE, YARDSTICK
-from model.lineage import is_other_corpus, sources_of
+from model.registry.lineage import is_other_corpus, sources_of
+from model.registry.model_record import BITS_PER_BYTE, YARDSTICK
 
 if TYPE_CHECKING:
-    from model.tracking import MlflowClient, ModelVersion
+    from model.registry.tracking import MlflowClient, ModelVersion
 
 logger = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from mlflow.exceptions import MlflowException
 
-from model import registry
 from model.generation.completion import complete, load_model
 from model.generation.generate import SamplingConfig
-from model.pyfunc_model import prompts, sampling
+from model.registry import versions
+from model.registry.pyfunc_model import prompts, sampling
+from model.registry.tracking import TrackingSettings
 from model.serve.__main__ import served_folder, served_name
-from model.tracking import TrackingSettings
 from pipeline.errors import ConfigError
 
 
@@ -25,7 +25,7 @@ def stored(made_chain, tiny_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pyfunc")
     settings = TrackingSettings(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts", "lab")
     chain = made_chain(folder / "chain", tiny_model)
-    registry.register(
+    versions.register(
         settings, "tiny", chain.training.path, evaluation=chain.evaluation,
         training=chain.training, data=chain.data, verdict_files=chain.verdict_files, params={},
         card="# tiny", pages=chain.pages, compare=lambda folder: 0.0,
@@ -72,7 +72,7 @@ def test_pieces_stream_to_the_same_text(loaded):
 
 
 def test_what_it_needs_is_stated_exactly(stored):
-    folder = registry.resolve("models:/tiny@champion", stored).parents[1]
+    folder = versions.resolve("models:/tiny@champion", stored).parents[1]
     needed = (folder / "requirements.txt").read_text().splitlines()
     assert all("==" in line for line in needed)
     assert {"mlflow", "torch", "sentencepiece"} <= {line.partition("==")[0] for line in needed}
@@ -116,7 +116,7 @@ def test_every_kind_of_input_becomes_a_list_of_prompts():
 
 def test_the_server_finds_a_registered_model_and_names_it(stored):
     folder = served_folder("models:/tiny@champion", stored.uri)
-    assert folder == registry.resolve("models:/tiny/1", stored)
+    assert folder == versions.resolve("models:/tiny/1", stored)
     assert served_name("models:/tiny@champion") == served_name("models:/tiny/1") == "tiny"
     assert served_name("some/folder/") == "folder"
     with pytest.raises(ConfigError, match="MLflow address"):

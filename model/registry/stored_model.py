@@ -13,15 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.relocation import local_path
-from model.tracking import TrackingSettings
+from model.registry.relocation import local_path
+from model.registry.tracking import TrackingSettings
 from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from model.tracking import MlflowClient, ModelVersion
+    from model.registry.tracking import MlflowClient, ModelVersion
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def _save_pyfunc(folder: Path, stored: Any, run_id: str) -> None:
     with warnings.catch_warnings():
         # Advice to give an input example; the signature is given instead.
         warnings.simplefilter("ignore", UserWarning)
-        from model import pyfunc_model
+        from model.registry import pyfunc_model
 
         mlflow.pyfunc.save_model(
             path=str(folder / "pyfunc"),

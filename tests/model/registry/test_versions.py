@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from model import plots, registry, tracking
-from model.champion import CHALLENGER, CHAMPION, COMPLETE, DECISION
-from model.evidence import BITS_PER_BYTE, YARDSTICK, log_figures, yardstick
+from model import plots
 from model.generation.completion import load_model
-from model.tracking import TrackingSettings
+from model.registry import tracking, versions
+from model.registry.champion import CHALLENGER, CHAMPION, COMPLETE, DECISION
+from model.registry.model_record import BITS_PER_BYTE, YARDSTICK, log_figures, yardstick
+from model.registry.tracking import TrackingSettings
 from pipeline.errors import ArtifactError, ConfigError
 
 WORLD = {
@@ -56,7 +57,7 @@ def refuse(folder):
 def register(settings, chains):
     def call(name, which, compare=refuse, **changed):
         chain = changed.pop("chain", chains.get(which))
-        return registry.register(
+        return versions.register(
             settings, name, chain.training.path, evaluation=chain.evaluation,
             training=chain.training, data=chain.data, verdict_files=chain.verdict_files,
             params={"train.seed": 1}, card=changed.get("card", f"# {which}"), pages=chain.pages,
@@ -101,10 +102,10 @@ def test_the_same_model_is_registered_once(register, client, settings, chains):
     assert again.reused
     assert (again.version, again.run_id, again.reason) == (made.version, made.run_id, made.reason)
     assert versions_of(client, "once") == [1]
-    found = registry.find(settings, "once", chains["first"].training.fingerprint)
+    found = versions.find(settings, "once", chains["first"].training.fingerprint)
     assert found == again
-    assert registry.find(settings, "once", "0" * 64) is None
-    assert registry.find(settings, "nobody", "0" * 64) is None
+    assert versions.find(settings, "once", "0" * 64) is None
+    assert versions.find(settings, "nobody", "0" * 64) is None
 
 
 def test_a_better_model_takes_over_on_the_stored_figure(register, client):
@@ -211,17 +212,17 @@ def test_a_long_card_is_cut_where_the_database_ends(register, client):
 
 def test_the_stored_model_holds_the_listed_files_only(register, settings, chains):
     register("stored", "first")
-    folder = registry.resolve("models:/stored@champion", settings)
+    folder = versions.resolve("models:/stored@champion", settings)
     listed = {entry["path"] for entry in chains["first"].training.manifest["files"]}
     assert {path.name for path in folder.iterdir()} == listed | {"files.json"}
-    assert registry.resolve("models:/stored/1", settings) == folder
+    assert versions.resolve("models:/stored/1", settings) == folder
 
 
 def test_damage_to_a_stored_model_is_seen_and_the_next_registration_stores_it_again(
     register, settings
 ):
     register("rotten", "first")
-    folder = registry.resolve("models:/rotten@champion", settings)
+    folder = versions.resolve("models:/rotten@champion", settings)
     for name in ("model.safetensors", "config.json", "tokenizer.model", "files.json"):
         before = (folder / name).read_bytes()
         flipped = bytearray(before)
@@ -241,7 +242,7 @@ def test_figures_of_a_later_evaluation_land_in_the_version_s_run(register, setti
     made = register("asked", "first")
     rows = [{"name": "task.topic.accuracy.zh", "value": 0.4, "low": 0.3, "high": 0.5,
              "examples": 90, "seed": 0, "meaning": "share of right answers"}]  # fmt: skip
-    run = registry.run_of("models:/asked@champion", settings)
+    run = versions.run_of("models:/asked@champion", settings)
     assert run.run_id == made.run_id
     log_figures(run, rows, [{"name": "task.topic", "got": "体育"}])
     metrics = client.get_run(made.run_id).data.metrics
@@ -256,13 +257,13 @@ def test_figures_of_a_later_evaluation_land_in_the_version_s_run(register, setti
 def test_asking_for_a_model_makes_no_store(tmp_path):
     nowhere = TrackingSettings(f"sqlite:///{tmp_path / 'm' / 'mlflow.db'}", tmp_path / "m", "lab")
     with pytest.raises(ConfigError, match=r"no model was ever registered.*--store DIR"):
-        registry.resolve("models:/first@champion", nowhere)
+        versions.resolve("models:/first@champion", nowhere)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_addresses_that_lead_nowhere_are_explained(settings, client, register, tmp_path):
     register("known", "first")
-    assert registry.resolve(str(tmp_path), settings) == tmp_path
+    assert versions.resolve(str(tmp_path), settings) == tmp_path
     for uri, words in {
         "models:/known@nobody": "known",
         "models:/known/99": "known",
@@ -272,11 +273,11 @@ def test_addresses_that_lead_nowhere_are_explained(settings, client, register, t
         str(tmp_path / "missing"): "no such folder",
     }.items():
         with pytest.raises(ConfigError, match=words):
-            registry.resolve(uri, settings)
+            versions.resolve(uri, settings)
     client.create_registered_model("foreign")
     client.create_model_version("foreign", source=f"file://{tmp_path}")
     with pytest.raises(ArtifactError, match="no model folder"):
-        registry.resolve("models:/foreign/1", settings)
+        versions.resolve("models:/foreign/1", settings)
 
 
 def test_a_name_that_would_break_the_query_is_refused(register):
@@ -290,7 +291,7 @@ from pathlib import Path
 import mlflow.pyfunc
 from mlflow import MlflowClient
 from model import plots, pyfunc_model, registry
-from model.tracking import RunLog, TrackingSettings
+from model.registry.versions.tracking import RunLog, TrackingSettings
 from pipeline import artifact
 
 plots.draw = lambda *_: []
@@ -346,7 +347,7 @@ def killed(settings, client, chains, made_chain, tiny_model, tmp_path_factory):
     first = chains["first"]
     made = {}
     for seed, name in enumerate(INSTANTS, start=100):
-        registry.register(
+        versions.register(
             settings, name, first.training.path, evaluation=first.evaluation,
             training=first.training, data=first.data, verdict_files=[], params={}, card="",
             pages=[], compare=refuse,
@@ -364,8 +365,8 @@ def test_a_registration_killed_at_any_instant_is_finished_by_the_next(
     name, killed, settings, client
 ):
     chain = killed[name]
-    assert registry.find(settings, name, chain.training.fingerprint) is None
-    made = registry.register(
+    assert versions.find(settings, name, chain.training.fingerprint) is None
+    made = versions.register(
         settings, name, chain.training.path, evaluation=chain.evaluation,
         training=chain.training, data=chain.data, verdict_files=chain.verdict_files,
         params={"train.seed": 1}, card="# killed", pages=chain.pages, compare=refuse,
@@ -382,7 +383,7 @@ def test_a_registration_killed_at_any_instant_is_finished_by_the_next(
     assert [model.status for model in models] == ["READY"]
     tags = client.get_model_version(name, "2").tags
     assert {COMPLETE, DECISION} <= set(tags)
-    assert registry.find(settings, name, chain.training.fingerprint) is not None
+    assert versions.find(settings, name, chain.training.fingerprint) is not None
 
 
 def test_a_late_repeat_does_not_take_back_a_newer_champion(client, register):

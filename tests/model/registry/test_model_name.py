@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.model_name import check_model_name, model_name_of
+from model.registry.model_name import check_model_name, model_name_of
 from pipeline.errors import ConfigError
 
 

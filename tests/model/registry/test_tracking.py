@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from model import evidence, tracking
-from model.metric_names import metric_name
-from model.relocation import local_path
-from model.tracking import TrackingSettings
+from model.registry import model_record, tracking
+from model.registry.metric_names import metric_name
+from model.registry.relocation import local_path
+from model.registry.tracking import TrackingSettings
 from pipeline import storage
 from pipeline.errors import ConfigError
 
@@ -30,14 +30,14 @@ def client(settings):
 def chain(made_chain, tmp_path_factory):
     chain = made_chain(tmp_path_factory.mktemp("chain"), points=900)
     speed = "[[4096, 810.5, 0.001], [8192, 905.0, 0.002]]"
-    (chain.training.path / evidence.SPEED).write_text(speed)
+    (chain.training.path / model_record.SPEED).write_text(speed)
     return chain
 
 
 @pytest.fixture(scope="module")
 def logged(settings, client, chain):
     """The whole evidence of a chain in one run, and how many requests it took."""
-    everything = evidence.Evidence(
+    everything = model_record.Evidence(
         chain.training, chain.evaluation, chain.data, chain.verdict_files,
         {f"train.key{i}": i for i in range(130)} | {"sources": "x" * 9000, "odd key!": "中"},
         "# card\n通过", chain.pages,
@@ -67,7 +67,7 @@ def test_the_run_is_finished_and_tagged(client, logged):
     run = client.get_run(logged[0].run_id)
     assert run.info.status == "FINISHED"
     assert run.data.tags[tracking.FINGERPRINT] == "f" * 64
-    assert run.data.tags[evidence.GATES] == "2 passed"
+    assert run.data.tags[model_record.GATES] == "2 passed"
 
 
 def test_curves_read_back_in_order_under_stable_names(client, logged, chain):
@@ -146,7 +146,7 @@ def test_the_gates_tag_tells_warnings_from_failures(chain, tmp_path):
             verdict = {"stage": stage, "passed": passed, "critical_failures": critical}
             storage.write_json(files[-1], verdict)
         given = (chain.training, chain.evaluation, chain.data, files, {}, "", [])
-        return evidence.Evidence(*given).tags()[evidence.GATES]
+        return model_record.Evidence(*given).tags()[model_record.GATES]
 
     assert tag(("clean", True, 0), ("dedup", False, 0)) == "2 passed; warnings: dedup"
     assert tag(("clean", False, 2), ("dedup", True, 0)) == "failed: clean"

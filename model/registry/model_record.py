@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from model.lineage import DOCUMENTS, lineage_tags
-from model.metric_names import GLANCE, metric_name
 from model.planning import usage
-from model.tracking import FINGERPRINT, RunLog
+from model.registry.lineage import DOCUMENTS, lineage_tags
+from model.registry.metric_names import GLANCE, metric_name
+from model.registry.tracking import FINGERPRINT, RunLog
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ArtifactError

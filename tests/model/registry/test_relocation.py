@@ -6,10 +6,11 @@ import sqlite3
 
 import pytest
 
-from model import plots, registry, tracking
+from model import plots
 from model.generation.completion import load_model
-from model.relocation import follow_move
-from model.tracking import TrackingSettings, sqlite_address
+from model.registry import tracking, versions
+from model.registry.relocation import follow_move
+from model.registry.tracking import TrackingSettings, sqlite_address
 
 
 def settings_of(store) -> TrackingSettings:
@@ -18,7 +19,7 @@ def settings_of(store) -> TrackingSettings:
 
 
 def register(settings, chain):
-    return registry.register(
+    return versions.register(
         settings, "lab", chain.training.path, evaluation=chain.evaluation, training=chain.training,
         data=chain.data, verdict_files=chain.verdict_files, params={}, card="# lab", pages=[],
         compare=lambda folder: 9.0,
@@ -56,7 +57,7 @@ def moved(made, tmp_path, monkeypatch):
 def test_a_moved_store_keeps_its_models_and_goes_on(moved, name):
     store, chain = moved(name)
     settings = settings_of(store)
-    folder = registry.resolve("models:/lab@champion", settings)
+    folder = versions.resolve("models:/lab@champion", settings)
     assert folder.is_relative_to(store)
     load_model(folder)
     again = register(settings, chain)
