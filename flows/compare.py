@@ -22,13 +22,13 @@ from flows.chain import CORPUS, SOURCES, TRAINING, walk
 from flows.config import Recipe, sections
 from flows.settings import Settings, read_launch, read_settings
 from flows.terminal import progress_bars, stdout
-from model import comparison
-from model.comparison import Trained
 from model.network.architecture import ModelConfig
 from model.optim.optimizers import Hyperparameters
 from model.registry import tracking
 from model.registry.metric_names import metric_name
 from model.registry.model_record import bits_per_byte_of, data_waits_of, throughput_of
+from model.reports import training_comparison
+from model.reports.training_comparison import Trained
 from model.training.config import TrainConfig
 from pipeline import artifact as artifacts
 from pipeline import storage
@@ -76,7 +76,7 @@ def compare(options: Namespace) -> dict[str, Any] | None:
             )
             narrate(f"{number} of {len(found)}  {one.name}, seed {one.seed}: {said}")
         folder, run_id = _record(found, trained, made, settings)
-    rows = comparison.lines(trained)
+    rows = training_comparison.lines(trained)
     if options.json:
         return {"variants": [row.to_json() for row in rows], "path": str(folder), "run": run_id}
     _print(rows, folder, run_id)
@@ -196,10 +196,10 @@ def _record(
     digest = storage.sha256_text(f"compare {identity} {storage.canonical_json(parents)}")
     folder = storage.inside(settings.runs, f"compare-{digest[:16]}")
     folder.mkdir(parents=True, exist_ok=True)
-    rows = comparison.lines(trained)
+    rows = training_comparison.lines(trained)
     storage.write_json(folder / "compare.json", [row.to_json() for row in rows])
-    storage.write_bytes(folder / "compare.md", comparison.markdown(rows).encode())
-    plots = comparison.draw(folder, trained)
+    storage.write_bytes(folder / "compare.md", training_comparison.markdown(rows).encode())
+    plots = training_comparison.draw(folder, trained)
     where = steps.tracking_settings(settings)
     variants = ", ".join(dict.fromkeys(one.name for one in trained))
     label = f"compare {variants}"[:RUN_NAME_CHARACTERS]
@@ -239,10 +239,10 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _print(rows: Sequence[comparison.Line], folder: Path, run_id: str) -> None:
-    table = Table(*comparison.HEADINGS, header_style="dim", box=None)
+def _print(rows: Sequence[training_comparison.Line], folder: Path, run_id: str) -> None:
+    table = Table(*training_comparison.HEADINGS, header_style="dim", box=None)
     for row in rows:
-        table.add_row(*comparison.cells(row))
+        table.add_row(*training_comparison.cells(row))
     console = stdout()
     console.print(table)
     console.print(f"\nPlots and table: {folder}; MLflow run {run_id}", soft_wrap=True)

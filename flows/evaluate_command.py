@@ -16,7 +16,6 @@ from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
 from flows.summary import rows_of
 from flows.terminal import progress_bars, stdout
-from model.card_evaluation import figure_sections, sections
 from model.evaluate import STAGE, EvaluateConfig, asked
 from model.evaluation.tasks import lm_eval
 from model.evaluation.tasks.ask import TaskConfig, ask_for
@@ -24,6 +23,7 @@ from model.evaluation.tasks.table import TASKS
 from model.generation.completion import load_model
 from model.registry.model_record import log_figures
 from model.registry.versions import run_of
+from model.reports.model_card_evaluation import figure_sections, sections
 from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.errors import ConfigError

@@ -11,12 +11,13 @@ from flows.model_commands import model_folder
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
 from flows.terminal import progress_bars, stdout
-from model import evaluate_answers, finetune_card
+from model import evaluate_answers
 from model import finetune as finetuning
 from model.evaluate_answers import EvaluateAnswersConfig
 from model.finetune import BaseModel
 from model.registry import versions
 from model.registry.versions import Registration
+from model.reports import finetune_card
 from model.training.lora import LoraConfig
 from pipeline import artifact as artifacts
 from pipeline import examples as reading

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.config import Recipe
-from model.markdown import markdown_table
 from model.planning import usage
 from model.planning.plan import Plan, gigabytes
+from model.reports.markdown import markdown_table
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.fingerprint import plain

@@ -14,9 +14,9 @@ from flows.config import Recipe, as_shown, sections
 from flows.runs import record_run
 from flows.settings import Services, Settings
 from flows.summary import figures, funnel
-from model import card
 from model.evaluate import bits_per_byte
 from model.registry import tracking, versions
+from model.reports import model_card
 from pipeline import storage
 from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
@@ -160,7 +160,7 @@ def register(outcome: Outcome) -> Any:
         data=data,
         verdict_files=verdict_files,
         params=sections(recipe),
-        card=card.render([*data, model, evaluation], verdicts, recipe.register.model)
+        card=model_card.render([*data, model, evaluation], verdicts, recipe.register.model)
         + plan_report.section(outcome.settings.store, recipe, model),
         pages=[outcome.page] if outcome.page else [],
         compare=compare,

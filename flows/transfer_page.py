@@ -11,8 +11,8 @@ from expectations.html_table import breakable, html_table, table_row
 from expectations.page_style import STYLE
 from model.evaluation.intervals import RESAMPLES
 from model.finetune import BaseModel
-from model.markdown import flat
 from model.registry.metric_names import metric_name
+from model.reports.markdown import flat
 from model.transfer import LINEAR, NETWORKS, SCRATCH, TRANSFERRED, WORDS, TransferConfig
 from model.transfer_figures import BEATS, LOSES, UNDECIDED, Comparison, Figure, overall
 from pipeline.fingerprint import plain

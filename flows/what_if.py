@@ -19,7 +19,7 @@ from expectations.rejects import rejects_table
 from flows import config
 from flows.config import Recipe
 from flows.terminal import stdout
-from model.look import BLUE, GREEN, ORANGE, style
+from model.reports.plot_style import BLUE, GREEN, ORANGE, style
 from pipeline import artifact as artifacts
 from pipeline import storage
 from pipeline.artifact import Artifact

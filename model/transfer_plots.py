@@ -7,8 +7,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from model import plots
-from model.look import BLUE, GREEN, GREY, INK, ORANGE, readable, style
+from model.reports import plots
+from model.reports.plot_style import BLUE, GREEN, GREY, INK, ORANGE, readable, style
 from model.transfer import LINEAR, SCRATCH, TRANSFERRED, WORDS
 from model.transfer_figures import Comparison, Figure
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.export.parity import CHOICES, TIMED_ROUNDS, Comparison
-from model.markdown import cell, markdown_table, size
 from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER
 from model.network.families import AnyNetwork
+from model.reports.markdown import cell, markdown_table, size
 
 PIPELINE_TAGS = {
     DECODER: "text-generation",

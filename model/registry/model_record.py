@@ -115,7 +115,7 @@ class Evidence:
 
     def log(self, run: RunLog) -> None:
         """Write all of it into an open run."""
-        from model import plots  # 1 s to import, needed only here
+        from model.reports import plots  # 1 s to import, needed only here
 
         run.params(self.params)
         speed = throughput_of(self.training)
@@ -153,7 +153,7 @@ def log_figures(
     run: RunLog, figures: Sequence[dict[str, Any]], examples: Sequence[dict[str, Any]]
 ) -> None:
     """Write figures of probes and tasks into a run under the names that a recipe's have."""
-    from model import plots
+    from model.reports import plots
 
     found: dict[str, float] = {}
     _enter_figures(found, figures)

@@ -5,13 +5,13 @@ from dataclasses import asdict
 
 import pytest
 
-from model import plots
 from model.generation.completion import load_model
 from model.network.architecture import ModelConfig
 from model.planning import usage
 from model.registry import versions
 from model.registry.model_record import throughput_of
 from model.registry.tracking import TrackingSettings
+from model.reports import plots
 from model.training import checkpoint, lora
 from model.training.config import TrainConfig
 from model.training.lora import LoraConfig

@@ -6,11 +6,11 @@ import sqlite3
 
 import pytest
 
-from model import plots
 from model.generation.completion import load_model
 from model.registry import tracking, versions
 from model.registry.relocation import follow_move
 from model.registry.tracking import TrackingSettings, sqlite_address
+from model.reports import plots
 
 
 def settings_of(store) -> TrackingSettings:

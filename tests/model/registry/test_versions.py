@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from model import plots
 from model.generation.completion import load_model
 from model.registry import tracking, versions
 from model.registry.champion import CHALLENGER, CHAMPION, COMPLETE, DECISION
 from model.registry.model_record import BITS_PER_BYTE, YARDSTICK, log_figures, yardstick
 from model.registry.tracking import TrackingSettings
+from model.reports import plots
 from pipeline.errors import ArtifactError, ConfigError
 
 WORLD = {

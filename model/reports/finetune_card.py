@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from model.markdown import markdown_table
+from model.reports.markdown import markdown_table
 from pipeline.artifact import Artifact
 
 

@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.figure import Figure
 
-from model.comparison import Trained, curves, lines
+from model.reports.training_comparison import Trained, curves, lines
 
 
 def trained(name, validated_every):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from model.markdown import language, markdown_table
+from model.reports.markdown import language, markdown_table
 from pipeline.artifact import MAIN, Artifact
 
 SECTIONS = (  # title, words, first parts of the figures' names

@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.figure import Figure
 
-from model import evaluation_plots, look, plots
+from model.reports import evaluation_plots, plot_style, plots
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +82,17 @@ def test_bars_compare_each_slice_with_the_unigram_model(chain):
 @pytest.mark.filterwarnings("error")  # a glyph that no font has is a warning
 def test_chinese_names_are_drawn_or_escaped(chain, tmp_path, monkeypatch):
     plots.draw(tmp_path, chain.training, chain.evaluation)
-    monkeypatch.setattr(look, "CHINESE_FONTS", ())
-    assert look.chinese_font() is None
-    assert look.readable("维基") == "\\u7ef4\\u57fa"
+    monkeypatch.setattr(plot_style, "CHINESE_FONTS", ())
+    assert plot_style.chinese_font() is None
+    assert plot_style.readable("维基") == "\\u7ef4\\u57fa"
     (tmp_path / "none").mkdir()
     plots.draw(tmp_path / "none", chain.training, chain.evaluation)
 
 
 def test_a_name_with_dollars_is_no_formula(tmp_path, monkeypatch):
-    monkeypatch.setattr(look, "chinese_font", lambda: "Some Font")
-    assert look.readable("$x$") == "\\$x\\$"
-    assert len(look.readable("n" * 90)) == 40
+    monkeypatch.setattr(plot_style, "chinese_font", lambda: "Some Font")
+    assert plot_style.readable("$x$") == "\\$x\\$"
+    assert len(plot_style.readable("n" * 90)) == 40
 
 
 def test_other_baselines_are_marked_and_intervals_drawn(chain):

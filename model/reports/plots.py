@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from model import evaluation_plots as quality
-from model.look import (
+from model.reports import evaluation_plots as quality
+from model.reports.plot_style import (
     BARS,
     BLUE,
     COLOURS,

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import polars as pl
 import pyarrow.parquet as pq
 
-from model import card_evaluation
-from model.markdown import flat, language, markdown_table, size
+from model.reports import model_card_evaluation
+from model.reports.markdown import flat, language, markdown_table, size
 from pipeline.artifact import Artifact
 
 NOT_STATED = "not stated"
@@ -62,7 +62,7 @@ def render(artifacts: Sequence[Artifact], verdicts: Sequence[Verdict], name: str
     sections = [
         _summary(made, name),
         _use(made, name),
-        *card_evaluation.sections(made.get("evaluate")),
+        *model_card_evaluation.sections(made.get("evaluate")),
         _limits(made),
         _data(made),
         _cleaning(artifacts),

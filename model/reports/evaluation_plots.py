@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from model.look import BARS, BLUE, GREEN, GREY, INK, ORANGE, Row, readable
-from model.markdown import language
+from model.reports.markdown import language
+from model.reports.plot_style import BARS, BLUE, GREEN, GREY, INK, ORANGE, Row, readable
 
 MARKS = {  # figure of a baseline -> name, marker
     "ngram_bits_per_byte": ("n-grams, Kneser-Ney", "D"),

@@ -10,8 +10,8 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 
-from model.look import COLOURS, DASHES, INK, Row, counted, style
-from model.plots import save, token_axis
+from model.reports.plot_style import COLOURS, DASHES, INK, Row, counted, style
+from model.reports.plots import save, token_axis
 
 FIGURES = ("validation_loss", "bits_per_byte", "loss", "tokens_per_second", "tokens")
 HEADINGS = ("variant", "validation loss", "bits per byte", "tokens per second", "tokens", "seeds")

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from model import card
-from model.markdown import cell, flat, markdown_table, size
+from model.reports import model_card
+from model.reports.markdown import cell, flat, markdown_table, size
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def text(chain):
         SimpleNamespace(stage="train", outcomes=[missed], failures=[missed],
                         critical_failures=[missed]),
     ]  # fmt: skip
-    return card.render(chain.all, verdicts, "demo")
+    return model_card.render(chain.all, verdicts, "demo")
 
 
 def test_figures_of_every_stage_are_in_it(text):
@@ -52,12 +52,12 @@ def test_a_model_that_saw_little_text_is_called_a_demonstration(text):
 
 
 def test_the_same_artifacts_give_the_same_card_without_paths(chain, text):
-    assert card.render(chain.all, [], "demo") == card.render(chain.all, [], "demo")
+    assert model_card.render(chain.all, [], "demo") == model_card.render(chain.all, [], "demo")
     assert str(chain.training.path) not in text
 
 
 def test_missing_stages_are_left_out(chain):
-    text = card.render([chain.training], [], "demo")
+    text = model_card.render([chain.training], [], "demo")
     assert "## Evaluation" not in text
     assert "## Data" not in text
     assert "## Architecture and training" in text
