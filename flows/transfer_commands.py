@@ -14,11 +14,11 @@ from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
 from flows.terminal import progress_bars, stdout
 from model import transfer as arms
-from model import transfer_plots
 from model.finetune import BaseModel
 from model.registry import tracking
 from model.transfer import ARMS, TransferConfig
-from model.transfer_figures import Comparison, compare
+from model.transferring import plots as transfer_plots
+from model.transferring.comparison import Comparison, compare
 from pipeline import examples as reading
 from pipeline import storage
 from pipeline.artifact import Artifact

@@ -14,7 +14,7 @@ from model.finetune import BaseModel
 from model.registry.metric_names import metric_name
 from model.reports.markdown import flat
 from model.transfer import LINEAR, NETWORKS, SCRATCH, TRANSFERRED, WORDS, TransferConfig
-from model.transfer_figures import BEATS, LOSES, UNDECIDED, Comparison, Figure, overall
+from model.transferring.comparison import BEATS, LOSES, UNDECIDED, Comparison, Figure, overall
 from pipeline.fingerprint import plain
 
 NAMES = {

@@ -6,8 +6,8 @@ answer the same questions by choosing among the same answers: a label among all 
 answers are free, the right one among those of other questions (`candidates` in all, so that chance
 is one in as many).
 
-Both networks are taught alike: labels as in `model.labels`, free answers word by word. What there
-is to choose, training examples held aside decide, for either network by itself.
+Both networks are taught alike: labels as in `model.transferring.label_ensemble`, free answers word
+by word. What there is to choose, training examples held aside decide, for either network by itself.
 Before it is taught labels, the transferred one goes on reading: its word vectors the texts of all
 training examples, without their labels. Word2Vec reads the same, without a model to begin with.
 """
@@ -20,17 +20,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model import finetune, labels, linear_baseline
-from model.classifier import ClassifierConfig
+from model import finetune
 from model.data.chat import Coded
 from model.data.example_batches import fits
 from model.data.examples import code_row, code_split, lowest, refuse_mostly_unusable, rows_of
 from model.evaluation.answer_scores import score_answers
 from model.finetune import RANDOM, WEIGHTS, FinetuneConfig
 from model.formats import model_folder
-from model.labels import Lesson
 from model.network.families import AnyNetwork
-from model.transfer_questions import (
+from model.transferring import label_ensemble, tfidf
+from model.transferring.classifier import ClassifierConfig
+from model.transferring.label_ensemble import Lesson
+from model.transferring.questions import (
     Question,
     answer_of,
     answerable,
@@ -164,7 +165,9 @@ def _by_label(work: Work, settings: FinetuneConfig) -> list[dict[str, Any]]:
         return finetune.starting_network(work.job.parents[0], settings)
 
     config, reads = work.config, work.config.arm == TRANSFERRED
-    taught = labels.taught(network, _lesson(work), config.classifier, settings.seed, reads=reads)
+    taught = label_ensemble.taught(
+        network, _lesson(work), config.classifier, settings.seed, reads=reads
+    )
     work.job.stats.update(weights=taught.weights, learning_rate=taught.learning_rate)
     return least(work.asked, taught.nats_NC)
 
@@ -173,14 +176,16 @@ def _lesson(work: Work) -> Lesson:
     base, examples = work.job.parents
     unlabelled = lowest(rows_of(examples, TRAIN), work.config.classifier.reading_texts_max)
     context = model_folder.read(base.path).config.context
-    return labels.lesson(work.rows, work.parts(), work.asked, unlabelled, work.tokenizer, context)
+    return label_ensemble.lesson(
+        work.rows, work.parts(), work.asked, unlabelled, work.tokenizer, context
+    )
 
 
 def words(work: Work) -> list[dict[str, Any]]:
     """Let Word2Vec and logistic regression answer: it reads what the transferred network reads."""
     shape = work.tokenizer.vocab_size, model_folder.read(work.job.parents[0].path).config.width
     config, seed = work.config.classifier, work.config.finetune.seed
-    return least(work.asked, labels.by_words(shape, _lesson(work), config, seed))
+    return least(work.asked, label_ensemble.by_words(shape, _lesson(work), config, seed))
 
 
 def _by_likelihood(work: Work, settings: FinetuneConfig) -> list[dict[str, Any]]:
@@ -228,16 +233,14 @@ def linear(work: Work) -> list[dict[str, Any]]:
     seed = config.finetune.seed
     if work.labelled:
         texts, answers = [input_of(row) for row in rows], [answer_of(row) for row in rows]
-        said = linear_baseline.predict_labels(
-            texts, answers, [input_of(one.row) for one in asked], seed
-        )
+        said = tfidf.predict_labels(texts, answers, [input_of(one.row) for one in asked], seed)
         return [
             outcome(one, one.candidates.index(label), None)
             for one, label in zip(asked, said, strict=True)
         ]
     pairs = [(asked_of(row), answer_of(row)) for row in rows]
     matchings = [(asked_of(one.row), one.candidates) for one in asked]
-    scores_NC = linear_baseline.match(pairs, matchings, config.candidates - 1, seed)
+    scores_NC = tfidf.match(pairs, matchings, config.candidates - 1, seed)
     return [
         outcome(one, int(np.argmax(scores)), None)
         for one, scores in zip(asked, scores_NC, strict=True)

@@ -12,7 +12,7 @@ from flows import cli, transfer_page
 from flows.transfer_page import RIVALS
 from model.serve import page as serve
 from model.transfer import ARMS
-from model.transfer_figures import Comparison, Figure
+from model.transferring.comparison import Comparison, Figure
 from tests.browser import open_browser
 
 WIDTHS = (1280, 390)

@@ -6,9 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.classifier import ClassifierConfig
 from model.finetune import BaseModel, FinetuneConfig
-from model.linear_baseline import match, predict_labels
 from model.transfer import (
     ARMS,
     LINEAR,
@@ -19,7 +17,8 @@ from model.transfer import (
     TransferConfig,
     arms_of,
 )
-from model.transfer_figures import (
+from model.transferring.classifier import ClassifierConfig
+from model.transferring.comparison import (
     BEATS,
     LOSES,
     UNDECIDED,
@@ -29,7 +28,8 @@ from model.transfer_figures import (
     compare,
     figure,
 )
-from model.transfer_plots import draw
+from model.transferring.plots import draw
+from model.transferring.tfidf import match, predict_labels
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.examples import STAGE as EXAMPLES
 from pipeline.examples import ExamplesConfig

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.classifier import in_batches, mean_vectors, padded
 from model.embeddings import initialise
 from model.embeddings.initialise import EmbeddingConfig
-from model.linear_baseline import fitted
 from model.network.families import AnyNetwork
+from model.transferring.classifier import in_batches, mean_vectors, padded
+from model.transferring.tfidf import fitted
 
 READING_WINDOW = 50  # words to either side: all of a short text
 FOLDS = 5

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from model import classifier, frozen, labels
-from model.classifier import ClassifierConfig, Labelled
-from model.frozen import read_words
-from model.labels import FROZEN, TUNED, Lesson
 from model.network.architecture import PRESETS, ModelConfig
 from model.network.families import build
+from model.transferring import classifier, frozen_features, label_ensemble
+from model.transferring.classifier import ClassifierConfig, Labelled
+from model.transferring.frozen_features import read_words
+from model.transferring.label_ensemble import FROZEN, TUNED, Lesson
 
 SIZES = {"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "hidden": 48, "context": 16}
 VOCAB = 200
@@ -58,12 +58,12 @@ def test_reading_makes_few_examples_enough(preset):
     given, truth = lesson()
     right = {}
     for reads in (False, True):
-        taught = labels.taught(lambda: network(preset), given, FAST, 1, reads=reads)
+        taught = label_ensemble.taught(lambda: network(preset), given, FAST, 1, reads=reads)
         assert np.exp(-taught.nats_NC).sum(1) == pytest.approx(np.ones(200), abs=1e-3)
         right[reads] = (taught.nats_NC.argmin(1) == truth).mean()
     assert right[True] > 0.9
     assert right[True] > right[False] + 0.05
-    alone = labels.by_words((VOCAB, 32), given, FAST, 1)
+    alone = label_ensemble.by_words((VOCAB, 32), given, FAST, 1)
     assert (alone.argmin(1) == truth).mean() > 0.8
 
 
@@ -74,9 +74,9 @@ def test_what_either_way_says_is_heard_as_far_as_it_can_be_believed(monkeypatch)
     def surely_wrong(known_NF, known, asked_NF, count, seed):
         return np.random.default_rng(seed).permuted(np.tile([0.0, 9.0], (len(asked_NF), 1)), axis=1)
 
-    monkeypatch.setattr(labels.frozen, "nats_from", surely_wrong)
+    monkeypatch.setattr(label_ensemble.frozen, "nats_from", surely_wrong)
     settings = replace(FAST, learning_rates=(2e-2,), epochs=10)
-    taught = labels.taught(network, given, settings, 1, reads=False)
+    taught = label_ensemble.taught(network, given, settings, 1, reads=False)
     alone = classifier.taught(
         network,
         given.examples.part(given.learned),
@@ -95,19 +95,21 @@ def test_every_known_text_is_judged_by_what_others_taught():
     generator = np.random.default_rng(1)
     known_NF = generator.normal(size=(300, 150))
     told = generator.integers(0, 2, 300).tolist()  # nothing to learn, much to remember
-    nats_NC = frozen.crossed_nats(known_NF, told, 2, seed=1)
-    assert (frozen.nats_from(known_NF, told, known_NF, 2, seed=1).argmin(1) == told).mean() > 0.8
+    nats_NC = frozen_features.crossed_nats(known_NF, told, 2, seed=1)
+    assert (
+        frozen_features.nats_from(known_NF, told, known_NF, 2, seed=1).argmin(1) == told
+    ).mean() > 0.8
     assert (nats_NC.argmin(1) == told).mean() < 0.6
-    assert np.array_equal(nats_NC, frozen.crossed_nats(known_NF, told, 2, seed=1))
-    few = frozen.crossed_nats(known_NF[:1], [1], 2, seed=1)
+    assert np.array_equal(nats_NC, frozen_features.crossed_nats(known_NF, told, 2, seed=1))
+    few = frozen_features.crossed_nats(known_NF[:1], [1], 2, seed=1)
     assert few.shape == (1, 2)
     assert few[0, 0] == few[0, 1]  # a single one teaches nothing of itself
 
 
 def test_a_label_without_an_example_is_possible_but_costs_much():
     known, asked = np.eye(4)[[0, 1, 0, 1]], np.eye(4)[:2]
-    found = frozen.nats_from(known, [0, 2, 0, 2], asked, 3, seed=1)
+    found = frozen_features.nats_from(known, [0, 2, 0, 2], asked, 3, seed=1)
     assert found.argmin(1).tolist() == [0, 2]
-    assert found[:, 1] == pytest.approx([-np.log(frozen.UNSEEN)] * 2)
-    one = frozen.nats_from(known, [2, 2, 2, 2], asked, 3, seed=1)
+    assert found[:, 1] == pytest.approx([-np.log(frozen_features.UNSEEN)] * 2)
+    one = frozen_features.nats_from(known, [2, 2, 2, 2], asked, 3, seed=1)
     assert one.argmin(1).tolist() == [2, 2]

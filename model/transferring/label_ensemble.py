@@ -1,7 +1,8 @@
-"""Teaching a network labels in two ways that answer together (`model.pooling`).
+"""Teaching a network labels in two ways that answer together (`model.transferring.opinion_pool`).
 
-`tuned`: the network is trained with a linear map over it (`model.classifier`); `frozen`: it stays
-as it is, and logistic regression learns from its vectors (`model.frozen`).
+`tuned`: the network is trained with a linear map over it (`model.transferring.classifier`);
+`frozen`: it stays as it is, and logistic regression learns from its vectors
+(`model.transferring.frozen_features`).
 Shapes: N texts, C labels, V vocabulary, D width.
 """
 
@@ -11,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from model import classifier, frozen
-from model.classifier import ClassifierConfig, Labelled
-from model.frozen import Features
 from model.network.families import AnyNetwork
-from model.pooling import Said, pool
-from model.transfer_questions import Question, answer_of, input_of
+from model.transferring import classifier, frozen_features
+from model.transferring.classifier import ClassifierConfig, Labelled
+from model.transferring.frozen_features import Features
+from model.transferring.opinion_pool import Said, pool
+from model.transferring.questions import Question, answer_of, input_of
 from pipeline.tokenizer import Tokenizer
 
 TUNED, FROZEN = "tuned", "frozen"
@@ -87,11 +88,12 @@ def taught(
     features = _features(network(), lesson.unlabelled, config.reading_epochs * reads, seed)
     known_NF, asked_NF = features.of(examples.ids), features.of(lesson.asked)
     learned = known_NF, examples.labels
-    crossed_NC = frozen.crossed_nats(*learned, lesson.labels, seed)
+    crossed_NC = frozen_features.crossed_nats(*learned, lesson.labels, seed)
     ways = {
         TUNED: Said(tuned.held_NC, classifier.nats(tuned.classifier, lesson.asked)),
         FROZEN: Said(
-            crossed_NC[lesson.aside], frozen.nats_from(*learned, asked_NF, lesson.labels, seed)
+            crossed_NC[lesson.aside],
+            frozen_features.nats_from(*learned, asked_NF, lesson.labels, seed),
         ),
     }
     nats_NC, weights = pool(list(ways.values()), held.labels)
@@ -102,14 +104,18 @@ def by_words(
     shape: tuple[int, int], lesson: Lesson, config: ClassifierConfig, seed: int
 ) -> np.ndarray:
     """Return nats (N, C) without a network: by word vectors (V, D) of the texts alone."""
-    words = frozen.read_words(None, shape, lesson.unlabelled, max(1, config.reading_epochs), seed)
+    words = frozen_features.read_words(
+        None, shape, lesson.unlabelled, max(1, config.reading_epochs), seed
+    )
     known_NF, asked_NF = words.means(lesson.examples.ids), words.means(lesson.asked)
-    return frozen.nats_from(known_NF, lesson.examples.labels, asked_NF, lesson.labels, seed)
+    return frozen_features.nats_from(
+        known_NF, lesson.examples.labels, asked_NF, lesson.labels, seed
+    )
 
 
 def _features(
     network: AnyNetwork, unlabelled: Sequence[list[int]], epochs: int, seed: int
 ) -> Features:
     begin_VD = network.embed_tokens.weight.detach().float().cpu().numpy()
-    words = frozen.read_words(begin_VD, begin_VD.shape, unlabelled, epochs, seed)
-    return Features(words, network, frozen.last_means(network, unlabelled).mean(axis=0))
+    words = frozen_features.read_words(begin_VD, begin_VD.shape, unlabelled, epochs, seed)
+    return Features(words, network, frozen_features.last_means(network, unlabelled).mean(axis=0))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from model import classifier
-from model.classifier import Classifier, ClassifierConfig, Labelled
 from model.network.architecture import PRESETS, ModelConfig
 from model.network.families import build
+from model.transferring import classifier
+from model.transferring.classifier import Classifier, ClassifierConfig, Labelled
 from pipeline.errors import ConfigError
 
 SIZES = {"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "hidden": 48, "context": 16}

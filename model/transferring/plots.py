@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter
 from model.reports import plots
 from model.reports.plot_style import BLUE, GREEN, GREY, INK, ORANGE, readable, style
 from model.transfer import LINEAR, SCRATCH, TRANSFERRED, WORDS
-from model.transfer_figures import Comparison, Figure
+from model.transferring.comparison import Comparison, Figure
 
 LOOKS = {
     SCRATCH: (GREY, "from scratch", 0.26),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.pooling import WEIGHT_MIN, Said, calibrated_cost, cost, pool
+from model.transferring.opinion_pool import WEIGHT_MIN, Said, calibrated_cost, cost, pool
 
 
 def said(count, seed, right, sure):

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.network.families import AnyNetwork, Encoder, EncoderDecoder, visible
-from model.pooling import calibrated_cost
+from model.transferring.opinion_pool import calibrated_cost
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer
 
@@ -32,7 +32,8 @@ class ClassifierConfig:
     """How labels are taught."""
 
     # Word vectors go on with so many passes over the texts of all training examples, without their
-    # labels (`model.frozen`); 0: they stay what the model's training made of them.
+    # labels (`model.transferring.frozen_features`); 0: they stay what the model's training made of
+    # them.
     reading_epochs: int = 10
     reading_texts_max: int = 10_000
 
