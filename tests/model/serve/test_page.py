@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 
 from tests.browser import open_browser
-from tests.model.test_serve import START_SECONDS, start
+from tests.model.serve.test_app import START_SECONDS, start
 
 EMPTY = """
 window.fetch = async () => new Response(
