@@ -17,12 +17,12 @@ from typing import Any
 from expectations.expect import Expect, Outcome, Verdict
 from expectations.profile import profile
 from expectations.suites import Overrides, suite
-from pipeline import artifact as artifacts
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.errors import ArtifactError, GateError
-from pipeline.fingerprint import code_version
-from pipeline.loading import reading
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
+from pipeline.store.fingerprint import code_version
+from pipeline.store.loading import reading
 
 PROFILE_MODULE = "expectations.profile"
 KEY = "key"  # in a verdict file: hash of what the verdict depends on

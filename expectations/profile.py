@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from pipeline.artifact import MAIN, Artifact
 from pipeline.duplicates.tables import cluster_sizes
 from pipeline.errors import ConfigError
-from pipeline.sink import REJECTS
+from pipeline.store.artifact import MAIN, Artifact
+from pipeline.store.sink import REJECTS
 
 Figures = dict[str, float | None]
 

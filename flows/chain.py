@@ -20,11 +20,11 @@ from flows.config import Recipe
 from flows.keeping import STAGE as KEPT
 from flows.keeping import earlier_tokenizer
 from flows.settings import runs_folder
-from pipeline import artifact as artifacts
 from pipeline.errors import ArtifactError
-from pipeline.fingerprint import Fingerprint
 from pipeline.sources import SourceSet
 from pipeline.stage import Stage, store_path
+from pipeline.store import artifact as artifacts
+from pipeline.store.fingerprint import Fingerprint
 
 SOURCES = "sources"
 

@@ -29,9 +29,9 @@ from flows.arguments import (
 from flows.arguments import argument as _argument
 from flows.leftovers import no_leftovers
 from flows.parser import Parser
-from pipeline.disk_space import is_full
 from pipeline.errors import ConfigError, Interrupted, TextmillError
 from pipeline.reading.addresses import refuse_address, without_secrets
+from pipeline.store.disk_space import is_full
 
 EXIT_FAILED = 1
 EXIT_MISUSED = 2

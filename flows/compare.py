@@ -30,11 +30,11 @@ from model.registry.model_record import bits_per_byte_of, data_waits_of, through
 from model.reports import training_comparison
 from model.reports.training_comparison import Trained
 from model.training.config import TrainConfig
-from pipeline import artifact as artifacts
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.stage import Progress
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
 
 TRAIN, MODEL = "train", "train.model"
 SEED = "train.seed"

@@ -24,7 +24,6 @@ from model.network.architecture import expanded, preset
 from model.registry.model_name import check_model_name
 from model.training.config import TrainConfig
 from model.transfer import TransferConfig
-from pipeline import storage
 from pipeline.clean import CleanConfig
 from pipeline.dedup import DedupConfig
 from pipeline.errors import ConfigError
@@ -34,6 +33,7 @@ from pipeline.inputs import InputFile
 from pipeline.reading.addresses import scheme_of, without_secrets
 from pipeline.shard import ShardConfig
 from pipeline.sources import Source
+from pipeline.store import storage
 from pipeline.tokenizer_config import TokenizerConfig
 
 

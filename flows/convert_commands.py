@@ -7,10 +7,10 @@ from typing import Any
 
 from flows.settings import read_settings
 from flows.terminal import progress_bars, stdout
-from pipeline import artifact as artifacts
 from pipeline.conversion import exporting, importing
 from pipeline.errors import ConfigError
 from pipeline.stage import run_stage
+from pipeline.store import artifact as artifacts
 
 
 def convert(options: Namespace) -> dict[str, Any] | None:

@@ -24,11 +24,11 @@ from model.generation.completion import load_model
 from model.registry.model_record import log_figures
 from model.registry.versions import run_of
 from model.reports.model_card_evaluation import figure_sections, sections
-from pipeline import artifact as artifacts
-from pipeline import storage
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 from pipeline.stage import run_stage
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
 
 Rows = list[dict[str, Any]]
 

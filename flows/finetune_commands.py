@@ -19,13 +19,13 @@ from model.registry import versions
 from model.registry.versions import Registration
 from model.reports import finetune_card
 from model.training.lora import LoraConfig
-from pipeline import artifact as artifacts
 from pipeline import examples as reading
-from pipeline.artifact import Artifact
-from pipeline.set_aside import quarantined_places
 from pipeline.shard import VALIDATION
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import Progress, StageRun, run_stage
+from pipeline.store import artifact as artifacts
+from pipeline.store.artifact import Artifact
+from pipeline.store.set_aside import quarantined_places
 
 
 def finetune(options: Namespace) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from flows.form import describe_settings
 from flows.settings import read_settings
 from flows.tasks import register, run_link, show_funnel
 from flows.watching import follow
-from pipeline import artifact as artifacts
+from pipeline.store import artifact as artifacts
 
 describe_settings()
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from flows.config import Recipe
 from flows.runs import last_made
-from pipeline import artifact as artifacts
-from pipeline.artifact import Artifact
 from pipeline.errors import ArtifactError
-from pipeline.fingerprint import plain
 from pipeline.stage import store_path
+from pipeline.store import artifact as artifacts
+from pipeline.store.artifact import Artifact
+from pipeline.store.fingerprint import plain
 
 logger = logging.getLogger(__name__)
 STAGE = "tokenizer"

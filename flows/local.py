@@ -9,9 +9,9 @@ from flows.chain import CHAIN, SOURCES, Link, walk
 from flows.config import Recipe
 from flows.settings import Settings
 from flows.summary import cut_in_words
-from pipeline.artifact import Artifact
-from pipeline.set_aside import dropped_places, quarantined_places
 from pipeline.stage import Progress
+from pipeline.store.artifact import Artifact
+from pipeline.store.set_aside import dropped_places, quarantined_places
 
 Narrator = Callable[[str], None]
 

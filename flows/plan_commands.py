@@ -20,8 +20,8 @@ from model.distributed.world import World
 from model.planning import device, measure
 from model.planning import plan as forecast
 from model.training.config import TrainConfig
-from pipeline import artifact as artifacts
 from pipeline.errors import ConfigError, TrainingError
+from pipeline.store import artifact as artifacts
 from pipeline.vocabulary_size import AUTO
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -8,9 +8,9 @@ from flows.config import Recipe
 from model.planning import usage
 from model.planning.plan import Plan, gigabytes
 from model.reports.markdown import markdown_table
-from pipeline import storage
-from pipeline.artifact import Artifact
-from pipeline.fingerprint import plain
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
+from pipeline.store.fingerprint import plain
 
 FOLDER = "plans"
 Row = tuple[str, str, str]  # figure, planned, actual

@@ -16,7 +16,7 @@ from expectations.figures import number
 from flows import plan_report
 from flows.samples import Sample
 from flows.summary import data_lines, funnel, reasons, rows_of
-from pipeline.artifact import Artifact
+from pipeline.store.artifact import Artifact
 
 CURVE_ROWS = 5
 LANGUAGES_SHOWN = 6

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict
 
 from flows.config import Recipe, as_shown
-from pipeline import storage
-from pipeline.fingerprint import Inputs, changed_inputs, plain
 from pipeline.reading.addresses import without_secrets
 from pipeline.sources import Source
+from pipeline.store import storage
+from pipeline.store.fingerprint import Inputs, changed_inputs, plain
 
 if TYPE_CHECKING:
     from flows.chain import Planned

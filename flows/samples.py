@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 
 from flows.config import RegisterConfig
-from pipeline.artifact import Artifact
 from pipeline.shard import VALIDATION
+from pipeline.store.artifact import Artifact
 
 PROMPT_TOKENS = 24
 LANGUAGES = 2  # those with the most held-out text

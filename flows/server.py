@@ -13,9 +13,9 @@ from flows.local import Narrator
 from flows.settings import Services, Settings
 from flows.steps import Outcome
 from flows.watching import Terminal, watched
-from pipeline import storage
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.stage import Progress
+from pipeline.store import storage
 
 logger = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from typing_extensions import TypedDict
 
 from model.distributed.launch import DDP, Launch
 from model.registry.tracking_settings import sqlite_address
-from pipeline import storage
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.reading.addresses import refuse_address
 from pipeline.stage import Stage
+from pipeline.store import storage
 
 PREFIX = "TEXTMILL_"
 

@@ -12,13 +12,13 @@ from flows.config import Recipe
 from flows.settings import Settings, read_launch, read_settings
 from flows.summary import cut_in_words, data_lines
 from flows.terminal import progress_bars, stdout
-from pipeline import artifact as artifacts
 from pipeline import rethreshold
-from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
-from pipeline.set_aside import quarantined_places
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import Progress, Stage, StageRun, run_stage
+from pipeline.store import artifact as artifacts
+from pipeline.store.artifact import Artifact
+from pipeline.store.set_aside import quarantined_places
 from pipeline.tokenizer import MODEL_FILE, load_tokenizer
 from pipeline.tokenizer_training import GivenTokenizer
 

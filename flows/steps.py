@@ -17,11 +17,11 @@ from flows.summary import figures, funnel
 from model.evaluate import bits_per_byte
 from model.registry import tracking, versions
 from model.reports import model_card
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 from pipeline.sources import SourceSet
 from pipeline.stage import Progress, StageRun, run_stage, store_path
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import load_tokenizer
 from pipeline.typical import sample_pairs, typical_rejects
 

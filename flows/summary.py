@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline.artifact import MAIN, Artifact
 from pipeline.stage import StageRun
+from pipeline.store.artifact import MAIN, Artifact
 
 DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
 RULES_SHOWN = 6

@@ -27,8 +27,8 @@ from flows.chain import CHAIN, Link
 from flows.local import stage_lines
 from flows.markdown import funnel_markdown, gate_reasons, markdown, markdown_table
 from flows.watching import narrate, report
-from pipeline.artifact import Artifact
 from pipeline.errors import TextmillError
+from pipeline.store.artifact import Artifact
 from pipeline.typical import sample_pairs, typical_rejects
 
 PROGRESS_SECONDS = 2.0

@@ -12,9 +12,10 @@ from rich.table import Table
 
 from flows import stage_commands, tokenizer_page
 from flows.terminal import stdout
-from pipeline import artifact as artifacts
-from pipeline import storage, tokenizer_check, tokenizer_json, tokenizer_sweep
+from pipeline import tokenizer_check, tokenizer_json, tokenizer_sweep
 from pipeline.errors import ConfigError
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
 from pipeline.tokenizer import CONTROLS, MODEL_FILE
 from pipeline.tokenizer_drift import ALL
 from pipeline.tokenizer_import import read_tokenizer_json

@@ -20,11 +20,11 @@ from model.transfer import ARMS, TransferConfig
 from model.transferring import plots as transfer_plots
 from model.transferring.comparison import Comparison, compare
 from pipeline import examples as reading
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import Progress, run_stage
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
 
 
 def transfer(options: Namespace) -> dict[str, Any] | None:

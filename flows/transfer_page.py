@@ -15,7 +15,7 @@ from model.registry.metric_names import metric_name
 from model.reports.markdown import flat
 from model.transfer import LINEAR, NETWORKS, SCRATCH, TRANSFERRED, WORDS, TransferConfig
 from model.transferring.comparison import BEATS, LOSES, UNDECIDED, Comparison, Figure, overall
-from pipeline.fingerprint import plain
+from pipeline.store.fingerprint import plain
 
 NAMES = {
     SCRATCH: "from scratch",

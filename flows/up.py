@@ -28,8 +28,8 @@ from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
 from flows.work_pool import POOL, deploy
 from model.registry import tracking
-from pipeline import storage
 from pipeline.errors import ConfigError, ServiceError
+from pipeline.store import storage
 
 LOCK = "up.lock"  # in Prefect's folder of the store
 LOOK_SECONDS = 0.5

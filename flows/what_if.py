@@ -20,10 +20,10 @@ from flows import config
 from flows.config import Recipe
 from flows.terminal import stdout
 from model.reports.plot_style import BLUE, GREEN, ORANGE, style
-from pipeline import artifact as artifacts
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.cleaning import profiles
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
 from pipeline.typical import typical_rejects
 from pipeline.what_if import sweep
 

@@ -21,12 +21,12 @@ from model.evaluation.tasks.ask import TaskConfig
 from model.formats import model_folder as export
 from model.generation.completion import LoadedModel
 from model.network.architecture import DECODER, ENCODER
-from pipeline.artifact import MAIN, Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import CALIBRATION, EVALUATION, EXAMPLE, FIGURE, POSITION
 from pipeline.shard import VALIDATION, refuse_another_tokenizer
-from pipeline.sink import Sink
 from pipeline.stage import Job, Progress, Stage
+from pipeline.store.artifact import MAIN, Artifact
+from pipeline.store.sink import Sink
 from pipeline.tokenizer import Tokenizer, load_tokenizer
 
 

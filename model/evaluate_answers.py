@@ -13,12 +13,12 @@ from model.data.examples import ExampleSet, code_split
 from model.evaluation.answer_scores import AnswerScores, score_answers
 from model.evaluation.intervals import interval, ratio
 from model.formats import model_folder
-from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import EVALUATION
 from pipeline.shard import TRAIN, VALIDATION
-from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
+from pipeline.store.artifact import Artifact
+from pipeline.store.sink import Sink
 from pipeline.tokenizer import load_tokenizer
 
 

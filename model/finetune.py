@@ -29,12 +29,12 @@ from model.training.config import BEST, LAST, TrainConfig
 from model.training.loop import fit, validation_loss
 from model.training.lora import LoraConfig
 from model.training.state import Training
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import CURVE
 from pipeline.shard import TRAIN, VALIDATION
 from pipeline.stage import Job, Stage
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
 from pipeline.task_templates import CHAT
 from pipeline.tokenizer import load_tokenizer
 

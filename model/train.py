@@ -31,14 +31,14 @@ from model.training.compilation import NOTE, forget_activations, settle_compile
 from model.training.config import TrainConfig
 from model.training.loop import fit
 from model.training.state import Batches, Training, objective_of
-from pipeline import artifact as artifacts
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.batching.token_file import Layout
 from pipeline.errors import ConfigError
 from pipeline.schema import CURVE
-from pipeline.sink import Sink
 from pipeline.stage import Job, Progress, Stage, silent
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
+from pipeline.store.sink import Sink
 from pipeline.tokenizer import load_tokenizer
 
 HERE, ALONE = Launch(), World()

@@ -46,8 +46,8 @@ from model.transferring.questions import (
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.example_contracts import TRANSFER
 from pipeline.shard import TRAIN, VALIDATION
-from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
+from pipeline.store.sink import Sink
 from pipeline.tokenizer import Tokenizer, load_tokenizer
 
 SCRATCH, TRANSFERRED, LINEAR, WORDS = "scratch", "transferred", "linear", "words"

@@ -14,7 +14,7 @@ from pydoc_data.topics import topics
 
 import orjson
 
-from pipeline import storage
+from pipeline.store import storage
 
 PYTHON_LICENSE = "PSF-2.0"
 # Tests, vendored copies and tools with windows: little prose, or not the library's own.

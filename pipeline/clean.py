@@ -17,7 +17,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.artifact import MAIN
 from pipeline.cleaning import filters, profiles
 from pipeline.cleaning.asked import ASKED, asked_measures
 from pipeline.cleaning.checks import CHECKS, check
@@ -29,8 +28,9 @@ from pipeline.cleaning.normalize import NormalizeConfig, normalize
 from pipeline.cleaning.pii import PII_SPAN, PII_SPANS, PiiConfig, find_pii, replace_spans
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, Contract, column
-from pipeline.sink import CHANGES, REJECTS, Sink
 from pipeline.stage import Job, Stage
+from pipeline.store.artifact import MAIN
+from pipeline.store.sink import CHANGES, REJECTS, Sink
 from pipeline.typical import DROPPED
 from pipeline.watchdog import Watchdog
 from pipeline.what_if import MEASURES_TABLE

@@ -31,8 +31,8 @@ from pipeline.duplicates.tables import INDEX, PAIRS, SCRATCH
 from pipeline.duplicates.taking_out import Lost
 from pipeline.errors import ConfigError
 from pipeline.schema import DEDUPED
-from pipeline.sink import CHANGES
 from pipeline.stage import Job, PartFunction, Stage
+from pipeline.store.sink import CHANGES
 
 # Rows of a hash partition (24 bytes each): a few partitions fit into a laptop's memory.
 PARTITION_ROWS = 1 << 20

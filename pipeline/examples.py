@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.artifact import MAIN
 from pipeline.errors import ConfigError, SourceError
 from pipeline.example_contracts import EXAMPLES
 from pipeline.reading.documents import Fields, document_of
@@ -25,10 +24,11 @@ from pipeline.reading.records import Broken, Entry, Record
 from pipeline.reading.tasks import ReadTask, tasks_of
 from pipeline.schema import QUARANTINE
 from pipeline.shard import splits
-from pipeline.sink import QUARANTINE as ASIDE
-from pipeline.sink import Sink
 from pipeline.sources import SourceFile, SourceSet
 from pipeline.stage import Job, Stage
+from pipeline.store.artifact import MAIN
+from pipeline.store.sink import QUARANTINE as ASIDE
+from pipeline.store.sink import Sink
 from pipeline.task_templates import (
     TASKS,
     Example,

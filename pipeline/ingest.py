@@ -16,8 +16,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import storage
-from pipeline.artifact import MAIN
 from pipeline.errors import ConfigError
 from pipeline.reading.document_ids import IdNotes, Repeats, find_repeats, later_copies
 from pipeline.reading.documents import Document, Fields, document_of
@@ -30,9 +28,11 @@ from pipeline.reading.tasks import ReadTask, count_newlines, tasks_of, with_line
 from pipeline.reading.text_pieces import unescaped
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import RAW, Contract
-from pipeline.sink import QUARANTINE, PartResult, Sink
 from pipeline.sources import SourceFile
 from pipeline.stage import Job, Stage
+from pipeline.store import storage
+from pipeline.store.artifact import MAIN
+from pipeline.store.sink import QUARANTINE, PartResult, Sink
 from pipeline.watchdog import Watchdog
 
 TASK_BYTES = 64 << 20

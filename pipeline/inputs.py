@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import storage
 from pipeline.errors import ConfigError
 from pipeline.reading.encodings import text_of
 from pipeline.reading.streams import DamagedInput
 from pipeline.source_hashes import Stamp, stamp_of
+from pipeline.store import storage
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from typing import Any
 
 import orjson
 
-from pipeline import storage
 from pipeline.builtin import builtin_corpus
 from pipeline.errors import SourceError
-from pipeline.storage import cache_folder
+from pipeline.store import storage
+from pipeline.store.storage import cache_folder
 
 Log = Callable[[str], None]
 

@@ -14,15 +14,15 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline.artifact import MAIN, Artifact
 from pipeline.clean import PII_TABLE, write_judged
 from pipeline.clean import STAGE as CLEAN_STAGE
 from pipeline.cleaning import profiles
 from pipeline.cleaning.asked import ASKED
 from pipeline.cleaning.filters import Thresholds, measures_of
 from pipeline.errors import ConfigError
-from pipeline.sink import CHANGES, Sink
 from pipeline.stage import Job, Stage
+from pipeline.store.artifact import MAIN, Artifact
+from pipeline.store.sink import CHANGES, Sink
 from pipeline.typical import DROPPED
 from pipeline.what_if import MEASURES_TABLE
 

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.schema import Contract, column
-from pipeline.sink import PartResult, Sink
 from pipeline.stage import Job
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
+from pipeline.store.sink import PartResult, Sink
 
 # The last bin read may hold this share of a corpus more than the sample: 25 MB of 100 GB.
 BIN_BITS = 12

@@ -17,15 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import storage
-from pipeline.artifact import MAIN, Artifact
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.sampling import UNSURE
 from pipeline.schema import shard_contract
 from pipeline.shard_measures import check_measures, measure_fields, measured
-from pipeline.sink import REJECTS, Sink
 from pipeline.splitting import TRAIN, VALIDATION, SplitRule, cut, split_rule
 from pipeline.stage import Job, Stage
+from pipeline.store import storage
+from pipeline.store.artifact import MAIN, Artifact
+from pipeline.store.sink import REJECTS, Sink
 from pipeline.tokenizer import MODEL_FILE, Tokenizer, load_tokenizer
 
 CUT = "cut_in_blocks"  # documents, in the ledger's account of changes

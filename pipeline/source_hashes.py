@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import storage
+from pipeline.store import storage
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline import storage
 from pipeline.errors import ConfigError, SourceError
 from pipeline.quickstart import builtin_folder, fetch_quickstart
 from pipeline.reading.addresses import refuse_address, without_secrets
@@ -23,6 +22,7 @@ from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
 from pipeline.reading.remote import RemoteFile, is_remote
 from pipeline.reading.remote_lists import remote_files
 from pipeline.source_hashes import HashedFile, hashed_files
+from pipeline.store import storage
 
 SCHEMES = {"quickstart:": fetch_quickstart, "builtin:": builtin_folder}
 

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.artifact import Artifact
 from pipeline.errors import SourceError
 from pipeline.sampling import id_hashes
-from pipeline.sink import Sink
 from pipeline.stage import Job
+from pipeline.store.artifact import Artifact
+from pipeline.store.sink import Sink
 
 TRAIN, VALIDATION = "train", "validation"
 BLOCK_BYTES_MAX, BLOCK_BYTES_MIN = 4096, 256

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifact as artifacts
-from pipeline import making, storage
-from pipeline.artifact import MAIN, MANIFEST, Artifact
-from pipeline.disk_space import naming_full_disk
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ArtifactError, ConfigError
-from pipeline.fingerprint import Fingerprint, Ingredient, fingerprint
-from pipeline.making import WORK
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import REJECT, Contract
-from pipeline.sink import QUARANTINE, REJECTS, PartResult, Sink
+from pipeline.store import artifact as artifacts
+from pipeline.store import commit, storage
+from pipeline.store.artifact import MAIN, MANIFEST, Artifact
+from pipeline.store.commit import WORK
+from pipeline.store.disk_space import naming_full_disk
+from pipeline.store.fingerprint import Fingerprint, Ingredient, fingerprint
+from pipeline.store.sink import QUARANTINE, REJECTS, PartResult, Sink
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Job:
         results: dict[int, PartResult] = {}
         todo = []
         for index, task in enumerate(tasks, start):
-            finished = making.finished(folder, index, is_scratch=phase is not None)
+            finished = commit.finished(folder, index, is_scratch=phase is not None)
             if finished is not None:
                 results[index] = finished
             else:
@@ -182,30 +182,30 @@ def run_stage(
     """
     started = time.monotonic()
     identity = stage.fingerprint(config, parents)
-    with making.lock(destination), naming_full_disk(destination):
+    with commit.lock(destination), naming_full_disk(destination):
         reason = "made: nothing at this fingerprint yet"
         if artifacts.exists(destination):
             try:
                 found = artifacts.load(destination)
             except ArtifactError as error:
-                aside = making.set_aside(destination)
+                aside = commit.set_aside(destination)
                 fault = str(error).removesuffix(f"; {artifacts.ADVICE}")
                 reason = f"made again: {fault}; the damaged one is now {aside.name}"
                 logger.warning("%s %s", stage.name, reason)
             else:
-                making.refuse_other(found, identity)
+                commit.refuse_other(found, identity)
                 return StageRun(found, True, "reused: same fingerprint", time.monotonic() - started)
-        elif making.is_taken(destination) and making.in_store(destination, identity):
-            aside = making.set_aside(destination)
+        elif commit.is_taken(destination) and commit.in_store(destination, identity):
+            aside = commit.set_aside(destination)
             reason = f"made again: {destination / MANIFEST} was gone; the rest is {aside.name}"
             logger.warning("%s %s", stage.name, reason)
-        elif making.is_taken(destination):
+        elif commit.is_taken(destination):
             raise ConfigError(
                 f"{destination}: holds files that are not a textmill artifact; "
                 f"choose a folder that is empty or does not exist"
             )
-        folder = making.partial(destination, identity)
-        if making.begun(folder):
+        folder = commit.partial(destination, identity)
+        if commit.begun(folder):
             reason = "made: went on from parts finished by an interrupted run"
         if not (folder / MANIFEST).exists():
             _make(
@@ -218,7 +218,7 @@ def run_stage(
                 progress,
                 previous,
             )
-        making.commit(folder, destination, time.monotonic() - started)
+        commit.commit(folder, destination, time.monotonic() - started)
     made = artifacts.load(destination, checksums=False)
     return StageRun(made, False, reason, time.monotonic() - started)
 
@@ -238,7 +238,7 @@ def _make(
     progress: Progress,
     previous: Artifact | None,
 ) -> None:
-    making.check_parents([*parents, previous], tables=not stage.skips_damaged_parts)
+    commit.check_parents([*parents, previous], tables=not stage.skips_damaged_parts)
     partial.mkdir(parents=True, exist_ok=True)
     contracts = {
         MAIN: stage.contract,
@@ -248,7 +248,7 @@ def _make(
     }
     job = Job(stage, config, parents, partial, engine, progress, contracts, previous)
     stage.run(job)
-    making.refuse_changed_inputs(identity, stage.fingerprint(config, parents), partial)
+    commit.refuse_changed_inputs(identity, stage.fingerprint(config, parents), partial)
     job.output.ledger.check(f"stage {stage.name}")
     storage.write_json(
         partial / MANIFEST,
@@ -285,5 +285,5 @@ def _run_part(
         sink.abort()
         raise
     result = sink.result.to_json()
-    storage.write_json(making.note_of(folder, index), artifacts.sealed(result))
+    storage.write_json(commit.note_of(folder, index), artifacts.sealed(result))
     return index, result

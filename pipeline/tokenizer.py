@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import sentencepiece
 
-from pipeline import artifact as artifacts
 from pipeline.errors import ArtifactError
-from pipeline.loading import reading
+from pipeline.store import artifact as artifacts
+from pipeline.store.loading import reading
 from pipeline.vocabulary import read_vocabulary
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.store import storage
 from pipeline.tokenizer import SPACE_MARK
 from pipeline.vocabulary import SCORE_STEP, Kind, Vocabulary, read_vocabulary
 

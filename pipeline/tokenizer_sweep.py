@@ -16,13 +16,13 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pipeline import storage
-from pipeline.artifact import MAIN
 from pipeline.errors import ConfigError, SourceError
 from pipeline.sampling import draw_sample
 from pipeline.schema import TOKENIZER_REPORT, Contract, column
-from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
+from pipeline.store import storage
+from pipeline.store.artifact import MAIN
+from pipeline.store.sink import Sink
 from pipeline.tokenizer import Tokenizer
 from pipeline.tokenizer_config import TokenizerConfig
 from pipeline.tokenizer_report import AnyTokenizer, measure

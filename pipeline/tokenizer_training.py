@@ -16,13 +16,13 @@ import polars as pl
 import pyarrow.parquet as pq
 import sentencepiece
 
-from pipeline import storage
-from pipeline.artifact import MAIN
 from pipeline.errors import SourceError
 from pipeline.sampling import Sample, draw_sample
 from pipeline.schema import TOKENIZER_REPORT, TOKENIZER_SOURCES
-from pipeline.sink import Sink
 from pipeline.stage import Job, Stage
+from pipeline.store import storage
+from pipeline.store.artifact import MAIN
+from pipeline.store.sink import Sink
 from pipeline.tokenizer import CONTROLS, MODEL_FILE, SPACE_MARK, Tokenizer, load_tokenizer
 from pipeline.tokenizer_config import TRAINING_THREADS, TokenizerConfig, TooFewPieces
 from pipeline.tokenizer_drift import drift, reasons

@@ -7,9 +7,9 @@ order of parts because ids decide by hash.
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline.artifact import Artifact
 from pipeline.duplicates.tables import spread_pairs
-from pipeline.sink import REJECTS
+from pipeline.store.artifact import Artifact
+from pipeline.store.sink import REJECTS
 
 DROPPED = "dropped"  # the table of dropped documents, of stages that keep them
 PER_RULE = 5

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline.artifact import Artifact
 from pipeline.cleaning.filters import AT_LEAST, FILTERS, Thresholds, language_group
+from pipeline.store.artifact import Artifact
 
 MEASURES_TABLE = "measures"
 SHARE_STEPS = np.linspace(0.0, 1.0, 51)

@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 
 from model.registry import tracking
 from model.registry.tracking import TrackingSettings
-from pipeline import artifact as artifacts
-from pipeline import storage
 from pipeline.schema import Contract, column
 from pipeline.stage import Stage, run_stage
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
 
 NUMBERS = Contract("numbers", 1, pa.schema([column("n", pa.float64(), "a number")]))
 ROWS = 30_000  # 240 kB a part, of noise
@@ -92,7 +92,7 @@ def write_parts(job):
     job.map(write_part, list(range(job.config.parts)))
 
 
-NOISY = Stage("noisy", NUMBERS, write_parts, "pipeline.ledger", ())
+NOISY = Stage("noisy", NUMBERS, write_parts, "pipeline.store.ledger", ())
 
 
 def test_a_stage_goes_on_after_space_was_made(disk, tmp_path):

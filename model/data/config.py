@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from model.data.loader import BEST_FIT, STREAM, ContextFrom, Loader
-from pipeline.artifact import Artifact
 from pipeline.batching.curriculum import MEASURES, Levels
 from pipeline.batching.mixture import Share, check_shares
 from pipeline.batching.token_file import Layout, token_file
 from pipeline.errors import ConfigError
 from pipeline.shard import TRAIN
 from pipeline.shard_measures import check_measures
+from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import Tokenizer
 
 STEPS_AHEAD = 2  # prepared in the background: a slow disk is waited for once, not at every step

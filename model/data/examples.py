@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from model.data import example_batches
 from model.data.chat import Coded, Fits, code_example
 from model.network.architecture import ModelConfig
-from pipeline.artifact import Artifact
 from pipeline.errors import TrainingError
 from pipeline.sampling import id_hashes
-from pipeline.set_aside import quarantined_places
+from pipeline.store.artifact import Artifact
+from pipeline.store.set_aside import quarantined_places
 from pipeline.tokenizer import Tokenizer
 from pipeline.turns import Turn
 

@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import storage
 from pipeline.errors import ConfigError, Interrupted, TextmillError, TrainingError
+from pipeline.store import storage
 
 DDP, FSDP = "ddp", "fsdp"
 PARALLEL = (DDP, FSDP)

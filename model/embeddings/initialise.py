@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from model.network.families import AnyNetwork
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
-from pipeline.loading import reading
 from pipeline.shard import iter_documents
 from pipeline.stage import Progress, silent
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
+from pipeline.store.loading import reading
 from pipeline.tokenizer import CONTROLS, Tokenizer
 
 logger = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from model.evaluation.slices import (
     members,
     with_baseline,
 )
-from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 from pipeline.shard import TRAIN, iter_documents
+from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import Tokenizer
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from model.evaluation.scoring import Document
-from pipeline.artifact import Artifact
 from pipeline.shard import iter_documents
+from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import Tokenizer
 
 

@@ -23,8 +23,8 @@ from model.formats import model_folder as export
 from model.formats.layouts import layout_of
 from model.generation.completion import LoadedModel, load_model
 from model.network.families import AnyNetwork
-from pipeline import storage
 from pipeline.errors import ArtifactError, ConfigError
+from pipeline.store import storage
 from pipeline.vocabulary import read_vocabulary
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

@@ -13,9 +13,9 @@ from typing import Any
 import pydantic
 
 from model.export.export_card import Exported
-from pipeline import integrity, storage
 from pipeline.errors import ConfigError
-from pipeline.fingerprint import code_version
+from pipeline.store import integrity, storage
+from pipeline.store.fingerprint import code_version
 
 REPORT, CARD, NOTE = "export.json", "README.md", ".export.json"
 

@@ -20,8 +20,8 @@ from model.formats.layouts import GPT2, LLAMA, QWEN3, layout_of
 from model.formats.reshape import Weights, completed, gpt2
 from model.network.architecture import ModelConfig
 from model.network.families import AnyNetwork
-from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.store import storage
 from pipeline.tokenizer import Tokenizer
 from pipeline.vocabulary import Vocabulary
 

@@ -21,7 +21,7 @@ from model.network.attention import KeyValueCache
 from model.network.blocks import View
 from model.network.families import AnyNetwork
 from model.network.stack import Stack
-from pipeline import storage
+from pipeline.store import storage
 
 OPSET = 20
 EXAMPLE_ROWS, EXAMPLE_PAST, EXAMPLE_TOKENS = 2, 3, 5  # none is 0 or 1, which graphs take as fixed

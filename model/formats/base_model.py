@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.formats import model_folder
-from pipeline import artifact as artifacts
-from pipeline import integrity, storage
 from pipeline.errors import ConfigError
+from pipeline.store import artifact as artifacts
+from pipeline.store import integrity, storage
 
 
 @dataclass(frozen=True)

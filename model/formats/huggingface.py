@@ -11,7 +11,7 @@ from model.formats.layouts import Layout, layout_of, weights_of
 from model.formats.reshape import Weights
 from model.network.architecture import ENCODER, ENCODER_DECODER
 from model.network.families import AnyNetwork
-from pipeline import storage
+from pipeline.store import storage
 from pipeline.tokenizer import Tokenizer
 
 WEIGHTS, CONFIG, GENERATION = "model.safetensors", "config.json", "generation_config.json"

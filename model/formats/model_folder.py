@@ -19,10 +19,11 @@ from model.formats import huggingface, imported
 from model.formats.layouts import LLAMA, QWEN3, Layout
 from model.network.architecture import ModelConfig
 from model.network.families import AnyNetwork, build
-from pipeline import artifact as artifacts
-from pipeline import storage, tokenizer_json
+from pipeline import tokenizer_json
 from pipeline.errors import ArtifactError, ConfigError
-from pipeline.loading import reading
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
+from pipeline.store.loading import reading
 from pipeline.tokenizer import load_tokenizer
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing_extensions import TypedDict
 
 from model.planning import cost, device
 from model.training.state import Training
-from pipeline import storage
-from pipeline.artifact import Artifact
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
 
 SPENT = "spent.json"  # not part of the artifact's identity
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from model.registry.tracking_settings import TrackingSettings
-from pipeline.disk_space import is_full
 from pipeline.errors import ArtifactError, ServiceError
-from pipeline.loading import reason_of
+from pipeline.store.disk_space import is_full
+from pipeline.store.loading import reason_of
 
 # Modules whose errors are about the database, and MLflow's codes for what it makes of those.
 OF_THE_DATABASE = ("sqlalchemy", "alembic", "sqlite3")

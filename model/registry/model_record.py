@@ -16,9 +16,9 @@ from model.planning import usage
 from model.registry.lineage import DOCUMENTS, lineage_tags
 from model.registry.metric_names import GLANCE, metric_name
 from model.registry.tracking import FINGERPRINT, RunLog
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.errors import ArtifactError
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
 
 EVALUATION = "textmill.evaluation"
 YARDSTICK = "textmill.yardstick"

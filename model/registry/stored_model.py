@@ -1,7 +1,7 @@
 """The files of a registered model: stored as a pyfunc model, fetched, checked, stored again.
 
 Beside the copied model folder lies `files.json`, the SHA-256 of each file at registration; whoever
-loads the folder checks it (see `pipeline.artifact.check_beside`).
+loads the folder checks it (see `pipeline.store.artifact.check_beside`).
 """
 
 import importlib.metadata
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from model.registry.relocation import local_path
 from model.registry.tracking import TrackingSettings
-from pipeline import artifact as artifacts
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.errors import ArtifactError
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
 
 if TYPE_CHECKING:
     from model.registry.tracking import MlflowClient, ModelVersion

@@ -25,9 +25,9 @@ from model.registry.metric_names import CURVES, DATA_WAIT, GLANCE, HEADLINES, SP
 from model.registry.mlflow_errors import NamingClient, naming_place
 from model.registry.tracking_settings import TrackingSettings as TrackingSettings
 from model.registry.tracking_settings import sqlite_address as sqlite_address
-from pipeline import storage
-from pipeline.artifact import MANIFEST, Artifact
 from pipeline.errors import ArtifactError
+from pipeline.store import storage
+from pipeline.store.artifact import MANIFEST, Artifact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient as MlflowClient

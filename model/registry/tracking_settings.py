@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.store import storage
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
 

@@ -19,9 +19,9 @@ from model.registry.champion import CHAMPION, COMPLETE, DECISION
 from model.registry.model_name import check_model_name
 from model.registry.model_record import EVALUATION, Evidence
 from model.registry.tracking import FINGERPRINT, RunLog, TrackingSettings
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
 
 if TYPE_CHECKING:
     from model.registry.tracking import MlflowClient, ModelVersion

@@ -3,7 +3,7 @@
 from typing import Any
 
 from model.reports.markdown import markdown_table
-from pipeline.artifact import Artifact
+from pipeline.store.artifact import Artifact
 
 
 def render(

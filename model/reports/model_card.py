@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from model.reports import model_card_evaluation
 from model.reports.markdown import flat, language, markdown_table, size
-from pipeline.artifact import Artifact
+from pipeline.store.artifact import Artifact
 
 NOT_STATED = "not stated"
 ROWS_SHOWN = 40

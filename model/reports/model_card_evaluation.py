@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from model.reports.markdown import language, markdown_table
-from pipeline.artifact import MAIN, Artifact
+from pipeline.store.artifact import MAIN, Artifact
 
 SECTIONS = (  # title, words, first parts of the figures' names
     ("Memorisation, bias, toxicity", "Probes find some of what is wrong, never all of it.",

@@ -25,8 +25,8 @@ from model.reports.plot_style import (
     readable,
     style,
 )
-from pipeline import storage
-from pipeline.artifact import MAIN, Artifact
+from pipeline.store import storage
+from pipeline.store.artifact import MAIN, Artifact
 
 DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
 DOTS_PER_INCH = 130

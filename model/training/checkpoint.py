@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from model.distributed.world import World, placed_like, whole
 from model.optim.optimizers import Optimizer
 from model.training.ema import Average
-from pipeline import artifact as artifacts
-from pipeline import storage
 from pipeline.errors import ArtifactError, TrainingError
-from pipeline.loading import reading
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
+from pipeline.store.loading import reading
 
 STATE = "state.json"
 STEP, BEST = "step-", "best-"

@@ -18,7 +18,7 @@ from model.network import objectives
 from model.network.blocks import Block
 from model.network.families import AnyNetwork
 from model.training.precision import arithmetic
-from pipeline import storage
+from pipeline.store import storage
 
 logger = logging.getLogger(__name__)
 OFF, ON, AUTO = "off", "on", "auto"

@@ -18,7 +18,7 @@ from model.training.divergence import Diverged, Rollback
 from model.training.state import State, Training
 from model.training.step import Taken
 from pipeline.errors import Interrupted, TrainingError
-from pipeline.loading import reading
+from pipeline.store.loading import reading
 
 logger = logging.getLogger(__name__)
 

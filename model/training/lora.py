@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from model.formats import huggingface
-from pipeline import artifact as artifacts
-from pipeline import storage
 from pipeline.errors import ArtifactError, ConfigError
-from pipeline.loading import reading
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
+from pipeline.store.loading import reading
 
 ADAPTER, ADAPTER_CONFIG = "adapter/adapter_model.safetensors", "adapter/adapter_config.json"
 A, B = "lora_A", "lora_B"

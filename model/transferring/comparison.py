@@ -11,7 +11,7 @@ import numpy as np
 
 from model.evaluation.intervals import LEVEL, RESAMPLES
 from model.transfer import ARMS, LABELLED, NETWORKS, SCRATCH, TRANSFERRED
-from pipeline.artifact import Artifact
+from pipeline.store.artifact import Artifact
 
 BEATS, LOSES, UNDECIDED = "beats", "loses to", "cannot be told from"
 

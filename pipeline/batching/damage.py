@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import MAIN, Artifact
 from pipeline.errors import ArtifactError, ConfigError
-from pipeline.integrity import damages
+from pipeline.store.artifact import MAIN, Artifact
+from pipeline.store.integrity import damages
 
 
 def sound_parts(

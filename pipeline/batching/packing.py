@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import storage
 from pipeline.batching.mixture import Blocks
 from pipeline.batching.token_file import TokenFile
 from pipeline.batching.windows import Rows
 from pipeline.compiled import numba
-from pipeline.loading import reading
+from pipeline.store import storage
+from pipeline.store.loading import reading
 from pipeline.tokenizer import Tokenizer
 
 Counts = list[list[int]]  # rows by group and level

@@ -19,14 +19,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from typing_extensions import TypedDict
 
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.batching.curriculum import Levels, levels_of
 from pipeline.batching.damage import sound_parts
 from pipeline.batching.mixture import Share, group_of
 from pipeline.errors import ConfigError
 from pipeline.shard import refuse_another_tokenizer
 from pipeline.shard_measures import PREFIX
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import Tokenizer
 
 COLUMNS = ["split", "source", "lang", "tokens", "bytes"]

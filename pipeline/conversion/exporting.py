@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.conversion.formats import FORMATS, Documents
 from pipeline.errors import ConfigError
 from pipeline.schema import shard_contract
 from pipeline.shard import TRAIN, VALIDATION, iter_documents
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import MODEL_FILE, Tokenizer, load_tokenizer
 
 SPLITS = (TRAIN, VALIDATION)

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import storage
 from pipeline.errors import ConfigError, SourceError
 from pipeline.shard import TRAIN, VALIDATION
+from pipeline.store import storage
 from pipeline.tokenizer import Tokenizer
 
 Documents = Iterator[tuple[np.ndarray, np.ndarray]]  # ids end to end, and each document's length

@@ -11,8 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from typing_extensions import TypedDict
 
-from pipeline import storage
-from pipeline.artifact import MAIN
 from pipeline.conversion.exporting import KEPT, NOTE, SPLITS
 from pipeline.conversion.formats import FORMATS, TokenMap
 from pipeline.errors import ConfigError, SourceError
@@ -29,8 +27,10 @@ from pipeline.shard import (
     splits,
     token_lists,
 )
-from pipeline.sink import REJECTS, Sink
 from pipeline.stage import Job, Stage
+from pipeline.store import storage
+from pipeline.store.artifact import MAIN
+from pipeline.store.sink import REJECTS, Sink
 from pipeline.tokenizer import CONTROLS, MODEL_FILE, Tokenizer, load_tokenizer
 
 TOKENS_AT_ONCE = 1 << 22

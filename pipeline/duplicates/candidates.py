@@ -21,7 +21,7 @@ from pipeline.duplicates.corpus import Part, read_between, row_groups, wanted_ro
 from pipeline.duplicates.signatures import Shingling
 from pipeline.duplicates.tables import ADDRESS, CONTENT, SETS
 from pipeline.duplicates.urls import addresses
-from pipeline.sink import Sink
+from pipeline.store.sink import Sink
 
 HASH_BITS = 63
 INDEX_BITS = 4

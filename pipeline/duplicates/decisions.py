@@ -9,7 +9,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.artifact import MAIN
 from pipeline.duplicates import clusters
 from pipeline.duplicates.candidates import EXCERPT_CHARACTERS
 from pipeline.duplicates.corpus import Part, read_between, row_groups
@@ -17,7 +16,8 @@ from pipeline.duplicates.tables import ADDRESS, CONTENT, DECISIONS, NEAR, spread
 from pipeline.duplicates.taking_out import Losses, Lost, chief_keepers, take_out
 from pipeline.duplicates.uncut import missing
 from pipeline.schema import CLEAN
-from pipeline.sink import REJECTS, Sink
+from pipeline.store.artifact import MAIN
+from pipeline.store.sink import REJECTS, Sink
 
 # Rule in the ledger and figure in the stats, by kind.
 KINDS = {

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifact import MAIN, Artifact
 from pipeline.duplicates.corpus import Part
 from pipeline.errors import ConfigError
-from pipeline.fingerprint import changed_inputs
 from pipeline.stage import Stage
+from pipeline.store.artifact import MAIN, Artifact
+from pipeline.store.fingerprint import changed_inputs
 
 CHUNKS_PER_PART = 4  # of documents whose pairs are verified together
 

@@ -19,7 +19,7 @@ from pipeline.duplicates.passages import KINDS, LINE, PARAGRAPH, SUBSTRING, mark
 from pipeline.duplicates.uncut import INDEX_CUTS
 from pipeline.errors import ConfigError
 from pipeline.schema import Contract, column
-from pipeline.sink import Sink
+from pipeline.store.sink import Sink
 
 INDEX_MARKS = Contract(
     "index_marks",

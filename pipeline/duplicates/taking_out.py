@@ -19,7 +19,7 @@ from pipeline.duplicates.passage_phases import PIECES, PassageConfig
 from pipeline.duplicates.passages import KINDS, SUBSTRING
 from pipeline.duplicates.uncut import emptied
 from pipeline.schema import Contract, column
-from pipeline.sink import CHANGES, Sink
+from pipeline.store.sink import CHANGES, Sink
 
 CUT = Contract(
     "passage_cut",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import storage
+from pipeline.store import storage
 
 DIGEST_BYTES = 16
 REPEAT_DIGITS = 16

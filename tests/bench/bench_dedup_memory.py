@@ -27,11 +27,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pipeline import artifact as artifacts
 from pipeline.dedup import STAGE, DedupConfig
 from pipeline.engine.local import LocalEngine
 from pipeline.schema import CLEAN
 from pipeline.stage import Stage, run_stage
+from pipeline.store import artifact as artifacts
 
 BAR = 1.10
 TIMES = 10

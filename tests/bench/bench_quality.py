@@ -27,9 +27,9 @@ from model.planning import measure
 from model.training import step
 from model.training.allocation import keep_freed_memory
 from model.training.config import TrainConfig
-from pipeline import artifact as artifacts
-from pipeline.artifact import Artifact
 from pipeline.stage import run_stage
+from pipeline.store import artifact as artifacts
+from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import load_tokenizer
 
 BAR = 0.1  # bits per byte

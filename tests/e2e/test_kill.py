@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import storage
+from pipeline.store import storage
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS_DEFAULT, KILLS_ALL = 3, 10

@@ -124,7 +124,7 @@ def make(tmp_path):
             job.stats |= content.get("stats", {})
 
         folder = tmp_path / f"{stage}-{len(list(tmp_path.iterdir()))}"
-        made = Stage(stage, CONTRACTS[stage], run, "pipeline.ledger", ())
+        made = Stage(stage, CONTRACTS[stage], run, "pipeline.store.ledger", ())
         return run_stage(made, Made(folder.name), [], folder).artifact
 
     build.documents, build.rejects, build.quarantine = documents, rejects, quarantine

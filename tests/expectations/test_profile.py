@@ -5,10 +5,10 @@ import math
 import pytest
 
 from expectations.profile import EXACT_RULE, NEAR_RULE, PROFILES, profile
-from pipeline.artifact import Artifact
 from pipeline.duplicates.decisions import KINDS
 from pipeline.duplicates.tables import CONTENT, NEAR
 from pipeline.errors import ConfigError
+from pipeline.store.artifact import Artifact
 
 
 def test_ingest_counts_empty_texts_bytes_and_what_was_set_aside(make):

@@ -8,7 +8,7 @@ import pytest
 from flows.access import OwnerOnly, basic, new_login, shell_lines, write_private
 from flows.server import running_server
 from flows.settings import read_settings
-from pipeline import storage
+from pipeline.store import storage
 
 LOGIN = "textmill:k"
 

@@ -8,8 +8,8 @@ from flows import config, plan_report, server
 from flows.config import Recipe
 from flows.runs import last_made, last_run
 from flows.settings import read_settings
-from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.store import storage
 from tests.mutations import outcomes
 
 

@@ -12,8 +12,8 @@ from flows import config
 from flows.local import run_chain
 from flows.settings import read_settings
 from pipeline.errors import SourceError
-from pipeline.ledger import Ledger
 from pipeline.stage import silent
+from pipeline.store.ledger import Ledger
 
 
 def dirty_folder(folder):

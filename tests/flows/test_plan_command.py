@@ -8,8 +8,8 @@ from flows import config, plan_report
 from flows.cli import EXIT_FAILED, EXIT_MISUSED, main
 from flows.plan_commands import seconds_of
 from model.planning.usage import SPENT
-from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.store import storage
 
 SMALL = ("--set", "sources=[]", "--seconds", "0.1")
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipeline import storage
 from pipeline.schema import CLEAN, CURVE, DEDUPED, EVALUATION, RAW, TOKENIZER_REPORT, shard_contract
 from pipeline.stage import Job, Stage, run_stage
+from pipeline.store import storage
 
 torch.set_num_threads(1)  # the networks here are tiny; more threads would only wait for each other
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.artifact import Artifact
 from pipeline.schema import CLEAN
 from pipeline.shard import STAGE as SHARD
 from pipeline.shard import ShardConfig
-from pipeline.sink import Sink
 from pipeline.stage import Job, Stage, run_stage
+from pipeline.store.artifact import Artifact
+from pipeline.store.sink import Sink
 from pipeline.tokenizer_training import STAGE as TOKENIZER
 from pipeline.tokenizer_training import TokenizerConfig
 
@@ -48,7 +48,7 @@ def run_texts(job: Job) -> None:
     job.map(write_texts, [rows[part :: job.config.parts] for part in range(job.config.parts)])
 
 
-TEXTS = Stage("clean", CLEAN, run_texts, "pipeline.ledger", ("pyarrow",))
+TEXTS = Stage("clean", CLEAN, run_texts, "pipeline.store.ledger", ("pyarrow",))
 
 
 def make_shards(

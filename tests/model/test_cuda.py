@@ -10,7 +10,7 @@ from model.optim.optimizers import OPTIMIZERS
 from model.training.compilation import settle_compile
 from model.training.config import TrainConfig
 from model.training.loop import fit
-from pipeline import storage
+from pipeline.store import storage
 from tests.model.trainings import training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -16,8 +16,8 @@ from model.training import checkpoint, lora
 from model.training.config import TrainConfig
 from model.training.lora import LoraConfig
 from model.training.state import State
-from pipeline import artifact as artifacts
-from pipeline import storage
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
 from tests.model.trainings import training
 from tests.mutations import outcomes
 

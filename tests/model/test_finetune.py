@@ -19,12 +19,12 @@ from model.generation.generate import SamplingConfig
 from model.network import families, objectives
 from model.network.architecture import ModelConfig, preset
 from model.training.lora import ADAPTER, LoraConfig
-from pipeline import storage
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.examples import STAGE as EXAMPLES
 from pipeline.examples import ExamplesConfig
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import run_stage
+from pipeline.store import storage
 from pipeline.tokenizer import load_tokenizer
 from pipeline.turns import PROMPT, RESPONSE, Turn
 

@@ -23,9 +23,9 @@ from model.reports import plots
 from model.train import MEASURED, SPEED, STAGE
 from model.training import loop
 from model.training.config import TrainConfig
-from pipeline import storage
 from pipeline.errors import ConfigError, Interrupted, TrainingError
 from pipeline.stage import run_stage
+from pipeline.store import storage
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards
 

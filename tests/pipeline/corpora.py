@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline import storage
-from pipeline.artifact import Artifact
 from pipeline.dedup import DedupConfig
 from pipeline.duplicates.passage_phases import PassageConfig
 from pipeline.duplicates.tables import cluster_sizes
 from pipeline.schema import CLEAN
-from pipeline.sink import Sink
 from pipeline.stage import Stage
+from pipeline.store import storage
+from pipeline.store.artifact import Artifact
+from pipeline.store.sink import Sink
 
 
 @dataclass(frozen=True)

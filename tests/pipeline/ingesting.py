@@ -6,11 +6,11 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.artifact import Artifact
 from pipeline.engine.local import LocalEngine
 from pipeline.ingest import STAGE, IngestConfig
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import run_stage
+from pipeline.store.artifact import Artifact
 
 SAMPLES = [
     json.loads(line)

@@ -7,7 +7,6 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipeline import storage
 from pipeline.clean import MEASURED, STAGE, CleanConfig
 from pipeline.cleaning.asked import ASKED
 from pipeline.cleaning.checks import CHECKS
@@ -17,6 +16,7 @@ from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, RAW
 from pipeline.stage import Stage, run_stage
+from pipeline.store import storage
 
 
 @dataclass(frozen=True)

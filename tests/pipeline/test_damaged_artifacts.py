@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pytest
 
-from pipeline import artifact as artifacts
-from pipeline import source_hashes, storage
+from pipeline import source_hashes
 from pipeline.errors import ArtifactError, DamageError
-from pipeline.fingerprint import Fingerprint
 from pipeline.schema import Contract, column
 from pipeline.stage import Stage, run_stage, store_path
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
+from pipeline.store.fingerprint import Fingerprint
 from tests.mutations import damaged_json, outcomes
 
 NUMBERS = Contract("numbers", 1, pa.schema([column("n", pa.int64(), "a number")]))
@@ -39,8 +40,8 @@ def copy(job):
         job.adopt(parent)
 
 
-WRITE = Stage("write", NUMBERS, write, "pipeline.ledger", ())
-COPY = Stage("copy", NUMBERS, copy, "pipeline.ledger", ())
+WRITE = Stage("write", NUMBERS, write, "pipeline.store.ledger", ())
+COPY = Stage("copy", NUMBERS, copy, "pipeline.store.ledger", ())
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_a_damaged_note_of_a_finished_part_has_that_part_made_again(tmp_path):
         raise RuntimeError
 
     whole = run_stage(WRITE, NumbersConfig(), [], tmp_path / "whole").artifact
-    failing = Stage("write", NUMBERS, fail, "pipeline.ledger", ())
+    failing = Stage("write", NUMBERS, fail, "pipeline.store.ledger", ())
     with pytest.raises(RuntimeError):
         run_stage(failing, NumbersConfig(), [], tmp_path / "a")
     [partial] = tmp_path.glob(".a.*.partial")

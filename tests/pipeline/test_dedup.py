@@ -7,13 +7,14 @@ import json
 import pyarrow as pa
 import pytest
 
-from pipeline import dedup, storage
+from pipeline import dedup
 from pipeline.dedup import DedupConfig, key_ranges
 from pipeline.duplicates import layout
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, DEDUPED
 from pipeline.stage import Stage, run_stage
+from pipeline.store import storage
 from pipeline.typical import sample_pairs
 from tests.pipeline.corpora import (
     Given,

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.artifact import Artifact
 from pipeline.characters import folding
 from pipeline.dedup import STAGE, DedupConfig
 from pipeline.duplicates import clusters, signatures
 from pipeline.duplicates.passage_phases import PassageConfig
 from pipeline.duplicates.signatures import Shingling
 from pipeline.stage import run_stage
+from pipeline.store.artifact import Artifact
 from tests.pipeline.corpora import (
     GIVEN,
     Given,

@@ -13,10 +13,10 @@ import tarfile
 import polars as pl
 import pytest
 
-from pipeline.artifact import Artifact
 from pipeline.ingest import STAGE, IngestConfig
 from pipeline.sources import Source, SourceSet
 from pipeline.stage import run_stage
+from pipeline.store.artifact import Artifact
 
 KEPT = "kept"
 BLANK_LINE = "no row"

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline import artifact as artifacts
+from pipeline.store import artifact as artifacts
 from tests.pipeline.corpora import chinese, english, files_of
 from tests.pipeline.ingesting import write_jsonl
 

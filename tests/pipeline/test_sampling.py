@@ -43,7 +43,7 @@ def documents(folder: Path, rows, rows_per_part: int):
         job.map(write_rows, [rows[i : i + step] for i in range(0, len(rows), step)])
 
     return run_stage(
-        Stage("clean", CLEAN, run, "pipeline.ledger", ("pyarrow",)),
+        Stage("clean", CLEAN, run, "pipeline.store.ledger", ("pyarrow",)),
         DocumentsConfig(tuple(row[:3] for row in rows), rows_per_part), [], folder,
     ).artifact  # fmt: skip
 
@@ -67,7 +67,7 @@ def drawn(folder: Path, parent, bytes_max: int, balance: float) -> pl.DataFrame:
         sample = draw_sample(job, parent, bytes_max, "salt", balance)
         found.append(pl.read_parquet(sample.file))
 
-    stage = Stage("tokenizer", TOKENIZER_REPORT, run, "pipeline.ledger", ())
+    stage = Stage("tokenizer", TOKENIZER_REPORT, run, "pipeline.store.ledger", ())
     run_stage(stage, DocumentsConfig((), bytes_max), [parent], folder)
     return found[0]
 

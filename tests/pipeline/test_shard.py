@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import artifact as artifacts
-from pipeline import storage
 from pipeline.cleaning.measures import measure
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, conform, shard_contract
 from pipeline.shard import STAGE, ShardConfig, iter_documents, row_groups, splits, token_lists
 from pipeline.stage import Stage, run_stage
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
 from pipeline.tokenizer import load_tokenizer
 from pipeline.tokenizer_training import STAGE as TOKENIZER
 from pipeline.tokenizer_training import TokenizerConfig
@@ -46,7 +46,7 @@ def documents_run(job):
     job.map(write_documents, [rows[i : i + 20] for i in range(0, len(rows), 20)])
 
 
-DOCUMENTS = Stage("clean", CLEAN, documents_run, "pipeline.ledger", ("pyarrow",))
+DOCUMENTS = Stage("clean", CLEAN, documents_run, "pipeline.store.ledger", ("pyarrow",))
 
 
 def corpus() -> list[tuple[str, str, str]]:

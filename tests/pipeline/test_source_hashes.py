@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import source_hashes, storage
+from pipeline import source_hashes
 from pipeline.source_hashes import SETTLED_NS, sizes_and_hashes
 from pipeline.sources import Source, SourceSet
+from pipeline.store import storage
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import artifact as artifacts
-from pipeline import storage
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ArtifactError, ConfigError, ContractError, LedgerError
 from pipeline.schema import Contract, column
 from pipeline.stage import Stage, run_stage
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
 
 NUMBERS = Contract("numbers", 1, pa.schema([column("n", pa.int64(), "a number")]))
 
@@ -51,7 +51,7 @@ def count(job):
     job.file("note.txt").write_text("a note")
 
 
-COUNT = Stage("count", NUMBERS, count, "pipeline.ledger", ("pyarrow",))
+COUNT = Stage("count", NUMBERS, count, "pipeline.store.ledger", ("pyarrow",))
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -106,7 +106,10 @@ def test_a_row_outside_the_contract_is_refused_by_name(tmp_path):
 
     with pytest.raises(ContractError, match=r"columns missing \['n'\], unknown \['m'\]"):
         run_stage(
-            Stage("bad", NUMBERS, bad, "pipeline.ledger", ()), CountConfig(), [], tmp_path / "a"
+            Stage("bad", NUMBERS, bad, "pipeline.store.ledger", ()),
+            CountConfig(),
+            [],
+            tmp_path / "a",
         )
 
 
@@ -117,7 +120,7 @@ def test_work_goes_on_from_finished_parts_after_an_error(tmp_path):
         broken = functools.partial(count_part, CountConfig(fail_at=2))
         job.map(broken, list(range(job.config.parts)))
 
-    flaky = Stage("count", NUMBERS, failing, "pipeline.ledger", ("pyarrow",))
+    flaky = Stage("count", NUMBERS, failing, "pipeline.store.ledger", ("pyarrow",))
     with pytest.raises(RuntimeError, match="disk full"):
         run_stage(flaky, CountConfig(), [], tmp_path / "a")
     seen = []
@@ -167,7 +170,7 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path):
             return t.count_part(config, task, sink)
         def slow(job):
             job.map(functools.partial(slow_part, job.config), list(range(6)))
-        stage = Stage("count", t.NUMBERS, slow, "pipeline.ledger", ("pyarrow",))
+        stage = Stage("count", t.NUMBERS, slow, "pipeline.store.ledger", ("pyarrow",))
         from pathlib import Path
         run_stage(stage, t.CountConfig(parts=6), [], Path({str(tmp_path / "a")!r}))
     """)

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pytest
 import sentencepiece
 
-from pipeline import storage, tokenizer_training
+from pipeline import tokenizer_training
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError, SourceError
 from pipeline.sampling import id_hashes
 from pipeline.schema import CLEAN, RAW
 from pipeline.stage import Stage, run_stage
+from pipeline.store import storage
 from pipeline.tokenizer import load_tokenizer
 from pipeline.tokenizer_training import SALT, STAGE, TokenizerConfig, train
 
@@ -44,8 +45,8 @@ def documents_run(job):
     job.map(write_documents, [rows[i : i + step] for i in range(0, len(rows), step)])
 
 
-DOCUMENTS = Stage("clean", CLEAN, documents_run, "pipeline.ledger", ("pyarrow",))
-RAW_DOCUMENTS = Stage("ingest", RAW, documents_run, "pipeline.ledger", ("pyarrow",))
+DOCUMENTS = Stage("clean", CLEAN, documents_run, "pipeline.store.ledger", ("pyarrow",))
+RAW_DOCUMENTS = Stage("ingest", RAW, documents_run, "pipeline.store.ledger", ("pyarrow",))
 
 
 def corpus(topics: int = 30) -> tuple[tuple[str, str, str | None], ...]:

@@ -14,9 +14,9 @@ from model.evaluation.figures import Example, Figure, difference, mean
 from model.evaluation.held_out import choose, documents
 from model.evaluation.scoring import token_scores
 from model.network.families import AnyNetwork
-from pipeline.artifact import Artifact
 from pipeline.errors import ConfigError
 from pipeline.shard import TRAIN, VALIDATION
+from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import Tokenizer
 
 SHOWN = 20  # passages repeated word for word that are kept for reading

@@ -10,8 +10,8 @@ from typing import Any
 
 from model.evaluation.tasks.ask import Question
 from model.evaluation.tasks.table import TASKS
-from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.store import storage
 
 # our metric -> lm-eval's metrics of the same kind
 METRICS: dict[str, list[dict[str, Any]]] = {

@@ -11,8 +11,8 @@ from model.registry import model_record, tracking
 from model.registry.metric_names import metric_name
 from model.registry.relocation import local_path
 from model.registry.tracking import TrackingSettings
-from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.store import storage
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from model.network.families import build
 from model.network.objectives import Batch, loss
 from model.training import compilation
 from model.training.compilation import forget_activations, settle_compile
-from pipeline import storage
+from pipeline.store import storage
 
 SHAPE = ModelConfig(layers=2, width=32, heads=2, kv_heads=1, hidden=48, context=16, dropout=0.1)
 

@@ -16,8 +16,8 @@ from model.training.divergence import ROLLBACKS_MAX, WINDOW
 from model.training.ema import Average
 from model.training.loop import fit, validation_loss
 from model.training.step import LossScale
-from pipeline import storage
 from pipeline.errors import ConfigError, TrainingError
+from pipeline.store import storage
 from tests.model.trainings import training
 
 CONFIG = TrainConfig(

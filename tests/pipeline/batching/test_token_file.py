@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline import artifact as artifacts
 from pipeline.batching.curriculum import Levels
 from pipeline.batching.mixture import Share
 from pipeline.batching.token_file import Layout, framed, token_file
@@ -17,6 +16,7 @@ from pipeline.errors import ArtifactError, ConfigError, TrainingError
 from pipeline.schema import shard_contract
 from pipeline.shard import iter_documents
 from pipeline.stage import Stage, run_stage
+from pipeline.store import artifact as artifacts
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards
 
@@ -54,7 +54,7 @@ def shards(small, tmp_path):
         job.map(write, list(range(PARTS)))
         job.stats.update(small.stats)
 
-    stage = Stage("shard", shard_contract(720), run, "pipeline.ledger", ("pyarrow",))
+    stage = Stage("shard", shard_contract(720), run, "pipeline.store.ledger", ("pyarrow",))
     return run_stage(stage, Nothing(), [], tmp_path / "shards").artifact
 
 

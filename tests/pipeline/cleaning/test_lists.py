@@ -23,8 +23,8 @@ from pipeline.cleaning.lists import (
 )
 from pipeline.cleaning.pii import PII_SPANS
 from pipeline.errors import ConfigError
-from pipeline.fingerprint import plain
 from pipeline.inputs import InputFile
+from pipeline.store.fingerprint import plain
 
 ITEM_EN = (
     "A farmer has seventeen baskets of apples and sells nine of them at the market on Monday; "

@@ -16,8 +16,6 @@ import polars as pl
 import pytest
 
 from flows.cli import main
-from pipeline import artifact as artifacts
-from pipeline import storage
 from pipeline.conversion.exporting import NOTE, export
 from pipeline.conversion.formats import FORMATS
 from pipeline.conversion.importing import STAGE, ImportConfig, open_folder
@@ -25,6 +23,8 @@ from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError, SourceError
 from pipeline.shard import ShardConfig, iter_documents
 from pipeline.stage import run_stage
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards
 

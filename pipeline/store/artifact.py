@@ -15,10 +15,10 @@ import polars as pl
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic wants its own before Python 3.12
 
-from pipeline import integrity, storage
 from pipeline.errors import ArtifactError, DamageError
-from pipeline.ledger import Ledger
-from pipeline.loading import reading
+from pipeline.store import integrity, storage
+from pipeline.store.ledger import Ledger
+from pipeline.store.loading import reading
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -15,23 +15,23 @@ from typing import Any, Protocol
 
 from typing_extensions import TypedDict
 
-from pipeline import storage
+from pipeline.store import storage
 
 PACKAGES = ("pipeline", "model", "expectations", "flows")
 # Modules that move bytes without shaping them; a change here does not make old artifacts wrong.
 PLUMBING = {
-    "pipeline.artifact",
-    "pipeline.disk_space",
+    "pipeline.store.artifact",
+    "pipeline.store.disk_space",
     "pipeline.errors",
-    "pipeline.fingerprint",
-    "pipeline.integrity",
-    "pipeline.ledger",
-    "pipeline.loading",
-    "pipeline.making",
+    "pipeline.store.fingerprint",
+    "pipeline.store.integrity",
+    "pipeline.store.ledger",
+    "pipeline.store.loading",
+    "pipeline.store.commit",
     "pipeline.schema",  # contracts carry their own version
     "pipeline.example_contracts",
     "pipeline.stage",
-    "pipeline.storage",
+    "pipeline.store.storage",
     "pipeline.engine",
     "pipeline.engine.local",
 }

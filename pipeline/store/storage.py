@@ -18,10 +18,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.disk_space import naming_full_disk
 from pipeline.errors import ConfigError
-from pipeline.loading import read_json as read_json
-from pipeline.loading import recall_json as recall_json
+from pipeline.store.disk_space import naming_full_disk
+from pipeline.store.loading import read_json as read_json
+from pipeline.store.loading import recall_json as recall_json
 
 UNFINISHED = ".tmp"  # ending of temporary names, which begin with a dot
 

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from typing_extensions import TypedDict
 
-from pipeline import storage
-from pipeline.artifact import MAIN, Account, Count, PartEntry
-from pipeline.ledger import Ledger
 from pipeline.schema import Contract, conform
+from pipeline.store import storage
+from pipeline.store.artifact import MAIN, Account, Count, PartEntry
+from pipeline.store.ledger import Ledger
 
 REJECTS = "rejects"
 QUARANTINE = "quarantine"

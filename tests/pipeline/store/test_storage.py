@@ -8,8 +8,8 @@ import textwrap
 
 import pytest
 
-from pipeline import storage
 from pipeline.errors import ConfigError
+from pipeline.store import storage
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipeline import fingerprint as fp
-from pipeline.fingerprint import code_version, fingerprint
+from pipeline.store import fingerprint as fp
+from pipeline.store.fingerprint import code_version, fingerprint
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,14 @@ class Parent:
 
 def make(**changes):
     arguments = {
-        "stage": "clean", "contract": "clean v1", "config": Config(), "module": "pipeline.ledger",
-        "libraries": ("pyarrow",), "parents": [Parent("ingest", "aa")], **changes,
-    }  # fmt: skip
+        "stage": "clean",
+        "contract": "clean v1",
+        "config": Config(),
+        "module": "pipeline.store.ledger",
+        "libraries": ("pyarrow",),
+        "parents": [Parent("ingest", "aa")],
+        **changes,
+    }
     return fingerprint(**arguments)
 
 

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline import artifact as artifacts
-from pipeline import storage
-from pipeline.artifact import TIMING, Artifact
 from pipeline.errors import ArtifactError, ConfigError, SourceError
-from pipeline.fingerprint import Fingerprint, changed_inputs
-from pipeline.sink import Note, PartResult
+from pipeline.store import artifact as artifacts
+from pipeline.store import storage
+from pipeline.store.artifact import TIMING, Artifact
+from pipeline.store.fingerprint import Fingerprint, changed_inputs
+from pipeline.store.sink import Note, PartResult
 
 logger = logging.getLogger(__name__)
 

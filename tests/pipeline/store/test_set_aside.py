@@ -2,8 +2,8 @@
 
 from pipeline.clean import STAGE, CleanConfig
 from pipeline.engine.local import LocalEngine
-from pipeline.set_aside import REASONS_SHOWN, dropped_places, quarantined_places
 from pipeline.stage import run_stage
+from pipeline.store.set_aside import REASONS_SHOWN, dropped_places, quarantined_places
 from tests.pipeline.ingesting import TEXTS, ingested, write_jsonl
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.artifact import Artifact
-from pipeline.sink import QUARANTINE, REJECTS
+from pipeline.store.artifact import Artifact
+from pipeline.store.sink import QUARANTINE, REJECTS
 
 SHOWN = 3  # records of each reason
 REASONS_SHOWN = 6  # the most frequent ones
