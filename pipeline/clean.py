@@ -26,13 +26,13 @@ from pipeline.cleaning.lists import ListsConfig
 from pipeline.cleaning.measures import MEASURES, measure
 from pipeline.cleaning.normalize import NormalizeConfig, normalize
 from pipeline.cleaning.pii import PII_SPAN, PII_SPANS, PiiConfig, find_pii, replace_spans
+from pipeline.engine.watchdog import Watchdog
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, Contract, column
 from pipeline.stage import Job, Stage
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import CHANGES, REJECTS, Sink
 from pipeline.typical import DROPPED
-from pipeline.watchdog import Watchdog
 from pipeline.what_if import MEASURES_TABLE
 
 PII_TABLE = "pii"

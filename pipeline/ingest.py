@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.engine.watchdog import Watchdog
 from pipeline.errors import ConfigError
 from pipeline.reading.document_ids import IdNotes, Repeats, find_repeats, later_copies
 from pipeline.reading.documents import Document, Fields, document_of
@@ -33,7 +34,6 @@ from pipeline.stage import Job, Stage
 from pipeline.store import storage
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import QUARANTINE, PartResult, Sink
-from pipeline.watchdog import Watchdog
 
 TASK_BYTES = 64 << 20
 ROW_GROUP_BYTES = 8 << 20

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
+from pipeline.engine.watchdog import Watchdog
 from pipeline.errors import StalledError
-from pipeline.watchdog import Watchdog
 
 
 def search_without_end() -> None:
