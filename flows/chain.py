@@ -21,7 +21,7 @@ from flows.keeping import STAGE as KEPT
 from flows.keeping import earlier_tokenizer
 from flows.settings import runs_folder
 from pipeline.errors import ArtifactError
-from pipeline.sources import SourceSet
+from pipeline.sources.source_set import SourceSet
 from pipeline.stage import Stage, store_path
 from pipeline.store import artifact as artifacts
 from pipeline.store.fingerprint import Fingerprint

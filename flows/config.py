@@ -32,7 +32,7 @@ from pipeline.ingest import IngestConfig
 from pipeline.inputs import InputFile
 from pipeline.reading.addresses import scheme_of, without_secrets
 from pipeline.shard import ShardConfig
-from pipeline.sources import Source
+from pipeline.sources.source_set import Source
 from pipeline.store import storage
 from pipeline.tokenizer_config import TokenizerConfig
 

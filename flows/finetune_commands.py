@@ -21,7 +21,7 @@ from model.reports import finetune_card
 from model.training.lora import LoraConfig
 from pipeline import examples as reading
 from pipeline.shard import VALIDATION
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import Progress, StageRun, run_stage
 from pipeline.store import artifact as artifacts
 from pipeline.store.artifact import Artifact

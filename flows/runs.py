@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from flows.config import Recipe, as_shown
 from pipeline.reading.addresses import without_secrets
-from pipeline.sources import Source
+from pipeline.sources.source_set import Source
 from pipeline.store import storage
 from pipeline.store.fingerprint import Inputs, changed_inputs, plain
 

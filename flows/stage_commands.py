@@ -14,7 +14,7 @@ from flows.summary import cut_in_words, data_lines
 from flows.terminal import progress_bars, stdout
 from pipeline import rethreshold
 from pipeline.errors import ConfigError
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import Progress, Stage, StageRun, run_stage
 from pipeline.store import artifact as artifacts
 from pipeline.store.artifact import Artifact

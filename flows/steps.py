@@ -18,7 +18,7 @@ from model.evaluate import bits_per_byte
 from model.registry import tracking, versions
 from model.reports import model_card
 from pipeline.errors import ConfigError
-from pipeline.sources import SourceSet
+from pipeline.sources.source_set import SourceSet
 from pipeline.stage import Progress, StageRun, run_stage, store_path
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact

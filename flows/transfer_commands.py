@@ -21,7 +21,7 @@ from model.transferring import plots as transfer_plots
 from model.transferring.comparison import Comparison, compare
 from pipeline import examples as reading
 from pipeline.errors import ConfigError, TrainingError
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import Progress, run_stage
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact

@@ -24,7 +24,7 @@ from pipeline.reading.records import Broken, Entry, Record
 from pipeline.reading.tasks import ReadTask, tasks_of
 from pipeline.schema import QUARANTINE
 from pipeline.shard import splits
-from pipeline.sources import SourceFile, SourceSet
+from pipeline.sources.source_set import SourceFile, SourceSet
 from pipeline.stage import Job, Stage
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import QUARANTINE as ASIDE

@@ -29,7 +29,7 @@ from pipeline.reading.tasks import ReadTask, count_newlines, tasks_of, with_line
 from pipeline.reading.text_pieces import unescaped
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import RAW, Contract
-from pipeline.sources import SourceFile
+from pipeline.sources.source_set import SourceFile
 from pipeline.stage import Job, Stage
 from pipeline.store import storage
 from pipeline.store.artifact import MAIN

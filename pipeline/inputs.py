@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.errors import ConfigError
 from pipeline.reading.encodings import text_of
 from pipeline.reading.streams import DamagedInput
-from pipeline.source_hashes import Stamp, stamp_of
+from pipeline.sources.hashes import Stamp, stamp_of
 from pipeline.store import storage
 
 

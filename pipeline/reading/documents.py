@@ -8,7 +8,7 @@ from pipeline.reading.document_ids import derived_id
 from pipeline.reading.meta_json import meta_json
 from pipeline.reading.records import LABELS, Broken, Record
 from pipeline.reading.text_fields import UnreadableValue, as_text, take_text
-from pipeline.sources import SourceFile
+from pipeline.sources.source_set import SourceFile
 
 ID_BYTES_MAX = 512
 LABEL_BYTES_MAX = 256

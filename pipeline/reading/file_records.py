@@ -8,8 +8,8 @@ from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import Broken, Entry, Input
 from pipeline.reading.remote import RemoteFile
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
-from pipeline.source_hashes import Stamp, stamp_of
-from pipeline.sources import SourceFile
+from pipeline.sources.hashes import Stamp, stamp_of
+from pipeline.sources.source_set import SourceFile
 
 WHOLE_FILE = -1
 DETAIL_CHARACTERS_MAX = 600

@@ -21,7 +21,7 @@ from pipeline.reading.streams import (
     HEAD_BYTES,
     is_packed,
 )
-from pipeline.sources import SkippedFile, SourceFile
+from pipeline.sources.source_set import SkippedFile, SourceFile
 
 PARQUET_MAGIC = b"PAR1"
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")  # UTF-16 and UTF-32: b"\n" is no line end

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.source_hashes import sizes_and_hashes
+from pipeline.sources.hashes import sizes_and_hashes
 from pipeline.store import storage
 
 STORE_MEMORY = "source-hashes.db"  # at the root of a store

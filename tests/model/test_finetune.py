@@ -22,7 +22,7 @@ from model.training.lora import ADAPTER, LoraConfig
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.examples import STAGE as EXAMPLES
 from pipeline.examples import ExamplesConfig
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage
 from pipeline.store import storage
 from pipeline.tokenizer import load_tokenizer

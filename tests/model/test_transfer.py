@@ -33,7 +33,7 @@ from model.transferring.tfidf import match, predict_labels
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.examples import STAGE as EXAMPLES
 from pipeline.examples import ExamplesConfig
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage
 
 THINGS = {"sky": "blue", "sea": "blue", "grass": "green", "leaf": "green"}

@@ -8,7 +8,7 @@ import polars as pl
 
 from pipeline.engine.local import LocalEngine
 from pipeline.ingest import STAGE, IngestConfig
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage
 from pipeline.store.artifact import Artifact
 

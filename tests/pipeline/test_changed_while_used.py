@@ -14,7 +14,7 @@ from pipeline.engine.local import LocalEngine
 from pipeline.errors import SourceError
 from pipeline.ingest import STAGE, IngestConfig
 from pipeline.inputs import InputFile
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage
 from tests.pipeline.ingesting import TEXTS, documents, ingested, write_jsonl
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pytest
 
-from pipeline import source_hashes
 from pipeline.errors import ArtifactError, DamageError
 from pipeline.schema import Contract, column
+from pipeline.sources import hashes
 from pipeline.stage import Stage, run_stage, store_path
 from pipeline.store import artifact as artifacts
 from pipeline.store import storage
@@ -135,7 +135,7 @@ def test_a_damaged_note_of_a_finished_part_has_that_part_made_again(tmp_path):
 
 def test_a_damaged_memory_of_hashes_condemns_no_sound_artifact(made, tmp_path, monkeypatch):
     real = time.time_ns
-    monkeypatch.setattr(source_hashes.time, "time_ns", lambda: real() + 10**10)  # written long ago
+    monkeypatch.setattr(hashes.time, "time_ns", lambda: real() + 10**10)  # written long ago
     monkeypatch.setenv("TEXTMILL_CACHE", str(tmp_path / "cache"))
     artifacts.load(made.path)
     assert not outcomes(tmp_path / "cache" / "hashes.db", lambda: artifacts.load(made.path), 60)

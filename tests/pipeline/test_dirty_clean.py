@@ -21,7 +21,7 @@ from pipeline.dedup import DedupConfig
 from pipeline.ingest import STAGE as INGEST
 from pipeline.ingest import IngestConfig
 from pipeline.inputs import InputFile
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage
 
 ASIDE, DROPPED, DUPLICATE, KEPT, FIXED = "aside", "dropped", "duplicate", "kept", "fixed"

@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import ConfigError, SourceError
 from pipeline.examples import STAGE, ExamplesConfig, task_in
 from pipeline.reading.record_file import read_records
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage
 from pipeline.task_templates import TASKS, asked_turn, language_of, read_example
 

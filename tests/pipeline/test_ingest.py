@@ -10,7 +10,7 @@ import pytest
 from pipeline import ingest
 from pipeline.errors import ConfigError, SourceError
 from pipeline.ingest import STAGE, IngestConfig
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage
 from tests.pipeline.ingesting import SAMPLES, TEXTS, documents, ingested, quarantine, write_jsonl
 
@@ -180,7 +180,7 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from pipeline.ingest import STAGE, IngestConfig
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()

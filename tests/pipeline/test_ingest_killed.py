@@ -19,7 +19,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from pipeline import ingest
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage
 
 ingest.TASK_BYTES = 40_000

@@ -17,7 +17,7 @@ from pipeline.engine.local import LocalEngine
 from pipeline.ingest import STAGE as INGEST
 from pipeline.ingest import IngestConfig
 from pipeline.inputs import InputFile
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage
 from tests.pipeline.ingesting import TEXTS, write_jsonl
 

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.reading.addresses import is_private, refuse_address, without_secrets
-from pipeline.sources import Source
+from pipeline.sources.source_set import Source
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pipeline.reading.encodings import encoding_of, known_codec, text_of
 from pipeline.reading.file_records import entries_of
 from pipeline.reading.records import Input, Record
 from pipeline.reading.streams import DamagedInput
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from tests.pipeline.ingesting import TEXTS
 
 # One or two sentences of ours per language, and the encodings people kept such text in.

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.reading.file_records import entries_of
 from pipeline.reading.records import Broken, Input, Record
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from tests.pipeline import kinds
 from tests.pipeline.kinds import CHINESE, PROSE, docx, mail, pdf, tarred, zipped
 

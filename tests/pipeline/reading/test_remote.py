@@ -18,7 +18,7 @@ from pipeline.engine.local import LocalEngine
 from pipeline.errors import SourceError
 from pipeline.ingest import STAGE, IngestConfig
 from pipeline.reading import remote, web
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage
 
 TEXT = "磨坊主人每天清晨打开水闸，让河水推动木轮。The miller opens the sluice at dawn, number "

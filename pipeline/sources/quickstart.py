@@ -1,8 +1,8 @@
 """The quickstart corpus: real Chinese and English text that a fresh machine can get by itself.
 
 PaddleX 3.7.2's manuals in both languages (Apache-2.0; 9.7 MB, from its source distribution through
-pip, checked against a pinned SHA-256) with the text that `pipeline.builtin` needs no network for.
-Without network or pip the built-in text alone is used, and the log says so.
+pip, checked against a pinned SHA-256) with the text that `pipeline.sources.builtin` needs no
+network for. Without network or pip the built-in text alone is used, and the log says so.
 """
 
 import fcntl
@@ -21,8 +21,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.builtin import builtin_corpus
 from pipeline.errors import SourceError
+from pipeline.sources.builtin import builtin_corpus
 from pipeline.store import storage
 from pipeline.store.storage import cache_folder
 

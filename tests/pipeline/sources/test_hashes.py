@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import source_hashes
-from pipeline.source_hashes import SETTLED_NS, sizes_and_hashes
-from pipeline.sources import Source, SourceSet
+from pipeline.sources import hashes
+from pipeline.sources.hashes import SETTLED_NS, sizes_and_hashes
+from pipeline.sources.source_set import Source, SourceSet
 from pipeline.store import storage
 
 
@@ -22,7 +22,7 @@ def reads(monkeypatch) -> list[Path]:
         seen.append(path)
         return real(path)
 
-    monkeypatch.setattr(source_hashes.storage, "sha256_of", counted)
+    monkeypatch.setattr(hashes.storage, "sha256_of", counted)
     return seen
 
 
@@ -32,7 +32,7 @@ def later(monkeypatch):
     real = time.time_ns
 
     def wait(seconds: float = 1 + SETTLED_NS / 1e9) -> None:
-        monkeypatch.setattr(source_hashes.time, "time_ns", lambda: real() + int(seconds * 1e9))
+        monkeypatch.setattr(hashes.time, "time_ns", lambda: real() + int(seconds * 1e9))
 
     return wait
 

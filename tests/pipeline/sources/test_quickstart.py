@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import quickstart
-from pipeline.builtin import docstring_records
 from pipeline.errors import SourceError
-from pipeline.quickstart import builtin_folder, cut_at_headings, fetch_quickstart, manual_records
-from pipeline.sources import Source, SourceSet
+from pipeline.sources import quickstart
+from pipeline.sources.builtin import docstring_records
+from pipeline.sources.quickstart import (
+    builtin_folder,
+    cut_at_headings,
+    fetch_quickstart,
+    manual_records,
+)
+from pipeline.sources.source_set import Source, SourceSet
 
 PAGE = "# 手册\n开头。\n## 安装\n```\n## 不是标题\n```\n装好了。\n## 使用\n用起来。\n"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SourceError
-from pipeline.sources import Source, SourceSet
+from pipeline.sources.source_set import Source, SourceSet
 
 TEXT = "河水绕过磨坊。The river turns the wheel.\n"
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigError, SourceError
-from pipeline.quickstart import builtin_folder, fetch_quickstart
 from pipeline.reading.addresses import refuse_address, without_secrets
 from pipeline.reading.encodings import require_codec
-from pipeline.reading.entries import as_utf8, not_read, relative_name, walk, why_not
 from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
 from pipeline.reading.remote import RemoteFile, is_remote
 from pipeline.reading.remote_lists import remote_files
-from pipeline.source_hashes import HashedFile, hashed_files
+from pipeline.sources.hashes import HashedFile, hashed_files
+from pipeline.sources.listing import as_utf8, not_read, relative_name, walk, why_not
+from pipeline.sources.quickstart import builtin_folder, fetch_quickstart
 from pipeline.store import storage
 
 SCHEMES = {"quickstart:": fetch_quickstart, "builtin:": builtin_folder}
