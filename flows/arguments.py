@@ -62,7 +62,7 @@ TOKENIZER = (
         help="IN is a tokenizer.json: write tokenizer.model, same ids",
     ),
 )
-# written out for the same reason, from `pipeline.task_templates`
+# written out for the same reason, from `pipeline.prompts.task_templates`
 TASK_NAMES = (
     "chat", "classification", "sentiment", "summarisation", "translation", "qa", "code",
 )  # fmt: skip

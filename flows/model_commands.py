@@ -57,7 +57,7 @@ def _prompt(options: Namespace, loaded: "LoadedModel") -> "Prompt":
     if options.task is None and options.question is None:
         return str(options.prompt)
     from model.data.chat import code_prompt, spells_a_role
-    from pipeline.task_templates import CHAT, asked_turn
+    from pipeline.prompts.task_templates import CHAT, asked_turn
 
     turn = asked_turn(options.task or CHAT, options.prompt, options.question)
     if spells_a_role([turn], loaded.tokenizer):

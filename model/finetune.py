@@ -30,12 +30,12 @@ from model.training.loop import fit, validation_loss
 from model.training.lora import LoraConfig
 from model.training.state import Training
 from pipeline.errors import ConfigError, TrainingError
+from pipeline.prompts.task_templates import CHAT
 from pipeline.schema import CURVE
 from pipeline.shard import TRAIN, VALIDATION
 from pipeline.stage import Job, Stage
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
-from pipeline.task_templates import CHAT
 from pipeline.tokenizer import load_tokenizer
 
 STARTS = (WEIGHTS, RANDOM) = ("weights", "random")

@@ -16,6 +16,15 @@ import pyarrow as pa
 
 from pipeline.errors import ConfigError, SourceError
 from pipeline.example_contracts import EXAMPLES
+from pipeline.prompts.task_templates import (
+    TASKS,
+    Example,
+    check_task,
+    language_of,
+    read_example,
+    task_of,
+)
+from pipeline.prompts.turns import Unusable, field_names
 from pipeline.reading.documents import Fields, document_of
 from pipeline.reading.encodings import require_codec
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
@@ -29,15 +38,6 @@ from pipeline.stage import Job, Stage
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import QUARANTINE as ASIDE
 from pipeline.store.sink import Sink
-from pipeline.task_templates import (
-    TASKS,
-    Example,
-    check_task,
-    language_of,
-    read_example,
-    task_of,
-)
-from pipeline.turns import Unusable, field_names
 
 TASK_BYTES = 64 << 20
 LOOKED_AT = 20  # records, to find out which task they are of
@@ -50,7 +50,9 @@ class ExamplesConfig:
     """What the records are examples of, and how many are held out."""
 
     task: str | None = None  # default: that which the fields of the first records tell
-    input_field: str | None = None  # default: the task's usual names, see `pipeline.task_templates`
+    input_field: str | None = (
+        None  # default: the task's usual names, see `pipeline.prompts.task_templates`
+    )
     output_field: str | None = None
     validation_share: float = 0.1
     salt: str = "examples"  # another word gives another split

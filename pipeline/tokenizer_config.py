@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 
 from pipeline.errors import ConfigError
+from pipeline.prompts.turns import ROLE_SYMBOLS
 from pipeline.tokenizer import CONTROLS, SPACE_MARK
 from pipeline.tokenizer_drift import DriftRule
-from pipeline.turns import ROLE_SYMBOLS
 from pipeline.vocabulary_size import AUTO, alphabet, choose
 
 NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.tokenizer import CONTROLS, Tokenizer
-from pipeline.turns import (
+from pipeline.prompts.turns import (
     ANSWERED,
     ASSISTANT,
     PROMPT,
@@ -23,6 +22,7 @@ from pipeline.turns import (
     USER,
     Turn,
 )
+from pipeline.tokenizer import CONTROLS, Tokenizer
 
 ROLE_WORDS = {SYSTEM: "System: ", USER: "User: ", ASSISTANT: "Assistant: "}
 BETWEEN = "\n\n"  # after a turn that is not answered by the model, where roles are words

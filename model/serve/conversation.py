@@ -13,7 +13,7 @@ from model.data.chat import BETWEEN, FORGED, ROLE_WORDS, code_example, role_ids
 from model.generation.completion import LoadedModel
 from model.network.architecture import ENCODER_DECODER
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
-from pipeline.turns import ASSISTANT, ROLES, SYSTEM, USER, Turn
+from pipeline.prompts.turns import ASSISTANT, ROLES, SYSTEM, USER, Turn
 
 DEFAULT_ANSWER_TOKENS = 256
 EMPTY: tuple[Any, ...] = (None, "", [], {}, False)

@@ -13,7 +13,7 @@ from model.finetune import BaseModel
 from model.formats import model_folder
 from model.gpt import GPT
 from model.network.architecture import ModelConfig
-from pipeline.task_templates import TASKS
+from pipeline.prompts.task_templates import TASKS
 
 PAIRS = [("什么是晴天？", "太阳出来了。"), ("What is rain?", "Water that falls.")]
 

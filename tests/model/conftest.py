@@ -207,7 +207,7 @@ def tiny_model(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def chat_model(tmp_path_factory) -> Path:
     """The same as `finetune` writes it after chats: with symbols for roles, and a template."""
-    from pipeline.turns import ROLE_SYMBOLS
+    from pipeline.prompts.turns import ROLE_SYMBOLS
 
     return untrained(tmp_path_factory, "chat-model", list(ROLE_SYMBOLS.values()), chats=True)
 

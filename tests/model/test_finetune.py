@@ -22,11 +22,11 @@ from model.training.lora import ADAPTER, LoraConfig
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.examples import STAGE as EXAMPLES
 from pipeline.examples import ExamplesConfig
+from pipeline.prompts.turns import PROMPT, RESPONSE, Turn
 from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage
 from pipeline.store import storage
 from pipeline.tokenizer import load_tokenizer
-from pipeline.turns import PROMPT, RESPONSE, Turn
 
 SIZES = {"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "hidden": 48, "context": 64}
 CONFIG = FinetuneConfig(

@@ -9,10 +9,10 @@ import pytest
 
 from pipeline.errors import ConfigError, SourceError
 from pipeline.examples import STAGE, ExamplesConfig, task_in
+from pipeline.prompts.task_templates import TASKS, asked_turn, language_of, read_example
 from pipeline.reading.record_file import read_records
 from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage
-from pipeline.task_templates import TASKS, asked_turn, language_of, read_example
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 # One record per task, and the prompt it becomes.

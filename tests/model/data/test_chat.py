@@ -13,8 +13,8 @@ from model.data.chat import FORGED, TOO_LONG, code_example, code_prompt, code_tu
 from model.export.export import export_model
 from model.generation.completion import complete, load_model
 from model.generation.generate import SamplingConfig
+from pipeline.prompts.turns import ASSISTANT, PROMPT, RESPONSE, ROLE_SYMBOLS, SYSTEM, USER, Turn
 from pipeline.tokenizer import Tokenizer, load_tokenizer
-from pipeline.turns import ASSISTANT, PROMPT, RESPONSE, ROLE_SYMBOLS, SYSTEM, USER, Turn
 
 CHAT = [Turn(SYSTEM, "Be kind."), Turn(USER, "Hello?"), Turn(ASSISTANT, "Yes."),
         Turn(USER, "你在吗"), Turn(ASSISTANT, "在。")]  # fmt: skip

@@ -11,7 +11,7 @@ from model.generation.generate import SamplingConfig
 from model.serve.app import create_app
 from model.serve.conversation import ChatRequest, ends_of_answer
 from model.serve.generation import sampling_of
-from pipeline.turns import ASSISTANT, SYSTEM, USER, Turn
+from pipeline.prompts.turns import ASSISTANT, SYSTEM, USER, Turn
 
 NAME = "tiny"
 TURNS = [Turn(SYSTEM, "Be kind."), Turn(USER, "你好"), Turn(ASSISTANT, "好。"), Turn(USER, "Hi?")]

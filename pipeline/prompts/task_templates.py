@@ -1,17 +1,17 @@
 """How a record of a task becomes turns: what the model is shown, and what it is to answer.
 
 `TASKS` at the foot is the table. A record of any task may state its turns itself (see
-`pipeline.stated_turns`): `messages`, `conversations`, or `instruction` and `output`, all written in
-the tokenizer's chat form; or `prompt` and `response`, which outside the task `chat` stand one after
-the other as they are. To add a task: a line in TASKS, with a template in both languages.
+`pipeline.prompts.stated_turns`): `messages`, `conversations`, or `instruction` and `output`, all
+written in the tokenizer's chat form; or `prompt` and `response`, which outside the task `chat`
+stand one after the other as they are. To add a task: a line in TASKS, with a template in both
+languages.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.errors import ConfigError
-from pipeline.reading.record_file import listed
-from pipeline.stated_turns import (
+from pipeline.prompts.stated_turns import (
     CONVERSATIONS,
     HISTORY,
     SYSTEM_FIELDS,
@@ -20,7 +20,7 @@ from pipeline.stated_turns import (
     stated_turns,
     states_question,
 )
-from pipeline.turns import (
+from pipeline.prompts.turns import (
     PROMPT,
     RESPONSE,
     SYSTEM,
@@ -31,6 +31,7 @@ from pipeline.turns import (
     field_names,
     read_string,
 )
+from pipeline.reading.record_file import listed
 
 CHAT = "chat"  # the task whose records are conversations
 # One ideograph in ten characters is Chinese prose with names and code in it; English has none.

@@ -9,8 +9,7 @@ name, so that nothing is taught with a part of it missing. Cells of tables hold 
 from itertools import pairwise
 from typing import Any
 
-from pipeline.reading.record_file import listed
-from pipeline.turns import (
+from pipeline.prompts.turns import (
     ANSWERED,
     ASSISTANT,
     PROMPT,
@@ -23,6 +22,7 @@ from pipeline.turns import (
     Unusable,
     read_string,
 )
+from pipeline.reading.record_file import listed
 
 CONVERSATIONS = ("messages", "conversations", "conversation", "dialogue", "dialog")
 SPEAKERS, SAID = ("role", "from", "speaker"), ("content", "value", "text")
