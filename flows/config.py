@@ -34,7 +34,7 @@ from pipeline.reading.addresses import scheme_of, without_secrets
 from pipeline.shard import ShardConfig
 from pipeline.sources.source_set import Source
 from pipeline.store import storage
-from pipeline.tokenizer_config import TokenizerConfig
+from pipeline.tokenizing.config import TokenizerConfig
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from model.planning import plan as forecast
 from model.training.config import TrainConfig
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.store import artifact as artifacts
-from pipeline.vocabulary_size import AUTO
+from pipeline.tokenizing.vocabulary_size import AUTO
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 ROUNDS = 2  # a proposed shape has another speed than the one it was proposed by

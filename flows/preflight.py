@@ -10,8 +10,8 @@ from model.distributed.launch import FSDP
 from model.optim.optimizers import OPTIMIZERS
 from pipeline.errors import ConfigError
 from pipeline.source_sample import SourceSample, local_files, sample_sources
-from pipeline.tokenizer_config import TokenizerConfig, TooFewPieces
-from pipeline.vocabulary_size import AUTO, character_counts, choose
+from pipeline.tokenizing.config import TokenizerConfig, TooFewPieces
+from pipeline.tokenizing.vocabulary_size import AUTO, character_counts, choose
 
 TYPICAL_SIZE = 8192  # of a vocabulary whose text cannot be looked at
 

@@ -12,14 +12,15 @@ from rich.table import Table
 
 from flows import stage_commands, tokenizer_page
 from flows.terminal import stdout
-from pipeline import tokenizer_check, tokenizer_json, tokenizer_sweep
+from pipeline import tokenizer_check, tokenizer_sweep
 from pipeline.errors import ConfigError
 from pipeline.store import artifact as artifacts
 from pipeline.store import storage
 from pipeline.tokenizer import CONTROLS, MODEL_FILE
-from pipeline.tokenizer_drift import ALL
-from pipeline.tokenizer_import import read_tokenizer_json
-from pipeline.tokenizer_json import TOKENIZER_CONFIG, TOKENIZER_JSON
+from pipeline.tokenizing import to_huggingface
+from pipeline.tokenizing.drift import ALL
+from pipeline.tokenizing.from_huggingface import read_tokenizer_json
+from pipeline.tokenizing.to_huggingface import TOKENIZER_CONFIG, TOKENIZER_JSON
 from pipeline.vocabulary import Vocabulary, read_vocabulary
 
 
@@ -125,7 +126,7 @@ def _convert(options: Namespace) -> dict[str, Any] | None:
     else:
         model = (given / MODEL_FILE if given.is_dir() else given).read_bytes()
     storage.write_bytes(folder / MODEL_FILE, model)
-    tokenizer_json.write(model, folder.joinpath)
+    to_huggingface.write(model, folder.joinpath)
     own = read_vocabulary(model)
     files = [MODEL_FILE, TOKENIZER_JSON, TOKENIZER_CONFIG]
     if options.json:

@@ -14,8 +14,8 @@ from expectations.html_table import breakable, html_table, table_row
 from expectations.page_style import STYLE
 from model.reports.plot_style import BLUE, GREEN, ORANGE, style
 from pipeline.store.artifact import Artifact
-from pipeline.tokenizer_drift import ALL
 from pipeline.tokenizer_training import BY_SOURCE
+from pipeline.tokenizing.drift import ALL
 
 NAMES = {
     "bpe": "SentencePiece BPE",

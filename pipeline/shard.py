@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, TrainingError
-from pipeline.sampling import UNSURE
 from pipeline.schema import shard_contract
 from pipeline.shard_measures import check_measures, measure_fields, measured
 from pipeline.splitting import TRAIN, VALIDATION, SplitRule, cut, split_rule
@@ -27,6 +26,7 @@ from pipeline.store import storage
 from pipeline.store.artifact import MAIN, Artifact
 from pipeline.store.sink import REJECTS, Sink
 from pipeline.tokenizer import MODEL_FILE, Tokenizer, load_tokenizer
+from pipeline.tokenizing.sample import UNSURE
 
 CUT = "cut_in_blocks"  # documents, in the ledger's account of changes
 NO_TOKENS = "no_tokens"

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError
-from pipeline.sampling import UNSURE
 from pipeline.schema import column
+from pipeline.tokenizing.sample import UNSURE
 
 if TYPE_CHECKING:
     from pipeline.cleaning.measures import Measure

@@ -9,14 +9,14 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.errors import SourceError
-from pipeline.sampling import draw_sample
 from pipeline.schema import Contract, column
 from pipeline.stage import Job, Stage
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import Sink
 from pipeline.tokenizer import MODEL_FILE
-from pipeline.tokenizer_drift import drift, reasons
 from pipeline.tokenizer_training import GIVEN, SALT, fit_by_language
+from pipeline.tokenizing.drift import drift, reasons
+from pipeline.tokenizing.sample import draw_sample
 
 KEEP, RETRAIN = "keep", "retrain"
 TOKENIZER_DRIFT = Contract(

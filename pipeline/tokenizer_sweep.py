@@ -17,16 +17,16 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.errors import ConfigError, SourceError
-from pipeline.sampling import draw_sample
 from pipeline.schema import TOKENIZER_REPORT, Contract, column
 from pipeline.stage import Job, Stage
 from pipeline.store import storage
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import Sink
 from pipeline.tokenizer import Tokenizer
-from pipeline.tokenizer_config import TokenizerConfig
-from pipeline.tokenizer_report import AnyTokenizer, measure
 from pipeline.tokenizer_training import SALT, segments, train
+from pipeline.tokenizing.config import TokenizerConfig
+from pipeline.tokenizing.report import AnyTokenizer, measure
+from pipeline.tokenizing.sample import draw_sample
 
 HELD_OUT_EVERY = 10  # of the sample's documents, in hash order, one in ten is measured
 BYTE_LEVEL = "byte_level_bpe"

@@ -17,18 +17,18 @@ import pyarrow.parquet as pq
 import sentencepiece
 
 from pipeline.errors import SourceError
-from pipeline.sampling import Sample, draw_sample
 from pipeline.schema import TOKENIZER_REPORT, TOKENIZER_SOURCES
 from pipeline.stage import Job, Stage
 from pipeline.store import storage
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import Sink
 from pipeline.tokenizer import CONTROLS, MODEL_FILE, SPACE_MARK, Tokenizer, load_tokenizer
-from pipeline.tokenizer_config import TRAINING_THREADS, TokenizerConfig, TooFewPieces
-from pipeline.tokenizer_drift import drift, reasons
-from pipeline.tokenizer_report import measure, unused_pieces
+from pipeline.tokenizing.config import TRAINING_THREADS, TokenizerConfig, TooFewPieces
+from pipeline.tokenizing.drift import drift, reasons
+from pipeline.tokenizing.report import measure, unused_pieces
+from pipeline.tokenizing.sample import Sample, draw_sample
+from pipeline.tokenizing.vocabulary_size import AUTO, character_counts, choose
 from pipeline.vocabulary import read_vocabulary, with_exact_scores
-from pipeline.vocabulary_size import AUTO, character_counts, choose
 
 SALT = "tokenizer sample"
 OUTSIDE_SAMPLE = "outside_sample"

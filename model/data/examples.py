@@ -15,10 +15,10 @@ from model.data.chat import Coded, Fits, code_example
 from model.network.architecture import ModelConfig
 from pipeline.errors import TrainingError
 from pipeline.prompts.turns import Turn
-from pipeline.sampling import id_hashes
 from pipeline.store.artifact import Artifact
 from pipeline.store.set_aside import quarantined_places
 from pipeline.tokenizer import Tokenizer
+from pipeline.tokenizing.sample import id_hashes
 
 BEYOND_LIMIT = "beyond_limit"
 SHOWN, SHOWN_CHARACTERS = 3, 60  # examples of a reason, and how much of each

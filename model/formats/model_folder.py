@@ -19,12 +19,12 @@ from model.formats import huggingface, imported
 from model.formats.layouts import LLAMA, QWEN3, Layout
 from model.network.architecture import ModelConfig
 from model.network.families import AnyNetwork, build
-from pipeline import tokenizer_json
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.store import artifact as artifacts
 from pipeline.store import storage
 from pipeline.store.loading import reading
 from pipeline.tokenizer import load_tokenizer
+from pipeline.tokenizing import to_huggingface
 
 logger = logging.getLogger(__name__)
 
@@ -67,14 +67,14 @@ def write_tokenizer(
     template = chat_template(load_tokenizer(tokenizer_file)) if chats else None
     storage.write_bytes(place(TOKENIZER), model)
     try:
-        tokenizer_json.write(model, place, context, template)
+        to_huggingface.write(model, place, context, template)
     except ConfigError as error:
         logger.warning("transformers cannot load the tokenizer of this model: %s", error)
 
 
 def taught_to_chat(folder: Path) -> bool:
     """Tell whether a model folder says how its conversations are written."""
-    config = folder / tokenizer_json.TOKENIZER_CONFIG
+    config = folder / to_huggingface.TOKENIZER_CONFIG
     return config.is_file() and "chat_template" in storage.read_json(config, dict[str, Any])
 
 

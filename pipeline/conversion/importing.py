@@ -14,7 +14,6 @@ from typing_extensions import TypedDict
 from pipeline.conversion.exporting import KEPT, NOTE, SPLITS
 from pipeline.conversion.formats import FORMATS, TokenMap
 from pipeline.errors import ConfigError, SourceError
-from pipeline.sampling import UNSURE
 from pipeline.schema import shard_contract
 from pipeline.shard import (
     NO_TOKENS,
@@ -32,6 +31,7 @@ from pipeline.store import storage
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import REJECTS, Sink
 from pipeline.tokenizer import CONTROLS, MODEL_FILE, Tokenizer, load_tokenizer
+from pipeline.tokenizing.sample import UNSURE
 
 TOKENS_AT_ONCE = 1 << 22
 CONTROL_INSIDE = "control_inside"

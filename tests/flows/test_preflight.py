@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import EXIT_MISUSED, main
-from pipeline.vocabulary_size import choose
+from pipeline.tokenizing.vocabulary_size import choose
 
 IDEOGRAPHS = [chr(code) for code in range(0x4E00, 0x4E00 + 2000)]
 

@@ -13,8 +13,8 @@ from pipeline.shard import STAGE, ShardConfig
 from pipeline.splitting import SplitRule, blocks_of, cut
 from pipeline.stage import run_stage
 from pipeline.tokenizer import load_tokenizer
-from pipeline.tokenizer_config import TokenizerConfig
 from pipeline.tokenizer_training import STAGE as TOKENIZER
+from pipeline.tokenizing.config import TokenizerConfig
 from tests.pipeline.test_shard import DOCUMENTS, DocumentsConfig, digest
 
 CHINESE = (Path(__file__).parents[1] / "data" / "tokenizer_zh.txt").read_text("utf-8")

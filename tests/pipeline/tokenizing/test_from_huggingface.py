@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from tokenizers import ByteLevelBPETokenizer, SentencePieceBPETokenizer
 from tokenizers import Tokenizer as Reader
 
-from pipeline import tokenizer_json
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.tokenizer import SPACE_MARK, Tokenizer, load_tokenizer
-from pipeline.tokenizer_import import read_tokenizer_json, to_model
+from pipeline.tokenizing import to_huggingface
+from pipeline.tokenizing.from_huggingface import read_tokenizer_json, to_model
 from pipeline.vocabulary import read_vocabulary
 from tests.pipeline.test_tokenizer import model, pieces
 
@@ -21,7 +21,7 @@ LINES = ["the cat sat on the mat", "the hat that the cat had", "天地玄黄，�
 
 
 def exported(model_type: str) -> dict:
-    return tokenizer_json.as_json(read_vocabulary(model(model_type)))
+    return to_huggingface.as_json(read_vocabulary(model(model_type)))
 
 
 def marked(content: dict) -> dict:
@@ -46,9 +46,9 @@ def marked(content: dict) -> dict:
 
 @pytest.mark.parametrize("model_type", TYPES)
 def test_what_was_exported_comes_back(model_type, tmp_path):
-    tokenizer_json.write(model(model_type), tmp_path.joinpath)
+    to_huggingface.write(model(model_type), tmp_path.joinpath)
     back = read_tokenizer_json(tmp_path / "tokenizer.json")
-    assert tokenizer_json.as_json(read_vocabulary(back))["model"].keys() == {
+    assert to_huggingface.as_json(read_vocabulary(back))["model"].keys() == {
         *exported(model_type)["model"]
     }
     (tmp_path / "tokenizer.model").write_bytes(back)
@@ -148,7 +148,7 @@ def test_a_broken_file_says_what_lacks_where_and_what_to_do(text, found, tmp_pat
 
 
 def test_a_broken_config_beside_it_is_named(tmp_path):
-    tokenizer_json.write(model("bpe"), tmp_path.joinpath)
+    to_huggingface.write(model("bpe"), tmp_path.joinpath)
     (tmp_path / "tokenizer_config.json").write_text('{"bos_token": {"lstrip": false}}')
     with pytest.raises(ArtifactError, match=r"_config\.json: .*bos_token.content is absent"):
         read_tokenizer_json(tmp_path / "tokenizer.json")

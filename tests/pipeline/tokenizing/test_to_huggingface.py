@@ -15,10 +15,11 @@ from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from sentencepiece import sentencepiece_model_pb2 as proto
 from tokenizers import Tokenizer as Reader
 
-from pipeline import tokenizer_json, vocabulary
+from pipeline import vocabulary
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.tokenizer import CONTROLS, Tokenizer
 from pipeline.tokenizer_training import SEGMENT, TokenizerConfig, train
+from pipeline.tokenizing import to_huggingface
 from pipeline.vocabulary import SCORE_STEP, Kind, read_vocabulary
 from tests.conftest import shared_texts
 from tests.pipeline.test_tokenizer import model, pieces
@@ -29,7 +30,7 @@ SAMPLED = ("code_cpython", "en_20news", "zh_lctt", "zh_laws", "langid_udhr", "di
 
 
 def reader_of(stored: bytes) -> Reader:
-    return Reader.from_str(json.dumps(tokenizer_json.as_json(read_vocabulary(stored))))
+    return Reader.from_str(json.dumps(to_huggingface.as_json(read_vocabulary(stored))))
 
 
 @functools.cache
@@ -124,7 +125,7 @@ def test_transformers_know_reserved_symbols_and_find_them_in_no_text(tmp_path, m
 
     config = TokenizerConfig(vocab_size=300, symbols=("<|user|>",), control_symbols=("<|fim|>",))
     stored = train(iter(SHORT), config)
-    tokenizer_json.write(stored, tmp_path.joinpath)
+    to_huggingface.write(stored, tmp_path.joinpath)
     own, loaded = Tokenizer(stored), AutoTokenizer.from_pretrained(tmp_path)
     text = "the<|user|>cat <|fim|> sat"
     ids = own.encode(text)
@@ -137,7 +138,7 @@ def test_transformers_know_reserved_symbols_and_find_them_in_no_text(tmp_path, m
 
 
 def test_lines_with_their_indentation_have_the_same_ids():
-    code = Path(tokenizer_json.__file__).read_text("utf-8")
+    code = Path(to_huggingface.__file__).read_text("utf-8")
     config = TokenizerConfig(vocab_size=700, indented_lines=True)
     stored = train((found.group() for found in SEGMENT.finditer(code * 3)), config)
     own, reader = Tokenizer(stored), reader_of(stored)
@@ -245,14 +246,14 @@ def changed(change) -> bytes:
 )
 def test_what_cannot_be_said_is_refused_with_its_reason(change, reason):
     with pytest.raises(ConfigError, match=reason):
-        tokenizer_json.as_json(read_vocabulary(changed(change)))
+        to_huggingface.as_json(read_vocabulary(changed(change)))
 
 
 def test_equal_scores_are_refused():
     stored = proto.ModelProto.FromString(model("bpe"))
     stored.pieces[300].score = stored.pieces[301].score
     with pytest.raises(ConfigError, match="same score"):
-        tokenizer_json.as_json(read_vocabulary(stored.SerializeToString()))
+        to_huggingface.as_json(read_vocabulary(stored.SerializeToString()))
 
 
 def test_what_is_no_model_is_refused():

@@ -17,8 +17,8 @@ from sentencepiece import sentencepiece_model_pb2 as proto
 
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.tokenizer import CONTROLS, SPACE_MARK
-from pipeline.tokenizer_json import NEVER, TOKENIZER_CONFIG, merges
-from pipeline.tokenizer_json_form import check_config, check_form
+from pipeline.tokenizing.huggingface_form import check_config, check_form
+from pipeline.tokenizing.to_huggingface import NEVER, TOKENIZER_CONFIG, merges
 from pipeline.vocabulary import Kind, read_vocabulary
 
 ROLES = ("unk", "bos", "eos", "pad")

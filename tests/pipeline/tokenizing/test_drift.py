@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.stage import run_stage
-from pipeline.tokenizer_drift import DriftRule, drift, reasons
 from pipeline.tokenizer_training import STAGE, GivenTokenizer, TokenizerConfig
+from pipeline.tokenizing.drift import DriftRule, drift, reasons
 from tests.pipeline.test_tokenizer import model
 from tests.pipeline.test_tokenizer_training import SMALL, corpus, made
 

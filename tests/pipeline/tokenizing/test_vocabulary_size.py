@@ -7,9 +7,9 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer
-from pipeline.tokenizer_config import TokenizerConfig, TooFewPieces
 from pipeline.tokenizer_training import SEGMENT, train
-from pipeline.vocabulary_size import alphabet, character_counts, choose
+from pipeline.tokenizing.config import TokenizerConfig, TooFewPieces
+from pipeline.tokenizing.vocabulary_size import alphabet, character_counts, choose
 
 RANDOM = random.Random(17)
 IDEOGRAPHS = "".join(map(chr, range(0x4E00, 0x4E00 + 3000)))

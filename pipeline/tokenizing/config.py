@@ -8,8 +8,8 @@ import numpy as np
 from pipeline.errors import ConfigError
 from pipeline.prompts.turns import ROLE_SYMBOLS
 from pipeline.tokenizer import CONTROLS, SPACE_MARK
-from pipeline.tokenizer_drift import DriftRule
-from pipeline.vocabulary_size import AUTO, alphabet, choose
+from pipeline.tokenizing.drift import DriftRule
+from pipeline.tokenizing.vocabulary_size import AUTO, alphabet, choose
 
 NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf")
 # BPE finds the same pieces on any number of threads, unigram does not.

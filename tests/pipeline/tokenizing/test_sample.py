@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.sampling import draw_sample, quotas
 from pipeline.schema import CLEAN, TOKENIZER_REPORT
 from pipeline.stage import Stage, run_stage
+from pipeline.tokenizing.sample import draw_sample, quotas
 from tests.pipeline.test_tokenizer_training import DocumentsConfig, write_documents
 
 SIZES = st.lists(st.integers(1, 10**7), min_size=1, max_size=12)
