@@ -18,14 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.cleaning import filters, profiles
-from pipeline.cleaning.asked import ASKED, asked_measures
 from pipeline.cleaning.checks import CHECKS, check
 from pipeline.cleaning.edits import EDITS, EditConfig, edit, without_words
 from pipeline.cleaning.language import languages
 from pipeline.cleaning.lists import ListsConfig
 from pipeline.cleaning.measures import MEASURES, measure
 from pipeline.cleaning.normalize import NormalizeConfig, normalize
+from pipeline.cleaning.optional_measures import ASKED, asked_measures
 from pipeline.cleaning.pii import PII_SPAN, PII_SPANS, PiiConfig, find_pii, replace_spans
+from pipeline.cleaning.threshold_sweep import MEASURES_TABLE
 from pipeline.engine.watchdog import Watchdog
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, Contract, column
@@ -33,7 +34,6 @@ from pipeline.stage import Job, Stage
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import CHANGES, REJECTS, Sink
 from pipeline.typical import DROPPED
-from pipeline.what_if import MEASURES_TABLE
 
 PII_TABLE = "pii"
 MEASURED = Contract(

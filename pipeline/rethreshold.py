@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 from pipeline.clean import PII_TABLE, write_judged
 from pipeline.clean import STAGE as CLEAN_STAGE
 from pipeline.cleaning import profiles
-from pipeline.cleaning.asked import ASKED
 from pipeline.cleaning.filters import Thresholds, measures_of
+from pipeline.cleaning.optional_measures import ASKED
+from pipeline.cleaning.threshold_sweep import MEASURES_TABLE
 from pipeline.errors import ConfigError
 from pipeline.stage import Job, Stage
 from pipeline.store.artifact import MAIN, Artifact
 from pipeline.store.sink import CHANGES, Sink
 from pipeline.typical import DROPPED
-from pipeline.what_if import MEASURES_TABLE
 
 PartFiles = dict[str, list[Path]]  # table -> files of one part, in order
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.cleaning.asked import ASKED
 from pipeline.cleaning.checks import CHECKS
 from pipeline.cleaning.filters import FILTERS, GROUPS, WITH_DETAIL, Thresholds, measures_of
 from pipeline.cleaning.measures import MEASURES
+from pipeline.cleaning.optional_measures import ASKED
 from pipeline.cleaning.published import (
     C4,
     CHINESE_WEB_TEXT,

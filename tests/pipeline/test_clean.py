@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 from pipeline.clean import MEASURED, STAGE, CleanConfig
-from pipeline.cleaning.asked import ASKED
 from pipeline.cleaning.checks import CHECKS
 from pipeline.cleaning.measures import MEASURES
 from pipeline.cleaning.normalize import NormalizeConfig, normalize
+from pipeline.cleaning.optional_measures import ASKED
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, RAW

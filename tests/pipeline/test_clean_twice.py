@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.clean import MEASURED, CleanConfig, clean_texts
-from pipeline.cleaning.asked import ASKED
 from pipeline.cleaning.checks import CHECKS
 from pipeline.cleaning.measures import MEASURES
+from pipeline.cleaning.optional_measures import ASKED
 from pipeline.cleaning.pii import PiiConfig
 
 PIECES = st.sampled_from(

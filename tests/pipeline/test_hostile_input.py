@@ -15,8 +15,8 @@ import pytest
 
 import pipeline
 from pipeline.clean import CleanConfig, clean_texts
-from pipeline.cleaning.asked import ASKED
 from pipeline.cleaning.edits import EDITS
+from pipeline.cleaning.optional_measures import ASKED
 from pipeline.cleaning.pii import PiiConfig
 from pipeline.dedup import STAGE as DEDUP
 from pipeline.dedup import DedupConfig

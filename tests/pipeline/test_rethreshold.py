@@ -11,12 +11,12 @@ from pipeline import rethreshold
 from pipeline.clean import STAGE, CleanConfig
 from pipeline.cleaning import profiles
 from pipeline.cleaning.pii import PiiConfig
+from pipeline.cleaning.threshold_sweep import sweep
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.rethreshold import RethresholdConfig
 from pipeline.schema import RAW
 from pipeline.stage import Stage, run_stage
-from pipeline.what_if import sweep
 
 
 @dataclass(frozen=True)

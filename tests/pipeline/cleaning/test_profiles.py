@@ -9,11 +9,11 @@ import string
 import polars as pl
 import pytest
 
-from pipeline.cleaning.asked import asked_measures
 from pipeline.cleaning.checks import check
 from pipeline.cleaning.filters import AT_LEAST, FILTERS, GROUPS, measures_of, verdicts
 from pipeline.cleaning.lists import ListsConfig
 from pipeline.cleaning.measures import measure
+from pipeline.cleaning.optional_measures import asked_measures
 from pipeline.cleaning.pii import PII_SPANS, find_pii
 from pipeline.cleaning.profiles import PROFILES, thresholds
 from pipeline.errors import ConfigError

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cleaning.asked import (
+from pipeline.cleaning.language import languages
+from pipeline.cleaning.lists import term_hits
+from pipeline.cleaning.measures import measure
+from pipeline.cleaning.optional_measures import (
     ASKED,
     asked_measures,
     frequent_character_grams,
@@ -18,9 +21,6 @@ from pipeline.cleaning.asked import (
     stop_word_share,
     traditional_characters,
 )
-from pipeline.cleaning.language import languages
-from pipeline.cleaning.lists import term_hits
-from pipeline.cleaning.measures import measure
 
 TEXTS = st.text(st.sampled_from("abA \n好的体體，1"), max_size=80)
 
