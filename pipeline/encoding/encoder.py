@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.characters import text_buffers
-from pipeline.encoding.known import nothing_known
 from pipeline.encoding.rows import IDS_PADDING, TEXT_PADDING, encode_rows
+from pipeline.encoding.segment_cache import nothing_known
 from pipeline.encoding.tables import tables_of, why_not
 from pipeline.vocabulary import Vocabulary, read_vocabulary
 

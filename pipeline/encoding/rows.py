@@ -9,7 +9,9 @@ import numpy as np
 from pipeline.compiled import numba
 from pipeline.encoding.best_path import RESET_SCORE
 from pipeline.encoding.cutting import cut_row
-from pipeline.encoding.known import (
+from pipeline.encoding.memory import borrows_arrays, owns_arrays
+from pipeline.encoding.segment import SHORT, work_tables
+from pipeline.encoding.segment_cache import (
     BLOCK,
     LONG_BYTES,
     LONG_IDS,
@@ -26,9 +28,7 @@ from pipeline.encoding.known import (
     keep_short,
     make_keys,
 )
-from pipeline.encoding.memory import borrows_arrays, owns_arrays
-from pipeline.encoding.segment import SHORT, work_tables
-from pipeline.encoding.solving import append_solved, solve
+from pipeline.encoding.segment_ids import append_solved, solve
 
 TEXT_PADDING = 16  # bytes beyond a text that may be read
 IDS_PADDING = 4  # ids beyond those of a text that may be written

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.encoding.known import ID_BITS
 from pipeline.encoding.lookup import NUMBER_BITS, pair_bits, table_of
+from pipeline.encoding.segment_cache import ID_BITS
 from pipeline.vocabulary import Kind, Vocabulary
 
 CODES = 0x110000

@@ -18,7 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.encoding.encoder import Encoder
-from pipeline.encoding.known import LONG_BYTES, SHORT_BITS
+from pipeline.encoding.segment_cache import LONG_BYTES, SHORT_BITS
 from pipeline.encoding.tables import why_not
 from pipeline.tokenizer import CONTROLS, SPACE_MARK, Tokenizer
 from pipeline.tokenizer_training import SEGMENT, TokenizerConfig, train
