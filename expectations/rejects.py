@@ -15,12 +15,12 @@ PAIR_COLUMNS = ("similarity", "stays", "document", "text")
 
 
 def reject_rows(typical: pl.DataFrame) -> list[dict[str, Any]]:
-    """Rows of `pipeline.typical.typical_rejects` as short strings, one dict of COLUMNS each."""
+    """Rows of `reject_samples.typical_rejects` as short strings, one dict of COLUMNS each."""
     return [_row(row) for row in typical.iter_rows(named=True)]
 
 
 def pair_rows(pairs: pl.DataFrame) -> list[dict[str, str]]:
-    """Rows of `pipeline.typical.sample_pairs` as short strings, two dicts of PAIR_COLUMNS each.
+    """Rows of `reject_samples.sample_pairs` as short strings, two dicts of PAIR_COLUMNS each.
 
     The document that is gone stands above the one kept, so that their texts can be compared.
     """

@@ -18,12 +18,12 @@ from model.evaluate import bits_per_byte
 from model.registry import tracking, versions
 from model.reports import model_card
 from pipeline.errors import ConfigError
+from pipeline.reject_samples import sample_pairs, typical_rejects
 from pipeline.sources.source_set import SourceSet
 from pipeline.stage import Progress, StageRun, run_stage, store_path
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import load_tokenizer
-from pipeline.typical import sample_pairs, typical_rejects
 
 logger = logging.getLogger(__name__)
 

@@ -28,8 +28,8 @@ from flows.local import stage_lines
 from flows.markdown import funnel_markdown, gate_reasons, markdown, markdown_table
 from flows.watching import narrate, report
 from pipeline.errors import TextmillError
+from pipeline.reject_samples import sample_pairs, typical_rejects
 from pipeline.store.artifact import Artifact
-from pipeline.typical import sample_pairs, typical_rejects
 
 PROGRESS_SECONDS = 2.0
 # Prefect's own lines about runs are shown from warnings on (`prefect_environment`), ours all.

@@ -22,10 +22,10 @@ from flows.terminal import stdout
 from model.reports.plot_style import BLUE, GREEN, ORANGE, style
 from pipeline.cleaning import profiles
 from pipeline.cleaning.threshold_sweep import sweep
+from pipeline.reject_samples import typical_rejects
 from pipeline.store import artifact as artifacts
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
-from pipeline.typical import typical_rejects
 
 COLOURS = (BLUE, ORANGE, GREEN, "#8a5ab5", "#b03a48", "#5c6b73")
 LEAST_EFFECT = 0.0005  # a rule that moves less than this anywhere gets no plot

@@ -29,11 +29,11 @@ from pipeline.cleaning.pii import PII_SPAN, PII_SPANS, PiiConfig, find_pii, repl
 from pipeline.cleaning.threshold_sweep import MEASURES_TABLE
 from pipeline.engine.watchdog import Watchdog
 from pipeline.errors import ConfigError
+from pipeline.reject_samples import DROPPED
 from pipeline.schema import CLEAN, Contract, column
 from pipeline.stage import Job, Stage
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import CHANGES, REJECTS, Sink
-from pipeline.typical import DROPPED
 
 PII_TABLE = "pii"
 MEASURED = Contract(

@@ -21,10 +21,10 @@ from pipeline.cleaning.filters import Thresholds, measures_of
 from pipeline.cleaning.optional_measures import ASKED
 from pipeline.cleaning.threshold_sweep import MEASURES_TABLE
 from pipeline.errors import ConfigError
+from pipeline.reject_samples import DROPPED
 from pipeline.stage import Job, Stage
 from pipeline.store.artifact import MAIN, Artifact
 from pipeline.store.sink import CHANGES, Sink
-from pipeline.typical import DROPPED
 
 PartFiles = dict[str, list[Path]]  # table -> files of one part, in order
 

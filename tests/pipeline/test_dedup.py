@@ -12,10 +12,10 @@ from pipeline.dedup import DedupConfig, key_ranges
 from pipeline.duplicates import layout
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
+from pipeline.reject_samples import sample_pairs
 from pipeline.schema import CLEAN, DEDUPED
 from pipeline.stage import Stage, run_stage
 from pipeline.store import storage
-from pipeline.typical import sample_pairs
 from tests.pipeline.corpora import (
     Given,
     chinese,

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from pipeline.reject_samples import DROPPED, typical_rejects
 from pipeline.schema import CLEAN
 from pipeline.stage import Stage, run_stage
-from pipeline.typical import DROPPED, typical_rejects
 
 
 @dataclass(frozen=True)
