@@ -16,11 +16,11 @@ from expectations import gate
 from flows import config, naming, preflight, steps
 from flows.chain import plan
 from flows.local import run_chain
+from flows.reports.samples import Sample, samples_of
+from flows.reports.terminal import progress_bars, stdout
 from flows.runs import explain as explain_plan
 from flows.runs import last_run
-from flows.samples import Sample, samples_of
 from flows.settings import Settings, read_launch, read_settings
-from flows.terminal import progress_bars, stdout
 from model.registry.champion import CHAMPION
 
 
@@ -53,7 +53,7 @@ def run(options: Namespace) -> dict[str, Any] | None:
 
 
 def _print(outcome: steps.Outcome, samples: Sequence[Sample]) -> None:
-    from flows.run_report import print_summary
+    from flows.reports.run_report import print_summary
 
     console = stdout()
     if outcome.reused:
@@ -86,7 +86,7 @@ def _command() -> str:
 
 
 def _result(outcome: steps.Outcome, samples: Sequence[Sample]) -> dict[str, Any]:
-    from flows.summary import figures, funnel
+    from flows.reports.summary import figures, funnel
 
     registration = outcome.registration
     return {

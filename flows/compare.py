@@ -20,8 +20,8 @@ from rich.table import Table
 from flows import config, steps
 from flows.chain import CORPUS, SOURCES, TRAINING, walk
 from flows.config import Recipe, sections
+from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_launch, read_settings
-from flows.terminal import progress_bars, stdout
 from model.network.architecture import ModelConfig
 from model.optim.optimizers import Hyperparameters
 from model.registry import tracking

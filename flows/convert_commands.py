@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from flows.reports.terminal import progress_bars, stdout
 from flows.settings import read_settings
-from flows.terminal import progress_bars, stdout
 from pipeline.conversion import exporting, importing
 from pipeline.errors import ConfigError
 from pipeline.stage import run_stage

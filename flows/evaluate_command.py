@@ -11,11 +11,11 @@ from typing import Any
 from flows import config
 from flows.config import Recipe
 from flows.model_commands import model_folder
-from flows.run_report import figure_table
+from flows.reports.run_report import figure_table
+from flows.reports.summary import rows_of
+from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
-from flows.summary import rows_of
-from flows.terminal import progress_bars, stdout
 from model.evaluate import STAGE, EvaluateConfig, asked
 from model.evaluation.tasks import lm_eval
 from model.evaluation.tasks.ask import TaskConfig, ask_for

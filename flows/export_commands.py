@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from flows.model_commands import model_folder
+from flows.reports.terminal import stdout
 from flows.settings import read_settings
-from flows.terminal import stdout
 from pipeline.errors import ConfigError
 from pipeline.inputs import small_text
 

@@ -8,9 +8,9 @@ from typing import Any
 from flows import config
 from flows.config import Recipe, sections
 from flows.model_commands import model_folder
+from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
-from flows.terminal import progress_bars, stdout
 from model import evaluate_answers
 from model import finetune as finetuning
 from model.evaluate_answers import EvaluateAnswersConfig

@@ -7,8 +7,8 @@ from expectations import gate
 from flows import steps
 from flows.chain import CHAIN, SOURCES, Link, walk
 from flows.config import Recipe
+from flows.reports.summary import cut_in_words
 from flows.settings import Settings
-from flows.summary import cut_in_words
 from pipeline.stage import Progress
 from pipeline.store.artifact import Artifact
 from pipeline.store.set_aside import dropped_places, quarantined_places

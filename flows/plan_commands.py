@@ -10,12 +10,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from flows import chain, config, plan_report, steps
+from flows import chain, config, steps
 from flows.config import Recipe
-from flows.plan_report import duration
 from flows.preflight import expected_vocab_size
+from flows.reports import plan_report
+from flows.reports.plan_report import duration
+from flows.reports.terminal import stdout
 from flows.settings import Settings, read_settings
-from flows.terminal import stdout
 from model.distributed.world import World
 from model.planning import device, measure
 from model.planning import plan as forecast

@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from flows.terminal import stdout
+from flows.reports.terminal import stdout
 from pipeline.cleaning.edits import EDITS
 from pipeline.cleaning.normalize import REPAIRS
 from pipeline.cleaning.profiles import PROFILES, describe_rules, known, thresholds

@@ -9,9 +9,9 @@ from typing import Any
 from flows import config
 from flows.chain import CHAIN, CORPUS, Link
 from flows.config import Recipe
+from flows.reports.summary import cut_in_words, data_lines
+from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_launch, read_settings
-from flows.summary import cut_in_words, data_lines
-from flows.terminal import progress_bars, stdout
 from pipeline import rethreshold
 from pipeline.errors import ConfigError
 from pipeline.sources.source_set import Source, SourceSet

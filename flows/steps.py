@@ -8,12 +8,12 @@ from typing import Any
 
 from expectations import gate
 from expectations.expect import Verdict
-from flows import plan_report
 from flows.chain import CHAIN, Link, all_parents, plan
 from flows.config import Recipe, as_shown, sections
+from flows.reports import plan_report
+from flows.reports.summary import figures, funnel
 from flows.runs import record_run
 from flows.settings import Services, Settings
-from flows.summary import figures, funnel
 from model.evaluate import bits_per_byte
 from model.registry import tracking, versions
 from model.reports import model_card

@@ -10,8 +10,9 @@ from typing import Any
 import polars as pl
 from rich.table import Table
 
-from flows import stage_commands, tokenizer_page
-from flows.terminal import stdout
+from flows import stage_commands
+from flows.reports import tokenizer_page
+from flows.reports.terminal import stdout
 from pipeline import tokenizer_check, tokenizer_sweep
 from pipeline.errors import ConfigError
 from pipeline.store import artifact as artifacts

@@ -7,12 +7,13 @@ from typing import Any
 
 from rich.table import Table
 
-from flows import config, transfer_page
+from flows import config
 from flows.config import Recipe
 from flows.model_commands import model_folder
+from flows.reports import transfer_page
+from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
-from flows.terminal import progress_bars, stdout
 from model import transfer as arms
 from model.finetune import BaseModel
 from model.registry import tracking

@@ -18,7 +18,7 @@ from expectations.page_style import STYLE
 from expectations.rejects import rejects_table
 from flows import config
 from flows.config import Recipe
-from flows.terminal import stdout
+from flows.reports.terminal import stdout
 from model.reports.plot_style import BLUE, GREEN, ORANGE, style
 from pipeline.cleaning import profiles
 from pipeline.cleaning.threshold_sweep import sweep

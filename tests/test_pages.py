@@ -8,8 +8,9 @@ import pytest
 
 from expectations import page as gates
 from expectations.expect import Expect, Outcome, Verdict
-from flows import cli, transfer_page
-from flows.transfer_page import RIVALS
+from flows import cli
+from flows.reports import transfer_page
+from flows.reports.transfer_page import RIVALS
 from model.serve import page as serve
 from model.transfer import ARMS
 from model.transferring.comparison import Comparison, Figure

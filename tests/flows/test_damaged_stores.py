@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from flows import config, plan_report, server
+from flows import config, server
 from flows.config import Recipe
+from flows.reports import plan_report
 from flows.runs import last_made, last_run
 from flows.settings import read_settings
 from pipeline.errors import ConfigError

@@ -6,7 +6,7 @@ from typing import Any
 
 from expectations.expect import Verdict
 from expectations.page import bounds
-from flows.summary import data_lines, funnel, reasons
+from flows.reports.summary import data_lines, funnel, reasons
 from pipeline.stage import StageRun
 
 MARKDOWN_SIGNS = re.compile(r"[\\`*_~\[\]<>|#!&]")

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from expectations.figures import number
-from flows import plan_report
-from flows.samples import Sample
-from flows.summary import data_lines, funnel, reasons, rows_of
+from flows.reports import plan_report
+from flows.reports.samples import Sample
+from flows.reports.summary import data_lines, funnel, reasons, rows_of
 from pipeline.store.artifact import Artifact
 
 CURVE_ROWS = 5

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from flows import run_report
-from flows.run_report import nothing_found, standing
-from flows.samples import Sample
+from flows.reports import run_report
+from flows.reports.run_report import nothing_found, standing
+from flows.reports.samples import Sample
 
 
 def printed(samples) -> str:

@@ -1,6 +1,6 @@
 """What commands print is what was meant, whatever stands in a path or a text."""
 
-from flows.terminal import stdout
+from flows.reports.terminal import stdout
 
 
 def test_brackets_and_colons_are_no_markup(capsys):

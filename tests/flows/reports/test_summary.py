@@ -2,7 +2,7 @@
 
 from markdown_it import MarkdownIt
 
-from flows.markdown import as_written
+from flows.reports.stage_markdown import as_written
 
 
 def test_a_cell_shows_its_text_whatever_signs_are_in_it():
