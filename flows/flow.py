@@ -13,13 +13,14 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.utilities.annotations import quote
 
-from flows import live_runs, steps
+from flows import steps
 from flows.chain import CORPUS, SOURCES, TRAINING, Link, plan, walk
 from flows.config import Recipe, override
-from flows.form import describe_settings
+from flows.orchestration import live_runs
+from flows.orchestration.form import describe_settings
+from flows.orchestration.watching import follow
 from flows.settings import read_settings
 from flows.tasks import register, run_link, show_funnel
-from flows.watching import follow
 from pipeline.store import artifact as artifacts
 
 describe_settings()

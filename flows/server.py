@@ -7,12 +7,12 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.access import basic
 from flows.config import Recipe
 from flows.local import Narrator
+from flows.orchestration.access import basic
+from flows.orchestration.watching import Terminal, watched
 from flows.settings import Services, Settings
 from flows.steps import Outcome
-from flows.watching import Terminal, watched
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.stage import Progress
 from pipeline.store import storage

@@ -25,8 +25,8 @@ from expectations.rejects import pair_rows, reject_rows
 from flows import steps
 from flows.chain import CHAIN, Link
 from flows.local import stage_lines
+from flows.orchestration.watching import narrate, report
 from flows.reports.stage_markdown import funnel_markdown, gate_reasons, markdown, markdown_table
-from flows.watching import narrate, report
 from pipeline.errors import TextmillError
 from pipeline.reject_samples import sample_pairs, typical_rejects
 from pipeline.store.artifact import Artifact

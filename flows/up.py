@@ -13,20 +13,20 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from flows import live_runs
-from flows.access import (
+from flows.orchestration import live_runs
+from flows.orchestration.access import (
     LOGIN_VARIABLE,
     client_environment,
     new_login,
     shell_lines,
     write_private,
 )
-from flows.guarded import HOST
+from flows.orchestration.guarded import HOST
+from flows.orchestration.services import service, tail, wait_for
+from flows.orchestration.work_pool import POOL, deploy
 from flows.server import prefect_environment, project_root
-from flows.services import service, tail, wait_for
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
-from flows.work_pool import POOL, deploy
 from model.registry import tracking
 from pipeline.errors import ConfigError, ServiceError
 from pipeline.store import storage
@@ -56,7 +56,12 @@ def up(options: Namespace) -> None:
         tracking.connect(tracking_settings(settings))  # a database made in one piece, or none
         server, tracker = (
             services.enter_context(
-                service(name, ["flows.guarded", name, "--port", str(port)], settings, guarded)
+                service(
+                    name,
+                    ["flows.orchestration.guarded", name, "--port", str(port)],
+                    settings,
+                    guarded,
+                )
             )
             for name, port in (("prefect", options.prefect_port), ("mlflow", options.mlflow_port))
         )
@@ -122,7 +127,9 @@ class _Worker:
 
 
 def _crash_ended_runs(settings: Settings, pool: str | None = None) -> None:
-    from flows.dead_runs import crash_ended_runs  # after the environment: Prefect reads it
+    from flows.orchestration.dead_runs import (
+        crash_ended_runs,  # after the environment: Prefect reads it
+    )
 
     for name in crash_ended_runs(settings.live_runs, pool):
         _say(f"marked as crashed, since its process is gone: {name}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.access import basic
+from flows.orchestration.access import basic
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 240

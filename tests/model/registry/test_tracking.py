@@ -195,7 +195,7 @@ def test_a_store_whose_making_was_killed_is_made_again(tmp_path):
     """SIGKILL among the transactions that make MLflow's tables."""
     database = tmp_path / "mlflow.db"
     program = (
-        "import sys; from pathlib import Path; from model import tracking as t; "
+        "import sys; from pathlib import Path; from model.registry import tracking as t; "
         "t.connect(t.TrackingSettings('sqlite:///' + sys.argv[1], Path(sys.argv[2])))"
     )
     command = [sys.executable, "-c", program, str(database), str(tmp_path / "artifacts")]

@@ -49,7 +49,7 @@ def test_equal_values_are_equal_bytes(tmp_path):
 
 def killed_in(tmp_path, block: str) -> None:
     """Run lines that print "now" and then wait, and kill them there."""
-    program = "import time\nfrom pathlib import Path\nfrom pipeline import storage\n"
+    program = "import time\nfrom pathlib import Path\nfrom pipeline.store import storage\n"
     program += textwrap.dedent(block)
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""Prefect's and MLflow's servers for one person: `python -m flows.guarded prefect --port 4200`.
+"""Prefect's and MLflow's servers for one person: `python -m flows.orchestration.guarded prefect`.
 
 `textmill up` starts them; settings and the login come from the environment, so that neither a key
 nor a database's password is in a process list. Both listen on loopback alone.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import uvicorn
 
-from flows.access import LOGIN_VARIABLE, AsgiApp, OwnerOnly
+from flows.orchestration.access import LOGIN_VARIABLE, AsgiApp, OwnerOnly
 from flows.settings import read_settings
 
 HOST = "127.0.0.1"
@@ -20,7 +20,9 @@ IDLE_SECONDS = 5  # a connection that is kept open between two requests
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the servers until a signal ends it."""
-    parser = argparse.ArgumentParser(prog="python -m flows.guarded", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.orchestration.guarded", description=__doc__
+    )
     parser.add_argument("server", choices=sorted(SERVERS))
     parser.add_argument("--port", type=int, required=True)
     given = parser.parse_args(arguments)

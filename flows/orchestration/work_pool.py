@@ -20,7 +20,7 @@ def job_template(settings: Settings) -> dict[str, Any]:
     The command is ours and the folder Prefect's, whatever a deployment asks for: it takes the
     run's lock and becomes Prefect's engine.
     """
-    command = [sys.executable, "-m", "flows.live_runs", str(settings.live_runs)]
+    command = [sys.executable, "-m", "flows.orchestration.live_runs", str(settings.live_runs)]
     free = ("env", "labels", "name", "stream_output")
     texts = {"type": "object", "additionalProperties": {"type": "string"}}
     return {

@@ -17,7 +17,7 @@ from typing import Any, get_args, get_type_hints
 from pydantic import ConfigDict
 
 from flows.config import Recipe
-from flows.form_words import WORDS
+from flows.orchestration.form_words import WORDS
 
 
 def describe_settings(config: type = Recipe) -> None:

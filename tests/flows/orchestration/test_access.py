@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from flows.access import OwnerOnly, basic, new_login, shell_lines, write_private
+from flows.orchestration.access import OwnerOnly, basic, new_login, shell_lines, write_private
 from flows.server import running_server
 from flows.settings import read_settings
 from pipeline.store import storage

@@ -1,7 +1,7 @@
 """Run a module as `python -m` does, and end with the process that started this one.
 
-`python -m flows.attended PID MODULE ARGUMENTS...`: a `textmill up` that is killed leaves no server
-behind that holds its port, and no worker that goes on.
+`python -m flows.orchestration.attended PID MODULE ARGUMENTS...`: a `textmill up` that is killed
+leaves no server behind that holds its port, and no worker that goes on.
 """
 
 import os

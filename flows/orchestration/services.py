@@ -27,7 +27,7 @@ def service(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.attended", str(os.getpid()), *command],
+            [sys.executable, "-m", "flows.orchestration.attended", str(os.getpid()), *command],
             env=environment,
             cwd=project_root(),
             stdout=output,

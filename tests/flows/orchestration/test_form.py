@@ -6,8 +6,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from flows.config import Recipe
-from flows.form import configs_within, describe_settings, descriptions
-from flows.form_words import WORDS
+from flows.orchestration.form import configs_within, describe_settings, descriptions
+from flows.orchestration.form_words import WORDS
 
 CONFIGS = list(configs_within(Recipe))
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-from flows import live_runs
+from flows.orchestration import live_runs
 
 HOLD = """
 import subprocess, sys
@@ -57,7 +57,7 @@ def test_a_store_without_runs_has_no_ended_ones(tmp_path):
 def test_the_lock_outlives_becoming_the_engine(tmp_path):
     """The engine's own start is stood in for by an interpreter that waits."""
     becoming = (
-        "import sys; from flows import live_runs; live_runs.ENGINE = 'code'; live_runs.main()"
+        "from flows.orchestration import live_runs; live_runs.ENGINE = 'code'; live_runs.main()"
     )
     process = start(becoming, str(tmp_path), PREFECT__FLOW_RUN_ID="c")
     process.stdin.write("import os; print(os.getpid(), flush=True); input()\n")
