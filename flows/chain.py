@@ -17,8 +17,8 @@ import pipeline.ingest
 import pipeline.shard
 import pipeline.tokenizer_training
 from flows.config import Recipe
-from flows.keeping import STAGE as KEPT
-from flows.keeping import earlier_tokenizer
+from flows.kept_tokenizer import STAGE as KEPT
+from flows.kept_tokenizer import earlier_tokenizer
 from flows.settings import runs_folder
 from pipeline.errors import ArtifactError
 from pipeline.sources.source_set import SourceSet
