@@ -1,8 +1,7 @@
 """The one command. Each subcommand imports what it needs when it runs.
 
-Exit codes: 0 done, 1 the work failed (a gate, bad data), 2 the command was misused, 75 stopped on
-request with a checkpoint written (the same command goes on from it), 130 interrupted elsewhere.
-Progress goes to stderr; with --json one JSON object goes to stdout at the end.
+Exit codes: 0 done, 1 failed, 2 misused, 75 stopped on request with a checkpoint (the same command
+goes on), 130 interrupted elsewhere. Progress goes to stderr; --json prints one object at the end.
 """
 
 import argparse
@@ -15,7 +14,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flows.arguments import (
+from flows.commands.leftovers import no_leftovers
+from flows.commands.parser import Parser
+from flows.commands.table import (
     COMPARE,
     EVALUATE,
     EXPORT,
@@ -26,9 +27,7 @@ from flows.arguments import (
     TOKENIZER,
     TRANSFER,
 )
-from flows.arguments import argument as _argument
-from flows.leftovers import no_leftovers
-from flows.parser import Parser
+from flows.commands.table import argument as _argument
 from pipeline.errors import ConfigError, Interrupted, TextmillError
 from pipeline.reading.addresses import refuse_address, without_secrets
 from pipeline.store.disk_space import is_full
@@ -110,7 +109,7 @@ def _named(error: OSError) -> TextmillError:
 def _fail(error: TextmillError, code: int, options: argparse.Namespace) -> int:
     print(f"textmill: {without_secrets(str(error))}", file=sys.stderr)
     if "overrides" in options:
-        from flows.hints import set_line
+        from flows.commands.hints import set_line
 
         hint = set_line(str(error))
         if hint is not None:
@@ -225,42 +224,43 @@ STAGE_COMMANDS = (
     "ingest", "clean", "what-if", "dedup", "tokenizer", "shard", "train", "compare", "finetune",
     "transfer", "evaluate",
 )  # fmt: skip
-# name, module, function, help, arguments
-COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
-    ("run", "flows.commands", "run", "Run the whole chain of a recipe.",
+COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (  # name, module, function, help
+    ("run", "flows.commands.run", "run", "Run the whole chain of a recipe.",
      (_RECIPE, *LAUNCH,
       _argument("--dry-run", action="store_true", help="print the resolved recipe"),
       _argument("--data-docs", metavar="DIR",
                 help="also build Great Expectations' own pages (they load assets from outside)"))),
-    ("explain", "flows.commands", "explain", "Say what a run would make again, and why.",
+    ("explain", "flows.commands.run", "explain", "Say what a run would make again, and why.",
      (_RECIPE,)),
-    ("plan", "flows.plan_commands", "plan",
+    ("plan", "flows.commands.plan", "plan",
      "Measure a few steps; predict time, memory, disk, FLOPs and money of training.",
      (_RECIPE, *_PLAN)),
-    ("up", "flows.up", "up", "Start Prefect, MLflow and a worker here; Ctrl-C ends them.", _PORTS),
-    ("rules", "flows.rules", "rules", "List profiles, rules with bounds, repairs, edits, readers.",
+    ("up", "flows.commands.up", "up",
+     "Start Prefect, MLflow and a worker here; Ctrl-C ends them.", _PORTS),
+    ("rules", "flows.commands.rules", "rules",
+     "List profiles, rules with bounds, repairs, edits, readers.",
      (_argument("--profile", help="whose bounds to show (web)"),)),
-    ("ingest", "flows.stage_commands", "ingest", "Read files into documents with ids.",
+    ("ingest", "flows.commands.stages", "ingest", "Read files into documents with ids.",
      (_IN, _OUT)),
-    ("clean", "flows.stage_commands", "clean", "Repair and filter documents.",
+    ("clean", "flows.commands.stages", "clean", "Repair and filter documents.",
      (_IN, _OUT, _argument("--profile", help="set of thresholds; see `textmill rules`"),
       _argument("--rethreshold", action="store_true",
                 help="IN is a clean artifact: judge it again by its measures, reading no text"))),
-    ("what-if", "flows.what_if", "what_if",
+    ("what-if", "flows.commands.what_if", "what_if",
      "Show what a clean artifact would keep as each threshold moves.",
      (_argument("artifact", metavar="CLEANED", help="the artifact of `clean`"),
       _argument("--out", metavar="FILE", help="the page to write (default: beside the artifact)"),
       _argument("--profile", help="thresholds to start from (default: the artifact's own)"),
       _argument("--rule", action="append", metavar="NAME", help="only this rule (repeatable)"))),
-    ("dedup", "flows.stage_commands", "dedup", "Remove exact and near copies.",
+    ("dedup", "flows.commands.stages", "dedup", "Remove exact and near copies.",
      (_IN, _OUT, _argument("--threshold", type=float, help="Jaccard similarity of a copy (0.8)"),
       _argument("--add-to", metavar="DEDUPED",
                 help="add IN to this artifact, as if all had been deduplicated at once"))),
-    ("tokenizer", "flows.tokenizer_commands", "tokenizer",
+    ("tokenizer", "flows.commands.tokenizer", "tokenizer",
      "Train a SentencePiece tokenizer; check, take over or convert one.", (_IN, *TOKENIZER)),
-    ("shard", "flows.stage_commands", "shard", "Turn documents into tokens, split in two.",
+    ("shard", "flows.commands.stages", "shard", "Turn documents into tokens, split in two.",
      (_IN, _OUT, _argument("--tokenizer", required=True, metavar="DIR", help="its artifact"))),
-    ("convert", "flows.convert_commands", "convert",
+    ("convert", "flows.commands.convert", "convert",
      "Write shards for nanoGPT, Megatron-LM or datatrove, or make shards of their token files.",
      (_argument("input", metavar="IN", help="shards, or with --from a folder of token files"), _OUT,
       _argument("--to", dest="to_format", metavar="FORMAT", choices=TOKEN_FORMATS,
@@ -272,25 +272,25 @@ COMMANDS: tuple[tuple[str, str, str, str, tuple[Any, ...]], ...] = (
                 help="with --from: what the tokens were made with (default: the folder's own)"),
       _argument("--source", metavar="NAME", help="with --from: the source (the folder's name)"),
       _argument("--lang", help="with --from: the documents' language (und)"))),
-    ("train", "flows.stage_commands", "train", "Train a model on shards.",
+    ("train", "flows.commands.stages", "train", "Train a model on shards.",
      (_argument("input", nargs=1, metavar="SHARDS", help="the artifact of `shard`"), _OUT,
       _argument("--recipe", metavar="FILE", help="take [train] from this recipe"), *LAUNCH)),
-    ("compare", "flows.compare", "compare",
+    ("compare", "flows.commands.compare", "compare",
      "Train variants at equal tokens: optimizer=adamw,muon learning_rate=1e-3,3e-3 seed=1,2.",
      COMPARE),
-    ("finetune", "flows.finetune_commands", "finetune",
+    ("finetune", "flows.commands.finetune", "finetune",
      "Teach a model from prompts with answers, or conversations.", (_MODEL, _OUT, *FINETUNE)),
-    ("transfer", "flows.transfer_commands", "transfer",
+    ("transfer", "flows.commands.transfer", "transfer",
      "Report what a model's training is worth: transferred, from scratch, linear baseline.",
      (_MODEL, _OUT, *TRANSFER)),
-    ("evaluate", "flows.evaluate_command", "evaluate",
+    ("evaluate", "flows.commands.evaluate", "evaluate",
      "Score a model on held-out documents, under probes and on tasks.", (_MODEL, *EVALUATE)),
-    ("generate", "flows.model_commands", "generate", "Continue a prompt.",
+    ("generate", "flows.commands.model", "generate", "Continue a prompt.",
      (_MODEL, _argument("prompt", metavar="PROMPT", help="the text to continue"), *GENERATE,
       *_SAMPLING)),
-    ("serve", "flows.model_commands", "serve", "Serve a model over HTTP, as OpenAI's API does.",
+    ("serve", "flows.commands.model", "serve", "Serve a model over HTTP, as OpenAI's API does.",
      (_MODEL, *_SERVER)),
-    ("export", "flows.export_commands", "export",
+    ("export", "flows.commands.export", "export",
      "Write a model for transformers, llama.cpp or onnxruntime, compared with it.",
      (_MODEL, *EXPORT)),
 )  # fmt: skip

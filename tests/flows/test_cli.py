@@ -5,7 +5,7 @@ import re
 import pytest
 
 from flows import cli, config
-from flows.hints import set_line
+from flows.commands.hints import set_line
 
 # Other tools script against these; adding is fine, removing or renaming is not.
 SURFACE = {

@@ -12,7 +12,7 @@ import pytest
 from flows import cli
 from tests.model.shards import make_shards
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = ("train.steps=120", "train.batch_size=4", "train.checkpoint_every=10",
             "train.precision=fp32", "train.model.layers=1", "train.model.width=32",
             "train.model.heads=2", "train.model.kv_heads=2", "train.model.hidden=48",

@@ -9,8 +9,8 @@ import pytest
 
 from expectations.suites import suite
 from flows import cli, config
-from flows.arguments import EVALUATION_TASKS
-from flows.evaluate_command import shots_lines
+from flows.commands.evaluate import shots_lines
+from flows.commands.table import EVALUATION_TASKS
 from model.evaluation.tasks.table import TASKS
 from model.train import STAGE as TRAIN
 from pipeline.stage import run_stage

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flows import cli
-from tests.flows.test_finetune_commands import model  # noqa: F401  # a fixture
+from tests.flows.commands.test_finetune import model  # noqa: F401  # a fixture
 
 FAST = ["--seeds", "2", "--workers", "1"]
 for setting in ("classifier.epochs=2", "finetune.examples_max=30"):

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.model_commands import model_folder
+from flows.commands.model import model_folder
 from flows.reports.terminal import stdout
 from flows.settings import read_settings
 from pipeline.errors import ConfigError

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from flows import config
+from flows.commands.model import model_folder
 from flows.config import Recipe
-from flows.model_commands import model_folder
 from flows.reports.run_report import figure_table
 from flows.reports.summary import rows_of
 from flows.reports.terminal import progress_bars, stdout

@@ -8,7 +8,7 @@ import sentencepiece
 import torch
 
 from flows import cli
-from flows.arguments import TASK_NAMES
+from flows.commands.table import TASK_NAMES
 from model.finetune import BaseModel
 from model.formats import model_folder
 from model.gpt import GPT

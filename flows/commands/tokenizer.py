@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from rich.table import Table
 
-from flows import stage_commands
+from flows.commands import stages
 from flows.reports import tokenizer_page
 from flows.reports.terminal import stdout
 from pipeline import tokenizer_check, tokenizer_sweep
@@ -35,7 +35,7 @@ def tokenizer(options: Namespace) -> dict[str, Any] | None:
         return _convert(options)
     if options.sweep:
         return _sweep(options)
-    told = stage_commands.tokenizer(options)
+    told = stages.tokenizer(options)
     place = Path(f"{options.out}.html")
     made = artifacts.load(Path(options.out), contract="tokenizer_report")
     storage.write_bytes(place, tokenizer_page.fit_page(made).encode())
@@ -54,7 +54,7 @@ def _sweep(options: Namespace) -> dict[str, Any] | None:
     if importlib.util.find_spec("tokenizers") is None:
         algorithms = tuple(name for name in algorithms if name != tokenizer_sweep.BYTE_LEVEL)
         print("without the library tokenizers no byte-level BPE is compared", file=sys.stderr)
-    swept = stage_commands.about_tokenizers(
+    swept = stages.about_tokenizers(
         options,
         tokenizer_sweep.STAGE,
         lambda recipe: tokenizer_sweep.SweepConfig(
@@ -82,11 +82,11 @@ def _check(options: Namespace) -> dict[str, Any] | None:
     """Measure how a tokenizer fits IN; recommend to keep it or to train another."""
     with tempfile.TemporaryDirectory() as folder:
         options.out = options.out or str(Path(folder) / "check")
-        checked = stage_commands.about_tokenizers(
+        checked = stages.about_tokenizers(
             options,
             tokenizer_check.STAGE,
             lambda recipe: recipe.tokenizer,
-            stage_commands.earlier(options.check),
+            stages.earlier(options.check),
         )
         table, stats = checked.scan().collect(), checked.stats
     if options.json:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from flows import config
+from flows.commands.model import model_folder
 from flows.config import Recipe, sections
-from flows.model_commands import model_folder
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings

@@ -6,7 +6,7 @@ import pytest
 
 from flows import config
 from flows.cli import EXIT_FAILED, EXIT_MISUSED, main
-from flows.plan_commands import seconds_of
+from flows.commands.plan import seconds_of
 from flows.reports import plan_report
 from model.planning.usage import SPENT
 from pipeline.errors import ConfigError

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flows import cli, config
-from flows.compare import variants
+from flows.commands.compare import variants
 from flows.config import Recipe
 from flows.settings import read_settings
 from flows.steps import tracking_settings

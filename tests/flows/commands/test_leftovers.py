@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flows.cli import main
-from flows.leftovers import no_leftovers
+from flows.commands.leftovers import no_leftovers
 from pipeline.errors import Interrupted, SourceError
 
 

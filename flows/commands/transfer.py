@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from flows import config
+from flows.commands.model import model_folder
 from flows.config import Recipe
-from flows.model_commands import model_folder
 from flows.reports import transfer_page
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_settings

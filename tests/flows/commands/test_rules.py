@@ -3,7 +3,7 @@ import json
 import pytest
 
 from flows import cli
-from flows.rules import described
+from flows.commands.rules import described
 from pipeline.cleaning.filters import FILTERS
 from pipeline.cleaning.profiles import PROFILES
 
