@@ -17,12 +17,8 @@ import pipeline.ingest
 import pipeline.shard
 import pipeline.tokenizer_training
 from flows.config import Recipe
-from flows.kept_tokenizer import STAGE as KEPT
-from flows.kept_tokenizer import earlier_tokenizer
-from flows.settings import runs_folder
 from pipeline.errors import ArtifactError
-from pipeline.sources.source_set import SourceSet
-from pipeline.stage import Stage, store_path
+from pipeline.stage import Stage
 from pipeline.store import artifact as artifacts
 from pipeline.store.fingerprint import Fingerprint
 
@@ -84,26 +80,6 @@ class Planned:
     def exists(self) -> bool:
         """Tell whether the artifact has been made."""
         return artifacts.exists(self.path)
-
-
-def plan(recipe: Recipe, sources: SourceSet, store: Path) -> list[Planned]:
-    """Return every stage of the chain with the fingerprint its artifact has or will have."""
-    made: dict[str, Any] = {SOURCES: sources}
-    planned = []
-    for link in CHAIN:
-        parents = all_parents(link, recipe, [made[name] for name in link.parents], store)
-        identity = link.stage.fingerprint(link.config(recipe), parents)
-        step = Planned(link, identity, store_path(store, link.name, identity.digest))
-        made[link.name] = step
-        planned.append(step)
-    return planned
-
-
-def all_parents(link: Link, recipe: Recipe, parents: Sequence[Any], store: Path) -> list[Any]:
-    """Return a link's parents with what earlier runs add: a tokenizer that may be kept."""
-    if link.name != KEPT:
-        return [*parents]
-    return [*parents, *earlier_tokenizer(recipe, parents[0], store, runs_folder(store))]
 
 
 Step = Callable[[Link, Sequence[Any]], Any]  # (link, parents) -> the artifact

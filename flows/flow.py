@@ -14,11 +14,12 @@ from prefect.runtime import flow_run
 from prefect.utilities.annotations import quote
 
 from flows import steps
-from flows.chain import CORPUS, SOURCES, TRAINING, Link, plan, walk
+from flows.chain import CORPUS, SOURCES, TRAINING, Link, walk
 from flows.config import Recipe, override
 from flows.orchestration import live_runs
 from flows.orchestration.form import describe_settings
 from flows.orchestration.watching import follow
+from flows.planning import plan
 from flows.settings import read_settings
 from flows.tasks import register, run_link, show_funnel
 from pipeline.store import artifact as artifacts

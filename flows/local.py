@@ -1,6 +1,6 @@
 """The whole chain in this process, without a server: what `textmill run` does by default."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from expectations import gate
@@ -8,12 +8,11 @@ from flows import steps
 from flows.chain import CHAIN, SOURCES, Link, walk
 from flows.config import Recipe
 from flows.reports.summary import cut_in_words
+from flows.reports.terminal import Narrator
 from flows.settings import Settings
 from pipeline.stage import Progress
 from pipeline.store.artifact import Artifact
 from pipeline.store.set_aside import dropped_places, quarantined_places
-
-Narrator = Callable[[str], None]
 
 
 def run_chain(

@@ -2,15 +2,12 @@
 
 import logging
 import os
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from flows.config import Recipe
-from flows.local import Narrator
-from flows.orchestration.access import basic
+from flows.orchestration.services import answers
 from flows.orchestration.watching import Terminal, watched
+from flows.reports.terminal import Narrator
 from flows.settings import Services, Settings
 from flows.steps import Outcome
 from pipeline.errors import ArtifactError, ConfigError
@@ -19,7 +16,6 @@ from pipeline.store import storage
 
 logger = logging.getLogger(__name__)
 
-HEALTH_SECONDS = 2.0
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 
@@ -80,16 +76,6 @@ def _announced(settings: Settings) -> Services | None:
         return None
 
 
-def answers(url: str, login: str | None = None) -> bool:
-    """Tell whether a GET of `url` succeeds within `HEALTH_SECONDS`."""
-    request = urllib.request.Request(url, headers={"Authorization": basic(login)} if login else {})
-    try:
-        with urllib.request.urlopen(request, timeout=HEALTH_SECONDS) as response:
-            return response.status == 200
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return False
-
-
 def run_on_server(
     recipe: Recipe,
     settings: Settings,
@@ -121,8 +107,3 @@ def _keep_to_server(logger: str) -> None:
     if root.level > logging.INFO:
         for handler in root.handlers:
             handler.addFilter(lambda record: record.name.partition(".")[0] != logger)
-
-
-def project_root() -> Path:
-    """Folder that holds prefect.yaml and the flows."""
-    return Path(__file__).resolve().parents[1]

@@ -8,8 +8,9 @@ from typing import Any
 
 from expectations import gate
 from expectations.expect import Verdict
-from flows.chain import CHAIN, Link, all_parents, plan
+from flows.chain import CHAIN, Link
 from flows.config import Recipe, as_shown, sections
+from flows.planning import all_parents, plan
 from flows.reports import plan_report
 from flows.reports.summary import figures, funnel
 from flows.runs import record_run

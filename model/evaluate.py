@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from model.contracts import CALIBRATION, EVALUATION, EXAMPLE, FIGURE, POSITION
 from model.evaluation.baselines import BaselineConfig, compressed, token_models
 from model.evaluation.figures import Example, Figure
 from model.evaluation.held_out import choose, documents, recode
@@ -22,7 +23,6 @@ from model.formats import model_folder as export
 from model.generation.completion import LoadedModel
 from model.network.architecture import DECODER, ENCODER
 from pipeline.errors import ConfigError, TrainingError
-from pipeline.schema import CALIBRATION, EVALUATION, EXAMPLE, FIGURE, POSITION
 from pipeline.shard import VALIDATION, refuse_another_tokenizer
 from pipeline.stage import Job, Progress, Stage
 from pipeline.store.artifact import MAIN, Artifact

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from model.contracts import EVALUATION
 from model.data.examples import ExampleSet, code_split
 from model.evaluation.answer_scores import AnswerScores, score_answers
 from model.evaluation.intervals import interval, ratio
 from model.formats import model_folder
 from pipeline.errors import ConfigError, TrainingError
-from pipeline.schema import EVALUATION
 from pipeline.shard import TRAIN, VALIDATION
 from pipeline.stage import Job, Stage
 from pipeline.store.artifact import Artifact

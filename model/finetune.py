@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from model.contracts import CURVE
 from model.data.chat import Coded
 from model.data.example_batches import ExampleBatches
 from model.data.examples import ExampleSet, code_split, refuse_mostly_unusable
@@ -31,7 +32,6 @@ from model.training.lora import LoraConfig
 from model.training.state import Training
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.prompts.task_templates import CHAT
-from pipeline.schema import CURVE
 from pipeline.shard import TRAIN, VALIDATION
 from pipeline.stage import Job, Stage
 from pipeline.store import storage

@@ -13,6 +13,7 @@ import pydantic
 import torch
 from typing_extensions import TypedDict
 
+from model.contracts import CURVE
 from model.data import loader
 from model.data.config import open_loader, realised, unused_tokens
 from model.distributed import launch as launched
@@ -33,7 +34,6 @@ from model.training.loop import fit
 from model.training.state import Batches, Training, objective_of
 from pipeline.batching.token_file import Layout
 from pipeline.errors import ConfigError
-from pipeline.schema import CURVE
 from pipeline.stage import Job, Progress, Stage, silent
 from pipeline.store import artifact as artifacts
 from pipeline.store import storage

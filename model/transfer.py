@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from model import finetune
+from model.contracts import TRANSFER
 from model.data.chat import Coded
 from model.data.example_batches import fits
 from model.data.examples import code_row, code_split, lowest, refuse_mostly_unusable, rows_of
@@ -44,7 +45,6 @@ from model.transferring.questions import (
     refuse_no_choice,
 )
 from pipeline.errors import ConfigError, TrainingError
-from pipeline.example_contracts import TRANSFER
 from pipeline.shard import TRAIN, VALIDATION
 from pipeline.stage import Job, Stage
 from pipeline.store.sink import Sink

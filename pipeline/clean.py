@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 from pipeline.cleaning import filters, profiles
 from pipeline.cleaning.checks import CHECKS, check
 from pipeline.cleaning.edits import EDITS, EditConfig, edit, without_words
-from pipeline.cleaning.language import languages
 from pipeline.cleaning.lists import ListsConfig
 from pipeline.cleaning.measures import MEASURES, measure
 from pipeline.cleaning.normalize import NormalizeConfig, normalize
@@ -29,6 +28,7 @@ from pipeline.cleaning.pii import PII_SPAN, PII_SPANS, PiiConfig, find_pii, repl
 from pipeline.cleaning.threshold_sweep import MEASURES_TABLE
 from pipeline.engine.watchdog import Watchdog
 from pipeline.errors import ConfigError
+from pipeline.language import languages
 from pipeline.reject_samples import DROPPED
 from pipeline.schema import CLEAN, Contract, column
 from pipeline.stage import Job, Stage

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import ConfigError, SourceError
-from pipeline.example_contracts import EXAMPLES
 from pipeline.prompts.task_templates import (
     TASKS,
     Example,
@@ -30,10 +29,11 @@ from pipeline.reading.encodings import require_codec
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
 from pipeline.reading.record_file import record_input
 from pipeline.reading.records import Broken, Entry, Record
+from pipeline.reading.source_file import SourceFile
 from pipeline.reading.tasks import ReadTask, tasks_of
-from pipeline.schema import QUARANTINE
+from pipeline.schema import EXAMPLES, QUARANTINE
 from pipeline.shard import splits
-from pipeline.sources.source_set import SourceFile, SourceSet
+from pipeline.sources.source_set import SourceSet
 from pipeline.stage import Job, Stage
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import QUARANTINE as ASIDE

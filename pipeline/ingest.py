@@ -24,12 +24,12 @@ from pipeline.reading.encodings import known_codec, require_codec
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import Broken, Input, LineRange, Range, Record
+from pipeline.reading.source_file import SourceFile
 from pipeline.reading.streams import EXPANSION_MAX
 from pipeline.reading.tasks import ReadTask, count_newlines, tasks_of, with_line_numbers
 from pipeline.reading.text_pieces import unescaped
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import RAW, Contract
-from pipeline.sources.source_set import SourceFile
 from pipeline.stage import Job, Stage
 from pipeline.store import storage
 from pipeline.store.artifact import MAIN

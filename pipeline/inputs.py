@@ -7,8 +7,8 @@ from typing import Any
 from pipeline.errors import ConfigError
 from pipeline.reading.encodings import text_of
 from pipeline.reading.streams import DamagedInput
-from pipeline.sources.hashes import Stamp, stamp_of
 from pipeline.store import storage
+from pipeline.store.source_hashes import Stamp, stamp_of
 
 
 @dataclass(frozen=True)

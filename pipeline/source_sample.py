@@ -12,7 +12,8 @@ from pipeline.errors import SourceError
 from pipeline.ingest import IngestConfig, documents_of
 from pipeline.reading.documents import Document
 from pipeline.reading.remote import is_remote
-from pipeline.sources.source_set import SCHEMES, Source, SourceFile, list_candidates
+from pipeline.reading.source_file import SourceFile
+from pipeline.sources.source_set import SCHEMES, Source, list_candidates
 
 FILES_MAX = 64
 SAMPLE_BYTES = 4 << 20

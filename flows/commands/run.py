@@ -14,8 +14,8 @@ from rich.table import Table
 
 from expectations import gate
 from flows import config, naming, preflight, steps
-from flows.chain import plan
 from flows.local import run_chain
+from flows.planning import plan
 from flows.reports.samples import Sample, samples_of
 from flows.reports.terminal import progress_bars, stdout
 from flows.runs import explain as explain_plan

@@ -22,9 +22,9 @@ from flows.orchestration.access import (
     write_private,
 )
 from flows.orchestration.guarded import HOST
-from flows.orchestration.services import service, tail, wait_for
+from flows.orchestration.services import project_root, service, tail, wait_for
 from flows.orchestration.work_pool import POOL, deploy
-from flows.server import prefect_environment, project_root
+from flows.server import prefect_environment
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
 from model.registry import tracking

@@ -5,16 +5,19 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.server import answers, project_root
+from flows.orchestration.access import basic
 from flows.settings import Settings
 from pipeline.errors import ServiceError
 
 START_SECONDS = 180.0
 STOP_SECONDS = 20.0
+HEALTH_SECONDS = 2.0
 LOG_TAIL_LINES = 15
 
 
@@ -86,3 +89,18 @@ def tail(settings: Settings, name: str) -> str:
     log = _log(settings, name)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_TAIL_LINES:]
     return "\n".join(lines) + f"\n(the whole log: {log})"
+
+
+def answers(url: str, login: str | None = None) -> bool:
+    """Tell whether a GET of `url` succeeds within `HEALTH_SECONDS`."""
+    request = urllib.request.Request(url, headers={"Authorization": basic(login)} if login else {})
+    try:
+        with urllib.request.urlopen(request, timeout=HEALTH_SECONDS) as response:
+            return response.status == 200
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def project_root() -> Path:
+    """Folder that holds prefect.yaml and the flows."""
+    return Path(__file__).resolve().parents[2]

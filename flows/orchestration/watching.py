@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
-from flows.local import Narrator
+from flows.reports.terminal import Narrator
 from flows.steps import Outcome
 from pipeline.stage import Progress
 

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from typing import Any
 
-from flows.server import project_root
+from flows.orchestration.services import project_root
 from flows.settings import Settings
 from pipeline.errors import ServiceError
 

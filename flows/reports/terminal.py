@@ -1,14 +1,15 @@
 """Progress bars and lines on stderr; plain lines where there is no terminal."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from flows.local import Narrator
 from pipeline.stage import Progress as ProgressFunction
+
+Narrator = Callable[[str], None]
 
 
 def stdout() -> Console:

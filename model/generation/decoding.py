@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.gpt import GPT
 from model.network.attention import KeyValueCache
 from model.network.blocks import View
-from model.network.families import AnyNetwork, EncoderDecoder
+from model.network.families import GPT, AnyNetwork, EncoderDecoder
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer
 

@@ -36,7 +36,7 @@ from pipeline.inputs import InputFile
 from pipeline.reading.readers import suffix_of
 from pipeline.reading.record_file import RECORD_FORMS, listed, read_records
 from pipeline.reading.records import Record
-from pipeline.sources.hashes import Stamp
+from pipeline.store.source_hashes import Stamp
 
 PARAGRAPHS = (".txt", ".md")  # forms whose items are paragraphs
 ITEM_BYTES_MAX = 64 << 20

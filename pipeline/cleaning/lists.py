@@ -16,7 +16,7 @@ import polars as pl
 from pipeline.characters import UNSPACED_RANGES
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
-from pipeline.sources.hashes import Stamp
+from pipeline.store.source_hashes import Stamp
 
 MISSING = ("keep", "drop")
 HOST_CHARACTERS_MAX = 253  # RFC 1035; a longer one is looked up by its end

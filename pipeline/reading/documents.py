@@ -7,8 +7,8 @@ from typing import Any
 from pipeline.reading.document_ids import derived_id
 from pipeline.reading.meta_json import meta_json
 from pipeline.reading.records import LABELS, Broken, Record
+from pipeline.reading.source_file import SourceFile
 from pipeline.reading.text_fields import UnreadableValue, as_text, take_text
-from pipeline.sources.source_set import SourceFile
 
 ID_BYTES_MAX = 512
 LABEL_BYTES_MAX = 256

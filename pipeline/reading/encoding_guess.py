@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import chardetng_py
 import polars as pl
 
-from pipeline.cleaning.language import identify
+from pipeline.language import identify
 from pipeline.reading.alphabets import (
     FREQUENT,
     JOINING_SIGNS,

@@ -7,9 +7,9 @@ from pipeline.reading.decoding_notes import with_notes
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import Broken, Entry, Input
 from pipeline.reading.remote import RemoteFile
+from pipeline.reading.source_file import SourceFile
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
-from pipeline.sources.hashes import Stamp, stamp_of
-from pipeline.sources.source_set import SourceFile
+from pipeline.store.source_hashes import Stamp, stamp_of
 
 WHOLE_FILE = -1
 DETAIL_CHARACTERS_MAX = 600

@@ -16,12 +16,12 @@ from pipeline.reading.json_stream import is_lines
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import LineRange, Range, RowGroupRange
 from pipeline.reading.remote import RemoteFile
+from pipeline.reading.source_file import SkippedFile, SourceFile
 from pipeline.reading.streams import (
     CHUNK_BYTES,
     HEAD_BYTES,
     is_packed,
 )
-from pipeline.sources.source_set import SkippedFile, SourceFile
 
 PARQUET_MAGIC = b"PAR1"
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")  # UTF-16 and UTF-32: b"\n" is no line end

@@ -19,10 +19,11 @@ from pipeline.reading.encodings import require_codec
 from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
 from pipeline.reading.remote import RemoteFile, is_remote
 from pipeline.reading.remote_lists import remote_files
-from pipeline.sources.hashes import HashedFile, hashed_files
+from pipeline.reading.source_file import SkippedFile, SourceFile
 from pipeline.sources.listing import as_utf8, not_read, relative_name, walk, why_not
 from pipeline.sources.quickstart import builtin_folder, fetch_quickstart
 from pipeline.store import storage
+from pipeline.store.source_hashes import hashed_files
 
 SCHEMES = {"quickstart:": fetch_quickstart, "builtin:": builtin_folder}
 
@@ -43,31 +44,6 @@ class Source:
         if self.first is not None and self.first < 1:
             raise ConfigError(f"sources.first: {self.first}, wanted at least 1")
         require_codec(self.encoding, "sources.encoding")
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One file to read."""
-
-    source_name: str
-    lang: str | None
-    license: str | None
-    path: Path | RemoteFile  # absolute
-    relative: str  # inside the source, '/' between names
-    size: int  # bytes
-    sha256: str  # of the content; of a remote file, of address, size and version
-    hashed: HashedFile | None = None  # as it was then; None of a remote file
-    encoding: str | None = None  # as the source states it
-
-
-@dataclass(frozen=True)
-class SkippedFile:
-    """Something inside a source that is not read, and why."""
-
-    source_name: str
-    relative: str
-    reason: str
-    detail: str
 
 
 @dataclass(frozen=True)

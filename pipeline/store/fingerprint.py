@@ -28,8 +28,8 @@ PLUMBING = {
     "pipeline.store.ledger",
     "pipeline.store.loading",
     "pipeline.store.commit",
-    "pipeline.schema",  # contracts carry their own version
-    "pipeline.example_contracts",
+    "model.contracts",  # contracts carry their own version
+    "pipeline.schema",
     "pipeline.stage",
     "pipeline.store.storage",
     "pipeline.engine",

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.sources.hashes import sizes_and_hashes
 from pipeline.store import storage
+from pipeline.store.source_hashes import sizes_and_hashes
 
 STORE_MEMORY = "source-hashes.db"  # at the root of a store
 USER_MEMORY = "hashes.db"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pytest
 
+from model import contracts
 from pipeline import schema
 from pipeline.stage import Stage, run_stage
 
@@ -14,8 +15,8 @@ CONTRACTS = {
     "dedup": schema.DEDUPED,
     "tokenizer": schema.TOKENIZER_REPORT,
     "shard": schema.shard_contract(1000),
-    "train": schema.CURVE,
-    "evaluate": schema.EVALUATION,
+    "train": contracts.CURVE,
+    "evaluate": contracts.EVALUATION,
 }
 TEXTS = (
     "The mill stands where the river bends, and its wheel has turned since spring.",

@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from flows import config, steps
-from flows.chain import CHAIN, SOURCES, plan, walk
+from flows.chain import CHAIN, SOURCES, walk
+from flows.planning import plan
 from flows.runs import explain, last_run, record_run
 from flows.settings import read_settings
 from pipeline.errors import ArtifactError, ConfigError

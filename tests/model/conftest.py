@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipeline.schema import CLEAN, CURVE, DEDUPED, EVALUATION, RAW, TOKENIZER_REPORT, shard_contract
+from model.contracts import CURVE, EVALUATION
+from pipeline.schema import CLEAN, DEDUPED, RAW, TOKENIZER_REPORT, shard_contract
 from pipeline.stage import Job, Stage, run_stage
 from pipeline.store import storage
 
@@ -218,8 +219,8 @@ def untrained(tmp_path_factory, name: str, controls: list[str], *, chats: bool =
     import sentencepiece
 
     from model.formats import model_folder as export
-    from model.gpt import GPT
     from model.network.architecture import ModelConfig
+    from model.network.families import GPT
 
     folder = tmp_path_factory.mktemp(name)
     learned = io.BytesIO()

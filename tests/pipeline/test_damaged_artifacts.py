@@ -9,10 +9,9 @@ import pytest
 
 from pipeline.errors import ArtifactError, DamageError
 from pipeline.schema import Contract, column
-from pipeline.sources import hashes
 from pipeline.stage import Stage, run_stage, store_path
 from pipeline.store import artifact as artifacts
-from pipeline.store import storage
+from pipeline.store import source_hashes, storage
 from pipeline.store.fingerprint import Fingerprint
 from tests.mutations import damaged_json, outcomes
 
@@ -135,7 +134,7 @@ def test_a_damaged_note_of_a_finished_part_has_that_part_made_again(tmp_path):
 
 def test_a_damaged_memory_of_hashes_condemns_no_sound_artifact(made, tmp_path, monkeypatch):
     real = time.time_ns
-    monkeypatch.setattr(hashes.time, "time_ns", lambda: real() + 10**10)  # written long ago
+    monkeypatch.setattr(source_hashes.time, "time_ns", lambda: real() + 10**10)  # written long ago
     monkeypatch.setenv("TEXTMILL_CACHE", str(tmp_path / "cache"))
     artifacts.load(made.path)
     assert not outcomes(tmp_path / "cache" / "hashes.db", lambda: artifacts.load(made.path), 60)

@@ -11,8 +11,8 @@ from flows import cli
 from flows.commands.table import TASK_NAMES
 from model.finetune import BaseModel
 from model.formats import model_folder
-from model.gpt import GPT
 from model.network.architecture import ModelConfig
+from model.network.families import GPT
 from pipeline.prompts.task_templates import TASKS
 
 PAIRS = [("什么是晴天？", "太阳出来了。"), ("What is rain?", "Water that falls.")]

@@ -7,8 +7,8 @@ from model.formats import model_folder
 from model.generation import completion
 from model.generation.completion import complete, complete_batch, load_model, stream
 from model.generation.generate import SamplingConfig
-from model.gpt import GPT
 from model.network.architecture import ModelConfig
+from model.network.families import GPT
 from pipeline.errors import ArtifactError
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards

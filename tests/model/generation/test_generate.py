@@ -7,8 +7,8 @@ import torch
 
 from model.generation.generate import SamplingConfig, generate
 from model.generation.sampling import draw, penalised
-from model.gpt import GPT
 from model.network.architecture import ModelConfig
+from model.network.families import GPT
 from pipeline.errors import ConfigError
 
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.gpt import GPT
 from model.kernels import fused_attention, fused_blocks, linear_cross_entropy
 from model.network import objectives
 from model.network.architecture import ModelConfig
 from model.network.attention import attend
+from model.network.families import GPT
 from model.training.allocation import keep_freed_memory
 
 

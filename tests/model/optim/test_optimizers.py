@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from model.gpt import GPT
 from model.network import objectives
 from model.network.architecture import ModelConfig
+from model.network.families import GPT
 from model.network.objectives import Batch
 from model.optim.muon import orthogonalised
 from model.optim.optimizers import OPTIMIZERS, build_optimizer, hyperparameters, inner_matrices

@@ -8,10 +8,10 @@ import pytest
 
 from pipeline.cleaning.checks import CHECKS
 from pipeline.cleaning.filters import verdicts
-from pipeline.cleaning.language import languages
 from pipeline.cleaning.measures import measure
 from pipeline.cleaning.normalize import NormalizeConfig, normalize
 from pipeline.cleaning.profiles import thresholds
+from pipeline.language import languages
 
 KEPT = {
     "enzh_paddlex": 0.97,

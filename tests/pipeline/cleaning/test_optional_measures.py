@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cleaning.language import languages
 from pipeline.cleaning.lists import term_hits
 from pipeline.cleaning.measures import measure
 from pipeline.cleaning.optional_measures import (
@@ -21,6 +20,7 @@ from pipeline.cleaning.optional_measures import (
     stop_word_share,
     traditional_characters,
 )
+from pipeline.language import languages
 
 TEXTS = st.text(st.sampled_from("abA \n好的体體，1"), max_size=80)
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from pipeline.characters import text_buffers
 from pipeline.cleaning.ideograph_runs import LONGEST_RUN
-from pipeline.cleaning.language import UNKNOWN
 from pipeline.cleaning.measures import is_chinese, measure
 from pipeline.cleaning.segmentation import joined
 from pipeline.cleaning.word_list import FIRST, LAST
+from pipeline.language import UNKNOWN
 
 
 def marks(texts, active=None, unlisted=True):

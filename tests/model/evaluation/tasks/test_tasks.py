@@ -25,8 +25,8 @@ from model.evaluation.tasks.metrics import (
 )
 from model.evaluation.tasks.table import TASKS
 from model.generation.completion import LoadedModel
-from model.gpt import GPT
 from model.network.architecture import ModelConfig
+from model.network.families import GPT
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 from pipeline.tokenizer import load_tokenizer

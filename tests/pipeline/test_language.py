@@ -6,8 +6,8 @@ import socket
 import polars as pl
 import pytest
 
-from pipeline.cleaning import language
-from pipeline.cleaning.language import canonical_tag, identify, languages
+from pipeline import language
+from pipeline.language import canonical_tag, identify, languages
 
 
 @pytest.fixture

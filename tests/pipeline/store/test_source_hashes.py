@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sources import hashes
-from pipeline.sources.hashes import SETTLED_NS, sizes_and_hashes
 from pipeline.sources.source_set import Source, SourceSet
-from pipeline.store import storage
+from pipeline.store import source_hashes, storage
+from pipeline.store.source_hashes import SETTLED_NS, sizes_and_hashes
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def reads(monkeypatch) -> list[Path]:
         seen.append(path)
         return real(path)
 
-    monkeypatch.setattr(hashes.storage, "sha256_of", counted)
+    monkeypatch.setattr(source_hashes.storage, "sha256_of", counted)
     return seen
 
 
@@ -32,7 +31,7 @@ def later(monkeypatch):
     real = time.time_ns
 
     def wait(seconds: float = 1 + SETTLED_NS / 1e9) -> None:
-        monkeypatch.setattr(hashes.time, "time_ns", lambda: real() + int(seconds * 1e9))
+        monkeypatch.setattr(source_hashes.time, "time_ns", lambda: real() + int(seconds * 1e9))
 
     return wait
 
