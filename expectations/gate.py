@@ -18,9 +18,8 @@ from expectations.expect import Expect, Outcome, Verdict
 from expectations.profile import profile
 from expectations.suites import Overrides, suite
 from pipeline.errors import ArtifactError, GateError
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
-from pipeline.store.artifact import Artifact
+from pipeline.store.artifact import Artifact, check_seal, sealed
 from pipeline.store.fingerprint import code_version
 from pipeline.store.loading import reading
 
@@ -65,7 +64,7 @@ def write_verdict(verdict: Verdict, path: Path) -> None:
     """Write a verdict whole, the same bytes for the same verdict, with the key for `recall`."""
     checks = [(outcome.expect, outcome.metric) for outcome in verdict.outcomes]
     stored = {KEY: _key(verdict.fingerprint, checks), **verdict.to_json()}
-    storage.write_json(path, artifacts.sealed(stored))
+    storage.write_json(path, sealed(stored))
 
 
 def recall(artifact: Artifact, overrides: Overrides | None = None) -> Verdict | None:
@@ -74,7 +73,7 @@ def recall(artifact: Artifact, overrides: Overrides | None = None) -> Verdict | 
     path = verdict_path(artifact)
     try:
         stored = storage.read_json(path, dict[str, Any])
-        artifacts.check_seal(path, stored)
+        check_seal(path, stored)
         with reading(path, "a verdict as gates write it"):
             verdict = Verdict.from_json(stored)
             names = [outcome.metric for outcome in verdict.outcomes]

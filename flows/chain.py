@@ -19,7 +19,7 @@ import pipeline.tokenizer_training
 from flows.config import Recipe
 from pipeline.errors import ArtifactError
 from pipeline.stage import Stage
-from pipeline.store import artifact as artifacts
+from pipeline.store.artifact import artifact_exists
 from pipeline.store.fingerprint import Fingerprint
 
 SOURCES = "sources"
@@ -79,7 +79,7 @@ class Planned:
     @property
     def exists(self) -> bool:
         """Tell whether the artifact has been made."""
-        return artifacts.exists(self.path)
+        return artifact_exists(self.path)
 
 
 Step = Callable[[Link, Sequence[Any]], Any]  # (link, parents) -> the artifact

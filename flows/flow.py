@@ -22,7 +22,7 @@ from flows.orchestration.watching import follow
 from flows.planning import plan
 from flows.settings import read_settings
 from flows.tasks import register, run_link, show_funnel
-from pipeline.store import artifact as artifacts
+from pipeline.store.artifact import load_artifact
 
 describe_settings()
 
@@ -98,7 +98,7 @@ def _corpus_artifacts(outcome: steps.Outcome) -> dict[str, Any]:
     made = {}
     for step in plan(outcome.recipe, sources, outcome.settings.store):
         if step.link in CORPUS and step.exists:
-            artifact = artifacts.load(step.path)
+            artifact = load_artifact(step.path)
             made[step.stage] = artifact
             outcome.runs[step.stage] = steps.reused(artifact)
             outcome.verdicts[step.stage] = steps.judge(artifact, outcome.recipe)

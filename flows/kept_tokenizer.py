@@ -12,8 +12,7 @@ from flows.config import Recipe
 from flows.runs import last_made
 from pipeline.errors import ArtifactError
 from pipeline.stage import store_path
-from pipeline.store import artifact as artifacts
-from pipeline.store.artifact import Artifact
+from pipeline.store.artifact import Artifact, load_artifact
 from pipeline.store.fingerprint import plain
 
 logger = logging.getLogger(__name__)
@@ -48,4 +47,4 @@ def _same_settings(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _open(store: Path, fingerprint: str) -> Artifact:
-    return artifacts.load(store_path(store, STAGE, fingerprint), contract="tokenizer_report")
+    return load_artifact(store_path(store, STAGE, fingerprint), contract="tokenizer_report")

@@ -35,9 +35,8 @@ from model.training.state import Batches, Training, objective_of
 from pipeline.batching.token_file import Layout
 from pipeline.errors import ConfigError
 from pipeline.stage import Job, Progress, Stage, silent
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
-from pipeline.store.artifact import Artifact
+from pipeline.store.artifact import Artifact, load_artifact
 from pipeline.store.sink import Sink
 from pipeline.tokenizer import load_tokenizer
 
@@ -112,7 +111,7 @@ def resume(
     """Take part in a training as one of several processes; the last checkpoint is the result."""
     made = pydantic.TypeAdapter(TrainConfig).validate_python(config)
     report = progress if world.is_first else silent
-    opened = artifacts.load(Path(shards), files=False)  # the parts are checked when read
+    opened = load_artifact(Path(shards), files=False)  # the parts are checked when read
     training = prepare(made, opened, Path(place), report, world=world, parallel=parallel)
     meter = Meter(training)
     fit(training)

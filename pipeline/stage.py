@@ -17,9 +17,17 @@ from pipeline.engine.local import LocalEngine
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
 from pipeline.schema import REJECT, Contract
-from pipeline.store import artifact as artifacts
 from pipeline.store import commit, storage
-from pipeline.store.artifact import MAIN, MANIFEST, Artifact
+from pipeline.store.artifact import (
+    ARTIFACT_FORMAT,
+    MAIN,
+    MANIFEST,
+    REMAKE_ADVICE,
+    Artifact,
+    artifact_exists,
+    load_artifact,
+    sealed,
+)
 from pipeline.store.commit import WORK
 from pipeline.store.disk_space import naming_full_disk
 from pipeline.store.fingerprint import Fingerprint, Ingredient, fingerprint
@@ -184,12 +192,12 @@ def run_stage(
     identity = stage.fingerprint(config, parents)
     with commit.lock(destination), naming_full_disk(destination):
         reason = "made: nothing at this fingerprint yet"
-        if artifacts.exists(destination):
+        if artifact_exists(destination):
             try:
-                found = artifacts.load(destination)
+                found = load_artifact(destination)
             except ArtifactError as error:
                 aside = commit.set_aside(destination)
-                fault = str(error).removesuffix(f"; {artifacts.ADVICE}")
+                fault = str(error).removesuffix(f"; {REMAKE_ADVICE}")
                 reason = f"made again: {fault}; the damaged one is now {aside.name}"
                 logger.warning("%s %s", stage.name, reason)
             else:
@@ -219,7 +227,7 @@ def run_stage(
                 previous,
             )
         commit.commit(folder, destination, time.monotonic() - started)
-    made = artifacts.load(destination, checksums=False)
+    made = load_artifact(destination, checksums=False)
     return StageRun(made, False, reason, time.monotonic() - started)
 
 
@@ -252,9 +260,9 @@ def _make(
     job.output.ledger.check(f"stage {stage.name}")
     storage.write_json(
         partial / MANIFEST,
-        artifacts.sealed(
+        sealed(
             {
-                "format": artifacts.FORMAT,
+                "format": ARTIFACT_FORMAT,
                 "stage": stage.name,
                 "contract": stage.contract.label,
                 "fingerprint": identity.digest,
@@ -285,5 +293,5 @@ def _run_part(
         sink.abort()
         raise
     result = sink.result.to_json()
-    storage.write_json(commit.note_of(folder, index), artifacts.sealed(result))
+    storage.write_json(commit.note_of(folder, index), sealed(result))
     return index, result

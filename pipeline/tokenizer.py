@@ -15,7 +15,7 @@ import pyarrow as pa
 import sentencepiece
 
 from pipeline.errors import ArtifactError
-from pipeline.store import artifact as artifacts
+from pipeline.store.artifact import check_hashes
 from pipeline.store.loading import reading
 from pipeline.vocabulary import read_vocabulary
 
@@ -122,7 +122,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise ArtifactError(
             f"{file}: {file.stat().st_size} bytes, a tokenizer has at most {MODEL_BYTES_MAX}"
         )
-    artifacts.check_beside(file.parent, [file.name])
+    check_hashes(file.parent, [file.name])
     with reading(file, "a SentencePiece model", "run `tokenizer` again"):
         model = file.read_bytes()
         if not model:

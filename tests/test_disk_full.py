@@ -15,8 +15,8 @@ from model.registry import tracking
 from model.registry.tracking import TrackingSettings
 from pipeline.schema import Contract, column
 from pipeline.stage import Stage, run_stage
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
+from pipeline.store.artifact import artifact_exists
 
 NUMBERS = Contract("numbers", 1, pa.schema([column("n", pa.float64(), "a number")]))
 ROWS = 30_000  # 240 kB a part, of noise
@@ -100,7 +100,7 @@ def test_a_stage_goes_on_after_space_was_made(disk, tmp_path):
     disk.resize("600k")
     with pytest.raises(OSError, match="No space left"):
         run_stage(NOISY, NoiseConfig(), [], disk.path / "made")
-    assert not artifacts.exists(disk.path / "made")
+    assert not artifact_exists(disk.path / "made")
     disk.resize("2m")
     run = run_stage(NOISY, NoiseConfig(), [], disk.path / "made")
     assert "went on" in run.reason

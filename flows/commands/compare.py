@@ -32,9 +32,8 @@ from model.reports.training_comparison import Trained
 from model.training.config import TrainConfig
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.stage import Progress
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
-from pipeline.store.artifact import Artifact
+from pipeline.store.artifact import Artifact, load_artifact
 
 TRAIN, MODEL = "train", "train.model"
 SEED = "train.seed"
@@ -62,7 +61,7 @@ def compare(options: Namespace) -> dict[str, Any] | None:
     found = variants(recipe, options.settings)
     with progress_bars() as (progress, narrate):
         shards = (
-            artifacts.load(Path(options.shards), contract="shard", files=False)
+            load_artifact(Path(options.shards), contract="shard", files=False)
             if options.shards
             else _shards(recipe, settings, progress)
         )

@@ -10,7 +10,7 @@ from flows.settings import read_settings
 from pipeline.conversion import exporting, importing
 from pipeline.errors import ConfigError
 from pipeline.stage import run_stage
-from pipeline.store import artifact as artifacts
+from pipeline.store.artifact import load_artifact
 
 
 def convert(options: Namespace) -> dict[str, Any] | None:
@@ -21,7 +21,7 @@ def convert(options: Namespace) -> dict[str, Any] | None:
 
 
 def _export(options: Namespace) -> dict[str, Any] | None:
-    shards = artifacts.load(Path(options.input), contract="shard", checksums=True)
+    shards = load_artifact(Path(options.input), contract="shard", checksums=True)
     out = Path(options.out)
     note = exporting.export(shards, options.to_format, out)
     if options.json:

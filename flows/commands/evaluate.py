@@ -27,8 +27,8 @@ from model.reports.model_card_evaluation import figure_sections, sections
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 from pipeline.stage import run_stage
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
+from pipeline.store.artifact import load_artifact
 
 Rows = list[dict[str, Any]]
 
@@ -97,8 +97,8 @@ def _score(
         rows = [asdict(figure) for figure in figures]
         report = "\n\n".join(figure_sections(rows))
         return [], rows, [asdict(example) for example in examples], report
-    shards = artifacts.load(Path(options.shards), contract="shard", checksums=True)
-    model = artifacts.load(folder)
+    shards = load_artifact(Path(options.shards), contract="shard", checksums=True)
+    model = load_artifact(folder)
     with tempfile.TemporaryDirectory() as temporary, progress_bars() as (progress, _):
         destination = Path(temporary) / "evaluation"
         made = run_stage(STAGE, wanted, [model, shards], destination, progress=progress).artifact

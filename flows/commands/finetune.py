@@ -23,8 +23,7 @@ from pipeline import examples as reading
 from pipeline.shard import VALIDATION
 from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import Progress, StageRun, run_stage
-from pipeline.store import artifact as artifacts
-from pipeline.store.artifact import Artifact
+from pipeline.store.artifact import Artifact, artifact_exists, load_artifact
 from pipeline.store.set_aside import quarantined_places
 
 
@@ -104,8 +103,8 @@ def _examples(
     options: Namespace, recipe: Recipe, settings: Settings, progress: Progress
 ) -> Artifact:
     """Open the examples given, or make them of files, beside the model to be."""
-    if len(options.data) == 1 and artifacts.exists(Path(options.data[0])):
-        return artifacts.load(Path(options.data[0]), contract="examples")
+    if len(options.data) == 1 and artifact_exists(Path(options.data[0])):
+        return load_artifact(Path(options.data[0]), contract="examples")
     sources = [Source(path=path) for path in options.data]
     found = SourceSet.open(sources, Path.cwd(), workers=settings.workers)
     digest = reading.STAGE.fingerprint(recipe.examples, [found]).digest[:16]

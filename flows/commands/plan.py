@@ -22,7 +22,7 @@ from model.planning import device, measure
 from model.planning import plan as forecast
 from model.training.config import TrainConfig
 from pipeline.errors import ConfigError, TrainingError
-from pipeline.store import artifact as artifacts
+from pipeline.store.artifact import load_artifact
 from pipeline.tokenizing.vocabulary_size import AUTO
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -92,7 +92,7 @@ def _vocab_size(recipe: Recipe, settings: Settings) -> int:
         sources = steps.open_sources(recipe, settings)
         for step in planning.plan(recipe, sources, settings.store):
             if step.stage == "tokenizer" and step.exists:
-                return int(artifacts.load(step.path).stats["vocab_size"])
+                return int(load_artifact(step.path).stats["vocab_size"])
     return expected_vocab_size(recipe)
 
 
@@ -110,7 +110,7 @@ def _corpus_tokens(recipe: Recipe, settings: Settings) -> int | None:
 def _train_tokens(shards: Path) -> int:
     import polars as pl
 
-    train = artifacts.load(shards, checksums=False).scan().filter(pl.col("split") == "train")
+    train = load_artifact(shards, checksums=False).scan().filter(pl.col("split") == "train")
     return int(train.select(pl.col("tokens").list.len().sum()).collect().item() or 0)
 
 

@@ -16,8 +16,7 @@ from pipeline import rethreshold
 from pipeline.errors import ConfigError
 from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import Progress, Stage, StageRun, run_stage
-from pipeline.store import artifact as artifacts
-from pipeline.store.artifact import Artifact
+from pipeline.store.artifact import Artifact, artifact_exists, load_artifact
 from pipeline.store.set_aside import quarantined_places
 from pipeline.tokenizer import MODEL_FILE, load_tokenizer
 from pipeline.tokenizer_training import GivenTokenizer
@@ -50,7 +49,7 @@ def clean(options: Namespace) -> dict[str, Any] | None:
 
 
 def _rethreshold(options: Namespace) -> dict[str, Any] | None:
-    before = artifacts.load(Path(options.input[0]), contract="clean")
+    before = load_artifact(Path(options.input[0]), contract="clean")
     given = config.override(Recipe(), options.overrides).clean
     profile = options.profile or before.manifest["inputs"]["config"]["profile"]
     settled = rethreshold.RethresholdConfig(profile, given.thresholds, given.switched_off)
@@ -61,13 +60,13 @@ def _rethreshold(options: Namespace) -> dict[str, Any] | None:
 def dedup(options: Namespace) -> dict[str, Any] | None:
     """Remove copies, of one corpus or of several taken one after the other."""
     recipe = _with(options, "dedup", threshold=options.threshold)
-    old = artifacts.load(Path(options.add_to), contract="deduped") if options.add_to else None
+    old = load_artifact(Path(options.add_to), contract="deduped") if options.add_to else None
     paths = [Path(path) for path in options.input]
-    several = len(paths) > 1 and all(map(artifacts.exists, paths))
+    several = len(paths) > 1 and all(map(artifact_exists, paths))
 
     def parents(work: Work) -> list[Any]:
         if several:
-            new = [artifacts.load(path, contract="clean") for path in paths]
+            new = [load_artifact(path, contract="clean") for path in paths]
         else:
             new = [_documents(options, "dedup", work)]
         known = old.manifest["inputs"]["parents"] if old else []
@@ -115,8 +114,8 @@ def about_tokenizers(
 def earlier(given: str) -> Artifact | GivenTokenizer:
     """Open a tokenizer: an artifact of `tokenizer`, or another folder or file with a model."""
     path = Path(given)
-    if artifacts.exists(path) and artifacts.load(path).stage == "tokenizer":
-        return artifacts.load(path, contract="tokenizer_report")
+    if artifact_exists(path) and load_artifact(path).stage == "tokenizer":
+        return load_artifact(path, contract="tokenizer_report")
     load_tokenizer(path)
     return GivenTokenizer(path / MODEL_FILE if path.is_dir() else path)
 
@@ -124,7 +123,7 @@ def earlier(given: str) -> Artifact | GivenTokenizer:
 def shard(options: Namespace) -> dict[str, Any] | None:
     """Turn documents into tokens."""
     recipe = config.override(Recipe(), options.overrides)
-    own = artifacts.load(Path(options.tokenizer), contract="tokenizer_report")
+    own = load_artifact(Path(options.tokenizer), contract="tokenizer_report")
     return _run(options, recipe, "shard", lambda work: [_documents(options, "shard", work), own])
 
 
@@ -133,7 +132,7 @@ def train(options: Namespace) -> dict[str, Any] | None:
     recipe = config.load(options.recipe) if options.recipe else Recipe()
     recipe = config.override(recipe, options.overrides)
     # Training checks every part's content itself and names all that are damaged.
-    shards = artifacts.load(Path(options.input[0]), contract="shard", files=False)
+    shards = load_artifact(Path(options.input[0]), contract="shard", files=False)
     return _run(options, recipe, "train", lambda work: [shards])
 
 
@@ -196,8 +195,8 @@ def _documents(options: Namespace, stage: str, work: Work) -> Artifact:
     before = [link for link in CORPUS if link.name in ("ingest", "clean") and link.name != stage]
     before = before[: 1 if stage == "clean" else 2]
     made: Any
-    if len(paths) == 1 and artifacts.exists(paths[0]):
-        made = artifacts.load(paths[0])
+    if len(paths) == 1 and artifact_exists(paths[0]):
+        made = load_artifact(paths[0])
         if made.stage not in DOCUMENTS:
             raise ConfigError(
                 f"{paths[0]}: was made by `{made.stage}` and holds no documents; `{stage}` wants "
@@ -206,7 +205,7 @@ def _documents(options: Namespace, stage: str, work: Work) -> Artifact:
         if made.stage != "ingest" or stage != "dedup":
             return made
         before = before[1:]  # raw documents have no language yet
-    elif any(artifacts.exists(path) for path in paths):
+    elif any(artifact_exists(path) for path in paths):
         raise ConfigError("IN: give one artifact folder, or raw files only, not both")
     else:
         made = _sources(options.input, work.settings)

@@ -15,8 +15,8 @@ from flows.reports import tokenizer_page
 from flows.reports.terminal import stdout
 from pipeline import tokenizer_check, tokenizer_sweep
 from pipeline.errors import ConfigError
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
+from pipeline.store.artifact import load_artifact
 from pipeline.tokenizer import CONTROLS, MODEL_FILE
 from pipeline.tokenizing import to_huggingface
 from pipeline.tokenizing.drift import ALL
@@ -37,7 +37,7 @@ def tokenizer(options: Namespace) -> dict[str, Any] | None:
         return _sweep(options)
     told = stages.tokenizer(options)
     place = Path(f"{options.out}.html")
-    made = artifacts.load(Path(options.out), contract="tokenizer_report")
+    made = load_artifact(Path(options.out), contract="tokenizer_report")
     storage.write_bytes(place, tokenizer_page.fit_page(made).encode())
     if told is not None:
         return {**told, "page": str(place)}

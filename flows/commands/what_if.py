@@ -23,9 +23,8 @@ from model.reports.plot_style import BLUE, GREEN, ORANGE, style
 from pipeline.cleaning import profiles
 from pipeline.cleaning.threshold_sweep import sweep
 from pipeline.reject_samples import typical_rejects
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
-from pipeline.store.artifact import Artifact
+from pipeline.store.artifact import Artifact, load_artifact
 
 COLOURS = (BLUE, ORANGE, GREEN, "#8a5ab5", "#b03a48", "#5c6b73")
 LEAST_EFFECT = 0.0005  # a rule that moves less than this anywhere gets no plot
@@ -33,7 +32,7 @@ LEAST_EFFECT = 0.0005  # a rule that moves less than this anywhere gets no plot
 
 def what_if(options: Namespace) -> dict[str, Any] | None:
     """Print what each rule costs now and write a page with the whole sweep."""
-    artifact = artifacts.load(Path(options.artifact), contract="clean")
+    artifact = load_artifact(Path(options.artifact), contract="clean")
     recipe = config.override(Recipe(), options.overrides)
     made = artifact.manifest["inputs"]["config"]
     profile = options.profile or made["profile"]

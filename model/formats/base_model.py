@@ -5,8 +5,8 @@ from pathlib import Path
 
 from model.formats import model_folder
 from pipeline.errors import ConfigError
-from pipeline.store import artifact as artifacts
 from pipeline.store import integrity, storage
+from pipeline.store.artifact import check_hashes
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class BaseModel:
                     f"{self.path}: not a model folder, {name} is missing; give the artifact of "
                     f"`train` or models:/NAME@champion"
                 )
-        artifacts.check_beside(self.path)
+        check_hashes(self.path)
         paths = [self.path / name for name in files]
         hashes = [sha256 for _, sha256 in integrity.hashed(paths, self.path)]
         content = dict(zip(files, hashes, strict=True))

@@ -20,8 +20,8 @@ from model.formats.layouts import LLAMA, QWEN3, Layout
 from model.network.architecture import ModelConfig
 from model.network.families import AnyNetwork, build
 from pipeline.errors import ArtifactError, ConfigError
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
+from pipeline.store.artifact import check_hashes
 from pipeline.store.loading import reading
 from pipeline.tokenizer import load_tokenizer
 from pipeline.tokenizing import to_huggingface
@@ -95,7 +95,7 @@ def read(folder: Path) -> AnyNetwork:
                 f"{folder}: not a model folder, {name} is missing; give the artifact of `train` "
                 f"or models:/NAME@champion"
             )
-    artifacts.check_beside(folder)
+    check_hashes(folder)
     with reading(folder, "config.json and weights of one network", AGAIN):
         stored = storage.read_json(folder / CONFIG, dict[str, Any], AGAIN)
         config, vocab_size = _model_config(stored), _vocab_size(stored)

@@ -1,7 +1,7 @@
 """The files of a registered model: stored as a pyfunc model, fetched, checked, stored again.
 
 Beside the copied model folder lies `files.json`, the SHA-256 of each file at registration; whoever
-loads the folder checks it (see `pipeline.store.artifact.check_beside`).
+loads the folder checks it (see `pipeline.store.artifact.check_hashes`).
 """
 
 import importlib.metadata
@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from model.registry.relocation import local_path
 from model.registry.tracking import TrackingSettings
 from pipeline.errors import ArtifactError
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
-from pipeline.store.artifact import Artifact
+from pipeline.store.artifact import Artifact, check_hashes, write_hashes
 
 if TYPE_CHECKING:
     from model.registry.tracking import MlflowClient, ModelVersion
@@ -58,7 +57,7 @@ def repair(
         return
     folder = stored.joinpath(*MODEL_FOLDER)
     try:
-        artifacts.check_beside(folder)
+        check_hashes(folder)
     except ArtifactError as error:
         logger.warning("models:/%s/%s is stored again: %s", version.name, version.version, error)
         with storage.whole_folder(folder) as whole:
@@ -95,7 +94,7 @@ def _copy_model(
     training: Artifact, model_folder: Path, destination: Path, *, link: bool = True
 ) -> None:
     """Collect the files that the manifest lists; links would share what damages one of them."""
-    artifacts.check_beside(model_folder)
+    check_hashes(model_folder)
     names = [entry["path"] for entry in training.manifest["files"]]
     for name in names:
         source, target = storage.inside(model_folder, name), storage.inside(destination, name)
@@ -104,7 +103,7 @@ def _copy_model(
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
-    artifacts.list_files(destination, names)
+    write_hashes(destination, names)
 
 
 def _save_pyfunc(folder: Path, stored: Any, run_id: str) -> None:

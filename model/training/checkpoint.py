@@ -18,8 +18,8 @@ from model.distributed.world import World, placed_like, whole
 from model.optim.optimizers import Optimizer
 from model.training.ema import Average
 from pipeline.errors import ArtifactError, TrainingError
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
+from pipeline.store.artifact import HASHES_FILE, check_hashes, write_hashes
 from pipeline.store.loading import reading
 
 STATE = "state.json"
@@ -61,7 +61,7 @@ def restore(
     """
     path = _path(folder, step)
     try:
-        artifacts.check_beside(path)
+        check_hashes(path)
         with reading(path, "a checkpoint of this network"):
             _fill(dict(network.named_parameters()), load_file(path / "weights.safetensors"))
             if average.weights:
@@ -85,8 +85,8 @@ def rewrite_state(folder: Path, step: int, state: Any, world: World) -> None:
             for file in kept:
                 storage.link_or_copy(file, temporary / file.name)
             storage.write_json(temporary / STATE, state)
-            names = {file.name for file in temporary.iterdir()} - {artifacts.HASHES}
-            artifacts.list_files(temporary, sorted(names))
+            names = {file.name for file in temporary.iterdir()} - {HASHES_FILE}
+            write_hashes(temporary, sorted(names))
     world.wait()
 
 
@@ -106,7 +106,7 @@ def load_best(folder: Path, network: nn.Module, average: Average) -> None:
     path = max(folder.glob(f"{BEST}*"))
     file = path / ("average" if average.weights else "weights")
     file = file.with_suffix(".safetensors")
-    artifacts.check_beside(path, [file.name])
+    check_hashes(path, [file.name])
     with reading(file, "a checkpoint of this network"):
         _fill(dict(network.named_parameters()), load_file(file))
 
@@ -125,7 +125,7 @@ def _write(folder: Path, name: str, tables: Mapping[str, Mapping[str, Tensor]], 
         for table, tensors in tables.items():
             save_file(dict(tensors), temporary / f"{table}.safetensors")
         storage.write_json(temporary / STATE, state)
-        artifacts.list_files(temporary, [*(f"{table}.safetensors" for table in tables), STATE])
+        write_hashes(temporary, [*(f"{table}.safetensors" for table in tables), STATE])
 
 
 def _gathered(tensors: Mapping[str, Tensor], first: bool) -> dict[str, Tensor]:

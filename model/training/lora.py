@@ -17,8 +17,8 @@ from typing_extensions import TypedDict
 
 from model.formats import huggingface
 from pipeline.errors import ArtifactError, ConfigError
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
+from pipeline.store.artifact import check_hashes
 from pipeline.store.loading import reading
 
 ADAPTER, ADAPTER_CONFIG = "adapter/adapter_model.safetensors", "adapter/adapter_config.json"
@@ -129,7 +129,7 @@ def read(network: nn.Module, folder: Path) -> LoraConfig:
             raise ArtifactError(
                 f"{folder / name}: no file there; give a folder of `finetune --lora`"
             )
-    artifacts.check_beside(folder, [ADAPTER, ADAPTER_CONFIG])
+    check_hashes(folder, [ADAPTER, ADAPTER_CONFIG])
     with reading(
         (folder / ADAPTER).parent, "an adapter's config and weights", "fine-tune with --lora again"
     ):

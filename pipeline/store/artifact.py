@@ -20,9 +20,9 @@ from pipeline.store import integrity, storage
 from pipeline.store.ledger import Ledger
 from pipeline.store.loading import reading
 
-FORMAT = 1
+ARTIFACT_FORMAT = 1
 MANIFEST = "manifest.json"
-HASHES = "files.json"  # beside files of which no manifest speaks: the list of their hashes
+HASHES_FILE = "files.json"  # beside files of which no manifest speaks: the list of their hashes
 SEAL = "sha256"  # in a manifest or list: hash of all the rest of it
 TIMING = "timing.json"
 MAIN = "main"
@@ -77,7 +77,7 @@ class Manifest(TypedDict):
 
 @dataclass(frozen=True)
 class Artifact:
-    """A committed artifact on disk; build one with `load`."""
+    """A committed artifact on disk; build one with `load_artifact`."""
 
     path: Path
     manifest: dict[str, Any]
@@ -151,12 +151,12 @@ class Artifact:
         return pl.scan_parquet(parts, glob=False)  # names hold what they hold
 
 
-def exists(path: Path) -> bool:
+def artifact_exists(path: Path) -> bool:
     """Tell whether a committed artifact is at `path`."""
     return (path / MANIFEST).is_file()
 
 
-def load(
+def load_artifact(
     path: Path, *, contract: str | None = None, checksums: bool = True, files: bool = True
 ) -> Artifact:
     """Open an artifact, checking that every listed file is as it was written.
@@ -165,7 +165,7 @@ def load(
     sizes are compared, with `files=False` not even those. Raises ArtifactError naming the file,
     what was found and what was wanted.
     """
-    if not exists(path):
+    if not artifact_exists(path):
         found = "nothing is there" if not path.exists() else f"no {MANIFEST} in it"
         raise ArtifactError(
             f"{path}: not a textmill artifact ({found}); give a folder that a stage wrote"
@@ -185,9 +185,10 @@ def load(
 def _manifest(path: Path) -> dict[str, Any]:
     advice = "remove the folder, run its stage again"
     manifest: dict[str, Any] = storage.read_json(path, dict[str, Any], advice)
-    if manifest.get("format") != FORMAT:
+    if manifest.get("format") != ARTIFACT_FORMAT:
         raise ArtifactError(
-            f"{path}: manifest format {manifest.get('format')!r}, this textmill reads {FORMAT}"
+            f"{path}: manifest format {manifest.get('format')!r}, "
+            f"this textmill reads {ARTIFACT_FORMAT}"
         )
     check_seal(path, manifest)
     storage.read_json(path, Manifest, advice)
@@ -207,11 +208,11 @@ def check_seal(path: Path, value: dict[str, Any]) -> None:
     if value.get(SEAL, wanted) != wanted:
         raise DamageError(
             f"{path}: content differs from its own SHA-256: found {wanted}, wanted "
-            f"{value[SEAL]!s:.64}; {ADVICE}"
+            f"{value[SEAL]!s:.64}; {REMAKE_ADVICE}"
         )
 
 
-ADVICE = (
+REMAKE_ADVICE = (
     "run the command that made the folder again: it sets the damaged one aside and makes it anew"
 )
 
@@ -224,11 +225,11 @@ def check_files(folder: Path, entries: Sequence[dict[str, Any]], *, checksums: b
         faults = [integrity.fault_of_size(folder, entry) for entry in entries]
     for entry, fault in zip(entries, faults, strict=True):
         if fault is not None:
-            raise DamageError(f"{folder / entry['path']}: {fault}; {ADVICE}")
+            raise DamageError(f"{folder / entry['path']}: {fault}; {REMAKE_ADVICE}")
 
 
-def list_files(folder: Path, names: Sequence[str]) -> None:
-    """Note size and SHA-256 of files in a list beside them, for `check_beside`."""
+def write_hashes(folder: Path, names: Sequence[str]) -> None:
+    """Note size and SHA-256 of files in a list beside them, for `check_hashes`."""
     entries = [
         {
             "path": name,
@@ -237,20 +238,20 @@ def list_files(folder: Path, names: Sequence[str]) -> None:
         }
         for name in sorted(names)
     ]
-    storage.write_json(folder / HASHES, sealed({"files": entries}))
+    storage.write_json(folder / HASHES_FILE, sealed({"files": entries}))
 
 
-def check_beside(folder: Path, names: Sequence[str] | None = None) -> None:
+def check_hashes(folder: Path, names: Sequence[str] | None = None) -> None:
     """Check the files of a folder, or those of these names, against what is noted beside them.
 
-    That is a manifest, or the list that `list_files` wrote; in a folder without either, as others
+    That is a manifest, or the list that `write_hashes` wrote; in a folder without either, as others
     make them, nothing is checked. Raises DamageError naming the first that is not as written.
     """
-    if exists(folder):
+    if artifact_exists(folder):
         files = _manifest(folder / MANIFEST)["files"]
-    elif (folder / HASHES).is_file():
-        listed = storage.read_json(folder / HASHES, _Listed)
-        check_seal(folder / HASHES, listed)
+    elif (folder / HASHES_FILE).is_file():
+        listed = storage.read_json(folder / HASHES_FILE, _Listed)
+        check_seal(folder / HASHES_FILE, listed)
         files = listed["files"]
     else:
         return

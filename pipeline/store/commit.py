@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ArtifactError, ConfigError, SourceError
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
-from pipeline.store.artifact import TIMING, Artifact
+from pipeline.store.artifact import TIMING, Artifact, check_files, check_seal
 from pipeline.store.fingerprint import Fingerprint, changed_inputs
 from pipeline.store.sink import Note, PartResult
 
@@ -106,7 +105,7 @@ def check_parents(parents: Sequence[Any], *, tables: bool) -> None:
         if isinstance(parent, Artifact):
             own = set() if tables else {*parent.parts()}
             entries = [e for e in parent.entries() if parent.path / e["path"] not in own]
-            artifacts.check_files(parent.path, entries, checksums=True)
+            check_files(parent.path, entries, checksums=True)
 
 
 def finished(folder: Path, index: int, *, is_scratch: bool) -> PartResult | None:
@@ -114,11 +113,11 @@ def finished(folder: Path, index: int, *, is_scratch: bool) -> PartResult | None
     note = note_of(folder, index)
     try:
         noted = storage.read_json(note, Note)
-        artifacts.check_seal(note, noted)
+        check_seal(note, noted)
         result = PartResult.from_json({key: noted[key] for key in Note.__annotations__})
         entries = [entry for table in result.files.values() for entry in table]
         if not is_scratch:  # scratch may be gone by plan: later phases use it up
-            artifacts.check_files(folder, entries, checksums=True)
+            check_files(folder, entries, checksums=True)
     except FileNotFoundError:
         return None
     except ArtifactError as error:

@@ -31,7 +31,7 @@ from pipeline.dedup import STAGE, DedupConfig
 from pipeline.engine.local import LocalEngine
 from pipeline.schema import CLEAN
 from pipeline.stage import Stage, run_stage
-from pipeline.store import artifact as artifacts
+from pipeline.store.artifact import load_artifact
 
 BAR = 1.10
 TIMES = 10
@@ -117,7 +117,7 @@ MADE = Stage("clean", CLEAN, _make, "pipeline.schema", ())
 
 def measure(clean: Path, out: Path, workers: int) -> None:
     """Deduplicate here; print peak RSS in MiB of the largest process and what was found."""
-    parent = artifacts.load(clean)
+    parent = load_artifact(clean)
     started = time.monotonic()
     watch = Watch()
     run_stage(STAGE, DedupConfig(), [parent], out, engine=LocalEngine(workers))
@@ -126,7 +126,7 @@ def measure(clean: Path, out: Path, workers: int) -> None:
     print(json.dumps({
         "main_mib": main_mib, "workers_mib": watch.peak_mib,
         "mb_per_s": parent.text_bytes / 1e6 / seconds,
-        "documents": parent.rows, **_found(artifacts.load(out)),
+        "documents": parent.rows, **_found(load_artifact(out)),
     }))  # fmt: skip
 
 

@@ -28,8 +28,7 @@ from model.training import step
 from model.training.allocation import keep_freed_memory
 from model.training.config import TrainConfig
 from pipeline.stage import run_stage
-from pipeline.store import artifact as artifacts
-from pipeline.store.artifact import Artifact
+from pipeline.store.artifact import Artifact, load_artifact
 from pipeline.tokenizer import load_tokenizer
 
 BAR = 0.1  # bits per byte
@@ -67,7 +66,7 @@ def shards(folder: Path) -> Artifact:
     for command in commands:
         if textmill(command):
             raise SystemExit(f"textmill {' '.join(command)} failed")
-    return artifacts.load(Path(place["shards"]))
+    return load_artifact(Path(place["shards"]))
 
 
 def cpu_seconds_per_step(config: TrainConfig) -> float:
@@ -102,7 +101,7 @@ def main() -> int:
     gains = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made = artifacts.load(asked.shards) if asked.shards else shards(folder)
+        made = load_artifact(asked.shards) if asked.shards else shards(folder)
         for seed in asked.seeds:
             found = {}
             for who, config in settings().items():

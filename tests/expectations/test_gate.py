@@ -186,8 +186,8 @@ def test_importing_and_recalling_do_without_great_expectations(make):
     gate.write_verdict(gate.check(artifact), gate.verdict_path(artifact))
     program = (
         "import sys; from pathlib import Path; from expectations import gate\n"
-        "from pipeline.store.artifact import load\n"
-        f"assert gate.recall(load(Path({str(artifact.path)!r}))) is not None\n"
+        "from pipeline.store.artifact import load_artifact\n"
+        f"assert gate.recall(load_artifact(Path({str(artifact.path)!r}))) is not None\n"
         "assert not {'great_expectations', 'pandas'} & set(sys.modules), 'imported'\n"
     )
     root = Path(gate.__file__).parents[1]

@@ -16,8 +16,8 @@ from model.training import checkpoint, lora
 from model.training.config import TrainConfig
 from model.training.lora import LoraConfig
 from model.training.state import State
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
+from pipeline.store.artifact import HASHES_FILE, ArtifactError, write_hashes
 from tests.model.trainings import training
 from tests.mutations import outcomes
 
@@ -40,15 +40,15 @@ def test_a_damaged_model_folder_is_one_error(folder, name):
 
 def test_a_flipped_bit_anywhere_is_seen_where_hashes_are_noted(folder):
     names = [file.name for file in folder.iterdir()]
-    artifacts.list_files(folder, names)
-    for name in [*names, artifacts.HASHES]:
+    write_hashes(folder, names)
+    for name in [*names, HASHES_FILE]:
         file = folder / name
         before = file.read_bytes()
         for at in range(0, len(before), max(1, len(before) // 5)):
             flipped = bytearray(before)
             flipped[at] ^= 4
             file.write_bytes(flipped)
-            with pytest.raises(artifacts.ArtifactError, match=name):
+            with pytest.raises(ArtifactError, match=name):
                 load_model(folder)
         file.write_bytes(before)
     load_model(folder)
@@ -63,7 +63,7 @@ def test_no_memory_is_taken_for_sizes_that_the_weights_do_not_have(folder, key, 
     config = storage.read_json(folder / "config.json")
     (config if key == "vocab_size" else config["textmill"])[key] = value
     storage.write_json(folder / "config.json", config)
-    with pytest.raises(artifacts.ArtifactError, match=r"model"):
+    with pytest.raises(ArtifactError, match=r"model"):
         load_model(folder)
 
 
@@ -117,7 +117,7 @@ def test_a_damaged_registry_is_one_error(made_chain, tiny_model, tmp_path, monke
     said = []
     for size in (0, 10, 100, len(before) // 3, len(before) - 4096):
         database.write_bytes(before[:size])
-        with pytest.raises(artifacts.ArtifactError, match=r"mlflow\.db") as raised:
+        with pytest.raises(ArtifactError, match=r"mlflow\.db") as raised:
             versions.resolve("models:/lab@champion", settings)
         said.append(str(raised.value))
     assert all("restore a copy" in sentence for sentence in said)

@@ -125,7 +125,7 @@ def test_going_on_after_an_end_at_any_step_gives_the_same_bytes(
 def test_a_killed_process_goes_on_to_the_same_bytes(shards, trained, tmp_path):
     program = textwrap.dedent(f"""
         from pathlib import Path
-        from pipeline import artifact as artifacts
+        from pipeline.store.artifact import load_artifact
         from pipeline.stage import run_stage
         from model import loop
         from tests.model.test_train import CONFIG, STAGE
@@ -134,7 +134,7 @@ def test_a_killed_process_goes_on_to_the_same_bytes(shards, trained, tmp_path):
             real(folder, step, *rest, **options)
             print(step, flush=True)
         loop.checkpoint.save = save
-        shards = artifacts.load(Path({str(shards.path)!r}))
+        shards = load_artifact(Path({str(shards.path)!r}))
         run_stage(STAGE, CONFIG, [shards], Path({str(tmp_path / "m")!r}))
     """)
     process = subprocess.Popen(

@@ -10,8 +10,8 @@ import pytest
 from pipeline.errors import ArtifactError, DamageError
 from pipeline.schema import Contract, column
 from pipeline.stage import Stage, run_stage, store_path
-from pipeline.store import artifact as artifacts
 from pipeline.store import source_hashes, storage
+from pipeline.store.artifact import SEAL, load_artifact
 from pipeline.store.fingerprint import Fingerprint
 from tests.mutations import damaged_json, outcomes
 
@@ -64,8 +64,8 @@ def test_a_flipped_bit_in_any_file_stops_the_next_stage_and_is_named(made, tmp_p
         for flipped in bits_of(made.path / name):
             (made.path / name).write_bytes(flipped)
             with pytest.raises(ArtifactError, match=name):
-                run_stage(COPY, NumbersConfig(), [artifacts.load(made.path)], tmp_path / "copy")
-    run_stage(COPY, NumbersConfig(), [artifacts.load(made.path)], tmp_path / "copy")
+                run_stage(COPY, NumbersConfig(), [load_artifact(made.path)], tmp_path / "copy")
+    run_stage(COPY, NumbersConfig(), [load_artifact(made.path)], tmp_path / "copy")
 
 
 def test_damage_after_a_parent_was_opened_is_seen_too(made, tmp_path):
@@ -77,18 +77,18 @@ def test_damage_after_a_parent_was_opened_is_seen_too(made, tmp_path):
 
 
 def test_a_damaged_manifest_is_one_error(made):
-    load = lambda: artifacts.load(made.path)  # noqa: E731
+    load = lambda: load_artifact(made.path)  # noqa: E731
     assert outcomes(made.path / "manifest.json", load, 150, keys=True)
 
 
 def test_a_manifest_that_states_no_hash_is_checked_key_by_key(made):
     """As versions before wrote them."""
     path = made.path / "manifest.json"
-    manifest = {k: v for k, v in made.manifest.items() if k not in (artifacts.SEAL, "stats")}
+    manifest = {k: v for k, v in made.manifest.items() if k not in (SEAL, "stats")}
     storage.write_json(path, {**manifest, "stats": {}})
 
     def load():
-        found = artifacts.load(made.path)
+        found = load_artifact(made.path)
         assert found.rows >= 0
         assert found.ledger.seen >= 0
         assert found.bytes_on_disk >= 0
@@ -136,5 +136,5 @@ def test_a_damaged_memory_of_hashes_condemns_no_sound_artifact(made, tmp_path, m
     real = time.time_ns
     monkeypatch.setattr(source_hashes.time, "time_ns", lambda: real() + 10**10)  # written long ago
     monkeypatch.setenv("TEXTMILL_CACHE", str(tmp_path / "cache"))
-    artifacts.load(made.path)
-    assert not outcomes(tmp_path / "cache" / "hashes.db", lambda: artifacts.load(made.path), 60)
+    load_artifact(made.path)
+    assert not outcomes(tmp_path / "cache" / "hashes.db", lambda: load_artifact(made.path), 60)

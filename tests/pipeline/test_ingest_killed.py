@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.store import artifact as artifacts
+from pipeline.store.artifact import artifact_exists, load_artifact
 from tests.pipeline.corpora import chinese, english, files_of
 from tests.pipeline.ingesting import write_jsonl
 
@@ -55,10 +55,10 @@ def test_a_kill_inside_a_range_changes_no_byte(tmp_path, name):
         time.sleep(0.001)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
-    assert not artifacts.exists(tmp_path / "again")
+    assert not artifact_exists(tmp_path / "again")
 
     reason, _ = start(given, tmp_path / "again").communicate()
     assert "went on from parts" in reason
-    again = artifacts.load(tmp_path / "again")
+    again = load_artifact(tmp_path / "again")
     assert len(again.parts()) > 10
-    assert files_of(again) == files_of(artifacts.load(tmp_path / "whole"))
+    assert files_of(again) == files_of(load_artifact(tmp_path / "whole"))

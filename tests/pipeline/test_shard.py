@@ -16,8 +16,8 @@ from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, conform, shard_contract
 from pipeline.shard import STAGE, ShardConfig, iter_documents, row_groups, splits, token_lists
 from pipeline.stage import Stage, run_stage
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
+from pipeline.store.artifact import load_artifact
 from pipeline.tokenizer import load_tokenizer
 from pipeline.tokenizer_training import STAGE as TOKENIZER
 from pipeline.tokenizer_training import TokenizerConfig
@@ -79,7 +79,7 @@ def shards(parents, tmp_path_factory):
 
 
 def test_every_document_decodes_from_the_shard_alone(shards):
-    artifacts.load(shards.path, contract="shard", checksums=True)
+    load_artifact(shards.path, contract="shard", checksums=True)
     own = load_tokenizer(shards.path)
     rows = [row for batch in iter_documents(shards) for row in batch.to_pylist()]
     found = [(row["id"], own.decode(row["tokens"]), row["lang"]) for row in rows]

@@ -16,8 +16,8 @@ from pipeline.engine.local import LocalEngine
 from pipeline.errors import ArtifactError, ConfigError, ContractError, LedgerError
 from pipeline.schema import Contract, column
 from pipeline.stage import Stage, run_stage
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
+from pipeline.store.artifact import artifact_exists, load_artifact, sealed
 
 NUMBERS = Contract("numbers", 1, pa.schema([column("n", pa.int64(), "a number")]))
 
@@ -67,7 +67,7 @@ def test_a_stage_writes_what_its_manifest_says(tmp_path):
     }  # fmt: skip
     assert run.artifact.scan().collect()["n"].to_list() == list(range(0, 40, 2))
     assert run.artifact.file("note.txt").read_text() == "a note"
-    artifacts.load(tmp_path / "a", contract="numbers", checksums=True)
+    load_artifact(tmp_path / "a", contract="numbers", checksums=True)
     listed = {entry["path"] for entry in run.artifact.entries()}
     assert set(digest(tmp_path / "a")) == listed | {"manifest.json"}
 
@@ -97,7 +97,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
 def test_a_lost_row_stops_the_stage_and_leaves_no_artifact(tmp_path):
     with pytest.raises(LedgerError, match="40 rows in"):
         run_stage(COUNT, CountConfig(lose=1), [], tmp_path / "a")
-    assert not artifacts.exists(tmp_path / "a")
+    assert not artifact_exists(tmp_path / "a")
 
 
 def test_a_row_outside_the_contract_is_refused_by_name(tmp_path):
@@ -140,7 +140,7 @@ def test_damage_is_found_named_and_made_again(tmp_path, harm):
     else:
         part.write_bytes(data[:-7] if harm == "short" else data[:-7] + b"damaged")
     with pytest.raises(ArtifactError, match=part.name):
-        artifacts.load(tmp_path / "a", checksums=True)
+        load_artifact(tmp_path / "a", checksums=True)
     run = run_stage(COUNT, CountConfig(), [], tmp_path / "a")
     assert "made again" in run.reason
     assert part.name in run.reason
@@ -152,9 +152,9 @@ def test_a_manifest_cannot_point_outside_its_folder(tmp_path):
     artifact = run_stage(COUNT, CountConfig(), [], tmp_path / "a").artifact
     manifest = artifact.manifest
     manifest["files"][0]["path"] = "../../etc/passwd"
-    storage.write_json(tmp_path / "a" / "manifest.json", artifacts.sealed(manifest))
+    storage.write_json(tmp_path / "a" / "manifest.json", sealed(manifest))
     with pytest.raises(ConfigError, match="leaves the folder"):
-        artifacts.load(tmp_path / "a")
+        load_artifact(tmp_path / "a")
 
 
 def test_a_killed_run_ends_with_the_same_bytes(tmp_path):
@@ -178,7 +178,7 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path):
     assert process.stdout.readline() == b"now\n"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not artifacts.exists(tmp_path / "a")
+    assert not artifact_exists(tmp_path / "a")
     run = run_stage(COUNT, CountConfig(parts=6), [], tmp_path / "a")
     assert "went on" in run.reason
     assert digest(run.artifact.path) == digest(whole.path)
@@ -186,12 +186,12 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path):
 
 def test_an_artifact_says_what_is_wrong_with_a_folder(tmp_path):
     with pytest.raises(ArtifactError, match="nothing is there"):
-        artifacts.load(tmp_path / "none")
+        load_artifact(tmp_path / "none")
     with pytest.raises(ArtifactError, match=r"no manifest\.json"):
-        artifacts.load(tmp_path)
+        load_artifact(tmp_path)
     run_stage(COUNT, CountConfig(), [], tmp_path / "a")
     with pytest.raises(ArtifactError, match="wanted 'clean'"):
-        artifacts.load(tmp_path / "a", contract="clean")
+        load_artifact(tmp_path / "a", contract="clean")
     (tmp_path / "a" / "manifest.json").write_text("{half")
     with pytest.raises(ArtifactError, match="cannot be read"):
-        artifacts.load(tmp_path / "a")
+        load_artifact(tmp_path / "a")

@@ -126,9 +126,9 @@ def test_processes_leave_when_the_one_that_started_them_is_killed(shards, alone,
 import sys
 from pathlib import Path
 from dataclasses import replace
-from pipeline import artifact as artifacts
+from pipeline.store.artifact import load_artifact
 from tests.model.distributed.test_launch import CONFIG, train
-shards = artifacts.load(Path({str(shards.path)!r}))
+shards = load_artifact(Path({str(shards.path)!r}))
 report = lambda what, done, total: print(done, flush=True)
 train(shards, Path({str(tmp_path / "m")!r}), CONFIG, report, processes=2)
 """

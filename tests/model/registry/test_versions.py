@@ -292,7 +292,7 @@ import mlflow.pyfunc
 from mlflow import MlflowClient
 from model import plots, pyfunc_model, registry
 from model.registry.versions.tracking import RunLog, TrackingSettings
-from pipeline import artifact
+from pipeline.store.artifact import load_artifact
 
 plots.draw = lambda *_: []
 OWNERS = {"MlflowClient": MlflowClient, "RunLog": RunLog}
@@ -311,10 +311,10 @@ def arm(owner, method, when, count):
     setattr(OWNERS[owner], method, deadly)
 
 def register(name, chain):
-    opened = {stage: artifact.load(chain / stage)
+    opened = {stage: load_artifact(chain / stage)
               for stage in "ingest clean dedup tokenizer shard train evaluate".split()}
     training, evaluation = opened.pop("train"), opened.pop("evaluate")
-    registry.register(
+    versions.register(
         TrackingSettings(uri, Path(root), "lab"), name, training.path, evaluation=evaluation,
         training=training, data=list(opened.values()), params={"train.seed": 1}, card="# killed",
         verdict_files=sorted(chain.glob("*.verdict.json")), pages=[chain / "gates.html"],

@@ -16,7 +16,7 @@ from pipeline.errors import ArtifactError, ConfigError, TrainingError
 from pipeline.schema import shard_contract
 from pipeline.shard import iter_documents
 from pipeline.stage import Stage, run_stage
-from pipeline.store import artifact as artifacts
+from pipeline.store.artifact import load_artifact
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards
 
@@ -206,7 +206,7 @@ def test_damage_is_met_at_the_next_opening_even_if_the_file_was_sound_at_the_fir
 ):
     token_file(shards, "validation", tokenizer, tmp_path)
     flip(shards.parts()[0])
-    artifacts.load(shards.path, checksums=False)  # sizes alone say nothing
+    load_artifact(shards.path, checksums=False)  # sizes alone say nothing
     with pytest.raises(ArtifactError, match="SHA-256"):
         token_file(shards, "train", tokenizer, tmp_path)
 

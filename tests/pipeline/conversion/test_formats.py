@@ -23,8 +23,8 @@ from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError, SourceError
 from pipeline.shard import ShardConfig, iter_documents
 from pipeline.stage import run_stage
-from pipeline.store import artifact as artifacts
 from pipeline.store import storage
+from pipeline.store.artifact import load_artifact
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards
 
@@ -108,7 +108,7 @@ def test_shards_come_back_row_by_row(shards, tmp_path, name):
     for figure in ("tokens", "documents", "bytes", "tokens_by_language", "tokens_by_source"):
         assert back.stats[figure] == shards.stats[figure]
     assert back.stats["tokenizer_sha256"] == shards.stats["tokenizer_sha256"]
-    artifacts.load(back.path, contract="shard", checksums=True)
+    load_artifact(back.path, contract="shard", checksums=True)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -263,7 +263,8 @@ def test_nothing_of_ours_loads_a_pickle():
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pipeline import artifact, storage
+from pipeline.store import storage
+from pipeline.store.artifact import load_artifact
 from pipeline.conversion.exporting import export
 left, sync = int(sys.argv[3]), storage.sync
 def counted(path):
@@ -273,7 +274,7 @@ def counted(path):
         os.kill(os.getpid(), signal.SIGKILL)
     sync(path)
 storage.sync = counted
-export(artifact.load(Path(sys.argv[1]), contract="shard"), "megatron", Path(sys.argv[2]))
+export(load_artifact(Path(sys.argv[1]), contract="shard"), "megatron", Path(sys.argv[2]))
 """
 
 
@@ -300,7 +301,7 @@ def test_the_command_goes_there_and_back(shards, tmp_path, capsys):
     assert "for datatrove" in capsys.readouterr().out
     assert main(["convert", there, "--from", "datatrove", "--out", back, "--workers", "1"]) == 0
     assert "made shards: 60 of 60 documents kept" in capsys.readouterr().out
-    assert rows(artifacts.load(tmp_path / "back", contract="shard")) == rows(shards)
+    assert rows(load_artifact(tmp_path / "back", contract="shard")) == rows(shards)
     assert main(["convert", there, "--out", back]) == 2
 
 
