@@ -22,8 +22,8 @@ from model.distributed.world import World, spread
 from model.embeddings import initialise
 from model.formats import model_folder
 from model.network import families
+from model.network.batch import batch_of
 from model.network.families import AnyNetwork
-from model.network.objectives import batch_of
 from model.optim.optimizers import OPTIMIZERS, build_optimizer
 from model.planning import usage
 from model.planning.usage import Meter

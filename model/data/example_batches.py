@@ -15,7 +15,7 @@ import torch
 
 from model.data.chat import Coded
 from model.network.architecture import DECODER, ENCODER_DECODER, ROTARY, ModelConfig
-from model.network.objectives import Batch
+from model.network.batch import Batch, attention_mask, pad
 from pipeline.errors import TrainingError
 from pipeline.tokenizer import Tokenizer
 
@@ -116,13 +116,13 @@ def collate(rows: Sequence[Sequence[Coded]], config: ModelConfig) -> Batch:
     """Return rows of examples, each after the other, as a batch for a network of this make."""
     if config.family == ENCODER_DECODER:
         return _source_and_target([row[0] for row in rows])
-    ids_BT = _padded([np.concatenate([one.ids for one in row]) for row in rows], Tokenizer.pad_id)
-    counted_BT = _padded([np.concatenate([one.counted for one in row]) for row in rows], 0).bool()
+    ids_BT = pad([np.concatenate([one.ids for one in row]) for row in rows])
+    counted_BT = pad([np.concatenate([one.counted for one in row]) for row in rows], 0).bool()
     numbers = [
         np.concatenate([np.full(len(one.ids), number) for number, one in enumerate(row, 1)])
         for row in rows
     ]
-    documents_BT = _padded(numbers, 0)  # padding is a document of its own
+    documents_BT = pad(numbers, 0)  # padding is a document of its own
     if config.family == DECODER:
         return Batch(ids_BT, counted_BT, documents_BT=documents_BT)
     # an encoder's objective leaves the last column out
@@ -136,22 +136,13 @@ def collate(rows: Sequence[Sequence[Coded]], config: ModelConfig) -> Batch:
 
 
 def _source_and_target(examples: Sequence[Coded]) -> Batch:
-    source_BS = _padded([one.ids[: one.answer] for one in examples], Tokenizer.pad_id)
-    lengths_B = torch.tensor([one.answer for one in examples])
+    sources = [one.ids[: one.answer] for one in examples]
     targets = [np.concatenate(([Tokenizer.bos_id], one.ids[one.answer :])) for one in examples]
-    ids_BT = _padded(targets, Tokenizer.pad_id)
-    counted_BT = _padded([np.arange(len(target)) > 0 for target in targets], 0).bool()
+    ids_BT = pad(targets)
+    counted_BT = pad([np.arange(len(target)) > 0 for target in targets], 0).bool()
     return Batch(
         ids_BT,
         counted_BT,
-        source_BS=source_BS,
-        source_real_BS=torch.arange(source_BS.shape[1])[None] < lengths_B[:, None],
+        source_BS=pad(sources),
+        source_real_BS=attention_mask(sources),
     )
-
-
-def _padded(rows: Sequence[np.ndarray], value: int) -> torch.Tensor:
-    """Return rows as (B, T) int64, filled up with `value` at their ends."""
-    filled = np.full((len(rows), max(len(row) for row in rows)), value, np.int64)
-    for number, row in enumerate(rows):
-        filled[number, : len(row)] = row
-    return torch.from_numpy(filled)

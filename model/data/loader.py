@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.network.objectives import Batch
+from model.network.batch import Batch
 from pipeline.batching.mixture import Order, Share
 from pipeline.batching.packing import Packed
 from pipeline.batching.token_file import TokenFile, token_file

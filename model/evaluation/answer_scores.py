@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from model.data.chat import Coded
 from model.data.example_batches import collate
 from model.network import objectives
+from model.network.batch import batch_of
 from model.network.families import AnyNetwork
 
 
@@ -36,7 +37,7 @@ def score_answers(
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         rows = collate([[examples[index]] for index in chosen], network.config)
-        batch = objectives.batch_of(rows, network.device)
+        batch = batch_of(rows, network.device)
         with torch.no_grad():
             found = objectives.predictions(network, batch)
             logits_MV = network.logits(found.hidden).float()

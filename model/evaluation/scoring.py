@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from model.network import objectives
+from model.network.batch import pad
 from model.network.families import AnyNetwork
 from pipeline.tokenizer import CONTROLS, SPACE_MARK, Tokenizer
 
@@ -139,14 +140,6 @@ def position_bucket(positions: np.ndarray) -> np.ndarray:
     return np.minimum(exponent, POSITIONS - 1)
 
 
-def padded(rows: list[np.ndarray]) -> torch.Tensor:
-    """Return rows of ids as one int64 tensor (B, T), padding at the end."""
-    ids_BT = np.full((len(rows), max(map(len, rows))), Tokenizer.pad_id, np.int64)
-    for row, ids in enumerate(rows):
-        ids_BT[row, : len(ids)] = ids
-    return torch.from_numpy(ids_BT)
-
-
 def _score_windows(
     network: AnyNetwork,
     waiting: list[Window],
@@ -157,7 +150,7 @@ def _score_windows(
     waiting = sorted(waiting, key=lambda window: len(window[1]))
     for start in range(0, len(waiting), batch_size):
         batch = waiting[start : start + batch_size]
-        found = token_scores(network, padded([window for _, window in batch]))
+        found = token_scores(network, pad([window for _, window in batch]))
         for row, (number, window) in enumerate(batch):
             scored = len(window) - 1  # padding comes after, and attention looks only back
             nats_T, confidence_T, correct_T = (part[row, :scored] for part in found)

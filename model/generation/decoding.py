@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from model.network.attention import KeyValueCache
+from model.network.batch import attention_mask, pad
 from model.network.blocks import View
 from model.network.families import GPT, AnyNetwork, EncoderDecoder
 from pipeline.errors import ConfigError
@@ -89,11 +90,7 @@ def _rows_of(tensor: Tensor | None, index_B: Tensor) -> Tensor | None:
 
 
 def _read_sources(network: EncoderDecoder, sources: Sequence[Sequence[int]]) -> View:
-    longest = max(map(len, sources))
-    pad = Tokenizer.pad_id
-    padded = [[*row, *[pad] * (longest - len(row))] for row in sources]
-    real = [[place < len(row) for place in range(longest)] for row in sources]
-    device, uneven = network.device, any(len(row) < longest for row in sources)
-    real_BS = torch.tensor(real, device=device) if uneven else None
+    uneven = len({len(row) for row in sources}) > 1
+    real_BS = attention_mask(sources).to(network.device) if uneven else None
     with torch.no_grad():
-        return network.encode(torch.tensor(padded, device=device), real_BS)
+        return network.encode(pad(sources).to(network.device), real_BS)

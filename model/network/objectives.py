@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.kernels import linear_cross_entropy
 from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER
+from model.network.batch import Batch
 from model.network.families import AnyNetwork, Encoder, EncoderDecoder, visible
 from pipeline.tokenizer import CONTROLS, Tokenizer
 
@@ -24,45 +24,6 @@ from pipeline.tokenizer import CONTROLS, Tokenizer
 MASK_ID = Tokenizer.unk_id
 PASSES = 7  # one in seven is about the share that is masked in training
 MASKED_SHARE, SHOWN_MASK, SHOWN_RANDOM = 0.15, 0.8, 0.1  # Devlin et al. 2019, section 3.1
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of token ids (B, T + 1) and what else decides the loss.
-
-    `counted_BT` (B, T + 1) is True or a weight where the token itself is to be predicted (None:
-    everywhere). `real_BT` and `source_real_BS` are False on padding, which comes after the text.
-    `source_BS` is what an encoder-decoder reads; its target rows then begin with <|bos|>.
-    """
-
-    ids_BT: Tensor
-    counted_BT: Tensor | None = None
-    real_BT: Tensor | None = None
-    documents_BT: Tensor | None = None
-    source_BS: Tensor | None = None
-    source_real_BS: Tensor | None = None
-
-    def to(self, device: torch.device) -> "Batch":
-        """Return the same batch with all its tensors on `device`."""
-        there = {name: value for name, value in vars(self).items() if value is not None}
-        return Batch(**{name: value.to(device) for name, value in there.items()})
-
-    def part(self, start: int, stop: int) -> "Batch":
-        """Return the rows from `start` to before `stop`."""
-        there = {name: value for name, value in vars(self).items() if value is not None}
-        return Batch(**{name: value[start:stop] for name, value in there.items()})
-
-
-def batch_of(rows: np.ndarray | Batch, device: torch.device) -> Batch:
-    """Return what a loader gives, windows of ids (B, T + 1) or a whole batch, on `device`."""
-    return (Batch(torch.from_numpy(rows)) if isinstance(rows, np.ndarray) else rows).to(device)
-
-
-def predicted_tokens(batch: Batch) -> float:
-    """Count the tokens a batch asks for; those with a weight count by their weight."""
-    if batch.counted_BT is None:
-        return float(batch.ids_BT[:, 1:].numel())
-    return float(batch.counted_BT[:, 1:].sum())
 
 
 @dataclass(frozen=True)
@@ -255,3 +216,22 @@ def _both_sides(network: Encoder, ids_BT: Tensor) -> Tensor:
         here_T1 = (places_T == turn)[:, None]
         logits_BTV = torch.where(here_T1, found_BTV, logits_BTV) if turn else found_BTV
     return logits_BTV
+
+
+class Objective(nn.Module):
+    """A network and what it is to predict, as one module: what wrappers and compilers see.
+
+    Label smoothing and z-loss count in training alone.
+    """
+
+    def __init__(
+        self, network: AnyNetwork, label_smoothing: float = 0.0, z_loss: float | None = None
+    ):
+        super().__init__()
+        self.network, self.label_smoothing, self.z_loss = network, label_smoothing, z_loss
+
+    def forward(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
+        """Return the mean loss in nats over what is predicted, and the weight of all of it."""
+        found = predictions(self.network, batch, seed)
+        smoothing, z_loss = (self.label_smoothing, self.z_loss) if self.training else (0.0, None)
+        return mean_nats(self.network, found, smoothing, z_loss), found.weight

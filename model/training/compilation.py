@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from typing_extensions import TypedDict
 
 from model.network import objectives
+from model.network.batch import Batch
 from model.network.blocks import Block
 from model.network.families import AnyNetwork
 from model.training.precision import arithmetic
@@ -87,7 +88,7 @@ def _seconds(network: AnyNetwork, ids_BT: Tensor, kind: str) -> tuple[float, flo
     for _ in range(PASSES):
         began = time.perf_counter()
         with arithmetic(kind, ids_BT.device):
-            loss = objectives.loss(network, objectives.Batch(ids_BT))
+            loss = objectives.loss(network, Batch(ids_BT))
         loss.backward()
         network.zero_grad(set_to_none=True)
         loss.item()  # waits for the device

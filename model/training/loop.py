@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import torch
 
-from model.network.objectives import batch_of, predicted_tokens
+from model.network.batch import batch_of, predicted_tokens
 from model.training import checkpoint, divergence, precision, step
 from model.training.allocation import keep_freed_memory
 from model.training.config import STOP

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from model.network import objectives
+from model.network.batch import Batch
 from model.network.families import AnyNetwork
 
 FP32, BF16, FP16, AUTO = "fp32", "bf16", "fp16", "auto"
@@ -52,7 +53,7 @@ def _passes_per_second(network: AnyNetwork, ids_BT: torch.Tensor, precision: str
     passes, began = -1, time.perf_counter()  # the first pass warms up and does not count
     while True:
         with arithmetic(precision, ids_BT.device):
-            loss = objectives.loss(network, objectives.Batch(ids_BT))
+            loss = objectives.loss(network, Batch(ids_BT))
         loss.backward()
         network.zero_grad(set_to_none=True)
         loss.item()  # waits for the device

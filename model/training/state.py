@@ -9,14 +9,15 @@ import numpy as np
 import torch
 
 from model.distributed.world import World
+from model.network.batch import Batch
 from model.network.families import AnyNetwork
-from model.network.objectives import Batch
+from model.network.objectives import Objective
 from model.optim.optimizers import Optimizer
 from model.training import divergence, precision
 from model.training.config import BEST, TrainConfig
 from model.training.divergence import Rollback, Watch
 from model.training.ema import Average
-from model.training.step import LossScale, Objective
+from model.training.step import LossScale
 
 
 class Batches(Protocol):

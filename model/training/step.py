@@ -6,36 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
 
 from model.distributed.world import gradients_exchanged, whole
 from model.network import objectives
-from model.network.families import AnyNetwork
-from model.network.objectives import Batch
+from model.network.batch import batch_of
 from model.optim.schedule import learning_rate
 from model.training import precision
 
 if TYPE_CHECKING:
     from model.training.state import Training
-
-
-class Objective(nn.Module):
-    """A network and what it is to predict, as one module: what wrappers and compilers see.
-
-    Label smoothing and z-loss count in training alone.
-    """
-
-    def __init__(
-        self, network: AnyNetwork, label_smoothing: float = 0.0, z_loss: float | None = None
-    ):
-        super().__init__()
-        self.network, self.label_smoothing, self.z_loss = network, label_smoothing, z_loss
-
-    def forward(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
-        """Return the mean loss in nats over what is predicted, and the weight of all of it."""
-        found = objectives.predictions(self.network, batch, seed)
-        smoothing, z_loss = (self.label_smoothing, self.z_loss) if self.training else (0.0, None)
-        return objectives.mean_nats(self.network, found, smoothing, z_loss), found.weight
 
 
 @dataclass(frozen=True)
@@ -122,7 +101,7 @@ def _backward(training: "Training", stop_requested: bool) -> tuple[float, float,
     began = time.perf_counter()
     batch = training.loader.batch(training.state.batch)
     training.state.waited += time.perf_counter() - began
-    rows = objectives.batch_of(batch, training.device)
+    rows = batch_of(batch, training.device)
     count = len(rows.ids_BT)
     size = min(count, config.micro_batch_size or count)
     sums = torch.zeros(3, dtype=torch.float64, device=sum_device(training.device))

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.network.batch import attention_mask, pad
 from model.network.families import AnyNetwork, Encoder, EncoderDecoder, visible
 from model.transferring.opinion_pool import calibrated_cost
 from pipeline.errors import ConfigError
@@ -209,10 +210,4 @@ def _logits(classifier: Classifier, texts: Sequence[list[int]]) -> Tensor:
 
 def padded(texts: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """Return ids (B, T) of texts, filled up at their ends, and where they are real, on `device`."""
-    longest = max(map(len, texts))
-    ids_BT = torch.full((len(texts), longest), Tokenizer.pad_id)
-    for row, ids in enumerate(texts):
-        ids_BT[row, : len(ids)] = torch.tensor(ids)
-    lengths_B1 = torch.tensor([[len(ids)] for ids in texts])
-    real_BT = torch.arange(longest)[None] < lengths_B1
-    return ids_BT.to(device), real_BT.to(device)
+    return pad(texts).to(device), attention_mask(texts).to(device)

@@ -18,6 +18,7 @@ from model.generation.completion import complete, load_model
 from model.generation.generate import SamplingConfig
 from model.network import families, objectives
 from model.network.architecture import ModelConfig, preset
+from model.network.batch import predicted_tokens
 from model.training.lora import ADAPTER, LoraConfig
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.examples import STAGE as EXAMPLES
@@ -140,7 +141,7 @@ def test_batches_depend_on_seed_and_step_alone_and_an_epoch_sees_all(design, bas
         assert torch.equal(one.ids_BT, other.ids_BT)
     answers = sum(int(one.counted.sum()) for one in found.coded)
     epoch = forwards[: batches.batches_per_epoch]
-    assert sum(objectives.predicted_tokens(one) for one in epoch) == answers
+    assert sum(predicted_tokens(one) for one in epoch) == answers
 
 
 def test_fine_tuning_teaches_the_answers(tuned, examples):

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from model.data.loader import spread_windows, token_file
 from model.formats import model_folder
 from model.network.architecture import ModelConfig
-from model.network.objectives import Batch
+from model.network.batch import Batch
 from model.registry.model_record import source_losses
 from model.reports import plots
 from model.train import MEASURED, SPEED, STAGE

@@ -8,13 +8,14 @@ import numpy as np
 
 from model.evaluation.figures import Example, Figure, mean
 from model.evaluation.intervals import interval
-from model.evaluation.scoring import padded, token_scores
+from model.evaluation.scoring import token_scores
 from model.evaluation.tasks.item import Item
 from model.evaluation.tasks.metrics import CORPUS_METRICS, METRICS
 from model.evaluation.tasks.row_file import read_file
 from model.evaluation.tasks.table import TASKS, Row, Task
 from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig
+from model.network.batch import pad
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 
@@ -208,7 +209,7 @@ def continuation_nats(
     found = [0.0] * len(rows)
     for start in range(0, len(rows), batch_size):
         batch = rows[start : start + batch_size]
-        nats_BT, _, _ = token_scores(loaded.network, padded([ids for _, ids, _ in batch]))
+        nats_BT, _, _ = token_scores(loaded.network, pad([ids for _, ids, _ in batch]))
         for row, (number, ids, scored) in enumerate(batch):
             found[number] = float(nats_BT[row, : len(ids) - 1][-scored:].sum())
     return found

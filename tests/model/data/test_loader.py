@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.data.loader import ContextFrom, Loader, TokenFile, spread_windows, token_file
-from model.network.objectives import Batch
+from model.network.batch import Batch
 from pipeline.batching.mixture import Share
 from pipeline.batching.token_file import Stratum
 from pipeline.batching.windows import document_numbers

@@ -8,6 +8,7 @@ from model.kernels import fused_attention, fused_blocks, linear_cross_entropy
 from model.network import objectives
 from model.network.architecture import ModelConfig
 from model.network.attention import attend
+from model.network.batch import Batch
 from model.network.families import GPT
 from model.training.allocation import keep_freed_memory
 
@@ -88,7 +89,7 @@ def test_a_network_trains_alike_with_and_without_them(tied, monkeypatch):
     )
     torch.manual_seed(2)
     network = GPT(config, vocab_size=64)
-    batch = objectives.Batch(torch.randint(4, 64, (3, 81)))
+    batch = Batch(torch.randint(4, 64, (3, 81)))
 
     def gradients(kind):
         network.zero_grad()

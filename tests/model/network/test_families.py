@@ -8,10 +8,10 @@ import torch
 
 from model.formats import model_folder
 from model.network.architecture import PRESETS, ModelConfig, expanded, preset
+from model.network.batch import Batch
 from model.network.families import build
 from model.network.objectives import (
     MASK_ID,
-    Batch,
     Predictions,
     corrupt,
     cross_entropy,

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from model.network.architecture import ModelConfig
+from model.network.batch import Batch
 from model.network.families import build
-from model.network.objectives import Batch, loss
+from model.network.objectives import loss
 from model.training import compilation
 from model.training.compilation import forget_activations, settle_compile
 from pipeline.store import storage
