@@ -169,7 +169,7 @@ def _train(
     except TrainingError as error:
         return Trained(variant.name, variant.seed, failed=str(error)), None
     scored = steps.make(evaluate, recipe, [training, shards], settings, progress).artifact
-    curve = [row for part in [training.scan().collect()] for row in part.to_dicts()]
+    curve = training.rows_of()
     held_out = [row["validation_loss"] for row in curve if row["validation_loss"] is not None]
     rates = sorted(rate for _, rate in throughput_of(training))
     figures = {

@@ -12,7 +12,6 @@ from flows import config
 from flows.commands.model import model_folder
 from flows.config import Recipe
 from flows.reports.run_report import figure_table
-from flows.reports.summary import rows_of
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
@@ -103,7 +102,7 @@ def _score(
         destination = Path(temporary) / "evaluation"
         made = run_stage(STAGE, wanted, [model, shards], destination, progress=progress).artifact
         report = "\n\n".join(sections(made))
-        return rows_of(made), rows_of(made, "figures"), rows_of(made, "examples"), report
+        return made.rows_of(), made.rows_of("figures"), made.rows_of("examples"), report
 
 
 def _write_report(folder: Path, report: str, figures: Rows, examples: Rows) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from expectations.figures import number
 from flows.reports import plan_report
 from flows.reports.samples import Sample
-from flows.reports.summary import data_lines, funnel, reasons, rows_of
+from flows.reports.summary import data_lines, funnel, reasons
 from pipeline.store.artifact import Artifact
 
 CURVE_ROWS = 5
@@ -100,7 +100,7 @@ def _tokenizer_table(artifact: Artifact) -> Table:
         f"Tokenizer ({artifact.stats.get('vocab_size', 0):,} pieces)",
         "language", "bytes/token", "tokens/word", "byte fallback", "come back unchanged",
     )  # fmt: skip
-    rows = sorted(rows_of(artifact), key=lambda row: -row["bytes"])
+    rows = sorted(artifact.rows_of(), key=lambda row: -row["bytes"])
     if len(rows) == 2:  # 'all' and the one language
         rows = [row for row in rows if row["lang"] != "all"]
     for row in rows[:LANGUAGES_SHOWN]:
@@ -144,7 +144,7 @@ def _curve_table(artifact: Artifact) -> Table:
     stats = artifact.stats
     title = f"Training ({stats['parameters']:,} parameters)"
     table = _table(title, "step", "tokens", "loss", "validation loss", "learning rate")
-    rows = rows_of(artifact)
+    rows = artifact.rows_of()
     every = max(1, len(rows) // CURVE_ROWS)
     for index, row in enumerate(rows, 1):
         if index % every and index != len(rows):
@@ -161,14 +161,14 @@ def _curve_table(artifact: Artifact) -> Table:
 
 
 def _print_evaluation(console: Console, evaluation: Artifact, training: Artifact | None) -> None:
-    rows = rows_of(evaluation)
+    rows = evaluation.rows_of()
     console.print()
     console.print(_evaluation_table(rows))
     stats = {}
     if training is not None:
-        stats = {**training.stats, "steps": rows_of(training)[-1]["step"]}
+        stats = {**training.stats, "steps": training.rows_of()[-1]["step"]}
     console.print(standing(rows[0], stats))
-    figures = rows_of(evaluation, "figures")
+    figures = evaluation.rows_of("figures")
     tasks = [row for row in figures if not row["name"].startswith(PROBES)]
     found = [row for row in figures if row["name"].startswith(PROBES) and not _is_nothing(row)]
     found = [row for row in found if not row["name"].startswith(FINER)]

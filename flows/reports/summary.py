@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from pipeline.stage import StageRun
-from pipeline.store.artifact import MAIN, Artifact
+from pipeline.store.artifact import Artifact
 
 DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
 RULES_SHOWN = 6
@@ -45,16 +44,11 @@ def _text_bytes(artifact: Artifact) -> int:
     return int(artifact.scan().select(pl.col("bytes").sum()).collect().item() or 0)
 
 
-def rows_of(artifact: Artifact, table: str = MAIN) -> list[dict[str, Any]]:
-    """Return a table of a small artifact (a report, a curve) as dicts."""
-    return [row for part in artifact.parts(table) for row in pq.read_table(part).to_pylist()]
-
-
 def figures(artifacts: Mapping[str, Artifact]) -> dict[str, str]:
     """Return the key figures of a run, formatted, in reading order."""
     found: dict[str, str] = {}
     if "tokenizer" in artifacts:
-        rows = sorted(rows_of(artifacts["tokenizer"]), key=lambda row: -row["bytes"])
+        rows = sorted(artifacts["tokenizer"].rows_of(), key=lambda row: -row["bytes"])
         for row in rows[:LANGUAGES_SHOWN]:
             if row["tokens"]:
                 found[f"bytes per token, {row['lang']}"] = f"{row['bytes'] / row['tokens']:.2f}"
@@ -63,7 +57,7 @@ def figures(artifacts: Mapping[str, Artifact]) -> dict[str, str]:
         found["parameters"] = f"{stats['parameters']:,}"
         found["training tokens seen"] = f"{stats['tokens_seen']:,}"
     if "evaluate" in artifacts:
-        for row in rows_of(artifacts["evaluate"]):
+        for row in artifacts["evaluate"].rows_of():
             if row["kind"] == "source":
                 continue
             found[f"bits per byte, {row['name']}"] = (

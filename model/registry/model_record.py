@@ -142,7 +142,7 @@ class Evidence:
         run.metrics([(name, value, step) for name, value in figures.items()])
         for path in self.verdict_files:
             run.text(path.read_text(encoding="utf-8"), f"gates/{_stage_of(path)}.json")
-        tables = {name: _rows(self.evaluation, name) for name in ("figures", "examples")}
+        tables = {name: self.evaluation.rows_of(name) for name in ("figures", "examples")}
         _log_tables(run, tables)
         for page in self.pages:
             run.file(page)
@@ -216,16 +216,16 @@ def evaluation_figures(evaluation: Artifact) -> dict[str, float]:
     `at_a_glance/...` is what counts.
     """
     found: dict[str, float] = {}
-    for row in _rows(evaluation, "main"):
+    for row in evaluation.rows_of():
         if row["kind"] == "all":
             headlines = {f"{GLANCE}/{name}": row.get(name) for name in HEADLINES}
             found |= {n: v for n, v in headlines.items() if v is not None and math.isfinite(v)}
         place = "all" if row["kind"] == "all" else f"{row['kind']}/{row['name']}"
         _enter(found, place, {figure: row.get(figure) for figure in FIGURES})
-    for row in _rows(evaluation, "positions"):
+    for row in evaluation.rows_of("positions"):
         place = f"position/{row['first']}-{row['last']}"
         _enter(found, place, {figure: row[figure] for figure in POSITION_FIGURES})
-    _enter_figures(found, _rows(evaluation, "figures"))
+    _enter_figures(found, evaluation.rows_of("figures"))
     return found
 
 
@@ -242,10 +242,6 @@ def _enter(found: dict[str, float], place: str, figures: Mapping[str, float | No
             name += "_"
         if value is not None and math.isfinite(value):
             found[name] = value
-
-
-def _rows(artifact: Artifact, table: str) -> list[dict[str, Any]]:
-    return [row for part in artifact.parts(table) for row in pq.read_table(part).to_pylist()]
 
 
 def throughput_of(training: Artifact) -> list[tuple[int, float]]:

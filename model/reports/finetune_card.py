@@ -1,7 +1,5 @@
 """The card of a fine-tuned model: what it came from, what taught it, how well it answers."""
 
-from typing import Any
-
 from model.reports.markdown import markdown_table
 from pipeline.store.artifact import Artifact
 
@@ -45,7 +43,6 @@ def _counts(examples: Artifact, tuned: Artifact) -> list[tuple[str, str]]:
 
 
 def _figures(evaluation: Artifact) -> list[tuple[str, ...]]:
-    rows: list[dict[str, Any]] = evaluation.scan().collect().to_dicts()
     return [
         (
             row["name"],
@@ -57,5 +54,5 @@ def _figures(evaluation: Artifact) -> list[tuple[str, ...]]:
             f"{row['accuracy']:.1%}",
             f"{row['unigram_bits_per_byte']:.3f}",
         )
-        for row in rows
+        for row in evaluation.rows_of()
     ]

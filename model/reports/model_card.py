@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from model.reports import model_card_evaluation
 from model.reports.markdown import flat, language, markdown_table, size
@@ -154,7 +153,7 @@ def _tokenizer(made: Mapping[str, Artifact]) -> str:
     if "tokenizer" not in made:
         return ""
     rows = []
-    for row in _rows(made["tokenizer"]):
+    for row in made["tokenizer"].rows_of():
         tokens = max(row["tokens"], 1)
         rows.append(
             (
@@ -195,7 +194,7 @@ def _training(made: Mapping[str, Artifact]) -> str:
         if key in train.stats
     ]
     settings = [(f"`{key}`", _plain(value)) for key, value in flat(config)]
-    curve = _rows(train)
+    curve = train.rows_of()
     if curve:
         last = curve[-1]
         facts.append(
@@ -249,7 +248,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "off"}[value]
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _rows(artifact: Artifact) -> list[dict[str, Any]]:
-    return [row for part in artifact.parts() for row in pq.read_table(part).to_pylist()]

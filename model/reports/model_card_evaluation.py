@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from model.reports.markdown import language, markdown_table
-from pipeline.store.artifact import MAIN, Artifact
+from pipeline.store.artifact import Artifact
 
 SECTIONS = (  # title, words, first parts of the figures' names
     ("Memorisation, bias, toxicity", "Probes find some of what is wrong, never all of it.",
@@ -21,7 +19,7 @@ def sections(evaluation: Artifact | None) -> list[str]:
     """Return what the card says of an evaluation; nothing where there is none."""
     if evaluation is None:
         return []
-    return [_held_out(evaluation), *figure_sections(_rows(evaluation, "figures"))]
+    return [_held_out(evaluation), *figure_sections(evaluation.rows_of("figures"))]
 
 
 def figure_sections(figures: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -57,7 +55,7 @@ def _held_out(evaluation: Artifact) -> str:
             f"{row['accuracy']:.1%}",
             _figure(row.get("calibration_error")),
         )
-        for row in _rows(evaluation)
+        for row in evaluation.rows_of()
     ]
     header = (
         "by",
@@ -89,7 +87,3 @@ def _spread(row: Mapping[str, Any]) -> str:
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _rows(artifact: Artifact, table: str = MAIN) -> list[dict[str, Any]]:
-    return [row for part in artifact.parts(table) for row in pq.read_table(part).to_pylist()]

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib
-import pyarrow.parquet as pq
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -26,7 +25,7 @@ from model.reports.plot_style import (
     style,
 )
 from pipeline.store import storage
-from pipeline.store.artifact import MAIN, Artifact
+from pipeline.store.artifact import Artifact
 
 DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
 DOTS_PER_INCH = 130
@@ -48,7 +47,7 @@ def draw(
     `speed` holds (training tokens seen, tokens per second). Names of sources in a script that no
     installed font has are written as escapes.
     """
-    rows = _rows(training)
+    rows = training.rows_of()
     jobs: list[Job] = [
         ("loss", lambda axes: loss_curve(axes, rows), 4.2),
         ("learning_rate", lambda axes: learning_rate(axes, rows), 3.2),
@@ -65,17 +64,17 @@ def draw(
     if mixed:
         height = 1.9 + 0.45 * min(len(mixed), BARS)
         jobs.append(("mixture", lambda axes: mixture(axes, mixed), height))
-    slices = _rows(evaluation) if evaluation else []
+    slices = evaluation.rows_of() if evaluation else []
     if slices:
         height = 1.9 + 0.55 * min(len(slices), BARS)
         jobs.append(("bits_per_byte", lambda axes: quality.bits_per_byte(axes, slices), height))
-    bins = _rows(evaluation, "calibration") if evaluation else []
+    bins = evaluation.rows_of("calibration") if evaluation else []
     if bins:
         jobs.append(("calibration", lambda axes: quality.reliability(axes, bins), 4.6))
-    places = _rows(evaluation, "positions") if evaluation else []
+    places = evaluation.rows_of("positions") if evaluation else []
     if places:
         jobs.append(("position", lambda axes: quality.by_position(axes, places), 3.6))
-    jobs += _figure_jobs(_rows(evaluation, "figures") if evaluation else [])
+    jobs += _figure_jobs(evaluation.rows_of("figures") if evaluation else [])
     with matplotlib.rc_context(style()):
         return [save(folder, name, paint, height) for name, paint, height in jobs]
 
@@ -207,10 +206,6 @@ def mixture(axes: Axes, rows: Sequence[Row]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     axes.grid(visible=False, axis="y")
     axes.legend(frameon=False, loc="lower right")
-
-
-def _rows(artifact: Artifact, table: str = MAIN) -> list[Row]:
-    return [row for part in artifact.parts(table) for row in pq.read_table(part).to_pylist()]
 
 
 def _lost(made: Artifact) -> str:

@@ -68,7 +68,7 @@ def compare(name: str, runs: Mapping[str, Sequence[Artifact]], seed: int = 0) ->
 
     Seeds and questions are drawn anew in every resample, questions the same ones for all arms.
     """
-    rows = {arm: [_rows(run) for run in made] for arm, made in runs.items()}
+    rows = {arm: [run.rows_of() for run in made] for arm, made in runs.items()}
     right = {
         arm: np.array([[r["right"] for r in one] for one in made]) for arm, made in rows.items()
     }
@@ -140,10 +140,6 @@ def figure(mean: float, resampled_R: np.ndarray) -> Figure:
     low, high = np.quantile(resampled_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     # sums in another order end a hair beside the mean where all outcomes are equal
     return Figure(float(mean), float(min(low, mean)), float(max(high, mean)))
-
-
-def _rows(run: Artifact) -> list[dict[str, Any]]:
-    return run.scan().collect().to_dicts()
 
 
 def _plain(value: Any) -> Any:

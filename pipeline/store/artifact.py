@@ -150,6 +150,10 @@ class Artifact:
             raise ArtifactError(f"{self.path}: table {table!r} of {self.stage} has no rows")
         return pl.scan_parquet(parts, glob=False)  # names hold what they hold
 
+    def rows_of(self, table: str = MAIN) -> list[dict[str, Any]]:
+        """Read a small table (a report, a curve) as dicts in its order; [] if it has no rows."""
+        return self.scan(table).collect().to_dicts() if self.parts(table) else []
+
 
 def artifact_exists(path: Path) -> bool:
     """Tell whether a committed artifact is at `path`."""

@@ -72,6 +72,14 @@ def test_a_stage_writes_what_its_manifest_says(tmp_path):
     assert set(digest(tmp_path / "a")) == listed | {"manifest.json"}
 
 
+def test_a_small_table_is_read_as_dicts_over_all_its_parts(tmp_path):
+    made = run_stage(COUNT, CountConfig(), [], tmp_path / "a").artifact
+    assert len(made.parts()) > 1
+    assert made.rows_of() == [{"n": n} for n in range(0, 40, 2)]
+    assert [row["id"] for row in made.rows_of("rejects")] == [str(n) for n in range(1, 40, 2)]
+    assert made.rows_of("figures") == []
+
+
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path):
     one = run_stage(COUNT, CountConfig(), [], tmp_path / "one").artifact
     two = run_stage(COUNT, CountConfig(), [], tmp_path / "two", engine=LocalEngine(2)).artifact

@@ -15,10 +15,6 @@ def axes():
     return Figure().add_subplot()
 
 
-def rows_of(artifact):
-    return artifact.scan().collect().to_dicts()
-
-
 def test_every_plot_is_a_picture_of_readable_size(chain, tmp_path):
     speed = [(4096, 900.0), (8192, 1000.0)]
     made = plots.draw(tmp_path, chain.training, chain.evaluation, chain.data, speed)
@@ -37,7 +33,7 @@ def test_plots_of_what_is_missing_are_left_out(chain, tmp_path):
 
 
 def test_loss_shows_training_and_held_out_text_over_tokens(chain):
-    rows = rows_of(chain.training)
+    rows = chain.training.rows_of()
     canvas = axes()
     plots.loss_curve(canvas, rows)
     training, held_out = canvas.get_lines()
@@ -73,7 +69,7 @@ def test_funnel_shows_share_counts_and_chief_reason(chain):
 
 def test_bars_compare_each_slice_with_the_unigram_model(chain):
     canvas = axes()
-    evaluation_plots.bits_per_byte(canvas, rows_of(chain.evaluation))
+    evaluation_plots.bits_per_byte(canvas, chain.evaluation.rows_of())
     widths = [round(bar.get_width(), 3) for bar in canvas.patches]
     assert widths[:5] == [2.0, 1.8, 2.3, 1.8, 2.3]
     assert widths[5:] == [3.1, 2.9, 3.4, 2.9, 3.4]
@@ -96,7 +92,7 @@ def test_a_name_with_dollars_is_no_formula(tmp_path, monkeypatch):
 
 
 def test_other_baselines_are_marked_and_intervals_drawn(chain):
-    canvas, rows = axes(), rows_of(chain.evaluation)
+    canvas, rows = axes(), chain.evaluation.rows_of()
     rows = [row | {"ngram_bits_per_byte": 2.6, "bits_per_byte_low": row["bits_per_byte"] - 0.1,
                    "bits_per_byte_high": row["bits_per_byte"] + 0.2} for row in rows]  # fmt: skip
     evaluation_plots.bits_per_byte(canvas, rows)
