@@ -33,8 +33,20 @@ UNSPACED_RANGES = (
     (0x1B000, 0x1B16F),  # kana supplement
 )
 UNSPACED_LANGUAGES = (
-    "zh", "ja", "yue", "wuu", "th", "lo", "km", "my", "mnw", "shn", "bo", "dz", "ii",
-)  # fmt: skip
+    "zh",
+    "ja",
+    "yue",
+    "wuu",
+    "th",
+    "lo",
+    "km",
+    "my",
+    "mnw",
+    "shn",
+    "bo",
+    "dz",
+    "ii",
+)
 TABLE_SIZE = 0x20000
 LAST_IDEOGRAPHIC_PLANE_END = 0x40000
 SPACE_CODE = 32
@@ -119,7 +131,7 @@ def text_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndar
 
 
 @numba.njit(inline="always")
-def decode(data, at):  # type: ignore[no-untyped-def]
+def decode(data, at):
     """Code point at byte `at` of valid UTF-8 and the position of the next one."""
     first = np.int64(data[at])
     if first < 0x80:
@@ -136,7 +148,7 @@ def decode(data, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def begins_ideograph(data, at):  # type: ignore[no-untyped-def]
+def begins_ideograph(data, at):
     """Tell whether at byte `at` of UTF-8 an ideograph begins, U+4000 to U+9FFF, of three bytes.
 
     Most characters of Chinese are; loops that need not know which one save the decoding. The
@@ -147,7 +159,7 @@ def begins_ideograph(data, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def class_of(classes, code):  # type: ignore[no-untyped-def]
+def class_of(classes, code):
     """Class of a code point, those beyond the table included."""
     if code < TABLE_SIZE:
         return np.int64(classes[code])
@@ -155,7 +167,7 @@ def class_of(classes, code):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def mix(value):  # type: ignore[no-untyped-def]
+def mix(value):
     """Scramble 64 bits so that each input bit moves every output bit (the splitmix64 finisher)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -31,9 +31,14 @@ LONGEST_WORD = 1000
 ENDS = ".?!\"'。？！”’」』．"
 # A line that holds one of these is about the site, not of the text.
 UNWANTED = (
-    "javascript", "terms of use", "privacy policy", "cookie policy", "uses cookies",
-    "use of cookies", "use cookies",
-)  # fmt: skip
+    "javascript",
+    "terms of use",
+    "privacy policy",
+    "cookie policy",
+    "uses cookies",
+    "use of cookies",
+    "use cookies",
+)
 CITATIONS = ("[edit]", "[citation needed]")
 _LF, _CR, _DOT, _OPEN, _CLOSE = 10, 13, 46, 91, 93
 _VISIBLE_FROM, _VISIBLE_TO = 0x21, 0x7E
@@ -49,9 +54,14 @@ def c4_lines(texts: pl.Series) -> pl.Series:
     """Texts with citation marks taken out and only those lines kept that pass the line rules."""
     data, rows = text_buffers(texts.to_arrow())
     kept, offsets = _c4_lines(
-        data, rows, character_classes(), character_marks(), _phrases(UNWANTED),
-        _phrases(CITATIONS), _end_codes(),
-    )  # fmt: skip
+        data,
+        rows,
+        character_classes(),
+        character_marks(),
+        _phrases(UNWANTED),
+        _phrases(CITATIONS),
+        _end_codes(),
+    )
     buffers = [pa.py_buffer(offsets), pa.py_buffer(kept)]
     return pl.Series(texts.name, pa.LargeStringArray.from_buffers(len(rows) - 1, *buffers))
 
@@ -74,7 +84,7 @@ def _end_codes() -> np.ndarray:
 
 
 @numba.njit(_I(_OUT, _I, _I, _PHRASES, numba.boolean), cache=True)
-def _phrase_at(data, at, end, phrases, fold):  # type: ignore[no-untyped-def]
+def _phrase_at(data, at, end, phrases, fold):
     """Length of the phrase that begins at `at`, 0 if there is none; `fold` ignores ASCII case."""
     for row in range(len(phrases)):
         size = 0
@@ -93,7 +103,7 @@ def _phrase_at(data, at, end, phrases, fold):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(_I(_OUT, _I, _I, _PHRASES), cache=True)
-def _without_citations(data, start, end, citations):  # type: ignore[no-untyped-def]
+def _without_citations(data, start, end, citations):
     """Take [12], [] and the like out of `data[start:end]` in place; return the new end."""
     filled = at = start
     while at < end:
@@ -115,7 +125,7 @@ def _without_citations(data, start, end, citations):  # type: ignore[no-untyped-
 
 
 @numba.njit(numba.boolean(_OUT, _I, _I, _ENDS), cache=True)
-def _ends_a_sentence(data, start, end, ends):  # type: ignore[no-untyped-def]
+def _ends_a_sentence(data, start, end, ends):
     if end == start:
         return False
     if end - start >= 3 and data[end - 1] == data[end - 2] == data[end - 3] == _DOT:
@@ -129,7 +139,7 @@ def _ends_a_sentence(data, start, end, ends):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(numba.boolean(_OUT, _I, _I, _PHRASES), cache=True)
-def _is_unwanted(data, start, end, unwanted):  # type: ignore[no-untyped-def]
+def _is_unwanted(data, start, end, unwanted):
     for at in range(start, end):
         letter = np.int64(data[at] | 32) - 97
         begins = 0 <= letter < 26 and _FIRST_LETTERS >> letter & 1
@@ -139,7 +149,7 @@ def _is_unwanted(data, start, end, unwanted):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(_TEXTS(BYTES, OFFSETS, BYTES, MARKS, _PHRASES, _PHRASES, _ENDS), cache=True)
-def _c4_lines(data, rows, classes, marks, unwanted, citations, ends):  # type: ignore[no-untyped-def]
+def _c4_lines(data, rows, classes, marks, unwanted, citations, ends):
     out = np.empty(rows[-1] - rows[0] + 1, np.uint8)
     offsets = np.zeros(len(rows), np.int64)
     filled = 0

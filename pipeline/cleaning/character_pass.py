@@ -19,9 +19,22 @@ from pipeline.compiled import numba
 
 # The first eight follow the numbering of character classes.
 CHARACTER_COUNTS = (
-    "other", "letters", "digits", "unspaced", "spaces", "punctuation", "symbols", "ignored",
-    "replacements", "hashes", "ellipses", "braces", "pieces", "script_switches", "odd_marks",
-)  # fmt: skip
+    "other",
+    "letters",
+    "digits",
+    "unspaced",
+    "spaces",
+    "punctuation",
+    "symbols",
+    "ignored",
+    "replacements",
+    "hashes",
+    "ellipses",
+    "braces",
+    "pieces",
+    "script_switches",
+    "odd_marks",
+)
 CLASSES = 8
 _REPLACEMENTS, _HASHES, _ELLIPSES, _BRACES, _PIECES, _SWITCHES, _ODD_MARKS = range(CLASSES, 15)
 _HASH, _DOT, _ELLIPSIS, _REPLACEMENT, _BRACE_OPEN, _BRACE_CLOSE = 35, 46, 0x2026, 0xFFFD, 123, 125
@@ -34,12 +47,12 @@ _I = numba.int64
 
 
 @numba.njit(inline="always")
-def _is_odd(kind, code):  # type: ignore[no-untyped-def]
+def _is_odd(kind, code):
     return (kind == SYMBOL or code == _BULLET) and code not in _SOUND
 
 
 @numba.njit(_I(_I, _I, KIND_COUNTS, _COUNTS), cache=True)
-def _enter(kind, before, kinds, found):  # type: ignore[no-untyped-def]
+def _enter(kind, before, kinds, found):
     """Count what the first of some letters, digits or ideographs says; return its `kind`.
 
     `before` is LETTER, DIGIT or UNSPACED if that stands before it, less than 0 for an odd mark
@@ -57,7 +70,7 @@ def _enter(kind, before, kinds, found):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(numba.void(BYTES, _I, _I, BYTES, KIND_COUNTS, _COUNTS), cache=True)
-def count_characters(data, at, end, classes, kinds, found):  # type: ignore[no-untyped-def]
+def count_characters(data, at, end, classes, kinds, found):
     """Add the counts of a text to `found` (CHARACTER_COUNTS); `kinds` is scratch of KINDS."""
     dots = before = 0
     while at < end:

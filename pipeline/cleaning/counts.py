@@ -47,10 +47,20 @@ from pipeline.cleaning.words import (
 from pipeline.compiled import numba
 
 WORD_COUNTS = (
-    "words", "word_characters", "tokens", "alpha_tokens", "longest_word", "spaced_words",
-    "spaced_word_characters", "stop_words", "sentences", "first_words", "different_words",
-    "ordered_words", "order_levels",
-)  # fmt: skip
+    "words",
+    "word_characters",
+    "tokens",
+    "alpha_tokens",
+    "longest_word",
+    "spaced_words",
+    "spaced_word_characters",
+    "stop_words",
+    "sentences",
+    "first_words",
+    "different_words",
+    "ordered_words",
+    "order_levels",
+)
 IDEOGRAPH_COUNTS = ("ideograph_pairs", "listed_pairs", "apart_pairs", "listed_apart")
 COUNTS = CHARACTER_COUNTS + LINE_COUNTS + WORD_COUNTS
 REPETITIONS = tuple(
@@ -85,9 +95,21 @@ def counts(
     salt = langs.replace_strict(salts, default=0, return_dtype=pl.UInt64).to_numpy()
     orders = order_of(langs)
     found, shares = _counts(
-        data, rows, joined, chinese, salt, orders, keys, bits, kinds, levels(), character_classes(),
-        character_marks(), listed_chunks(), listed_units(),
-    )  # fmt: skip
+        data,
+        rows,
+        joined,
+        chinese,
+        salt,
+        orders,
+        keys,
+        bits,
+        kinds,
+        levels(),
+        character_classes(),
+        character_marks(),
+        listed_chunks(),
+        listed_units(),
+    )
     numbers = pl.DataFrame(found, schema=list(COUNTS), orient="row")
     tallies = pl.DataFrame(pairs, schema=list(IDEOGRAPH_COUNTS), orient="row")
     return numbers.hstack(tallies).hstack(
@@ -95,12 +117,15 @@ def counts(
     )
 
 
-_WORD_ARRAYS = (numba.types.Array(numba.uint64, 1, "C"), numba.types.Array(numba.int32, 1, "C"),
-                numba.types.Array(numba.uint8, 1, "C"))  # fmt: skip
+_WORD_ARRAYS = (
+    numba.types.Array(numba.uint64, 1, "C"),
+    numba.types.Array(numba.int32, 1, "C"),
+    numba.types.Array(numba.uint8, 1, "C"),
+)
 
 
 @numba.njit(numba.void(*_WORD_ARRAYS, _I, _I, _COUNTS), cache=True)
-def _count_words(hashes, lengths, flags, held, count, found):  # type: ignore[no-untyped-def]
+def _count_words(hashes, lengths, flags, held, count, found):
     ended = words = characters = alphas = longest = spaced = spaced_characters = sentences = 0
     for i in range(held):
         flag, length = np.int64(flags[i]), np.int64(lengths[i])
@@ -127,9 +152,7 @@ _TABLES = (SLOT_KEYS, BITS, KINDS_OF_WORDS, LEVELS_OF)
 
 
 @numba.njit(numba.void(*_WORD_ARRAYS, _I, numba.uint64, _I, *_TABLES, _COUNTS), cache=True)
-def _count_order(  # type: ignore[no-untyped-def]
-    hashes, lengths, flags, held, salt, order, keys, bits, kinds, levels, found
-):
+def _count_order(hashes, lengths, flags, held, salt, order, keys, bits, kinds, levels, found):
     """Find frequent words of the language `salt` and sum up how likely each follows the last.
 
     `order` is the language's place in `levels`, less than 0 if it has none.
@@ -151,7 +174,7 @@ def _count_order(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(numba.void(*_WORD_ARRAYS, _I, SLOTS, _COUNTS), cache=True)
-def _count_variety(hashes, lengths, flags, held, slots, found):  # type: ignore[no-untyped-def]
+def _count_variety(hashes, lengths, flags, held, slots, found):
     """Count words among the first VARIETY_WORDS words and marks, and how many of them differ."""
     held = min(held, VARIETY_WORDS)
     mask = mask_for(held)
@@ -164,15 +187,36 @@ def _count_variety(hashes, lengths, flags, held, slots, found):  # type: ignore[
 
 @numba.njit(
     _FOUND(
-        BYTES, OFFSETS, BYTES, ACTIVE, numba.types.Array(numba.uint64, 1, "C", readonly=True),
-        numba.types.Array(_I, 1, "C", readonly=True), *_TABLES, BYTES, MARKS, LISTED, LISTED,
+        BYTES,
+        OFFSETS,
+        BYTES,
+        ACTIVE,
+        numba.types.Array(numba.uint64, 1, "C", readonly=True),
+        numba.types.Array(_I, 1, "C", readonly=True),
+        *_TABLES,
+        BYTES,
+        MARKS,
+        LISTED,
+        LISTED,
     ),
     cache=True,
-)  # fmt: skip
-def _counts(  # type: ignore[no-untyped-def]
-    data, rows, joined, chinese, salts, orders, keys, bits, kinds_of_words, levels, classes, marks,
-    listed, units,
-):  # fmt: skip
+)
+def _counts(
+    data,
+    rows,
+    joined,
+    chinese,
+    salts,
+    orders,
+    keys,
+    bits,
+    kinds_of_words,
+    levels,
+    classes,
+    marks,
+    listed,
+    units,
+):
     longest = 64
     for row in range(len(rows) - 1):
         longest = max(longest, rows[row + 1] - rows[row])
@@ -196,21 +240,53 @@ def _counts(  # type: ignore[no-untyped-def]
         count_lines(data, begin, end, classes, marks, lines)
         count_repeated_lines(data, begin, end, classes, slots, lines)
         count = words_of(
-            data, begin, end, joined, chinese[row], classes, marks, listed, units, chunk, kinds,
-            cuts, hashes, lengths, flags,
-        )  # fmt: skip
+            data,
+            begin,
+            end,
+            joined,
+            chinese[row],
+            classes,
+            marks,
+            listed,
+            units,
+            chunk,
+            kinds,
+            cuts,
+            hashes,
+            lengths,
+            flags,
+        )
         held = min(count, room)
         words = found[row][_WORDS_FROM:]
         _count_words(hashes, lengths, flags, held, count, words)
         if salts[row]:
             _count_order(
-                hashes, lengths, flags, held, salts[row], orders[row], keys, bits, kinds_of_words,
-                levels, words,
-            )  # fmt: skip
+                hashes,
+                lengths,
+                flags,
+                held,
+                salts[row],
+                orders[row],
+                keys,
+                bits,
+                kinds_of_words,
+                levels,
+                words,
+            )
         _count_variety(hashes, lengths, flags, held, slots, words)
         characters = found[row][:CLASSES].sum()
         ngram_shares(
-            hashes, lengths, min(held, MAX_WORDS), characters, slots, prefixes, sums, at, numbers,
-            tallies, firsts, shares[row],
-        )  # fmt: skip
+            hashes,
+            lengths,
+            min(held, MAX_WORDS),
+            characters,
+            slots,
+            prefixes,
+            sums,
+            at,
+            numbers,
+            tallies,
+            firsts,
+            shares[row],
+        )
     return found, shares

@@ -4,14 +4,10 @@ Texts are folded (case, width, punctuation and white space aside) into words, a 
 unspaced script being one. Runs of N words of the items are hashed; a document's runs are looked up
 and extended as far as both go on alike. For unspaced script a run is 1.6 times as long, about what
 says as much. An item shorter than a run must stand in the document whole, if it has six words.
-
-An answer beside a question is no item: it is a name or a passage of some source, and what gives an
-item away is that its question is there.
 """
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -30,20 +26,15 @@ from pipeline.characters import (
     mix,
     text_buffers,
 )
+from pipeline.cleaning.evaluation_items import evaluation_items
 from pipeline.cleaning.words import HASH_BUFFER
 from pipeline.compiled import numba
 from pipeline.inputs import InputFile
-from pipeline.reading.readers import suffix_of
-from pipeline.reading.record_file import RECORD_FORMS, listed, read_records
-from pipeline.reading.records import Record
 from pipeline.store.source_hashes import Stamp
 
-PARAGRAPHS = (".txt", ".md")  # forms whose items are paragraphs
-ITEM_BYTES_MAX = 64 << 20
 UNSPACED_LENGTH = 1.6
 LEAST_WORDS = 6
 BITS_PER_KEY = 64
-ANSWERS = ("answer", "answers", "label", "labels", "target", "targets", "gold", "references")
 SPAN_CHARACTERS_MAX = 300
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _KEYS = numba.types.Array(numba.uint64, 1, "C", readonly=True)
@@ -78,9 +69,18 @@ def contamination(texts: pl.Series, files: tuple[InputFile, ...], words: int) ->
     index = load_index(files, words)
     data, rows = text_buffers(texts.to_arrow())
     found = _scan(
-        data, rows, character_classes(), folding(), index.words, index.item_of, index.keys,
-        index.places, index.lengths, index.sizes, index.seen,
-    )  # fmt: skip
+        data,
+        rows,
+        character_classes(),
+        folding(),
+        index.words,
+        index.item_of,
+        index.keys,
+        index.places,
+        index.lengths,
+        index.sizes,
+        index.seen,
+    )
     names, spans = [], []
     for row, (size, item, start, end) in enumerate(found):
         hit = size > 0
@@ -103,7 +103,7 @@ def load_index(files: tuple[InputFile, ...], words: int) -> EvaluationIndex:
 
 @functools.lru_cache(4)
 def _load(files: tuple[tuple[InputFile, Stamp], ...], words: int) -> EvaluationIndex:
-    items = [item for file, _ in files for item in _items(file)]
+    items = [item for file, _ in files for item in evaluation_items(file)]
     texts = pl.Series([text for _, text in items], dtype=pl.String)
     data, rows = text_buffers(texts.to_arrow())
     hashes, ends, _ = _words(data, rows, character_classes(), folding())
@@ -124,45 +124,15 @@ def _load(files: tuple[tuple[InputFile, Stamp], ...], words: int) -> EvaluationI
     keys = _run_keys(hashes, places, sizes)
     order = np.lexsort((places, keys))
     return EvaluationIndex(
-        hashes, item_of, keys[order], places[order], sizes[order], np.unique(sizes),
-        [name for name, _ in items], _seen(keys),
-    )  # fmt: skip
-
-
-def _items(file: InputFile) -> list[tuple[str, str]]:
-    """Name and text of every item: strings of a record but its answers, or a paragraph.
-
-    Nothing is passed by: an item that cannot be read would let through what holds it.
-    """
-    path = file.existing()
-    items = []
-    for record in read_records(path, ITEM_BYTES_MAX, (*RECORD_FORMS, *PARAGRAPHS)):
-        is_text = suffix_of(path.name) in PARAGRAPHS
-        items += _of_text(path.name, record) if is_text else _of(path.name, record)
-    return items
-
-
-def _of_text(name: str, record: Record) -> list[tuple[str, str]]:
-    parts = [part.strip() for part in record.fields["text"].split("\n\n")]
-    return [(f"{name}:{place}", part) for place, part in enumerate(parts, 1) if part]
-
-
-def _of(name: str, record: Record) -> list[tuple[str, str]]:
-    known = record.fields.get("id")
-    item = known if isinstance(known, str) and known else f"{name}:{record.position + 1}"
-    fields = {name: listed(value) for name, value in record.fields.items()}
-    return [(item, value) for value in _strings(fields, top=True)]
-
-
-def _strings(value: Any, top: bool = False) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        skipped = ("id", "source", "license", "lang") if top else ()
-        parts = {key: _strings(item) for key, item in value.items() if key not in skipped}
-        asked = [s for key, found in parts.items() if key.lower() not in ANSWERS for s in found]
-        return asked or [s for found in parts.values() for s in found]
-    return [s for item in value for s in _strings(item)] if isinstance(value, list) else []
+        hashes,
+        item_of,
+        keys[order],
+        places[order],
+        sizes[order],
+        np.unique(sizes),
+        [name for name, _ in items],
+        _seen(keys),
+    )
 
 
 def _mostly_unspaced(texts: pl.Series) -> pl.Series:
@@ -171,13 +141,16 @@ def _mostly_unspaced(texts: pl.Series) -> pl.Series:
 
 
 _WORDS = numba.types.Tuple(
-    (numba.types.Array(numba.uint64, 1, "C"), numba.types.Array(numba.int64, 1, "C"),
-     numba.types.Array(numba.int64, 2, "C"))
-)  # fmt: skip
+    (
+        numba.types.Array(numba.uint64, 1, "C"),
+        numba.types.Array(numba.int64, 1, "C"),
+        numba.types.Array(numba.int64, 2, "C"),
+    )
+)
 
 
 @numba.njit(_WORDS(BYTES, OFFSETS, BYTES, CODES), cache=True)
-def _words(data, rows, classes, table):  # type: ignore[no-untyped-def]
+def _words(data, rows, classes, table):
     """Hashes of the folded words of all texts, word offsets per text, and byte spans in texts."""
     total = rows[-1] - rows[0]
     hashes, spans = np.empty(total + 1, np.uint64), np.empty((total + 1, 2), np.int64)
@@ -209,7 +182,7 @@ def _words(data, rows, classes, table):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(numba.types.Array(numba.uint64, 1, "C")(HASH_BUFFER, _PLACES, _PLACES), cache=True)
-def _run_keys(hashes, places, sizes):  # type: ignore[no-untyped-def]
+def _run_keys(hashes, places, sizes):
     keys = np.empty(len(places), np.uint64)
     for i in range(len(places)):
         value = np.uint64(0)
@@ -220,7 +193,7 @@ def _run_keys(hashes, places, sizes):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(numba.types.Array(numba.uint8, 1, "C")(HASH_BUFFER), cache=True)
-def _seen(keys):  # type: ignore[no-untyped-def]
+def _seen(keys):
     bits = 10
     while (1 << bits) < BITS_PER_KEY * len(keys):
         bits += 1
@@ -235,7 +208,7 @@ def _seen(keys):  # type: ignore[no-untyped-def]
     _FOUND(BYTES, OFFSETS, BYTES, CODES, _KEYS, _PLACES, _KEYS, _PLACES, _PLACES, _PLACES, BYTES),
     cache=True,
 )
-def _scan(data, rows, classes, table, known, item_of, keys, places, lengths, sizes, seen):  # type: ignore[no-untyped-def]
+def _scan(data, rows, classes, table, known, item_of, keys, places, lengths, sizes, seen):
     """Per text: words of its longest shared run, item, first and last byte."""
     found = np.zeros((len(rows) - 1, 4), np.int64)
     hashes, ends, spans = _words(data, rows, classes, table)

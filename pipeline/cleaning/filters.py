@@ -146,5 +146,9 @@ FILTERS: dict[str, Filter] = {
 }
 # Rules about what a check found; they hold in every profile and bite where a list is given.
 WITH_DETAIL = (
-    "blocked_address", "refused_license", "blocked_terms", "contaminated", "personal_data",
-)  # fmt: skip
+    "blocked_address",
+    "refused_license",
+    "blocked_terms",
+    "contaminated",
+    "personal_data",
+)

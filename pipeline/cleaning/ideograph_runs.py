@@ -17,7 +17,7 @@ FORMS = numba.types.Array(numba.uint16, 1, "C")  # the simplified form of each i
 
 
 @numba.njit(_I(BYTES, _I, _I), cache=True)
-def _ideograph(data, at, end):  # type: ignore[no-untyped-def]
+def _ideograph(data, at, end):
     """Code of the ideograph at byte `at`, 0 if there is none that the list covers."""
     if at >= end or data[at] < 0xE4 or data[at] > 0xE9:
         return 0
@@ -29,7 +29,7 @@ def _ideograph(data, at, end):  # type: ignore[no-untyped-def]
     numba.types.UniTuple(_I, 4)(BYTES, _I, _I, _I, CODES, CODES, FORMS),
     cache=True,
 )
-def read_runs(data, at, end, enough, codes, places, simplified):  # type: ignore[no-untyped-def]
+def read_runs(data, at, end, enough, codes, places, simplified):
     """Fill `codes` and the bytes at which they begin, gaps between runs; their number, the end.
 
     Then how many stand beside the one before, and how many have another simplified form. Stops when
@@ -56,7 +56,7 @@ def read_runs(data, at, end, enough, codes, places, simplified):  # type: ignore
 
 
 @numba.njit(inline="always")
-def may_be_traditional(size, traditional):  # type: ignore[no-untyped-def]
+def may_be_traditional(size, traditional):
     """Tell whether a text may be traditional, as `read_runs` read `size` and so many from it.
 
     If none of the parts of a text may be, `is_traditional` says no: at most half of `size` is gaps.
@@ -65,7 +65,7 @@ def may_be_traditional(size, traditional):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(numba.types.UniTuple(_I, 2)(BYTES, _I, _I, FORMS), cache=True)
-def count_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
+def count_traditional(data, at, end, simplified):
     """Ideographs of bytes [at, end), and how many of them have another simplified form."""
     ideographs = changed = 0
     while at < end:
@@ -78,14 +78,14 @@ def count_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def
 
 
 @numba.njit(inline="always")
-def is_traditional(data, at, end, simplified):  # type: ignore[no-untyped-def]
+def is_traditional(data, at, end, simplified):
     """Tell whether more ideographs of bytes [at, end) are traditional than a stray few."""
     ideographs, changed = count_traditional(data, at, end, simplified)
     return changed > TRADITIONAL_SHARE * ideographs
 
 
 @numba.njit(numba.void(CODES, _I, FORMS), cache=True)
-def simplify(codes, size, simplified):  # type: ignore[no-untyped-def]
+def simplify(codes, size, simplified):
     """Put the simplified forms in place of `size` codes, gaps aside."""
     for i in range(size):
         if codes[i] != GAP:

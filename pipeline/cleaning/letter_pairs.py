@@ -65,7 +65,7 @@ _LETTERS = numba.types.Array(numba.int8, 1, "C")
 
 
 @numba.njit(numba.types.UniTuple(numba.float64, 2)(_TALLIES, numba.int64), cache=True)
-def _information(tallies, pairs):  # type: ignore[no-untyped-def]
+def _information(tallies, pairs):
     """Bits that a letter tells of the next by the tallies of pairs, and what chance adds to it."""
     firsts, seconds = tallies.sum(axis=1), tallies.sum(axis=0)
     total, filled = 0.0, 0
@@ -81,7 +81,7 @@ def _information(tallies, pairs):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(numba.float64(_TALLIES), cache=True)
-def _sum_of_logs(tallies):  # type: ignore[no-untyped-def]
+def _sum_of_logs(tallies):
     """Each tally times its logarithm to base 2, summed."""
     total = 0.0
     for first in range(26):
@@ -93,7 +93,7 @@ def _sum_of_logs(tallies):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(numba.float64(_TALLIES, numba.int64, _LETTERS, _LETTERS), cache=True)
-def _information_of_few(tallies, pairs, firsts, seconds):  # type: ignore[no-untyped-def]
+def _information_of_few(tallies, pairs, firsts, seconds):
     """The same for `pairs` pairs beyond chance; `tallies` and `seconds` are used up."""
     told, _ = _information(tallies, pairs)
     entropy = 0.0
@@ -118,7 +118,7 @@ _FIGURES = numba.types.UniTuple(numba.types.Array(numba.float64, 1, "C"), 2)
 
 
 @numba.njit(_FIGURES(BYTES, OFFSETS, _BITS), cache=True)
-def _letter_pairs(data, rows, bits):  # type: ignore[no-untyped-def]
+def _letter_pairs(data, rows, bits):
     surprise, disorder = np.zeros(len(rows) - 1), np.zeros(len(rows) - 1)
     tallies = np.zeros((26, 26), np.int32)
     firsts, seconds = np.empty(FEW_PAIRS, np.int8), np.empty(FEW_PAIRS, np.int8)

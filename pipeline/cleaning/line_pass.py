@@ -31,9 +31,24 @@ LINE_COUNTS = (
     "duplicate_paragraphs",
     "duplicate_paragraph_characters",
 )
-(_NEWLINES, _ALL, _BULLET, _ELLIPSIS_LINES, _LINES, _LINE_CHARACTERS, _LONGEST, _SHORT, _TERMINAL,
- _SPLIT, _DUPLICATE, _DUPLICATE_CHARACTERS, _DUPLICATE_FILLED, _PARAGRAPHS, _DUPLICATE_PARAGRAPHS,
- _DUPLICATE_PARAGRAPH_CHARACTERS) = range(len(LINE_COUNTS))  # fmt: skip
+(
+    _NEWLINES,
+    _ALL,
+    _BULLET,
+    _ELLIPSIS_LINES,
+    _LINES,
+    _LINE_CHARACTERS,
+    _LONGEST,
+    _SHORT,
+    _TERMINAL,
+    _SPLIT,
+    _DUPLICATE,
+    _DUPLICATE_CHARACTERS,
+    _DUPLICATE_FILLED,
+    _PARAGRAPHS,
+    _DUPLICATE_PARAGRAPHS,
+    _DUPLICATE_PARAGRAPH_CHARACTERS,
+) = range(len(LINE_COUNTS))
 SHORT_LINE_WIDTH = 30
 UNSPACED_WIDTH = 3
 _LF, _CR, _DOT, _HYPHEN, _ELLIPSIS, _BULLET_MARK = 10, 13, 46, 45, 0x2026, 0x2022
@@ -44,7 +59,7 @@ _I = numba.int64
 
 
 @numba.njit(numba.void(BYTES, _I, _I, BYTES, MARKS, COUNT_BUFFER), cache=True)
-def count_lines(data, at, end, classes, marks, found):  # type: ignore[no-untyped-def]
+def count_lines(data, at, end, classes, marks, found):
     """Add the counts of a text that concern one line at a time to `found`, one per LINE_COUNTS."""
     first = last = length = width = dots = previous = to_mark = 0
     while at < end:
@@ -93,7 +108,7 @@ def count_lines(data, at, end, classes, marks, found):  # type: ignore[no-untype
 
 
 @numba.njit(numba.void(BYTES, _I, _I, BYTES, SLOTS, COUNT_BUFFER), cache=True)
-def count_repeated_lines(data, begin, end, classes, slots, found):  # type: ignore[no-untyped-def]
+def count_repeated_lines(data, begin, end, classes, slots, found):
     """Add the counts of repeated lines and paragraphs; `slots` is scratch."""
     breaks = 0
     for i in range(begin, end):

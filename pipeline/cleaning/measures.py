@@ -72,8 +72,11 @@ _written = pl.sum_horizontal("letters", "unspaced")
 _pieces = _count("pieces") + _count("words") - _count("spaced_words")
 _neighbours = share(_count("listed_pairs"), _count("ideograph_pairs"))
 _words, _tokens, _lines, _all_lines = (
-    _count("words"), _count("tokens"), _count("lines"), _count("all_lines"),
-)  # fmt: skip
+    _count("words"),
+    _count("tokens"),
+    _count("lines"),
+    _count("all_lines"),
+)
 _LOREM_IPSUM = "(?i)lorem ipsum"
 
 MEASURES: dict[str, Measure] = {

@@ -26,7 +26,7 @@ _I = numba.int64
 
 
 @numba.njit(inline="always")
-def mask_for(count):  # type: ignore[no-untyped-def]
+def mask_for(count):
     """Size of a table for `count` values, less one; at most half full."""
     slots = 8
     while slots < 2 * count:
@@ -35,7 +35,7 @@ def mask_for(count):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def is_new(slots, mask, key):  # type: ignore[no-untyped-def]
+def is_new(slots, mask, key):
     """Tell whether `key`, not 0, is absent from the slots, and put it there."""
     at = key & np.uint64(mask)
     while slots[at] != 0 and slots[at] != key:
@@ -49,9 +49,7 @@ def is_new(slots, mask, key):  # type: ignore[no-untyped-def]
     _I(SLOTS, SUMS, _I, _I, SLOTS, POSITIONS, _I, POSITIONS, POSITIONS, POSITIONS),
     cache=True,
 )
-def _number_ngrams(  # type: ignore[no-untyped-def]
-    prefixes, best, size, power, slots, at, used, numbers, tallies, firsts
-):
+def _number_ngrams(prefixes, best, size, power, slots, at, used, numbers, tallies, firsts):
     """Number the n-grams of `size` words at the first `used` of `at`; return how many differ.
 
     Counts them in `tallies`, notes where each begins first, and in `best` the occurrences of the
@@ -86,12 +84,22 @@ def _number_ngrams(  # type: ignore[no-untyped-def]
 
 @numba.njit(
     numba.void(
-        HASH_BUFFER, LENGTH_BUFFER, _I, _I, SLOTS, SLOTS, SUMS, POSITIONS, POSITIONS, POSITIONS,
-        POSITIONS, SHARES,
+        HASH_BUFFER,
+        LENGTH_BUFFER,
+        _I,
+        _I,
+        SLOTS,
+        SLOTS,
+        SUMS,
+        POSITIONS,
+        POSITIONS,
+        POSITIONS,
+        POSITIONS,
+        SHARES,
     ),
     cache=True,
-)  # fmt: skip
-def ngram_shares(  # type: ignore[no-untyped-def]
+)
+def ngram_shares(
     hashes, lengths, count, characters, slots, prefixes, sums, at, numbers, tallies, firsts, shares
 ):
     """Fill `shares` (one per SIZES) for `count` words of a text of `characters`.

@@ -75,9 +75,16 @@ def repeated_word_grams(texts: pl.Series, langs: pl.Series, size: int) -> pl.Ser
     chinese = is_chinese(texts, langs).to_numpy()
     joined, _ = segmentation.joined(data, rows, chinese)
     shares = _word_grams(
-        data, rows, joined, chinese, character_classes(), character_marks(), listed_chunks(),
-        listed_units(), size,
-    )  # fmt: skip
+        data,
+        rows,
+        joined,
+        chinese,
+        character_classes(),
+        character_marks(),
+        listed_chunks(),
+        listed_units(),
+        size,
+    )
     return pl.Series(shares)
 
 
@@ -87,9 +94,15 @@ def stop_word_share(texts: pl.Series, langs: pl.Series) -> pl.Series:
     chinese = is_chinese(texts, langs).to_numpy()
     joined, _ = segmentation.joined(data, rows, chinese)
     words = _count_words(
-        data, rows, joined, chinese, character_classes(), character_marks(), listed_chunks(),
+        data,
+        rows,
+        joined,
+        chinese,
+        character_classes(),
+        character_marks(),
+        listed_chunks(),
         listed_units(),
-    )  # fmt: skip
+    )
     stops = pl.DataFrame({"text": texts}).select(stop_words.count(pl.col("text")))["text"]
     return (stops / pl.Series(np.maximum(words, 1))).cast(pl.Float64)
 
@@ -101,7 +114,7 @@ def traditional_characters(texts: pl.Series) -> pl.Series:
 
 
 @numba.njit(numba.float64(_KEYS, _I, _I), cache=True)
-def _share(keys, count, kind):  # type: ignore[no-untyped-def]
+def _share(keys, count, kind):
     """Share of the first `count` keys that repeat, or that the most frequent ones take."""
     if count == 0:
         return 0.0
@@ -119,7 +132,7 @@ def _share(keys, count, kind):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(_I(_KEYS, _I, _I), cache=True)
-def _grams(keys, count, size):  # type: ignore[no-untyped-def]
+def _grams(keys, count, size):
     """Turn `count` keys into hashes of runs of `size` in place; return how many there are."""
     grams = max(count - size + 1, 0)
     for i in range(grams):
@@ -131,7 +144,7 @@ def _grams(keys, count, size):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(_SHARES(BYTES, OFFSETS, numba.boolean, _I, _I), cache=True)
-def _character_grams(data, rows, bare, size, kind):  # type: ignore[no-untyped-def]
+def _character_grams(data, rows, bare, size, kind):
     shares = np.zeros(len(rows) - 1)
     for row in range(len(rows) - 1):
         at, end, count = rows[row], rows[row + 1], 0
@@ -154,15 +167,28 @@ _TEXT_ARGUMENTS = (BYTES, OFFSETS, BYTES, _ACTIVE, BYTES, MARKS, LISTED, LISTED)
 @numba.njit(
     _I(BYTES, _I, _I, BYTES, numba.boolean, BYTES, MARKS, LISTED, LISTED, _KEYS), cache=True
 )
-def _words(data, begin, end, joined, chinese, classes, marks, listed, units, keys):  # type: ignore[no-untyped-def]
+def _words(data, begin, end, joined, chinese, classes, marks, listed, units, keys):
     """Fill `keys` with the hashes of a text's words, mere marks left out; return their number."""
     chunk, kinds = np.empty(CHUNK_MAX + 1, np.int32), np.empty(CHUNK_MAX + 1, np.uint16)
     cuts, lengths = np.empty(CHUNK_MAX + 2, np.uint8), np.empty(len(keys), np.int32)
     flags = np.empty(len(keys), np.uint8)
     held = words_of(
-        data, begin, end, joined, chinese, classes, marks, listed, units, chunk, kinds, cuts,
-        keys, lengths, flags,
-    )  # fmt: skip
+        data,
+        begin,
+        end,
+        joined,
+        chinese,
+        classes,
+        marks,
+        listed,
+        units,
+        chunk,
+        kinds,
+        cuts,
+        keys,
+        lengths,
+        flags,
+    )
     count = 0
     for i in range(held):
         keys[count] = keys[i]
@@ -171,7 +197,7 @@ def _words(data, begin, end, joined, chinese, classes, marks, listed, units, key
 
 
 @numba.njit(_SHARES(*_TEXT_ARGUMENTS, _I), cache=True)
-def _word_grams(data, rows, joined, chinese, classes, marks, listed, units, size):  # type: ignore[no-untyped-def]
+def _word_grams(data, rows, joined, chinese, classes, marks, listed, units, size):
     shares = np.zeros(len(rows) - 1)
     for row in range(len(rows) - 1):
         begin, end = rows[row], rows[row + 1]
@@ -182,7 +208,7 @@ def _word_grams(data, rows, joined, chinese, classes, marks, listed, units, size
 
 
 @numba.njit(numba.types.Array(_I, 1, "C")(*_TEXT_ARGUMENTS), cache=True)
-def _count_words(data, rows, joined, chinese, classes, marks, listed, units):  # type: ignore[no-untyped-def]
+def _count_words(data, rows, joined, chinese, classes, marks, listed, units):
     counts = np.zeros(len(rows) - 1, np.int64)
     for row in range(len(rows) - 1):
         begin, end = rows[row], rows[row + 1]
@@ -194,7 +220,7 @@ def _count_words(data, rows, joined, chinese, classes, marks, listed, units):  #
 
 
 @numba.njit(numba.types.Array(_I, 1, "C")(BYTES, OFFSETS, _FORMS), cache=True)
-def _traditional(data, rows, simplified):  # type: ignore[no-untyped-def]
+def _traditional(data, rows, simplified):
     counts = np.zeros(len(rows) - 1, np.int64)
     for row in range(len(rows) - 1):
         counts[row] = count_traditional(data, rows[row], rows[row + 1], simplified)[1]

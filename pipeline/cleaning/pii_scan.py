@@ -21,7 +21,7 @@ def scan(texts: pl.Series) -> pl.Series:
 
 
 @numba.njit(_FLAGS(BYTES, OFFSETS), cache=True)
-def _scan(data, rows):  # type: ignore[no-untyped-def]
+def _scan(data, rows):
     flags = np.full(len(rows) - 1, ANYTHING, np.uint8)
     for row in range(len(rows) - 1):
         found, digits, dots = np.uint8(0), 0, 0

@@ -120,11 +120,20 @@ def _stricter(base: Thresholds, groups: tuple[str, ...], bounds: dict[str, float
 _NONE: Thresholds = all_groups({"empty": 1})
 _LENIENT: Thresholds = {
     **_NONE,
-    **all_groups({"too_few_words": 5, "unreadable_characters": 0.1, "few_letters": 0.2,
-            "few_alphanumerics": 0.1, "many_digits": 0.6, "short_lines_on_average": 2,
-            "repeated_lines": 0.7, "repeated_10_grams": 0.8}),
+    **all_groups(
+        {
+            "too_few_words": 5,
+            "unreadable_characters": 0.1,
+            "few_letters": 0.2,
+            "few_alphanumerics": 0.1,
+            "many_digits": 0.6,
+            "short_lines_on_average": 2,
+            "repeated_lines": 0.7,
+            "repeated_10_grams": 0.8,
+        }
+    ),
     "repeated_2_grams": _prose(0.5),
-}  # fmt: skip
+}
 # Gopher and FineWeb, loosened until manuals with tables and code, posts with rulers of marks and
 # news cut short pass; `tests/pipeline/cleaning/test_profiles.py` holds the kept shares.
 _WEB: Thresholds = {

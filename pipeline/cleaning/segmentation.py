@@ -73,9 +73,7 @@ def joined(
 
 
 @numba.njit(_I(CODES, _I, PAIRS, NODES, FILTER, FILTER, _SCORES, CODES, CODES, CODES), cache=True)
-def _look_up(  # type: ignore[no-untyped-def]
-    codes, size, pairs, longer, pair_bits, triple_bits, weights, triples, places, parents
-):
+def _look_up(codes, size, pairs, longer, pair_bits, triple_bits, weights, triples, places, parents):
     """Look up what begins at each of `size` characters; return how many pairs of the list do.
 
     Fills `weights` of pairs (-inf where there is none) and `triples`, the nodes of three characters
@@ -108,7 +106,7 @@ def _look_up(  # type: ignore[no-untyped-def]
     numba.void(CODES, _I, NODES, _SINGLES, numba.float64, _SCORES, CODES, _SCORES, CODES),
     cache=True,
 )
-def _best_path(codes, size, longer, singles, rare, scores, ends, weights, triples):  # type: ignore[no-untyped-def]
+def _best_path(codes, size, longer, singles, rare, scores, ends, weights, triples):
     """Set `ends[i]` to the end of the word at `i` on the most probable path from there on."""
     scores[size] = scores[size + 1] = after = second = 0.0  # of the next place, the one after it
     for start in range(size - 1, -1, -1):
@@ -133,7 +131,7 @@ def _best_path(codes, size, longer, singles, rare, scores, ends, weights, triple
 
 
 @numba.njit(numba.boolean(CODES, _I, _I, PAIRS, NODES), cache=True)
-def _is_word(codes, start, end, pairs, longer):  # type: ignore[no-untyped-def]
+def _is_word(codes, start, end, pairs, longer):
     """Tell whether the characters `start` to `end`, two or more, are in the list."""
     slot, _, there = pair_slot(pairs, codes[start], codes[start + 1])
     if not there or end == start + 2:
@@ -147,7 +145,7 @@ def _is_word(codes, start, end, pairs, longer):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(numba.types.UniTuple(_I, 2)(CODES, _I, PAIRS, FILTER), cache=True)
-def _tally_apart(codes, size, pairs, pair_bits):  # type: ignore[no-untyped-def]
+def _tally_apart(codes, size, pairs, pair_bits):
     """Pairs of ideographs LEAST_LAG to MOST_LAG apart, gaps aside, and those that begin a word."""
     bare, tally, listed = 0, 0, 0
     for i in range(size):
@@ -162,13 +160,13 @@ def _tally_apart(codes, size, pairs, pair_bits):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _better(one, two):  # type: ignore[no-untyped-def]
+def _better(one, two):
     """The greater of two scores, and 1 if it is the second, which wins a tie."""
     return (two, 1) if two >= one else (one, 0)
 
 
 @numba.njit(numba.void(CODES, _I, _I, _EMISSIONS, _BACK, CODES), cache=True)
-def _join_singles(codes, start, end, emissions, back, ends):  # type: ignore[no-untyped-def]
+def _join_singles(codes, start, end, emissions, back, ends):
     """Set `ends` for the characters `start` to `end` by the most probable states."""
     seen = emissions[codes[start] - FIRST]
     begin, single = _START_BEGIN + seen[_BEGIN], _START_SINGLE + seen[_SINGLE]
@@ -196,7 +194,7 @@ def _join_singles(codes, start, end, emissions, back, ends):  # type: ignore[no-
 
 
 @numba.njit(numba.void(CODES, _I, PAIRS, NODES, _EMISSIONS, _BACK, CODES), cache=True)
-def _join_unlisted(codes, size, pairs, longer, emissions, back, ends):  # type: ignore[no-untyped-def]
+def _join_unlisted(codes, size, pairs, longer, emissions, back, ends):
     """Join single characters in a row into words that the list lacks."""
     at = 0
     while at < size:
@@ -211,12 +209,22 @@ def _join_unlisted(codes, size, pairs, longer, emissions, back, ends):  # type: 
 
 @numba.njit(
     numba.types.Tuple((_FLAGS, numba.types.Array(_I, 2, "C")))(
-        BYTES, OFFSETS, ACTIVE, PAIRS, NODES, FILTER, FILTER, _SINGLES, numba.float64, _EMISSIONS,
-        FORMS, numba.boolean,
+        BYTES,
+        OFFSETS,
+        ACTIVE,
+        PAIRS,
+        NODES,
+        FILTER,
+        FILTER,
+        _SINGLES,
+        numba.float64,
+        _EMISSIONS,
+        FORMS,
+        numba.boolean,
     ),
     cache=True,
-)  # fmt: skip
-def _joined(  # type: ignore[no-untyped-def]
+)
+def _joined(
     data,
     rows,
     active,

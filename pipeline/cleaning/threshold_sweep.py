@@ -99,7 +99,13 @@ def _rows(
         for (rule, group), grid in grids.items()
         if documents.get(group)
     ]
-    empty = {"rule": pl.String, "group": pl.String, "threshold": pl.Float64,
-             "kept_share": pl.Float64, "current": pl.Boolean, "kept_if_off": pl.Float64,
-             "documents": pl.Int64}  # fmt: skip
+    empty = {
+        "rule": pl.String,
+        "group": pl.String,
+        "threshold": pl.Float64,
+        "kept_share": pl.Float64,
+        "current": pl.Boolean,
+        "kept_if_off": pl.Float64,
+        "documents": pl.Int64,
+    }
     return pl.concat(frames) if frames else pl.DataFrame(schema=empty)

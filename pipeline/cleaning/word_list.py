@@ -94,7 +94,7 @@ def _emissions(file: Path) -> np.ndarray:
 
 
 @numba.njit(inline="always")
-def pair_slot(pairs, first, second):  # type: ignore[no-untyped-def]
+def pair_slot(pairs, first, second):
     """Slot where the pair of characters lies or would lie, its key, and whether it lies there."""
     key = np.uint32((first - FIRST) << 15 | (second - FIRST)) + np.uint32(1)
     slot = np.int64(np.uint32(key * np.uint32(0x9E3779B1)) >> np.uint32(32 - _PAIR_BITS))
@@ -106,32 +106,32 @@ def pair_slot(pairs, first, second):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def pair_bit(first, second):  # type: ignore[no-untyped-def]
+def pair_bit(first, second):
     """Bit of `pair_bits` that is set if the pair may be in the table."""
     key = np.uint32((first - FIRST) << 15 | (second - FIRST)) + np.uint32(1)
     return np.int64(np.uint32(key * np.uint32(0x9E3779B1)) >> np.uint32(32 - FILTER_BITS))
 
 
 @numba.njit(inline="always")
-def triple_bit(slot, code):  # type: ignore[no-untyped-def]
+def triple_bit(slot, code):
     """Bit of `triple_bits` that is set if the pair in `slot` may be followed by `code`."""
     key = np.uint64(parent_of_pair(slot) + 1) << np.uint64(16) | np.uint64(code)
     return np.int64(key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - FILTER_BITS))
 
 
 @numba.njit(inline="always")
-def is_set(bits, bit):  # type: ignore[no-untyped-def]
+def is_set(bits, bit):
     """Tell whether a bit of a filter is set."""
     return (bits[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1) != 0
 
 
 @numba.njit(numba.void(BITS, numba.int64), cache=True)
-def _set(bits, bit):  # type: ignore[no-untyped-def]
+def _set(bits, bit):
     bits[bit >> 6] |= np.uint64(1) << np.uint64(bit & 63)
 
 
 @numba.njit(inline="always")
-def longer_slot(longer, parent, code):  # type: ignore[no-untyped-def]
+def longer_slot(longer, parent, code):
     """The same for the prefix `parent` (of `parent_of_pair` or a slot here) and one character."""
     key = np.uint64(parent + 1) << np.uint64(16) | np.uint64(code)
     slot = np.int64(key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - _BITS))
@@ -143,7 +143,7 @@ def longer_slot(longer, parent, code):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def parent_of_pair(slot):  # type: ignore[no-untyped-def]
+def parent_of_pair(slot):
     """What stands for a pair as the parent of a longer prefix."""
     return (1 << _BITS) + slot
 
@@ -159,7 +159,7 @@ def parent_of_pair(slot):  # type: ignore[no-untyped-def]
     ),
     cache=True,
 )
-def _fill(data, pairs, longer, pair_bits, triple_bits, singles):  # type: ignore[no-untyped-def]
+def _fill(data, pairs, longer, pair_bits, triple_bits, singles):
     """Put every line 'word count tag' of `data` into the tables; return the sum of all counts."""
     total = 0.0
     at = 0

@@ -101,8 +101,10 @@ LEVELS_OF = numba.types.Array(numba.int8, 3, "C", readonly=True)
 @functools.cache
 def levels() -> np.ndarray:
     """Quarter bits by language of LANGUAGES, kind of a word and kind of the next (int8)."""
-    rows = [[[int(level, 36) - _EVEN for level in row] for row in _TABLES[lang].split()]
-            for lang in LANGUAGES]  # fmt: skip
+    rows = [
+        [[int(level, 36) - _EVEN for level in row] for row in _TABLES[lang].split()]
+        for lang in LANGUAGES
+    ]
     table = np.array(rows, np.int8)
     table.flags.writeable = False
     return table
@@ -146,7 +148,7 @@ def word_table() -> tuple[dict[str, int], np.ndarray, np.ndarray, np.ndarray]:
 
 
 @numba.njit(inline="always")
-def find_word(keys, key):  # type: ignore[no-untyped-def]
+def find_word(keys, key):
     """Slot of a word by its hash and its language's number, an empty one if it is not listed."""
     at = key & np.uint64(_SLOTS - 1)
     while keys[at] != 0 and keys[at] != key:
@@ -155,7 +157,7 @@ def find_word(keys, key):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def word_kind(listed, flag, length):  # type: ignore[no-untyped-def]
+def word_kind(listed, flag, length):
     """Kind of a word from that in its slot, its flags and its length in characters."""
     if listed:
         return listed

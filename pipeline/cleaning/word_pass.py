@@ -37,20 +37,20 @@ _SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x9E3779B97F4A7C15)
 
 
 @numba.njit(inline="always")
-def _add(value, code):  # type: ignore[no-untyped-def]
+def _add(value, code):
     """Hash of a word so far and one more code point; `mix` of it is the word's hash."""
     return (value ^ np.uint64(code)) * _PRIME
 
 
 @numba.njit(inline="always")
-def _put(hashes, lengths, flags, count, value, length, flag):  # type: ignore[no-untyped-def]
+def _put(hashes, lengths, flags, count, value, length, flag):
     if count < len(hashes):
         hashes[count], lengths[count], flags[count] = mix(value), length, flag
     return count + 1
 
 
 @numba.njit(inline="always")
-def _flag(seen, shared, length):  # type: ignore[no-untyped-def]
+def _flag(seen, shared, length):
     """Flags of a word: `seen` holds the bits of any of its characters, `shared` those of all."""
     if shared & SYMBOL:
         return ENDS_SENTENCE * (length == 1 and seen & TERMINAL != 0) | HAS_ALPHA * (
@@ -63,7 +63,7 @@ def _flag(seen, shared, length):  # type: ignore[no-untyped-def]
     _I(CODE_BUFFER, KIND_BUFFER, _I, FLAG_BUFFER, HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER, _I),
     cache=True,
 )
-def _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count):  # type: ignore[no-untyped-def]
+def _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count):
     """Append the words of a chunk cut by `split_chunk`; return the new count."""
     start = 0
     while start < size:
@@ -82,7 +82,7 @@ def _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count):  # type: ign
 @numba.njit(
     numba.types.UniTuple(_I, 3)(BYTES, _I, _I, BYTES, MARKS, CODE_BUFFER, KIND_BUFFER), cache=True
 )
-def _read_chunk(data, at, end, classes, marks, chunk, kinds):  # type: ignore[no-untyped-def]
+def _read_chunk(data, at, end, classes, marks, chunk, kinds):
     """Fill `chunk` and `kinds` up to white space or unspaced script; size, end, all bits seen."""
     size = seen = 0
     while at < end and size < CHUNK_MAX:
@@ -99,7 +99,7 @@ def _read_chunk(data, at, end, classes, marks, chunk, kinds):  # type: ignore[no
 
 
 @numba.njit(inline="always")
-def _mark_parts(data, start, at, listed):  # type: ignore[no-untyped-def]
+def _mark_parts(data, start, at, listed):
     """Tell whether the dot at `at` is a word of its own after the ASCII letters from `start`."""
     if not 97 <= data[at - 1] <= 122:
         return False
@@ -112,7 +112,7 @@ def _mark_parts(data, start, at, listed):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _read_letters(data, at, limit, chinese, classes, marks, listed):  # type: ignore[no-untyped-def]
+def _read_letters(data, at, limit, chinese, classes, marks, listed):
     """Read ASCII letters up to `limit`; return their end, the mark after them, `whole`, `_add`.
 
     They are a word, `whole`, if a space, unspaced script or one mark of its own (else 0) follows.
@@ -137,7 +137,7 @@ def _read_letters(data, at, limit, chinese, classes, marks, listed):  # type: ig
 
 
 @numba.njit(inline="always")
-def _read_ideographs(data, at, end, joined, hashes, lengths, flags, count, line):  # type: ignore[no-untyped-def]
+def _read_ideographs(data, at, end, joined, hashes, lengths, flags, count, line):
     """Append the words of a run of ideographs, whose first begins a word; return its end, count.
 
     No branch on whether one joins the word before it, which the processor cannot guess.
@@ -159,14 +159,42 @@ def _read_ideographs(data, at, end, joined, hashes, lengths, flags, count, line)
 
 
 @numba.njit(
-    _I(BYTES, _I, _I, BYTES, numba.boolean, BYTES, MARKS, LISTED, LISTED, CODE_BUFFER,
-       KIND_BUFFER, FLAG_BUFFER, HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER),
+    _I(
+        BYTES,
+        _I,
+        _I,
+        BYTES,
+        numba.boolean,
+        BYTES,
+        MARKS,
+        LISTED,
+        LISTED,
+        CODE_BUFFER,
+        KIND_BUFFER,
+        FLAG_BUFFER,
+        HASH_BUFFER,
+        LENGTH_BUFFER,
+        FLAG_BUFFER,
+    ),
     cache=True,
-)  # fmt: skip
-def words_of(  # type: ignore[no-untyped-def]
-    data, at, end, joined, chinese, classes, marks, listed, units, chunk, kinds, cuts,
-    hashes, lengths, flags,
-):  # fmt: skip
+)
+def words_of(
+    data,
+    at,
+    end,
+    joined,
+    chinese,
+    classes,
+    marks,
+    listed,
+    units,
+    chunk,
+    kinds,
+    cuts,
+    hashes,
+    lengths,
+    flags,
+):
     """Fill hashes, lengths and flags with the words of `data[at:end]`; return how many there are.
 
     Chunks of `chinese` text are cut as jieba does, others as spaCy does. Words beyond the arrays'

@@ -31,8 +31,18 @@ from pipeline.compiled import numba
 HAS_ALPHA, IS_WORD, IS_UNSPACED, BEGINS_LINE, ENDS_SENTENCE, CAPITAL = 1, 2, 4, 8, 16, 32
 CHUNK_MAX = 1 << 12  # code points; a longer chunk is cut here, as no rule needs more
 _DOT, _ELLIPSIS, _PLUS, _AT, _COLON, _SLASH, _MINUS, _STAR, _CARET, _COMMA, _UNDERSCORE = (
-    46, 0x2026, 43, 64, 58, 47, 45, 42, 94, 44, 95,
-)  # fmt: skip
+    46,
+    0x2026,
+    43,
+    64,
+    58,
+    47,
+    45,
+    42,
+    94,
+    44,
+    95,
+)
 _PERCENT = 37
 _JOINTS = (35, _PERCENT, 38, _PLUS, _MINUS, _DOT, _UNDERSCORE)
 _LISTED_SHIFT = 64 - LISTED_SLOTS.bit_length() + 1
@@ -47,13 +57,13 @@ _I = numba.int64
 
 
 @numba.njit(inline="always")
-def marks_of(marks, code):  # type: ignore[no-untyped-def]
+def marks_of(marks, code):
     """Bits of a code point; beyond the table a letter without case."""
     return np.int64(marks[code]) if code < TABLE_SIZE else ALPHA
 
 
 @numba.njit(inline="always")
-def holds_key(listed, key):  # type: ignore[no-untyped-def]
+def holds_key(listed, key):
     """Tell whether `key` is in the slots of `word_marks.listed_chunks` or `listed_units`."""
     at = (key * np.uint64(LISTED_FACTOR)) >> np.uint64(_LISTED_SHIFT)
     while listed[at] != 0 and listed[at] != key:
@@ -62,7 +72,7 @@ def holds_key(listed, key):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _is_listed(chunk, low, high, listed):  # type: ignore[no-untyped-def]
+def _is_listed(chunk, low, high, listed):
     if high - low > LONGEST_LISTED:
         return False
     key = wide = np.uint64(0)
@@ -73,7 +83,7 @@ def _is_listed(chunk, low, high, listed):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _prefix(chunk, kinds, low, high):  # type: ignore[no-untyped-def]
+def _prefix(chunk, kinds, low, high):
     """Length of the word of marks that begins the chunk, 0 if there is none."""
     code = chunk[low]
     if code == _DOT:
@@ -87,7 +97,7 @@ def _prefix(chunk, kinds, low, high):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _suffix(chunk, kinds, low, high, units):  # type: ignore[no-untyped-def]
+def _suffix(chunk, kinds, low, high, units):
     """Length of the word that ends the chunk (marks, 's, a unit after a digit), 0 if none."""
     code, kind = chunk[high - 1], kinds[high - 1]
     if kind & SUFFIX:
@@ -116,7 +126,7 @@ def _suffix(chunk, kinds, low, high, units):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(numba.boolean(CODE_BUFFER, KIND_BUFFER, _I, _I), cache=True)
-def _is_address(chunk, kinds, low, high):  # type: ignore[no-untyped-def]
+def _is_address(chunk, kinds, low, high):
     """Tell whether all of the chunk is a URL, a host name or an e-mail address."""
     at = low
     while at < high and 97 <= chunk[at] <= 122:
@@ -147,7 +157,7 @@ def _is_address(chunk, kinds, low, high):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(_I(CODE_BUFFER, KIND_BUFFER, _I, _I), cache=True)
-def _contraction(chunk, kinds, low, high):  # type: ignore[no-untyped-def]
+def _contraction(chunk, kinds, low, high):
     """Where the second word of 'don't', 'we'll', 'I'm', '10am' begins; -1 if it is one word."""
     size = high - low
     last = chunk[high - 1] | 32
@@ -167,7 +177,7 @@ def _contraction(chunk, kinds, low, high):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _cut_inside(chunk, kinds, low, high, cuts):  # type: ignore[no-untyped-def]
+def _cut_inside(chunk, kinds, low, high, cuts):
     """Set cuts around marks between letters or digits."""
     i = low + 1
     while i < high:
@@ -198,7 +208,7 @@ def _cut_inside(chunk, kinds, low, high, cuts):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(numba.void(CODE_BUFFER, KIND_BUFFER, _I, _I, LISTED, LISTED, FLAG_BUFFER), cache=True)
-def split_chunk(chunk, kinds, size, seen, listed, units, cuts):  # type: ignore[no-untyped-def]
+def split_chunk(chunk, kinds, size, seen, listed, units, cuts):
     """Set `cuts[i]` to 1 where a word begins in a chunk of `size` code points without space.
 
     `kinds` holds the bits of each code point, `seen` all of them together.
@@ -237,13 +247,13 @@ def split_chunk(chunk, kinds, size, seen, listed, units, cuts):  # type: ignore[
 
 
 @numba.njit(inline="always")
-def stands_alone(marks, code):  # type: ignore[no-untyped-def]
+def stands_alone(marks, code):
     """Tell whether `split_marks` makes a character a word whatever stands beside it."""
     return not marks_of(marks, code) & (ALPHA | DIGIT) and code not in _JOINTS
 
 
 @numba.njit(numba.void(CODE_BUFFER, KIND_BUFFER, _I, FLAG_BUFFER), cache=True)
-def split_marks(chunk, kinds, size, cuts):  # type: ignore[no-untyped-def]
+def split_marks(chunk, kinds, size, cuts):
     """The same for Chinese text, as jieba does: letters and digits, decimals, every mark alone."""
     for i in range(size + 1):
         cuts[i] = 0

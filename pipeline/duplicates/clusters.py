@@ -61,12 +61,12 @@ def decide(
     earliest among equals. So no similar pair has both ends kept, and each removed document was
     itself compared with the one that stands for it. `gone` (uint8, one per document of the corpus)
     is brought up to date.
-    """  # fmt: skip
+    """
     return _decide(documents, kinds, keepers, similarity, gone)
 
 
 @numba.njit(numba.types.Array(numba.int64, 2, "C")(OFFSETS, OFFSETS, numba.int64), cache=True)
-def _bucket_pairs(keys, documents, neighbours):  # type: ignore[no-untyped-def]
+def _bucket_pairs(keys, documents, neighbours):
     pairs = np.empty((1024, 2), np.int64)
     filled = 0
     start = 0
@@ -89,7 +89,7 @@ def _bucket_pairs(keys, documents, neighbours):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(_F64(HASHES, OFFSETS, OFFSETS, OFFSETS), cache=True)
-def _jaccard(values, ends, left, right):  # type: ignore[no-untyped-def]
+def _jaccard(values, ends, left, right):
     similarity = np.zeros(len(left), np.float64)
     for pair in range(len(left)):
         i, i_end = ends[left[pair]], ends[left[pair] + 1]
@@ -107,7 +107,7 @@ def _jaccard(values, ends, left, right):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(_I64(OFFSETS, _KINDS, OFFSETS, _SIMILARITIES, _GONE), cache=True)
-def _decide(documents, kinds, keepers, similarity, gone):  # type: ignore[no-untyped-def]
+def _decide(documents, kinds, keepers, similarity, gone):
     chosen = np.empty(len(documents), np.int64)
     filled = at = 0
     while at < len(documents):

@@ -56,7 +56,7 @@ def cut(texts: pa.Array | pa.ChunkedArray, spans: pl.DataFrame) -> pa.LargeStrin
 @numba.njit(
     _SPANS(BYTES, OFFSETS, _I64, _I64, _I64, _I64, BYTES, OFFSETS, BYTES, OFFSETS), cache=True
 )
-def _extended(data, rows, row, start, end, context, before, before_at, after, after_at):  # type: ignore[no-untyped-def]
+def _extended(data, rows, row, start, end, context, before, before_at, after, after_at):
     starts, ends = start.copy(), end.copy()
     for i in range(len(row)):
         begin, stop = rows[row[i]], rows[row[i] + 1]
@@ -81,7 +81,7 @@ def _extended(data, rows, row, start, end, context, before, before_at, after, af
 
 
 @numba.njit(_TEXTS(BYTES, OFFSETS, _I64, _I64, _I64), cache=True)
-def _cut(data, rows, row, start, end):  # type: ignore[no-untyped-def]
+def _cut(data, rows, row, start, end):
     kept = np.empty(rows[-1] - rows[0], np.uint8)
     offsets = np.zeros(len(rows), np.int64)
     filled = span = 0

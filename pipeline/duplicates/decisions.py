@@ -74,9 +74,13 @@ class Decider:
             known = _read(self._files, wanted)
             inside = decisions.filter(pl.col("document").is_in(wanted))
             there = pl.concat([known, inside.select(_COLUMNS)]).select(
-                keeper="document", next="keeper", next_id="keeper_id", next_text="keeper_text",
-                next_similarity="similarity", next_kind="kind",
-            )  # fmt: skip
+                keeper="document",
+                next="keeper",
+                next_id="keeper_id",
+                next_text="keeper_text",
+                next_similarity="similarity",
+                next_kind="kind",
+            )
             joined = decisions.join(there, on="keeper", how="left", maintain_order="left")
             assert joined["next"].is_not_null().sum() >= gone.sum(), "every removed one is on file"
             moved = pl.col("next").is_not_null()
@@ -109,11 +113,14 @@ def _pairs(copies: Sequence[Path], verified: Sequence[Path], first: int, end: in
         near = read_between(verified, "later", first, end)
         frames.append(
             near.select(
-                pl.col("later").alias("document"), pl.lit(NEAR, pl.Int8).alias("kind"),
-                pl.col("earlier").alias("keeper"), pl.col("earlier_id").alias("keeper_id"),
-                "similarity", pl.col("earlier_text").alias("keeper_text"),
+                pl.col("later").alias("document"),
+                pl.lit(NEAR, pl.Int8).alias("kind"),
+                pl.col("earlier").alias("keeper"),
+                pl.col("earlier_id").alias("keeper_id"),
+                "similarity",
+                pl.col("earlier_text").alias("keeper_text"),
             )
-        )  # fmt: skip
+        )
     rows = pl.concat([frame.select(_COLUMNS) for frame in frames])
     return rows.sort("document", "kind", "keeper")
 

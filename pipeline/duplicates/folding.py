@@ -76,13 +76,13 @@ def layout_marks() -> np.ndarray:
 
 
 @numba.njit(inline="always")
-def is_joiner(folded):  # type: ignore[no-untyped-def]
+def is_joiner(folded):
     """Tell whether a folded code is U+200C or U+200D."""
     return folded == 0x200C or folded == 0x200D
 
 
 @numba.njit(inline="always")
-def _before(data, begin, at):  # type: ignore[no-untyped-def]
+def _before(data, begin, at):
     """Code point that ends at byte `at`, 0 at the beginning of the text."""
     if at <= begin:
         return np.int64(0)
@@ -93,7 +93,7 @@ def _before(data, begin, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def shapes(data, begin, at):  # type: ignore[no-untyped-def]
+def shapes(data, begin, at):
     """Tell whether a joiner at byte `at` changes what is seen, by the character before it.
 
     It does in Arabic, Indic and South-East Asian scripts, in Mongolian, and between emoji; after
@@ -111,7 +111,7 @@ def shapes(data, begin, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def hyphenates(data, begin, at, end):  # type: ignore[no-untyped-def]
+def hyphenates(data, begin, at, end):
     """Tell whether the ASCII hyphen at byte `at` stands between two letters, as in well-known."""
     if at == begin or at + 1 >= end or data[at] != HYPHEN:
         return False
@@ -119,12 +119,12 @@ def hyphenates(data, begin, at, end):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _may_be_letter(byte):  # type: ignore[no-untyped-def]
+def _may_be_letter(byte):
     return byte >= 0x80 or 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A
 
 
 @numba.njit(inline="always")
-def lays_out(marks, code, data, at, end):  # type: ignore[no-untyped-def]
+def lays_out(marks, code, data, at, end):
     """Tell whether a mark before the first word of its line is layout; `at` is the byte after it.
 
     A plus, minus or other sign right before a digit is none, nor is # right before a word.

@@ -8,7 +8,7 @@ HASHES = numba.types.Array(numba.uint64, 1, "C")
 
 
 @numba.njit(HASHES(HASHES), cache=True)
-def distinct_sorted(hashes):  # type: ignore[no-untyped-def]
+def distinct_sorted(hashes):
     """Return each value once, in ascending order; in linear time if they are spread evenly.
 
     A value is put into the slot of its upper bits or the next free one, where a copy of it is met

@@ -41,9 +41,17 @@ COVERS = Contract("passage_covers", 1, pa.schema(_PLACE))
 INDEX_ORIGINS = Contract("index_origins", 1, pa.schema(_PLACE))
 PLACE = tuple(COVERS.schema.names)
 _SPAN = (
-    "row", "kind", "start", "end", "position", "visible", "keeper", "keeper_start",
-    "keeper_position", "keeper_id",
-)  # fmt: skip
+    "row",
+    "kind",
+    "start",
+    "end",
+    "position",
+    "visible",
+    "keeper",
+    "keeper_start",
+    "keeper_position",
+    "keeper_id",
+)
 _I64 = numba.types.Array(numba.int64, 1, "C")
 
 
@@ -167,7 +175,7 @@ def _continued(pieces: pl.DataFrame) -> pl.DataFrame:
 
 
 @numba.njit(_I64(BYTES, OFFSETS, CODES, OFFSETS, OFFSETS, numba.boolean), cache=True)
-def _walk(data, rows, table, row, wanted, seek_visible):  # type: ignore[no-untyped-def]
+def _walk(data, rows, table, row, wanted, seek_visible):
     found = np.empty(len(row), np.int64)
     at = end = visible = np.int64(0)
     text = np.int64(-1)
@@ -195,7 +203,7 @@ _SPLITS = numba.types.Tuple((_I64,) * 4)
 
 
 @numba.njit(_TILES(OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS), cache=True)
-def _tile(row, start, end, first, last):  # type: ignore[no-untyped-def]
+def _tile(row, start, end, first, last):
     """Greedy cover: from each place the span that reaches furthest; `first`, `last`: visible."""
     found = np.empty((6, len(row)), np.int64)
     filled = group = i = 0
@@ -219,13 +227,17 @@ def _tile(row, start, end, first, last):  # type: ignore[no-untyped-def]
             at, seen = end[best], last[best]
         group += 1
     return (
-        found[0, :filled].copy(), found[1, :filled].copy(), found[2, :filled].copy(),
-        found[3, :filled].copy(), found[4, :filled].copy(), found[5, :filled].copy(),
-    )  # fmt: skip
+        found[0, :filled].copy(),
+        found[1, :filled].copy(),
+        found[2, :filled].copy(),
+        found[3, :filled].copy(),
+        found[4, :filled].copy(),
+        found[5, :filled].copy(),
+    )
 
 
 @numba.njit(_SPLITS(OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS), cache=True)
-def _split(document, first, size, lost, lost_first, lost_size):  # type: ignore[no-untyped-def]
+def _split(document, first, size, lost, lost_first, lost_size):
     """Parts of each range of a document's characters: kept there (-1), or the row that it lost."""
     found = np.empty((1024, 4), np.int64)
     filled = 0
@@ -256,6 +268,8 @@ def _split(document, first, size, lost, lost_first, lost_size):  # type: ignore[
             filled += 1
             at = stop
     return (
-        found[:filled, 0].copy(), found[:filled, 1].copy(),
-        found[:filled, 2].copy(), found[:filled, 3].copy(),
-    )  # fmt: skip
+        found[:filled, 0].copy(),
+        found[:filled, 1].copy(),
+        found[:filled, 2].copy(),
+        found[:filled, 3].copy(),
+    )

@@ -189,8 +189,10 @@ def write_contexts(least: int, repeats: list[Path], part: Part, sink: Sink) -> N
             before.append(texts[keeper][max(0, start - least) : start])
             after.append(texts[keeper][end : end + least])
         columns = {name: here[name].to_arrow() for name in place}
-        around = {name: pa.array(values, pa.large_binary())
-                  for name, values in (("before", before), ("after", after))}  # fmt: skip
+        around = {
+            name: pa.array(values, pa.large_binary())
+            for name, values in (("before", before), ("after", after))
+        }
         sink.write("contexts", pa.table({**columns, **around}))
 
 

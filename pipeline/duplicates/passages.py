@@ -52,7 +52,7 @@ def mark(texts: pa.Array | pa.ChunkedArray, kind: str, least: int) -> pl.DataFra
 
 
 @numba.njit(inline="always")
-def _append(found, filled, row, start, end, key, check):  # type: ignore[no-untyped-def]
+def _append(found, filled, row, start, end, key, check):
     if filled == len(found):
         grown = np.empty((2 * filled, 5), np.int64)
         grown[:filled] = found
@@ -64,7 +64,7 @@ def _append(found, filled, row, start, end, key, check):  # type: ignore[no-unty
 
 
 @numba.njit(_MARKS(BYTES, OFFSETS, CODES, numba.boolean, numba.int64), cache=True)
-def _units(data, rows, table, paragraphs, least):  # type: ignore[no-untyped-def]
+def _units(data, rows, table, paragraphs, least):
     """Lines, or paragraphs parted by blank lines, whose folded bytes number `least` or more."""
     found = np.empty((1024, 5), np.int64)
     filled = 0
@@ -105,12 +105,12 @@ def _units(data, rows, table, paragraphs, least):  # type: ignore[no-untyped-def
 
 
 @numba.njit(inline="always")
-def _inside_character(data, at, end):  # type: ignore[no-untyped-def]
+def _inside_character(data, at, end):
     return at < end and (data[at] & 0xC0) == 0x80
 
 
 @numba.njit(_MARKS(BYTES, OFFSETS, numba.int64, numba.int64), cache=True)
-def _windows(data, rows, size, spread):  # type: ignore[no-untyped-def]
+def _windows(data, rows, size, spread):
     """Runs of `size` bytes at anchors; among `spread` starts in a row there is always one.
 
     Of equal runs one after the other, as in a line of dashes, one in half of `size` is left.

@@ -51,7 +51,7 @@ _I = numba.int64
 
 
 @numba.njit(numba.boolean(BYTES, _I, _I, BYTES), cache=True)
-def is_unspaced(data, at, end, classes):  # type: ignore[no-untyped-def]
+def is_unspaced(data, at, end, classes):
     """Tell whether enough of a text's word characters are of unspaced script."""
     wide = False
     for i in range(at, end):
@@ -68,7 +68,7 @@ def is_unspaced(data, at, end, classes):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _power(size):  # type: ignore[no-untyped-def]
+def _power(size):
     power = np.uint64(1)
     for _ in range(size):
         power *= GOLDEN
@@ -76,7 +76,7 @@ def _power(size):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _add(first, second, value, after_space):  # type: ignore[no-untyped-def]
+def _add(first, second, value, after_space):
     """Both halves of the content hash with one more word or mark."""
     if after_space:
         first = (first ^ np.uint64(SPACE_CODE)) * _PRIME
@@ -89,7 +89,7 @@ def _add(first, second, value, after_space):  # type: ignore[no-untyped-def]
 @numba.njit(
     _I(BYTES, _I, _I, CODES, FLAGS, numba.boolean, _I, HASH_OUT, HASH_OUT, HASH_OUT), cache=True
 )
-def shingles_of(data, at, end, table, layout, by_character, size, ring, content, out):  # type: ignore[no-untyped-def]
+def shingles_of(data, at, end, table, layout, by_character, size, ring, content, out):
     """Write the shingle hashes of one text to `out`, in order; return how many there are.
 
     `content` receives the two halves of the content hash, `ring` is scratch of `size` items. A text

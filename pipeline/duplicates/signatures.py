@@ -65,10 +65,19 @@ def sign(
     multipliers, addends = permutations(shingling.bands * shingling.rows, shingling.seed)
     return Signatures(
         *_sign(
-            data, rows, readers_folding(), layout_marks(), character_classes(), _by_language(langs),
-            shingling.words, shingling.characters, multipliers, addends, shingling.bands,
+            data,
+            rows,
+            readers_folding(),
+            layout_marks(),
+            character_classes(),
+            _by_language(langs),
+            shingling.words,
+            shingling.characters,
+            multipliers,
+            addends,
+            shingling.bands,
         )
-    )  # fmt: skip
+    )
 
 
 def shingle_sets(
@@ -77,9 +86,15 @@ def shingle_sets(
     """Sorted distinct shingle hashes of all texts (uint64) and row offsets into them (int64)."""
     data, rows = text_buffers(texts)
     return _sets(
-        data, rows, readers_folding(), layout_marks(), character_classes(), _by_language(langs),
-        shingling.words, shingling.characters,
-    )  # fmt: skip
+        data,
+        rows,
+        readers_folding(),
+        layout_marks(),
+        character_classes(),
+        _by_language(langs),
+        shingling.words,
+        shingling.characters,
+    )
 
 
 def permutations(count: int, seed: int) -> np.ndarray:
@@ -97,7 +112,7 @@ def _by_language(langs: pa.Array | pa.ChunkedArray) -> np.ndarray:
 
 
 @numba.njit(numba.void(_HASHES, _I, _DRAWN, _DRAWN, _DRAWN), cache=True)
-def _lowest(hashes, count, multipliers, addends, lowest):  # type: ignore[no-untyped-def]
+def _lowest(hashes, count, multipliers, addends, lowest):
     """Fill `lowest` with the minimum of each permutation over the upper halves of `hashes`."""
     lowest[:] = 0xFFFFFFFF
     upper = np.uint64(32)
@@ -124,7 +139,7 @@ def _lowest(hashes, count, multipliers, addends, lowest):  # type: ignore[no-unt
 )
 def _sign(
     data, rows, table, layout, classes, unspaced, words, characters, multipliers, addends, bands
-):  # type: ignore[no-untyped-def]
+):
     count, longest = len(rows) - 1, 1
     for row in range(count):
         longest = max(longest, rows[row + 1] - rows[row])
@@ -156,7 +171,7 @@ def _sign(
     numba.types.Tuple((_HASHES, _I64))(BYTES, OFFSETS, CODES, FLAGS, BYTES, FLAGS, _I, _I),
     cache=True,
 )
-def _sets(data, rows, table, layout, classes, unspaced, words, characters):  # type: ignore[no-untyped-def]
+def _sets(data, rows, table, layout, classes, unspaced, words, characters):
     count = len(rows) - 1
     hashes = np.empty(rows[-1] - rows[0] + 1, np.uint64)
     ring, halves = np.empty(LONGEST_SHINGLE, np.uint64), np.zeros(2, np.uint64)

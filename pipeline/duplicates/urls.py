@@ -10,9 +10,24 @@ import polars as pl
 
 # Names, or beginnings of names that end in '_', that say where a visitor came from.
 TRACKING = (
-    "fbclid", "gclid", "dclid", "msclkid", "yclid", "igshid", "spm", "scm", "from", "ref",
-    "referer", "referrer", "share_token", "utm_", "mc_", "hsa_", "pk_",
-)  # fmt: skip
+    "fbclid",
+    "gclid",
+    "dclid",
+    "msclkid",
+    "yclid",
+    "igshid",
+    "spm",
+    "scm",
+    "from",
+    "ref",
+    "referer",
+    "referrer",
+    "share_token",
+    "utm_",
+    "mc_",
+    "hsa_",
+    "pk_",
+)
 INDEX_PAGES = ("index.html", "index.htm", "index.php", "default.aspx", "index.jsp")
 DEFAULT_PORTS = (None, 80, 443)
 
