@@ -19,10 +19,10 @@ from expectations.suites import suite
 from flows.recipe_file import read_recipe
 from flows.recipe_file import recipe_names as recipe_names
 from model.evaluate import EvaluateConfig
-from model.finetune import FinetuneConfig
 from model.network.architecture import expanded, preset
 from model.registry.model_name import check_model_name
 from model.training.config import TrainConfig
+from model.training.tuning import FinetuneConfig
 from model.transfer import TransferConfig
 from pipeline.clean import CleanConfig
 from pipeline.dedup import DedupConfig

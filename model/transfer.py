@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model import finetune
 from model.contracts import TRANSFER
 from model.data.chat import Coded
 from model.data.example_batches import fits
 from model.data.examples import code_row, code_split, lowest, refuse_mostly_unusable, rows_of
 from model.evaluation.answer_scores import score_answers
-from model.finetune import RANDOM, WEIGHTS, FinetuneConfig
 from model.formats import model_folder
 from model.network.families import AnyNetwork
+from model.training import tuning
+from model.training.tuning import RANDOM, WEIGHTS, FinetuneConfig
 from model.transferring import label_ensemble, tfidf
 from model.transferring.classifier import ClassifierConfig
 from model.transferring.label_ensemble import Lesson
@@ -162,7 +162,7 @@ def neural(work: Work) -> list[dict[str, Any]]:
 
 def _by_label(work: Work, settings: FinetuneConfig) -> list[dict[str, Any]]:
     def network() -> AnyNetwork:
-        return finetune.starting_network(work.job.parents[0], settings)
+        return tuning.starting_network(work.job.parents[0], settings)
 
     config, reads = work.config, work.config.arm == TRANSFERRED
     taught = label_ensemble.taught(
@@ -195,7 +195,7 @@ def _by_likelihood(work: Work, settings: FinetuneConfig) -> list[dict[str, Any]]
     short answer would always win.
     """
     taught, held = ([work.coded[index] for index in part] for part in work.parts())
-    training, _ = finetune.best_of_rates(work.job, settings, work.job.parents[0], taught, held)
+    training, _ = tuning.best_of_rates(work.job, settings, work.job.parents[0], taught, held)
     network = training.network
     nats_NC = _candidate_nats(network, work.asked, work.tokenizer, blank=False)
     chosen_NC = nats_NC - _candidate_nats(network, work.asked, work.tokenizer, blank=True)

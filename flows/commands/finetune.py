@@ -14,7 +14,7 @@ from flows.steps import tracking_settings
 from model import evaluate_answers
 from model import finetune as finetuning
 from model.evaluate_answers import EvaluateAnswersConfig
-from model.finetune import BaseModel
+from model.formats.base_model import BaseModel
 from model.registry import versions
 from model.registry.versions import Registration
 from model.reports import finetune_card

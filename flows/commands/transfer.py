@@ -15,7 +15,7 @@ from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
 from model import transfer as arms
-from model.finetune import BaseModel
+from model.formats.base_model import BaseModel
 from model.registry import tracking
 from model.transfer import ARMS, TransferConfig
 from model.transferring import plots as transfer_plots

@@ -10,7 +10,7 @@ from typing import Any
 from expectations.html_table import breakable, html_table, table_row
 from expectations.page_style import STYLE
 from model.evaluation.intervals import RESAMPLES
-from model.finetune import BaseModel
+from model.formats.base_model import BaseModel
 from model.registry.metric_names import metric_name
 from model.reports.markdown import flat
 from model.transfer import LINEAR, NETWORKS, SCRATCH, TRANSFERRED, WORDS, TransferConfig

@@ -1,7 +1,7 @@
 """Training in several processes: started here under torchrun, or by hand on further hosts.
 
 The stage `train` stays one process. It writes `job.json` into its scratch folder, starts
-`torchrun ... -m model.distributed.launch FOLDER` and waits; what it gets back is the last
+`torchrun ... -m model.train_worker FOLDER` and waits; what it gets back is the last
 checkpoint, which it reads as it would its own. Other hosts run the same torchrun line over the same
 (shared) folder.
 """
@@ -72,13 +72,13 @@ def command(launch: Launch, folder: Path) -> list[str]:
             f"--nnodes={launch.hosts}", "--rdzv-backend=c10d",
             f"--rdzv-endpoint={launch.rendezvous}", f"--rdzv-id={folder.parent.parent.name}",
         ]  # fmt: skip
-    return [*line, "-m", "model.distributed.launch", str(folder)]
+    return [*line, "-m", "model.train_worker", str(folder)]
 
 
 def train(launch: Launch, folder: Path, job: dict[str, Any], progress: Progress) -> None:
     """Run the job's training in `launch.size` processes; the last checkpoint is its result.
 
-    `job` is what `model.train.resume` is called with. Raises what the training raised, and
+    `job` is what `model.train_worker.resume` is called with. Raises what the training raised, and
     TrainingError with the end of the log if a process died.
     """
     shutil.rmtree(folder, ignore_errors=True)
@@ -164,43 +164,3 @@ def _report(folder: Path, code: int, asked: bool) -> None:
         f"a training process died (torchrun's exit code {code}); the same command goes on from the "
         f"last checkpoint. The end of its log:\n{tail}"
     )
-
-
-def main(arguments: list[str]) -> int:
-    """Be one of the processes; torchrun says which in the environment."""
-    import torch
-
-    from model.distributed.world import World, join
-    from model.train import resume
-
-    folder = Path(arguments[0])
-    if WATCH in arguments:
-        threading.Thread(target=_leave_with_parent, daemon=True).start()
-    world: World = join(os.environ)
-    if world.is_first:
-        storage.write_bytes(folder / FIRST, str(os.getpid()).encode())
-    job = storage.read_json(folder / JOB)
-    launch = Launch(**job.pop("launch"))
-    outcome: dict[str, Any] = {"done": True}
-    try:
-        resume(**job, world=world, parallel=launch.parallel, progress=_print_progress)
-    except (Interrupted, TrainingError, ConfigError) as error:
-        outcome = {"error": type(error).__name__, "message": str(error)}
-    if world.is_first:
-        storage.write_json(folder / OUTCOME, outcome)
-    torch.distributed.destroy_process_group()
-    return 0
-
-
-def _print_progress(what: str, done: int, total: int) -> None:
-    print(json.dumps({"progress": [what, done, total]}), flush=True)
-
-
-def _leave_with_parent() -> None:
-    """End this process when the one that started torchrun ends: its side of the pipe closes."""
-    os.read(0, 1)  # not sys.stdin, whose lock a thread must not hold when Python ends
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

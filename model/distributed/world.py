@@ -128,3 +128,8 @@ def placed_like(weight: Tensor, value: Tensor) -> Tensor:
 
     assert isinstance(weight, DTensor)
     return distribute_tensor(value, weight.device_mesh, weight.placements, src_data_rank=None)
+
+
+def sum_device(device: torch.device) -> torch.device:
+    """Return where sums in float64 are kept for a device."""
+    return torch.device("cpu") if device.type == "mps" else device  # MPS has no float64

@@ -5,7 +5,7 @@ from typing import Any
 
 from model.data.config import DataConfig
 from model.data.loader import BEST_FIT
-from model.embeddings.initialise import EmbeddingConfig
+from model.embeddings.config import EmbeddingConfig
 from model.network.architecture import ENCODER_DECODER, ModelConfig
 from model.optim.optimizers import OPTIMIZERS, Hyperparameters
 from model.optim.schedule import SCHEDULES

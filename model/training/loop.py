@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 import torch
 
+from model.distributed.world import sum_device
 from model.network.batch import batch_of, predicted_tokens
 from model.training import checkpoint, divergence, precision, step
 from model.training.allocation import keep_freed_memory
@@ -161,7 +162,7 @@ def _held_out_losses(training: Training) -> tuple[float | None, dict[str, float]
             place = sources.index(training.validation_sources[number]) if sources else 0
             sums_S2[place] += torch.tensor([loss.item() * tokens, tokens])
     training.objective.train()
-    sums_S2 = world.total(sums_S2.to(step.sum_device(training.device))).cpu()
+    sums_S2 = world.total(sums_S2.to(sum_device(training.device))).cpu()
     total, predicted = sums_S2.sum(0).tolist()
     means = {name: (row[0] / row[1]).item() for name, row in zip(sources, sums_S2, strict=False)}
     return (total / predicted if predicted else None), means

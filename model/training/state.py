@@ -17,7 +17,7 @@ from model.training import divergence, precision
 from model.training.config import BEST, TrainConfig
 from model.training.divergence import Rollback, Watch
 from model.training.ema import Average
-from model.training.step import LossScale
+from model.training.precision import LossScale
 
 
 class Batches(Protocol):

@@ -2,19 +2,16 @@
 
 import math
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 
-from model.distributed.world import gradients_exchanged, whole
+from model.distributed.world import gradients_exchanged, sum_device, whole
 from model.network import objectives
 from model.network.batch import batch_of
 from model.optim.schedule import learning_rate
 from model.training import precision
-
-if TYPE_CHECKING:
-    from model.training.state import Training
+from model.training.state import Training
 
 
 @dataclass(frozen=True)
@@ -27,37 +24,7 @@ class Taken:
     stop: bool  # some process was asked to stop
 
 
-@dataclass
-class LossScale:
-    """The factor that keeps float16 gradients from vanishing (Micikevicius et al. 2018).
-
-    Halved, and the step left out, when a gradient overflows; doubled after `PATIENCE` good steps.
-    """
-
-    PATIENCE = 2000
-    START = 65536.0
-    LEAST = 2.0**-14
-
-    value: float = 1.0
-    good_steps: int = 0
-    left_out: list[int] = field(default_factory=list)  # steps
-
-    def after(self, finite: bool, step: int) -> None:
-        """Adapt to whether the gradients of `step` were finite."""
-        self.good_steps = self.good_steps + 1 if finite else 0
-        if not finite:
-            self.value /= 2.0
-            self.left_out.append(step)
-        elif self.good_steps == self.PATIENCE:
-            self.value, self.good_steps = 2.0 * self.value, 0
-
-    @property
-    def exhausted(self) -> bool:
-        """Tell whether no scale helps: the network itself overflows."""
-        return self.value < self.LEAST
-
-
-def take(training: "Training", stop_requested: bool) -> Taken:
+def take(training: Training, stop_requested: bool) -> Taken:
     """Take one step. Raises divergence.Diverged, with the weights as they were before it.
 
     The gradient is that of the mean over everything predicted in the global batch, whatever the
@@ -91,7 +58,7 @@ def take(training: "Training", stop_requested: bool) -> Taken:
     return Taken(loss, norm, rate, stop)
 
 
-def _backward(training: "Training", stop_requested: bool) -> tuple[float, float, bool]:
+def _backward(training: Training, stop_requested: bool) -> tuple[float, float, bool]:
     """Add up the gradients of this process's micro-batches, averaged over the processes.
 
     Returns the nats and the weight of the global batch, and whether any process was asked to stop.
@@ -119,12 +86,7 @@ def _backward(training: "Training", stop_requested: bool) -> tuple[float, float,
     return nats, weight_sum, stops > 0
 
 
-def sum_device(device: torch.device) -> torch.device:
-    """Return where sums in float64 are kept for a device."""
-    return torch.device("cpu") if device.type == "mps" else device  # MPS has no float64
-
-
-def _finish_gradient(training: "Training", factor: float) -> float:
+def _finish_gradient(training: Training, factor: float) -> float:
     """Bring the gradients to their true size, clip them, return the norm before clipping."""
     weights = [w for w in training.network.parameters() if w.grad is not None]
     if factor != 1.0:

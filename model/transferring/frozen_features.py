@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.embeddings import initialise
-from model.embeddings.initialise import EmbeddingConfig
+from model.embeddings import word2vec
+from model.embeddings.config import EmbeddingConfig
 from model.network.families import AnyNetwork
 from model.transferring.classifier import in_batches, mean_vectors, padded
 from model.transferring.tfidf import fitted
@@ -49,10 +49,10 @@ def read_words(
     vocab_size, width = shape
     values_VD = np.zeros(shape, np.float32) if begin_VD is None else begin_VD.astype(np.float32)
     if epochs:
-        names_V = initialise.names_of(vocab_size)
+        names_V = word2vec.names_of(vocab_size)
         sentences = [names_V[ids].tolist() for ids in texts]
         config = EmbeddingConfig(window=READING_WINDOW, epochs=epochs)
-        found = initialise.skip_gram(sentences, vocab_size, width, config, seed, begin_VD)
+        found = word2vec.skip_gram(sentences, vocab_size, width, config, seed, begin_VD)
         values_VD = found.values_VW
     counts_V = np.bincount(np.concatenate(texts), minlength=vocab_size)
     centred_VD = values_VD - (counts_V / counts_V.sum()) @ values_VD

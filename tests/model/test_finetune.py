@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from model import finetune
 from model.data.chat import code_turns
 from model.data.example_batches import ExampleBatches, collate, pack
 from model.data.examples import code_split
-from model.finetune import STAGE, BaseModel, FinetuneConfig
+from model.finetune import STAGE
 from model.formats import model_folder
+from model.formats.base_model import BaseModel
 from model.generation.completion import complete, load_model
 from model.generation.generate import SamplingConfig
 from model.network import families, objectives
 from model.network.architecture import ModelConfig, preset
 from model.network.batch import predicted_tokens
+from model.training import tuning
 from model.training.lora import ADAPTER, LoraConfig
+from model.training.tuning import FinetuneConfig
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.examples import STAGE as EXAMPLES
 from pipeline.examples import ExamplesConfig
@@ -183,7 +185,7 @@ def test_every_family_can_be_fine_tuned(design, tiny_model, examples, tmp_path):
 
 def test_a_random_start_keeps_the_shape_and_forgets_the_weights(base, examples):
     before = model_folder.read(base.path)
-    network = finetune.starting_network(base, FinetuneConfig(start="random"))
+    network = tuning.starting_network(base, FinetuneConfig(start="random"))
     assert network.config == before.config
     assert not torch.equal(network.embed_tokens.weight, before.embed_tokens.weight)
 

@@ -20,9 +20,10 @@ from model.network.architecture import ModelConfig
 from model.network.batch import Batch
 from model.registry.model_record import source_losses
 from model.reports import plots
-from model.train import MEASURED, SPEED, STAGE
+from model.train import STAGE
 from model.training import loop
 from model.training.config import TrainConfig
+from model.training.curve import MEASURED_FILE, SPEED_FILE
 from pipeline.errors import ConfigError, Interrupted, TrainingError
 from pipeline.stage import run_stage
 from pipeline.store import storage
@@ -60,7 +61,7 @@ def test_training_learns_and_accounts_for_its_tokens(trained, shards):
     assert curve["validation_loss"].is_null().to_list() == [True, False, True, False, True, False]
     assert trained.stats["tokens_seen"] == 48 * 4 * 32
     assert trained.ledger.dropped["shorter_than_a_window"] < 32
-    speed = json.loads((trained.path / SPEED).read_text())
+    speed = json.loads((trained.path / SPEED_FILE).read_text())
     assert len(speed) == 6
     assert all(rate > 0 and 0 < waited < 0.9 for _, rate, waited in speed)
 
@@ -173,7 +174,7 @@ def test_precision_is_measured_once_and_kept(shards, tmp_path, monkeypatch):
     config = replace(CONFIG, precision="auto", compile="auto", steps=5)
     artifact = run_stage(STAGE, config, [shards], tmp_path / "m").artifact
     assert artifact.stats["precision"] == "bf16"
-    measured = json.loads((artifact.path / MEASURED).read_text())
+    measured = json.loads((artifact.path / MEASURED_FILE).read_text())
     assert measured["precision"]["passes_per_second"] == {"fp32": 1.0, "bf16": 1.2}
     assert not measured["compile"]["compile"]
     assert "too short to pay" in measured["compile"]["reason"]

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.finetune import BaseModel, FinetuneConfig
+from model.formats.base_model import BaseModel
+from model.training.tuning import FinetuneConfig
 from model.transfer import (
     ARMS,
     LINEAR,

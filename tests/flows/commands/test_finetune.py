@@ -9,8 +9,8 @@ import torch
 
 from flows import cli
 from flows.commands.table import TASK_NAMES
-from model.finetune import BaseModel
 from model.formats import model_folder
+from model.formats.base_model import BaseModel
 from model.network.architecture import ModelConfig
 from model.network.families import GPT
 from pipeline.prompts.task_templates import TASKS

@@ -14,7 +14,8 @@ import pytest
 
 from model.distributed.launch import DDP, FSDP, Launch, command
 from model.network.architecture import ModelConfig
-from model.train import STAGE, prepare
+from model.train import STAGE
+from model.training.build import build_training
 from model.training.config import TrainConfig
 from pipeline.errors import ConfigError, Interrupted, TrainingError
 from pipeline.stage import run_stage, silent
@@ -174,4 +175,6 @@ def test_places_that_cannot_be_are_refused_by_the_flag(wrong):
 
 def test_what_cannot_be_split_is_refused(shards, tmp_path):
     with pytest.raises(ConfigError, match="adafactor"):
-        prepare(replace(CONFIG, optimizer="adafactor"), shards, tmp_path, silent, parallel=FSDP)
+        build_training(
+            replace(CONFIG, optimizer="adafactor"), shards, tmp_path, silent, parallel=FSDP
+        )

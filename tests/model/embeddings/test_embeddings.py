@@ -4,16 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from model.embeddings.initialise import (
-    SPREAD,
-    EmbeddingConfig,
-    Vectors,
-    fitted,
-    glove,
-    initialise,
-    read_glove,
-    word2vec,
-)
+from model.embeddings.config import EmbeddingConfig, Vectors
+from model.embeddings.glove import glove, read_glove
+from model.embeddings.initialise import SPREAD, fitted, initialise
+from model.embeddings.word2vec import word2vec
 from model.network.architecture import PRESETS, ModelConfig
 from model.network.families import build
 from model.train import STAGE

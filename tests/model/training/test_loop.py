@@ -15,7 +15,7 @@ from model.training.config import TrainConfig
 from model.training.divergence import ROLLBACKS_MAX, WINDOW
 from model.training.ema import Average
 from model.training.loop import fit, validation_loss
-from model.training.step import LossScale
+from model.training.precision import LossScale
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.store import storage
 from tests.model.trainings import training

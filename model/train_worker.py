@@ -1,0 +1,86 @@
+"""One of the processes that train a model together, as torchrun starts it on every host.
+
+    torchrun ... -m model.train_worker FOLDER
+
+`model/distributed/launch.py` writes `FOLDER/job.json`, builds that line and reads what the first
+process leaves in the folder.
+"""
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import torch
+
+from model.distributed.launch import FIRST, JOB, OUTCOME, WATCH, Launch
+from model.distributed.world import World, join
+from model.planning import usage
+from model.planning.usage import Meter
+from model.training.build import build_training
+from model.training.config import TrainConfig
+from model.training.loop import fit
+from pipeline.errors import ConfigError, Interrupted, TrainingError
+from pipeline.stage import Progress, silent
+from pipeline.store import storage
+from pipeline.store.artifact import load_artifact
+
+
+def main(arguments: list[str]) -> int:
+    """Be one of the processes; torchrun says which in the environment."""
+    folder = Path(arguments[0])
+    if WATCH in arguments:
+        threading.Thread(target=_leave_with_parent, daemon=True).start()
+    world = join(os.environ)
+    if world.is_first:
+        storage.write_bytes(folder / FIRST, str(os.getpid()).encode())
+    job = storage.read_json(folder / JOB)
+    launch = Launch(**job.pop("launch"))
+    outcome: dict[str, Any] = {"done": True}
+    try:
+        resume(**job, world=world, parallel=launch.parallel, progress=_print_progress)
+    except (Interrupted, TrainingError, ConfigError) as error:
+        outcome = {"error": type(error).__name__, "message": str(error)}
+    if world.is_first:
+        storage.write_json(folder / OUTCOME, outcome)
+    torch.distributed.destroy_process_group()
+    return 0
+
+
+def resume(
+    config: dict[str, Any],
+    shards: str,
+    place: str,
+    *,
+    world: World,
+    parallel: str,
+    progress: Progress,
+) -> None:
+    """Take part in a training as one of several processes; the last checkpoint is the result."""
+    train_config = pydantic.TypeAdapter(TrainConfig).validate_python(config)
+    report = progress if world.is_first else silent
+    opened = load_artifact(Path(shards), files=False)  # the parts are checked when read
+    training = build_training(
+        train_config, opened, Path(place), report, world=world, parallel=parallel
+    )
+    meter = Meter(training)
+    fit(training)
+    if world.is_first:
+        usage.write(meter.read(training, Path(place)), Path(place))
+
+
+def _print_progress(what: str, done: int, total: int) -> None:
+    print(json.dumps({"progress": [what, done, total]}), flush=True)
+
+
+def _leave_with_parent() -> None:
+    """End this process when the one that started torchrun ends: its side of the pipe closes."""
+    os.read(0, 1)  # not sys.stdin, whose lock a thread must not hold when Python ends
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

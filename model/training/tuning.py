@@ -1,0 +1,190 @@
+"""Fine-tune a network on examples: the settings of `[finetune]` and the training they make."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from model.data.chat import Coded
+from model.data.example_batches import ExampleBatches
+from model.distributed.world import World
+from model.formats import model_folder
+from model.formats.base_model import BaseModel
+from model.network import families
+from model.network.architecture import ModelConfig
+from model.network.families import AnyNetwork
+from model.optim.optimizers import build_optimizer
+from model.optim.schedule import SCHEDULES
+from model.training import lora, precision
+from model.training.build import choose_precision
+from model.training.config import BEST, LAST, TrainConfig
+from model.training.loop import fit, validation_loss
+from model.training.lora import LoraConfig
+from model.training.state import Training
+from pipeline.errors import ConfigError, TrainingError
+from pipeline.stage import Job
+
+STARTS = (WEIGHTS, RANDOM) = ("weights", "random")
+FULL_RATE, LORA_RATE = 5e-4, 5e-3  # adapters begin at zero and want larger steps
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """How a model is fine-tuned; a row holds up to a context's length of whole examples."""
+
+    epochs: float = 3.0
+    batch_size: int = 8  # rows
+    learning_rate: float | None = None  # default 5e-4, with lora 5e-3
+    # Each is tried instead, all epochs long; the one of the lowest validation loss is kept.
+    learning_rates: tuple[float, ...] = ()
+    keep: str = BEST  # weights of the best validation, where there is one, or the last
+    warmup_share: float = 0.06  # of the steps
+    schedule: str = "linear"
+    weight_decay: float = 0.01
+    gradient_clip: float | None = 1.0
+    start: str = WEIGHTS  # 'random': the same network untrained, what a transfer is compared with
+    lora: LoraConfig | None = None  # default: every weight is trained
+    examples_max: int | None = None  # of the training split
+    validation_examples: int = 512
+    unusable_share_max: float = 0.5  # of the records; above it the data is taken for a mistake
+    precision: str = precision.AUTO
+    seed: int = 1
+    checkpoint_every: int = 100
+    validate_every: int = 100
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        if self.epochs <= 0:
+            raise ConfigError(f"finetune.epochs: {self.epochs}, wanted above 0")
+        if self.learning_rate is not None and self.learning_rate <= 0:
+            raise ConfigError(f"finetune.learning_rate: {self.learning_rate}, wanted above 0")
+        if not 0 <= self.warmup_share < 1:
+            raise ConfigError(
+                f"finetune.warmup_share: {self.warmup_share}, wanted from 0 to below 1"
+            )
+        if not 0 <= self.unusable_share_max <= 1:
+            raise ConfigError(
+                f"finetune.unusable_share_max: {self.unusable_share_max}, wanted from 0 to 1"
+            )
+        if min(self.learning_rates, default=1.0) <= 0:
+            raise ConfigError(f"finetune.learning_rates: {self.learning_rates}, wanted above 0")
+        for name in ("batch_size", "checkpoint_every", "validate_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"finetune.{name}: {getattr(self, name)}, wanted at least 1")
+        tables = {
+            "schedule": tuple(SCHEDULES),
+            "precision": precision.PRECISIONS,
+            "start": STARTS,
+            "keep": (LAST, BEST),
+        }
+        for name, table in tables.items():
+            if getattr(self, name) not in table:
+                found = getattr(self, name)
+                raise ConfigError(f"finetune.{name}: {found!r}, wanted one of {', '.join(table)}")
+        if self.lora is not None and self.start == RANDOM:
+            raise ConfigError("finetune.start 'random' with finetune.lora: adapters need weights")
+
+
+def starting_network(base: BaseModel, config: FinetuneConfig) -> AnyNetwork:
+    """Return the network to train: the base's, or one of its shape with new weights."""
+    network = model_folder.read(base.path)
+    if config.start == RANDOM:
+        torch.manual_seed(config.seed)
+        network = families.build(network.config, network.vocab_size)
+    if config.lora is not None:
+        lora.add(network, config.lora, config.seed)
+    return network.to(World().device).train()
+
+
+def best_of_rates(
+    job: Job,
+    config: FinetuneConfig,
+    base: BaseModel,
+    train: Sequence[Coded],
+    held_out: Sequence[Coded],
+) -> tuple[Training, float | None]:
+    """Return what `tune` does at the rate whose validation loss is the lowest; the first wins ties.
+
+    Raises TrainingError where rates are to be chosen and nothing is held out to choose by.
+    """
+    if config.learning_rates and not held_out:
+        raise TrainingError(
+            "finetune.learning_rates: no example is held out to choose by; raise "
+            "examples.validation_share, or give one finetune.learning_rate"
+        )
+    best: tuple[Training, float | None] | None = None
+    for number, rate in enumerate(config.learning_rates or (config.learning_rate,)):
+        settled = replace(config, learning_rate=rate)
+        name = f"checkpoints-{number}" if config.learning_rates else "checkpoints"
+        found = tune(job, settled, starting_network(base, config), train, held_out, name)
+        if best is None or kept_loss(found[0]) < kept_loss(best[0]):
+            best = found
+    assert best is not None  # there is at least one rate
+    return best
+
+
+def kept_loss(training: Training) -> float:
+    """Return the validation loss of the weights that were kept."""
+    curve = {row["step"]: row["validation_loss"] for row in training.state.curve}
+    return curve[training.kept_step]
+
+
+def tune(
+    job: Job,
+    config: FinetuneConfig,
+    network: AnyNetwork,
+    train: Sequence[Coded],
+    held_out: Sequence[Coded],
+    name: str = "checkpoints",
+) -> tuple[Training, float | None]:
+    """Train the network in place, from the job's newest checkpoint of that name if there is one.
+
+    Returns the training and the validation loss before it.
+    """
+    batches = ExampleBatches(train, network.config, config.batch_size, config.seed)
+    validation = (
+        ExampleBatches(held_out, network.config, config.batch_size, config.seed).in_order()
+        if held_out
+        else []
+    )
+    settings = train_config(config, batches, network.config)
+    training = Training(
+        network=network,
+        optimizer=build_optimizer(network, settings.optimizer, settings.hyperparameters),
+        loader=batches,
+        validation=validation,
+        precision=choose_precision(settings, network, batches, job.scratch("precision")),
+        checkpoints=job.scratch(name),
+        progress=job.progress,
+        config=settings,
+    )
+    before = validation_loss(training)
+    fit(training)
+    return training, before
+
+
+def train_config(
+    config: FinetuneConfig, batches: ExampleBatches, model: ModelConfig
+) -> TrainConfig:
+    """Return the loop's settings: steps from epochs, warm-up from its share."""
+    steps = max(1, math.ceil(config.epochs * batches.batches_per_epoch))
+    rate = config.learning_rate or (FULL_RATE if config.lora is None else LORA_RATE)
+    return TrainConfig(
+        steps=steps,
+        batch_size=config.batch_size,
+        learning_rate=rate,
+        warmup_steps=round(config.warmup_share * steps),
+        schedule=config.schedule,
+        final_learning_rate_share=0.0,
+        weight_decay=config.weight_decay,
+        gradient_clip=config.gradient_clip,
+        spike_nats=None,  # batches of long answers and of labels differ by more
+        precision=config.precision,
+        seed=config.seed,
+        keep=config.keep,
+        checkpoint_every=config.checkpoint_every,
+        validate_every=min(config.validate_every, batches.batches_per_epoch),
+        log_every=config.log_every,
+        model=model,
+    )
