@@ -53,12 +53,12 @@ class EvaluateConfig:
             raise ConfigError(f"evaluate.tasks: {names} names a task twice; give each task once")
 
 
-def run(job: Job) -> None:
+def run(job: Job[EvaluateConfig]) -> None:
     """Score the shards' validation documents with the model of the first parent.
 
     The account is kept in validation documents; those over the limits are dropped.
     """
-    config: EvaluateConfig = job.config
+    config = job.config
     model, shards = job.parents
     tokenizer = load_tokenizer(model.path / export.TOKENIZER)
     refuse_another_tokenizer(shards, tokenizer)

@@ -36,12 +36,12 @@ class EvaluateAnswersConfig:
             )
 
 
-def run(job: Job) -> None:
+def run(job: Job[EvaluateAnswersConfig]) -> None:
     """Score the second parent's held-out answers under the model of the first.
 
     The account is kept in held-out examples. Raises TrainingError if there are none.
     """
-    config: EvaluateAnswersConfig = job.config
+    config = job.config
     model, examples = job.parents
     found, scores = _scored(model.path, examples, config)
     unigram_N = _unigram_bits(model.path, examples, found)

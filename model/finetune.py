@@ -22,12 +22,12 @@ from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import load_tokenizer
 
 
-def run(job: Job) -> None:
+def run(job: Job[FinetuneConfig]) -> None:
     """Fine-tune the first parent, a BaseModel, on the second, an artifact of `examples`.
 
     The account is kept in examples of the training split.
     """
-    config: FinetuneConfig = job.config
+    config = job.config
     base, examples = job.parents
     tokenizer_file = base.path / model_folder.TOKENIZER
     tokenizer = load_tokenizer(tokenizer_file)

@@ -26,13 +26,13 @@ from pipeline.tokenizer import load_tokenizer
 HERE = Launch()
 
 
-def run(job: Job, launch: Launch = HERE) -> None:
+def run(job: Job[TrainConfig], launch: Launch = HERE) -> None:
     """Train on the shards' train split; the shards carry their tokenizer.
 
     The account is kept in tokens: those that fill no window, that no share of the mixture takes or
     that lie in skipped shards are dropped.
     """
-    config: TrainConfig = job.config
+    config = job.config
     shards: Artifact = job.parents[0]
     place = job.scratch("checkpoints").parent
     if config.batch_size % launch.size:

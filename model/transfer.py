@@ -84,12 +84,12 @@ class TransferConfig:
             raise ConfigError(f"transfer.candidates: {self.candidates}, wanted at least 2")
 
 
-def run(job: Job) -> None:
+def run(job: Job[TransferConfig]) -> None:
     """Learn on the training split of the second parent, answer questions of its held-out one.
 
     The account is kept in held-out examples.
     """
-    config: TransferConfig = job.config
+    config = job.config
     base, examples = job.parents
     tokenizer = load_tokenizer(base.path / model_folder.TOKENIZER)
     context = model_folder.read(base.path).config
@@ -129,7 +129,7 @@ def run(job: Job) -> None:
 class Work:
     """What an arm has to do: examples to learn from, as rows and as ids, and questions."""
 
-    job: Job
+    job: Job[TransferConfig]
     rows: Sequence[dict[str, Any]]
     coded: Sequence[Coded]
     asked: Sequence[Question]

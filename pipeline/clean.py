@@ -100,7 +100,7 @@ class CleanConfig:
             )
 
 
-def run(job: Job) -> None:
+def run(job: Job[CleanConfig]) -> None:
     """Clean the one parent artifact, part by part."""
     results = job.map(functools.partial(clean_part, job.config), job.parents[0].parts())
     langs: Counter[str] = Counter()

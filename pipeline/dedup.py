@@ -72,7 +72,7 @@ class DedupConfig:
             raise ConfigError(f"dedup.seed is {self.seed}; give 0 or more")
 
 
-def run(job: Job) -> None:
+def run(job: Job[DedupConfig]) -> None:
     """Deduplicate the parent artifacts, taken one after the other as one corpus."""
     config, old = job.config, job.previous
     if old is not None:
@@ -122,7 +122,7 @@ def key_ranges(rows: int) -> list[tuple[int, int]]:
 
 
 def _find_near(
-    job: Job,
+    job: Job[DedupConfig],
     ranges: list[tuple[int, int]],
     bands: list[Path],
     old_parts: list[Part],
@@ -150,7 +150,7 @@ def _find_near(
 
 
 def _find_passages(
-    job: Job, decisions: list[Path], old_parts: list[Part], parts: list[Part]
+    job: Job[DedupConfig], decisions: list[Path], old_parts: list[Part], parts: list[Part]
 ) -> Found:
     """Find passages that earlier documents have, among the new documents that stay."""
     config = job.config.passages
@@ -175,7 +175,7 @@ def _find_passages(
     return replace(found, lost=_lost(job, _scratch(job, "pieces", lose, parts)))
 
 
-def _lost(job: Job, files: Files) -> Lost:
+def _lost(job: Job[DedupConfig], files: Files) -> Lost:
     """What new documents lose, by the files of `write_pieces`, and old ones lost."""
     old = job.previous
     before = (old.parts("index_origins"), old.parts("index_cuts")) if old else ([], [])
@@ -183,7 +183,7 @@ def _lost(job: Job, files: Files) -> Lost:
     return Lost(files.get("pieces", []), files.get("emptied", []), before[1], origins)
 
 
-def _scratch(job: Job, phase: str, work: PartFunction, tasks: Sequence[Any]) -> Files:
+def _scratch(job: Job[DedupConfig], phase: str, work: PartFunction, tasks: Sequence[Any]) -> Files:
     """Run a phase and return the files it left, by table, in task order."""
     files: Files = {}
     for left in _scratch_by_task(job, phase, work, tasks):
@@ -192,7 +192,9 @@ def _scratch(job: Job, phase: str, work: PartFunction, tasks: Sequence[Any]) -> 
     return files
 
 
-def _scratch_by_task(job: Job, phase: str, work: PartFunction, tasks: Sequence[Any]) -> list[Files]:
+def _scratch_by_task(
+    job: Job[DedupConfig], phase: str, work: PartFunction, tasks: Sequence[Any]
+) -> list[Files]:
     """Run a phase and return the files that each task left, by table."""
     contracts = {**SCRATCH, **passage_phases.SCRATCH}
     folder = job.scratch(phase)

@@ -81,7 +81,7 @@ class ExamplesConfig:
                 )
 
 
-def run(job: Job) -> None:
+def run(job: Job[ExamplesConfig]) -> None:
     """Read all files of the one parent, a SourceSet, into examples under contract `examples`."""
     (sources,) = job.parents
     config = replace(job.config, task=job.config.task or task_in(sources, job.config.encoding))

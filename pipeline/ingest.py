@@ -71,7 +71,7 @@ class IngestConfig:
             raise ConfigError(f"ingest.expansion_max: {self.expansion_max}, wanted 1 or more")
 
 
-def run(job: Job) -> None:
+def run(job: Job[IngestConfig]) -> None:
     """Read all files of the one parent, a SourceSet, into documents under contract `raw`."""
     (sources,) = job.parents
     tasks = _numbered(job, tasks_of(sources.files, sources.skipped, TASK_BYTES))
@@ -105,7 +105,7 @@ def run(job: Job) -> None:
     }
 
 
-def _numbered(job: Job, tasks: list[ReadTask]) -> list[ReadTask]:
+def _numbered(job: Job[IngestConfig], tasks: list[ReadTask]) -> list[ReadTask]:
     """Count the lines of files read in ranges, so that positions are those of the whole file."""
     ranges = [task for task in tasks if isinstance(task.part, LineRange)]
     counted = job.map(count_lines, ranges, phase="lines") if ranges else []

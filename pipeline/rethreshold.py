@@ -41,7 +41,7 @@ class RethresholdConfig:
         profiles.thresholds(self.profile, self.thresholds, self.switched_off)
 
 
-def run(job: Job) -> None:
+def run(job: Job[RethresholdConfig]) -> None:
     """Judge the documents of the one parent, a clean artifact, again."""
     clean: Artifact = job.parents[0]
     _refuse_other_text(clean, job.config.profile)

@@ -63,12 +63,12 @@ class ShardConfig:
         return int(self.validation_share * 2**64)
 
 
-def run(job: Job) -> None:
+def run(job: Job[ShardConfig]) -> None:
     """Tokenise the first parent with the tokenizer of the second."""
     documents, trained = job.parents
     model = trained.file(MODEL_FILE)
     tokenizer = load_tokenizer(model)
-    config: ShardConfig = job.config
+    config = job.config
     rule = split_rule(job, documents, config.validation_share, config.bound, config.salt)
     results = job.map(
         functools.partial(shard_part, config, model, rule),
@@ -84,7 +84,7 @@ def run(job: Job) -> None:
         }
 
 
-def record(job: Job, counted: list[dict[str, Any]], tokenizer: Tokenizer, model: Path) -> None:
+def record(job: Job[Any], counted: list[dict[str, Any]], tokenizer: Tokenizer, model: Path) -> None:
     """Keep the tokenizer and the sums of the parts' `count` with the artifact."""
     storage.write_bytes(job.file(MODEL_FILE), model.read_bytes())
     for name in COUNTED:

@@ -48,7 +48,9 @@ class SplitRule:
         )
 
 
-def split_rule(job: Job, documents: Artifact, share: float, bound: int, salt: str) -> SplitRule:
+def split_rule(
+    job: Job[Any], documents: Artifact, share: float, bound: int, salt: str
+) -> SplitRule:
     """Look at the documents and return how they are split; `job.stats['split']` says so.
 
     `share` is to be held out, documents of hashes below `bound`. At least one document or block is

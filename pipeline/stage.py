@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
 PartFunction = Callable[[Any, Sink], Any]  # (task, sink) -> JSON value, module-level or a partial
+ConfigT = TypeVar("ConfigT")  # the dataclass of a stage's settings
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -44,19 +45,25 @@ def silent(what: str, done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(Generic[ConfigT]):
     """A named step from parents to one artifact; `module` holds its code, for the fingerprint."""
 
     name: str
     contract: Contract
-    run: Callable[["Job"], None]
+    run: Callable[["Job[ConfigT]"], None]
     module: str
     libraries: tuple[str, ...]  # distributions whose version shapes the bytes
     tables: dict[str, Contract] = field(default_factory=dict)  # beside main, rejects, quarantine
     counts_rows: bool = True
     skips_damaged_parts: bool = False  # it looks at its parents' parts itself
 
-    def fingerprint(self, config: Any, parents: Sequence[Ingredient]) -> Fingerprint:
+    @property
+    def contracts(self) -> dict[str, Contract]:
+        """Contracts of all its tables by name."""
+        own = {MAIN: self.contract, REJECTS: REJECT, QUARANTINE: QUARANTINE_CONTRACT}
+        return own | self.tables
+
+    def fingerprint(self, config: ConfigT, parents: Sequence[Ingredient]) -> Fingerprint:
         """Return the identity of what this stage makes of `parents` under `config`."""
         return fingerprint(
             self.name, self.contract.label, config, self.module, self.libraries, parents
@@ -64,16 +71,15 @@ class Stage:
 
 
 @dataclass
-class Job:
+class Job(Generic[ConfigT]):
     """What a stage's function works with: inputs, a folder to fill, an engine to map over."""
 
-    stage: Stage
-    config: Any
+    stage: Stage[ConfigT]
+    config: ConfigT
     parents: Sequence[Any]
     folder: Path
     engine: Engine
     progress: Progress
-    contracts: dict[str, Contract]
     previous: Artifact | None = None  # made of a part of these parents; a stage may go on from it
     stats: dict[str, Any] = field(default_factory=dict)
     output: PartResult = field(default_factory=PartResult)
@@ -97,7 +103,7 @@ class Job:
         folder = self.folder if phase is None else self.scratch(phase)
         label = phase or self.stage.name
         counts_rows = self.stage.counts_rows and phase is None
-        tables = self.contracts | (contracts or {})
+        tables = self.stage.contracts | (contracts or {})
         work = functools.partial(_run_part, function, folder, tables, counts_rows)
         results: dict[int, PartResult] = {}
         todo = []
@@ -172,8 +178,8 @@ class StageRun:
 
 
 def run_stage(
-    stage: Stage,
-    config: Any,
+    stage: Stage[ConfigT],
+    config: ConfigT,
     parents: Sequence[Any],
     destination: Path,
     *,
@@ -185,47 +191,22 @@ def run_stage(
 
     `destination` is the fingerprint's own folder (see `store_path`) or a folder that does not exist
     yet. `previous` is an artifact of a part of the parents that the stage may build on; it changes
-    nothing about the result. Raises ArtifactError if `destination` holds an artifact of other
-    inputs, LedgerError if a row went missing. A damaged artifact is moved aside and made again.
+    nothing about the result. Without `engine` the work is done in this process. Raises
+    ArtifactError if `destination` holds an artifact of other inputs, LedgerError if a row went
+    missing. A damaged artifact is moved aside and made again.
     """
     started = time.monotonic()
     identity = stage.fingerprint(config, parents)
     with commit.lock(destination), naming_full_disk(destination):
-        reason = "made: nothing at this fingerprint yet"
-        if artifact_exists(destination):
-            try:
-                found = load_artifact(destination)
-            except ArtifactError as error:
-                aside = commit.set_aside(destination)
-                fault = str(error).removesuffix(f"; {REMAKE_ADVICE}")
-                reason = f"made again: {fault}; the damaged one is now {aside.name}"
-                logger.warning("%s %s", stage.name, reason)
-            else:
-                commit.refuse_other(found, identity)
-                return StageRun(found, True, "reused: same fingerprint", time.monotonic() - started)
-        elif commit.is_taken(destination) and commit.in_store(destination, identity):
-            aside = commit.set_aside(destination)
-            reason = f"made again: {destination / MANIFEST} was gone; the rest is {aside.name}"
-            logger.warning("%s %s", stage.name, reason)
-        elif commit.is_taken(destination):
-            raise ConfigError(
-                f"{destination}: holds files that are not a textmill artifact; "
-                f"choose a folder that is empty or does not exist"
-            )
+        stored, reason = _stored_artifact(destination, identity)
+        if stored is not None:
+            return StageRun(stored, True, reason, time.monotonic() - started)
         folder = commit.partial(destination, identity)
         if commit.begun(folder):
             reason = "made: went on from parts finished by an interrupted run"
         if not (folder / MANIFEST).exists():
-            _make(
-                stage,
-                config,
-                parents,
-                identity,
-                folder,
-                engine or LocalEngine(),
-                progress,
-                previous,
-            )
+            work = engine or LocalEngine()
+            _make(Job(stage, config, parents, folder, work, progress, previous), identity)
         commit.commit(folder, destination, time.monotonic() - started)
     made = load_artifact(destination, checksums=False)
     return StageRun(made, False, reason, time.monotonic() - started)
@@ -236,30 +217,47 @@ def store_path(store: Path, stage: str, digest: str) -> Path:
     return storage.inside(store, "artifacts", stage, digest[:16])
 
 
-def _make(
-    stage: Stage,
-    config: Any,
-    parents: Sequence[Any],
-    identity: Fingerprint,
-    partial: Path,
-    engine: Engine,
-    progress: Progress,
-    previous: Artifact | None,
-) -> None:
-    commit.check_parents([*parents, previous], tables=not stage.skips_damaged_parts)
-    partial.mkdir(parents=True, exist_ok=True)
-    contracts = {
-        MAIN: stage.contract,
-        REJECTS: REJECT,
-        QUARANTINE: QUARANTINE_CONTRACT,
-        **stage.tables,
-    }
-    job = Job(stage, config, parents, partial, engine, progress, contracts, previous)
+def _stored_artifact(destination: Path, identity: Fingerprint) -> tuple[Artifact | None, str]:
+    """Return the artifact that is there and why it is reused, or None and why it is to be made.
+
+    A damaged one is moved aside. Raises ConfigError if the place holds anything else.
+    """
+    stage = identity.inputs["stage"]
+    if artifact_exists(destination):
+        try:
+            stored = load_artifact(destination)
+        except ArtifactError as error:
+            aside = commit.set_aside(destination)
+            fault = str(error).removesuffix(f"; {REMAKE_ADVICE}")
+            reason = f"made again: {fault}; the damaged one is now {aside.name}"
+            logger.warning("%s %s", stage, reason)
+            return None, reason
+        commit.refuse_other(stored, identity)
+        return stored, "reused: same fingerprint"
+    if not commit.is_taken(destination):
+        return None, "made: nothing at this fingerprint yet"
+    if not commit.in_store(destination, identity):
+        raise ConfigError(
+            f"{destination}: holds files that are not a textmill artifact; "
+            f"choose a folder that is empty or does not exist"
+        )
+    aside = commit.set_aside(destination)
+    reason = f"made again: {destination / MANIFEST} was gone; the rest is {aside.name}"
+    logger.warning("%s %s", stage, reason)
+    return None, reason
+
+
+def _make(job: Job[ConfigT], identity: Fingerprint) -> None:
+    """Fill the job's folder and write its manifest last."""
+    stage = job.stage
+    commit.check_parents([*job.parents, job.previous], tables=not stage.skips_damaged_parts)
+    job.folder.mkdir(parents=True, exist_ok=True)
     stage.run(job)
-    commit.refuse_changed_inputs(identity, stage.fingerprint(config, parents), partial)
+    now = stage.fingerprint(job.config, job.parents)
+    commit.refuse_changed_inputs(identity, now, job.folder)
     job.output.ledger.check(f"stage {stage.name}")
     storage.write_json(
-        partial / MANIFEST,
+        job.folder / MANIFEST,
         sealed(
             {
                 "format": ARTIFACT_FORMAT,

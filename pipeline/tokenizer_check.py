@@ -15,6 +15,7 @@ from pipeline.store.artifact import MAIN
 from pipeline.store.sink import Sink
 from pipeline.tokenizer import MODEL_FILE
 from pipeline.tokenizer_training import GIVEN, SALT, fit_by_language
+from pipeline.tokenizing.config import TokenizerConfig
 from pipeline.tokenizing.drift import drift, reasons
 from pipeline.tokenizing.sample import draw_sample
 
@@ -36,7 +37,7 @@ TOKENIZER_DRIFT = Contract(
 )
 
 
-def run(job: Job) -> None:
+def run(job: Job[TokenizerConfig]) -> None:
     """Check the tokenizer of the second parent on documents of the first.
 
     A `GivenTokenizer` has no figures of its training: only byte fallback is judged.

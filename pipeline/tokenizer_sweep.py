@@ -62,7 +62,7 @@ class SweepConfig:
             replace(self.tokenizer, vocab_size=size)  # refuses what cannot be
 
 
-def run(job: Job) -> None:
+def run(job: Job[SweepConfig]) -> None:
     """Train on nine tenths of a sample of the parent, measure on the rest."""
     config, [documents] = job.config, job.parents
     sample = draw_sample(

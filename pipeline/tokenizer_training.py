@@ -61,7 +61,7 @@ class GivenTokenizer:
         return self.model
 
 
-def run(job: Job) -> None:
+def run(job: Job[TokenizerConfig]) -> None:
     """Train on a sample of the first parent artifact (deduped, clean or raw) and measure.
 
     A second parent is an earlier tokenizer: it is kept while it fits (`DriftRule`), or whatever
@@ -94,7 +94,7 @@ def run(job: Job) -> None:
     )
 
 
-def keep_or_not(job: Job, earlier: Any, sample: Sample) -> bytes | None:
+def keep_or_not(job: Job[TokenizerConfig], earlier: Any, sample: Sample) -> bytes | None:
     """Return an earlier tokenizer's model if it is to be kept; `job.stats` says why or why not."""
     model = earlier.file(MODEL_FILE)
     if earlier.stage == GIVEN:

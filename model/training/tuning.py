@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -98,7 +99,7 @@ def starting_network(base: BaseModel, config: FinetuneConfig) -> AnyNetwork:
 
 
 def best_of_rates(
-    job: Job,
+    job: Job[Any],
     config: FinetuneConfig,
     base: BaseModel,
     train: Sequence[Coded],
@@ -131,7 +132,7 @@ def kept_loss(training: Training) -> float:
 
 
 def tune(
-    job: Job,
+    job: Job[Any],
     config: FinetuneConfig,
     network: AnyNetwork,
     train: Sequence[Coded],

@@ -148,7 +148,7 @@ class _Range:
     ends: np.ndarray
 
 
-def run(job: Job) -> None:
+def run(job: Job[ImportConfig]) -> None:
     """Make shards of the first parent, a TokenFolder."""
     folder: TokenFolder = job.parents[0]
     tokenizer = load_tokenizer(folder.tokenizer)

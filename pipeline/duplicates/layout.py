@@ -3,11 +3,10 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline.duplicates.corpus import Part
 from pipeline.errors import ConfigError
-from pipeline.stage import Stage
+from pipeline.stage import ConfigT, Stage
 from pipeline.store.artifact import MAIN, Artifact
 from pipeline.store.fingerprint import changed_inputs
 
@@ -33,7 +32,7 @@ def corpus_parts(
     return parts, old_parts
 
 
-def refuse_other_making(old: Artifact, stage: Stage, config: Any) -> None:
+def refuse_other_making(old: Artifact, stage: Stage[ConfigT], config: ConfigT) -> None:
     """Raise ConfigError unless `old` is what this stage makes under this config, parents aside."""
     before = {**old.manifest["inputs"], "parents": []}
     if changes := changed_inputs(before, stage.fingerprint(config, []).inputs):

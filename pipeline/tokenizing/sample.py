@@ -79,7 +79,7 @@ def id_hashes(ids: pa.ChunkedArray | pa.Array, salt: str) -> np.ndarray:
 
 
 def draw_sample(
-    job: Job, documents: Artifact, bytes_max: int, salt: str, balance: float = 0.0
+    job: Job[Any], documents: Artifact, bytes_max: int, salt: str, balance: float = 0.0
 ) -> Sample:
     """Write up to `bytes_max` bytes of text to a scratch file of `job`.
 
@@ -109,7 +109,7 @@ def draw_sample(
     return _write(path, files, bounds, seen)
 
 
-def _files(job: Job, phase: str, results: list[PartResult], table: str) -> list[Path]:
+def _files(job: Job[Any], phase: str, results: list[PartResult], table: str) -> list[Path]:
     folder = job.scratch(phase)
     return [folder / entry["path"] for result in results for entry in result.files.get(table, [])]
 

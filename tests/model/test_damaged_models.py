@@ -16,8 +16,9 @@ from model.training import checkpoint, lora
 from model.training.config import TrainConfig
 from model.training.lora import LoraConfig
 from model.training.state import State
+from pipeline.errors import ArtifactError
 from pipeline.store import storage
-from pipeline.store.artifact import HASHES_FILE, ArtifactError, write_hashes
+from pipeline.store.artifact import HASHES_FILE, write_hashes
 from tests.model.trainings import training
 from tests.mutations import outcomes
 

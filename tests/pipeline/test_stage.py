@@ -19,6 +19,7 @@ from pipeline.stage import Stage, run_stage
 from pipeline.store import storage
 from pipeline.store.artifact import artifact_exists, load_artifact, sealed
 
+ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = Contract("numbers", 1, pa.schema([column("n", pa.int64(), "a number")]))
 
 
@@ -203,3 +204,30 @@ def test_an_artifact_says_what_is_wrong_with_a_folder(tmp_path):
     (tmp_path / "a" / "manifest.json").write_text("{half")
     with pytest.raises(ArtifactError, match="cannot be read"):
         load_artifact(tmp_path / "a")
+
+
+def test_the_type_checker_refuses_a_stage_the_settings_of_another(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent("""
+            from pathlib import Path
+            from pipeline.clean import CleanConfig
+            from pipeline.ingest import STAGE, IngestConfig
+            from pipeline.stage import Job, run_stage
+
+            def run(job: Job[IngestConfig]) -> None:
+                reveal_type(job.config)
+
+            run_stage(STAGE, IngestConfig(), [], Path("a"))
+            run_stage(STAGE, CleanConfig(), [], Path("b"))
+            STAGE.fingerprint(CleanConfig(), [])
+        """)
+    )
+    checker = subprocess.run(
+        [sys.executable, "-m", "mypy", "--no-error-summary", str(program)],  # the project's options
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    told = [line.removeprefix(f"{program}:") for line in checker.stdout.splitlines()]
+    refused = [line.split(": ")[0] for line in told if ": error: " in line]
+    assert [line for line in told if "IngestConfig" in line and "note" in line]
+    assert refused == ["11", "12"], checker.stdout
