@@ -1,9 +1,10 @@
 """An argument parser that names the nearest command, flag or choice to a misspelt one."""
 
 import argparse
-import difflib
 import re
 from typing import Any, NoReturn
+
+from pipeline.config_checks import nearest
 
 CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)", re.DOTALL)
 
@@ -15,7 +16,7 @@ class Parser(argparse.ArgumentParser):
         """Print usage and the message, with the nearest name, and exit with 2."""
         choice = CHOICE.search(message)
         if choice:
-            near = _nearest(choice[1], re.findall(r"'(.*?)'", choice[2]))
+            near = nearest(choice[1], re.findall(r"'(.*?)'", choice[2]))
             if near:
                 message = f"{message[: choice.start()]}no {choice[1]!r}; did you mean {near!r}?"
         super().error(message)
@@ -28,7 +29,7 @@ class Parser(argparse.ArgumentParser):
         command = self._command(options)
         known = [flag for action in command._actions for flag in action.option_strings]
         names = [one.partition("=")[0] for one in left if one.startswith("-")]
-        hints = [f"did you mean {near}?" for one in names if (near := _nearest(one, known))]
+        hints = [f"did you mean {near}?" for one in names if (near := nearest(one, known))]
         command.error(" ".join([f"unrecognized arguments: {' '.join(left)};", *hints]).rstrip(";"))
 
     def _command(self, options: argparse.Namespace) -> argparse.ArgumentParser:
@@ -36,7 +37,3 @@ class Parser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 return action.choices.get(getattr(options, "command", ""), self)
         return self
-
-
-def _nearest(name: str, known: list[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(name, known, 1)), None)

@@ -1,51 +1,86 @@
 """The command line as a stable surface: names, flags, exit codes."""
 
+import importlib
 import re
 
 import pytest
 
 from flows import cli, config
 from flows.commands.hints import set_line
+from flows.commands.table import COMMANDS
 
 # Other tools script against these; adding is fine, removing or renaming is not.
 SURFACE = {
-    "run": {"--set", "--dry-run", "--store", "--source", "--json", "--workers"},
-    "explain": {"--set", "--source", "--json"},
-    "up": {"--prefect-port", "--mlflow-port"},
-    "rules": {"--json", "--profile"},
-    "ingest": {"--out", "--json", "--workers", "--set"},
-    "clean": {"--out", "--profile", "--set"},
-    "dedup": {"--out", "--threshold"},
-    "tokenizer": {
-        "--out",
-        "--vocab-size",
-        "--type",
-        "--export",
-        "--import",
-        "--check",
-        "--use",
-        "--sweep",
-    },
-    "shard": {"--out", "--tokenizer"},
-    "convert": {"--out", "--to", "--from", "--tokenizer", "--source", "--lang", "--json"},
-    "train": {"--out", "--recipe", "--set", "--processes", "--parallel"},
-    "compare": {"--recipe", "--shards", "--set", "--source", "--store", "--json"},
-    "finetune": {"--out", "--task", "--lora", "--recipe", "--set", "--json"},
-    "transfer": {"--out", "--seeds", "--recipe", "--set", "--json"},
-    "evaluate": {"--json"},
-    "generate": {"--max-tokens", "--temperature", "--top-k", "--top-p", "--seed", "--json"},
-    "serve": {"--host", "--port", "--name"},
+    "run": (
+        "RECIPE --source --processes --parallel --hosts --rendezvous --dry-run --data- docs --set"
+    ),
+    "explain": "RECIPE --source --set",
+    "plan": "RECIPE --source --budget --price --seconds --set",
+    "up": "--prefect-port --mlflow-port --no-deploy",
+    "rules": "--profile",
+    "ingest": "IN --out --set",
+    "clean": "IN --out --profile --rethreshold --set",
+    "what-if": "CLEANED --out --profile --rule --set",
+    "dedup": "IN --out --threshold --add-to --set",
+    "tokenizer": "IN --out --vocab-size --type --check --use --sweep --export --import --set",
+    "shard": "IN --out --tokenizer --set",
+    "convert": "IN --out --to --from --tokenizer --source --lang",
+    "train": "SHARDS --out --recipe --processes --parallel --hosts --rendezvous --set",
+    "compare": (
+        "KEY=VALUES --recipe --shards --source --processes --parallel --hosts --rendezvous --set"
+    ),
+    "finetune": "MODEL DATA --out --task --lora --recipe --register --set",
+    "transfer": "MODEL DATA --out --seeds --recipe --set",
+    "evaluate": (
+        "MODEL SHARDS --tasks --shots --examples --data --seed --recipe --out --log --lm- "
+        "eval --set"
+    ),
+    "generate": (
+        "MODEL PROMPT --task --question --max-tokens --temperature --top-k --top-p "
+        "--min-p --repetition-penalty --beams --stop --seed"
+    ),
+    "serve": "MODEL --host --port --name --allow-host",
+    "export": "MODEL --format --out --precision --int8 --text --tolerance --name",
 }
+EVERYWHERE = "--json --workers --store --verbose"
 
 
-@pytest.mark.parametrize("command", sorted(SURFACE))
-def test_commands_keep_their_flags(command, capsys):
+def surfaces() -> dict[str, list[str]]:
+    """Return what each command takes: positionals by what help calls them, and flags."""
+    (commands,) = (a.choices for a in cli.build_parser()._actions if a.nargs == "A...")
+    return {
+        name: [
+            word
+            for action in command._actions
+            for word in action.option_strings or [str(action.metavar)]
+        ]
+        for name, command in commands.items()
+    }
+
+
+def test_every_command_is_frozen():
+    assert [*surfaces()] == [*SURFACE]
+
+
+@pytest.mark.parametrize("command", SURFACE)
+def test_commands_keep_what_they_take(command):
+    taken = surfaces()[command]
+    assert not {*SURFACE[command].split(), *EVERYWHERE.split()} - {*taken}
+    positionals = [word for word in SURFACE[command].split() if not word.startswith("--")]
+    assert [word for word in taken if not word.startswith("-")] == positionals
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_is_found_and_explains_itself(command, capsys):
+    module, function = command.target
+    assert callable(getattr(importlib.import_module(module), function))
     with pytest.raises(SystemExit) as stop:
-        cli.main([command, "--help"])
+        cli.main([command.name, "--help"])
     assert stop.value.code == 0
-    text = capsys.readouterr().out
-    for flag in SURFACE[command]:
-        assert flag in text
+    help_text = " ".join(capsys.readouterr().out.split())
+    assert command.help in help_text
+    for argument in command.arguments:
+        assert argument.keywords.get("help"), argument.flags
 
 
 def test_help_teaches_by_example(capsys):

@@ -10,7 +10,7 @@ import pytest
 from expectations.suites import suite
 from flows import cli, config
 from flows.commands.evaluate import shots_lines
-from flows.commands.table import EVALUATION_TASKS
+from flows.commands.model_arguments import EVALUATION_TASKS
 from model.evaluation.tasks.table import TASKS
 from model.train import STAGE as TRAIN
 from pipeline.stage import run_stage
@@ -89,7 +89,7 @@ def test_misuse_says_what_to_do(trained, arguments, words, capsys):
 
 
 def test_the_recipe_of_the_readme_loads_and_comes_back_whole(tmp_path):
-    text = (Path(cli.__file__).parents[1] / "model" / "README.md").read_text("utf-8")
+    text = (Path(cli.__file__).parents[1] / "model" / "evaluation" / "README.md").read_text("utf-8")
     [block] = [
         b for b in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "evaluate.tasks" in b
     ]

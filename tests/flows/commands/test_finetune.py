@@ -8,7 +8,7 @@ import sentencepiece
 import torch
 
 from flows import cli
-from flows.commands.table import TASK_NAMES
+from flows.commands.model_arguments import TASK_NAMES
 from model.formats import model_folder
 from model.formats.base_model import BaseModel
 from model.network.architecture import ModelConfig
