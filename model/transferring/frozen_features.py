@@ -1,6 +1,6 @@
 """Labels from a network as it is: word vectors, last vectors, and logistic regression over both.
 
-Where examples are few, this is better than training the network on them (`model/README.md`, Log).
+Where examples are few, this is better than training the network on them (`model/LOG.md`).
 The word vectors are the embeddings, or what they become by reading texts without labels
 (`read_words`): Word2Vec goes on with them, every word of a text being told by all others, as
 language models go on with a task's own texts before they are taught it (Howard and Ruder 2018,

@@ -40,7 +40,7 @@ def calibrated_cost(nats_NC: np.ndarray, labels: Sequence[int]) -> float:
     """Return the mean nats of the right labels at the best weight of this one way.
 
     Nats as they are would prefer what has hardly begun to learn: they grow with confidence while
-    labels still get better (`model/README.md`, Log).
+    labels still get better (`model/LOG.md`).
     """
     (weight,) = _weights(nats_NC[None], labels)
     return cost(weight * nats_NC, labels)

@@ -67,17 +67,22 @@ class Up:
         forgery = {"Prefect_Csrf_Token": token, "Prefect_Csrf_Client": "tests"}
         return post(self.api + path, body, self.login, **forgery)
 
-    def prefect(self, *arguments: str) -> subprocess.CompletedProcess:
-        """Run Prefect's own command as flows/README.md says."""
-        command = [sys.executable, "-m", "prefect", *arguments]
+    def shell(self, script: str, *arguments: str) -> subprocess.CompletedProcess:
+        """Run lines of a shell in the folder where `up` was started, with our commands in PATH."""
+        path = f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"
         return subprocess.run(
-            ["sh", "-c", '. store/up.env; exec "$@"', "sh", *command],
+            ["sh", "-euc", script, "sh", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PREFECT_HOME": str(self.folder / "client")},
+            env={**os.environ, "PATH": path, "PREFECT_HOME": str(self.folder / "client")},
             capture_output=True,
             text=True,
             check=False,
         )
+
+    def prefect(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run Prefect's own command as flows/README.md says."""
+        command = [sys.executable, "-m", "prefect", *arguments]
+        return self.shell('. store/up.env; exec "$@"', *command)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run the deployment `smoke` and wait for its end."""
