@@ -2,7 +2,7 @@
 
 Sources: Hoffmann et al. 2022 (arXiv:2203.15556: about 20 tokens per parameter give the least loss
 for the FLOPs; in 45 s of one CPU thread the smallest of three networks was best here, by the log in
-model/planning/README.md); Muennighoff et al. 2023 (arXiv:2305.16264: up to four epochs are nearly as good as
+model/LOG.md); Muennighoff et al. 2023 (arXiv:2305.16264: up to four epochs are nearly as good as
 new text).
 """
 
