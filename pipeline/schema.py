@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from pipeline.errors import ContractError
 
+UNKNOWN_LANGUAGE = "und"  # ISO 639: undetermined
+
 
 @dataclass(frozen=True)
 class Contract:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, TrainingError
-from pipeline.schema import shard_contract
+from pipeline.schema import UNKNOWN_LANGUAGE, shard_contract
 from pipeline.shard_measures import check_measures, measure_fields, measured
 from pipeline.splitting import TRAIN, VALIDATION, SplitRule, cut, split_rule
 from pipeline.stage import Job, Stage
@@ -26,7 +26,6 @@ from pipeline.store import storage
 from pipeline.store.artifact import MAIN, Artifact
 from pipeline.store.sink import REJECTS, Sink
 from pipeline.tokenizer import MODEL_FILE, Tokenizer, load_tokenizer
-from pipeline.tokenizing.sample import UNSURE
 
 CUT = "cut_in_blocks"  # documents, in the ledger's account of changes
 NO_TOKENS = "no_tokens"
@@ -150,7 +149,7 @@ def encode(documents: pa.Table, tokenizer: Tokenizer) -> pa.Table:
         {
             "id": documents["id"],
             "source": documents["source"],
-            "lang": pc.fill_null(documents["lang"], UNSURE),
+            "lang": pc.fill_null(documents["lang"], UNKNOWN_LANGUAGE),
             "split": documents["split"],
             "tokens": token_lists(flat, offsets, tokenizer.vocab_size),
             "bytes": pc.binary_length(documents["text"]).cast(pa.int64()),

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError
-from pipeline.schema import column
-from pipeline.tokenizing.sample import UNSURE
+from pipeline.schema import UNKNOWN_LANGUAGE, column
 
 if TYPE_CHECKING:
     from pipeline.cleaning.measures import Measure
@@ -45,7 +44,7 @@ def measured(documents: pa.Table, names: Sequence[str]) -> dict[str, pa.Array]:
 
     from pipeline.cleaning.measures import measure
 
-    langs = pc.fill_null(documents["lang"], UNSURE)
+    langs = pc.fill_null(documents["lang"], UNKNOWN_LANGUAGE)
     found = measure(pl.Series(documents["text"]), pl.Series(langs))
     return {PREFIX + name: found[name].to_arrow() for name in names}
 

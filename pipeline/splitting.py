@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import SourceError
+from pipeline.hashing import id_hashes
 from pipeline.stage import Job
 from pipeline.store.artifact import Artifact
 from pipeline.store.sink import Sink
-from pipeline.tokenizing.sample import id_hashes
 
 TRAIN, VALIDATION = "train", "validation"
 BLOCK_BYTES_MAX, BLOCK_BYTES_MIN = 4096, 256

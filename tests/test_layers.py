@@ -22,8 +22,8 @@ ROWS = {
     "pipeline": (
         "errors",
         "compiled hashing config_checks engine/",
-        "characters schema vocabulary language",
-        "store/ encoding/",
+        "characters schema vocabulary",
+        "store/ encoding/ language",
         "stage tokenizer",
         "reading/",
         "inputs prompts/",

@@ -5,12 +5,10 @@ the store like any other, so the command goes on where it was stopped and adds v
 All of it is one MLflow run with a child per training.
 """
 
-import fcntl
 import itertools
 import math
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -202,7 +200,7 @@ def _record(
     where = steps.tracking_settings(settings)
     variants = ", ".join(dict.fromkeys(one.name for one in trained))
     label = f"compare {variants}"[:RUN_NAME_CHARACTERS]
-    with _lock(folder), tracking.run_for(where, digest, label, {}) as run:
+    with storage.locked(folder / ".lock"), tracking.run_for(where, digest, label, {}) as run:
         run.params({"variants": "; ".join(dict.fromkeys(one.name for one in trained))})
         for row in rows:
             place = f"compare/{row.name}"
@@ -229,13 +227,6 @@ def _record_child(
             child.text(one.failed or "", "failed.txt")
         else:
             child.curves(training, throughput_of(training), data_waits_of(training))
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _print(rows: Sequence[training_comparison.Line], folder: Path, run_id: str) -> None:

@@ -14,11 +14,11 @@ from model.data import example_batches
 from model.data.chat import Coded, Fits, code_example
 from model.network.architecture import ModelConfig
 from pipeline.errors import TrainingError
+from pipeline.hashing import id_hashes
 from pipeline.prompts.turns import Turn
 from pipeline.store.artifact import Artifact
 from pipeline.store.set_aside import quarantined_places
 from pipeline.tokenizer import Tokenizer
-from pipeline.tokenizing.sample import id_hashes
 
 BEYOND_LIMIT = "beyond_limit"
 SHOWN, SHOWN_CHARACTERS = 3, 60  # examples of a reason, and how much of each

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError, Interrupted, TextmillError, TrainingError
+from pipeline.stage import Progress
 from pipeline.store import storage
 
 DDP, FSDP = "ddp", "fsdp"
@@ -27,7 +28,6 @@ PARALLEL = (DDP, FSDP)
 JOB, OUTCOME, FIRST, LOG = "job.json", "outcome.json", "first.pid", "torchrun.log"
 WATCH = "--ends-with-stdin"
 LOG_TAIL_CHARACTERS = 2000
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

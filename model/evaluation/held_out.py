@@ -1,11 +1,11 @@
 """Which documents of a split are looked at, and reading them: the same ones in every run."""
 
-import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 
 from model.evaluation.scoring import Document
+from pipeline.hashing import hash64
 from pipeline.shard import iter_documents
 from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import Tokenizer
@@ -26,7 +26,7 @@ def choose(
     hashes: list[int] = []
     lengths: list[int] = []
     for batch in iter_documents(shards, split, ["id", "tokens"]):
-        hashes += [_hash(name) for name in batch.column("id").to_pylist()]
+        hashes += [hash64(name) for name in batch.column("id").to_pylist()]
         lengths += batch.column("tokens").value_lengths().to_pylist()
     order = np.argsort(np.array(hashes, np.uint64), kind="stable")
     lengths_N = np.array(lengths, np.int64)[order]
@@ -37,10 +37,6 @@ def choose(
     return {hashes[index] for index in order[:fits][:documents_max]}, len(hashes)
 
 
-def _hash(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
-
-
 def documents(shards: Artifact, split: str, chosen: set[int]) -> Iterator[Document]:
     """Yield the chosen documents of a split in the order of the shards."""
     columns = ["id", "lang", "source", "tokens", "bytes"]
@@ -48,7 +44,7 @@ def documents(shards: Artifact, split: str, chosen: set[int]) -> Iterator[Docume
         tokens = batch.column("tokens")
         values = [batch.column(name).to_pylist() for name in columns if name != "tokens"]
         for index, (name, lang, source, text_bytes) in enumerate(zip(*values, strict=True)):
-            if _hash(name) in chosen:
+            if hash64(name) in chosen:
                 ids = tokens[index].values.to_numpy().astype(np.int64)
                 yield Document(lang, source, ids, text_bytes)
 

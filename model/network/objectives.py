@@ -5,7 +5,6 @@ A batch of plain text is windows of context + 1 ids, as the loader gives them. W
 Shapes: B batch, T time, S source positions, D width, N predicted tokens, V vocabulary.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from model.kernels import linear_cross_entropy
 from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER
 from model.network.batch import Batch
 from model.network.families import AnyNetwork, Encoder, EncoderDecoder, visible
+from pipeline.hashing import hash64
 from pipeline.tokenizer import CONTROLS, Tokenizer
 
 # Byte fallback leaves <|unk|> without a use in text, so it stands for a masked token.
@@ -115,8 +115,7 @@ def cross_entropy(
 
 def step_seed(seed: int, step: int, row: int = 0) -> int:
     """Return 63 bits that depend on a run's seed, the step and the batch's row, for `loss`."""
-    digest = hashlib.blake2b(f"{seed}/{step}/{row}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
+    return hash64(f"{seed}/{step}/{row}") >> 1
 
 
 def autoregressive(network: Any, batch: Batch, seed: int) -> Predictions:

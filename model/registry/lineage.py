@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from pipeline.hashing import id_hashes
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
-from pipeline.tokenizing.sample import id_hashes
 
 SOURCES = "textmill.sources"  # tag: paths as JSON
 DOCUMENTS = "textmill.documents"  # tag: the sketch, hash of the id and of the text as hex

@@ -4,13 +4,14 @@ MLflow's database holds absolute addresses. Where it lies in a store and they na
 they are rewritten to where the store is now, once, before anything reads them.
 """
 
-import fcntl
 import json
 import logging
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlparse
+
+from pipeline.store import storage
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +41,7 @@ def follow_move(database: Path) -> None:
     artifacts = database.resolve().parent / ARTIFACTS
     if artifacts.parts[-2:] != LAYOUT or not artifacts.is_dir() or not _left(database, artifacts):
         return
-    with database.with_name(f".{database.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with storage.locked(database.with_name(f".{database.name}.lock")):
         for before in _left(database, artifacts):
             old, new = before.parents[1], artifacts.parents[1]
             with closing(sqlite3.connect(database, timeout=60)) as opened, opened:

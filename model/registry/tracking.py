@@ -4,7 +4,6 @@ Calls go through `MlflowClient` with the store's address each time; MLflow's pro
 and tracking address are never set, so two stores can be used side by side.
 """
 
-import fcntl
 import glob
 import logging
 import os
@@ -89,8 +88,7 @@ def _create_database(path: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     path.resolve().parent.mkdir(parents=True, exist_ok=True)  # where a link leads need not exist
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with storage.locked(path.with_name(f".{path.name}.lock")):
         if path.exists():  # made by another process meanwhile
             return
         # A name of its own for each try: MLflow keeps connections to a name for the process's life.

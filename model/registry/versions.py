@@ -5,11 +5,9 @@ of them, the version itself appears complete in one database transaction, and wh
 see `model.registry.champion`) is finished by the next call.
 """
 
-import fcntl
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +67,7 @@ def register(
     check_model_name(name)
     evidence = Evidence(training, evaluation, data, verdict_files, params, card, pages, sources)
     client = tracking.connect(settings)
-    with _lock(settings):
+    with storage.locked(settings.artifact_root / ".registration.lock"):
         version = _version_of(client, name, training.fingerprint)
         reused = version is not None and COMPLETE in version.tags
         if version is None:
@@ -149,14 +147,6 @@ def _version_at(client: "MlflowClient", settings: TrackingSettings, uri: str) ->
         raise ConfigError(
             f"model {uri!r}: {error.message}; {settings.uri} has: {known or 'no models yet'}"
         ) from error
-
-
-@contextmanager
-def _lock(settings: TrackingSettings) -> Iterator[None]:
-    """Let one process of this machine register at a time; the kernel frees a killed one's lock."""
-    with (settings.artifact_root / ".registration.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _version_of(client: "MlflowClient", name: str, fingerprint: str) -> "ModelVersion | None":

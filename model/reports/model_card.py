@@ -7,6 +7,7 @@ import polars as pl
 
 from model.reports import model_card_evaluation
 from model.reports.markdown import flat, language, markdown_table, size
+from pipeline.schema import UNKNOWN_LANGUAGE
 from pipeline.store.artifact import Artifact
 
 NOT_STATED = "not stated"
@@ -108,7 +109,9 @@ def _data(made: Mapping[str, Artifact]) -> str:
     table = (
         documents.scan()
         .group_by(
-            "source", pl.col("lang").fill_null("und"), pl.col("license").fill_null(NOT_STATED)
+            "source",
+            pl.col("lang").fill_null(UNKNOWN_LANGUAGE),
+            pl.col("license").fill_null(NOT_STATED),
         )
         .agg(pl.len().alias("documents"), pl.col("text").str.len_bytes().sum().alias("bytes"))
         .sort("bytes", "source", "lang", descending=[True, False, False])

@@ -4,11 +4,9 @@ Made of a shard artifact once, in two passes with a row group in memory each: th
 part's SHA-256 and counts, the second writes each document where its source and language lie.
 """
 
-import fcntl
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -101,7 +99,7 @@ def token_file(
     refuse_another_tokenizer(shards, tokenizer)
     identity = storage.canonical_json([shards.fingerprint, split, asdict(layout)])
     path = folder / f"{split}-{storage.sha256_text(identity)[:16]}.tokens"
-    with _locked(folder):
+    with storage.locked(folder / ".lock"):
         found = _reopen(path)
         if found is None:
             _Writing(shards, split, tokenizer, layout, path).write()
@@ -284,11 +282,3 @@ class _Index(TypedDict):
 def _stamp(path: Path) -> dict[str, int]:
     found = path.stat()
     return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

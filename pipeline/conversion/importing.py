@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 from pipeline.conversion.exporting import KEPT, NOTE, SPLITS
 from pipeline.conversion.formats import FORMATS, TokenMap
 from pipeline.errors import ConfigError, SourceError
-from pipeline.schema import shard_contract
+from pipeline.schema import UNKNOWN_LANGUAGE, shard_contract
 from pipeline.shard import (
     NO_TOKENS,
     TRAIN,
@@ -31,7 +31,6 @@ from pipeline.store import storage
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import REJECTS, Sink
 from pipeline.tokenizer import CONTROLS, MODEL_FILE, Tokenizer, load_tokenizer
-from pipeline.tokenizing.sample import UNSURE
 
 TOKENS_AT_ONCE = 1 << 22
 CONTROL_INSIDE = "control_inside"
@@ -125,7 +124,7 @@ class ImportConfig:
     """What the other format does not say; `shard` splits where it has no validation file."""
 
     source: str = "imported"
-    lang: str = UNSURE
+    lang: str = UNKNOWN_LANGUAGE
     shard: ShardConfig = field(default_factory=ShardConfig)
 
     def __post_init__(self) -> None:

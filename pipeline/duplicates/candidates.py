@@ -21,6 +21,7 @@ from pipeline.duplicates.corpus import Part, read_between, row_groups, wanted_ro
 from pipeline.duplicates.signatures import Shingling
 from pipeline.duplicates.tables import ADDRESS, CONTENT, SETS
 from pipeline.duplicates.urls import addresses
+from pipeline.schema import UNKNOWN_LANGUAGE
 from pipeline.store.sink import Sink
 
 HASH_BITS = 63
@@ -58,7 +59,7 @@ def _by_address(table: pa.Table, documents: np.ndarray, field: str) -> pa.Table:
     """Rows about the documents that have an address."""
     found = addresses(pl.Series(table["meta"].cast(pa.large_string())), field)
     known = np.flatnonzero(found.is_not_null().to_numpy())
-    langs = pa.array(["und"] * len(known))
+    langs = pa.array([UNKNOWN_LANGUAGE] * len(known))
     whole = Shingling(1, 1, 1, 1, 1)
     signed = signatures.sign(found.gather(known).to_arrow(), langs, whole)
     return _exact(signed.content, ADDRESS, documents[known], table["id"].take(known))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.hashing import hash64
 from pipeline.store import storage
 
 DIGEST_BYTES = 16
@@ -25,11 +26,6 @@ def derived_id(source: str, relative: str, position: int, content: str) -> str:
     return hashlib.blake2b(key.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
-def id_hash(identifier: str) -> int:
-    """Return the 64 bits that stand for an id while looking for repeats."""
-    return int.from_bytes(hashlib.blake2b(identifier.encode(), digest_size=8).digest(), "little")
-
-
 class IdNotes:
     """Notes the ids of one task's documents, in the order in which they are written."""
 
@@ -39,7 +35,7 @@ class IdNotes:
 
     def add(self, identifier: str, derived: str) -> None:
         """Note one document."""
-        self._ids.append(id_hash(identifier))
+        self._ids.append(hash64(identifier))
         self._derived.append(int(derived[:REPEAT_DIGITS], 16))
 
     def save(self, folder: Path, task: int) -> None:

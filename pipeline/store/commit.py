@@ -1,6 +1,5 @@
 """The folder of an artifact in the making: its name, its lock, and how it becomes the artifact."""
 
-import fcntl
 import itertools
 import logging
 import platform
@@ -53,10 +52,7 @@ def begun(folder: Path) -> bool:
 @contextmanager
 def lock(destination: Path) -> Iterator[None]:
     """Let one process at a time make an artifact; the kernel frees the lock of a killed one."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    path = destination.with_name(f".{destination.name}.lock")
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with storage.locked(destination.with_name(f".{destination.name}.lock")):
         yield
 
 

@@ -98,6 +98,18 @@ def _refuse_other_kind(path: Path, is_wanted: Callable[[int], bool], wanted: str
 
 
 @contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` for a block; wait while another process of this machine does.
+
+    The kernel frees the lock of a process that ends in any way; the empty file stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def _claimed(temporary: Path, flags: int) -> Iterator[int]:
     """Open a temporary file or folder and hold its lock; yield the descriptor."""
     while True:

@@ -6,7 +6,6 @@ can be in the sample.
 """
 
 import functools
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.schema import Contract, column
+from pipeline.hashing import id_hashes
+from pipeline.schema import UNKNOWN_LANGUAGE, Contract, column
 from pipeline.stage import Job
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
@@ -27,7 +27,6 @@ from pipeline.store.sink import PartResult, Sink
 BIN_BITS = 12
 CANDIDATES = "candidates"
 ROUNDING = 1e-6  # bytes: quotients of floats come out a little less than whole numbers
-UNSURE = "und"
 GROUP = ["lang", "source"]
 BINS = "bins"
 BOUNDS = {"lang": pl.String, "source": pl.String, "quota": pl.Int64, "last_bin": pl.Int64}
@@ -67,15 +66,6 @@ class Sample:
     documents: int
     text_bytes: int
     documents_seen: int
-
-
-def id_hashes(ids: pa.ChunkedArray | pa.Array, salt: str) -> np.ndarray:
-    """Return 64 evenly spread bits per id (uint64): BLAKE2b keyed by `salt`."""
-    key = hashlib.blake2b(salt.encode(), digest_size=32).digest()
-    digests = b"".join(
-        hashlib.blake2b(one.encode(), digest_size=8, key=key).digest() for one in ids.to_pylist()
-    )
-    return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
 def draw_sample(
@@ -123,7 +113,7 @@ def survey(salt: str, part: Path, sink: Sink) -> None:
             table = file.read_row_group(group, columns=["id", "text", *GROUP])
             rows = pl.DataFrame(
                 {
-                    "lang": pc.fill_null(table["lang"], UNSURE),
+                    "lang": pc.fill_null(table["lang"], UNKNOWN_LANGUAGE),
                     "source": table["source"],
                     "bin": _bins(id_hashes(table["id"], salt)),
                     "bytes": pc.binary_length(table["text"]),
@@ -182,7 +172,7 @@ def collect(salt: str, bounds: list[Any] | None, part: Path, sink: Sink) -> int:
             columns = {
                 "hash": pa.array(hashes),
                 "id": table["id"],
-                "lang": pc.fill_null(table["lang"], UNSURE),
+                "lang": pc.fill_null(table["lang"], UNKNOWN_LANGUAGE),
                 "source": table["source"],
                 "bytes": pc.binary_length(table["text"]),
                 "text": table["text"],

@@ -13,12 +13,12 @@ import sentencepiece
 from pipeline import tokenizer_training
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError, SourceError
+from pipeline.hashing import id_hashes
 from pipeline.schema import CLEAN, RAW
 from pipeline.stage import Stage, run_stage
 from pipeline.store import storage
 from pipeline.tokenizer import load_tokenizer
 from pipeline.tokenizer_training import SALT, STAGE, TokenizerConfig, train
-from pipeline.tokenizing.sample import id_hashes
 
 CHINESE = Path(__file__).parents[1] / "data" / "tokenizer_zh.txt"
 SMALL = TokenizerConfig(vocab_size=1024)

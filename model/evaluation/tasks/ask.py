@@ -18,6 +18,7 @@ from model.generation.generate import SamplingConfig
 from model.network.batch import pad
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
+from pipeline.schema import UNKNOWN_LANGUAGE
 
 SHOWN = 20  # examples of a task kept for reading
 CUTS = 12  # times that a text is shortened to fit before the prompt's beginning is left out
@@ -109,7 +110,7 @@ def read_rows(config: TaskConfig, seed: int) -> list[Row]:
     """Return a task's rows with `lang` 'zh', 'en' or 'und'; raise ConfigError naming what lacks."""
     task = TASKS[config.name]
     if config.data is None:
-        return [{"lang": "und", **row} for row in task.rows(seed)]
+        return [{"lang": UNKNOWN_LANGUAGE, **row} for row in task.rows(seed)]
     return read_file(config.data.existing(), config.name)
 
 

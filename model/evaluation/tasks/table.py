@@ -11,6 +11,7 @@ from typing import Any
 
 from model.evaluation.tasks import rows
 from model.evaluation.tasks.item import Item
+from pipeline.schema import UNKNOWN_LANGUAGE
 
 Row = dict[str, Any]
 
@@ -86,7 +87,7 @@ def summarise(row: Row, labels: Sequence[str]) -> Item:
 
 def arithmetic(row: Row, labels: Sequence[str]) -> Item:
     """Work out a sum."""
-    return Item("und", f"{row['question']} =", (str(row["answer"]),), " ")
+    return Item(UNKNOWN_LANGUAGE, f"{row['question']} =", (str(row["answer"]),), " ")
 
 
 def code(row: Row, labels: Sequence[str]) -> Item:

@@ -17,7 +17,7 @@ from pipeline.cleaning.ideograph_runs import LONGEST_RUN
 from pipeline.cleaning.measures import is_chinese, measure
 from pipeline.cleaning.segmentation import joined
 from pipeline.cleaning.word_list import FIRST, LAST
-from pipeline.language import UNKNOWN
+from pipeline.schema import UNKNOWN_LANGUAGE
 
 
 def marks(texts, active=None, unlisted=True):
@@ -95,7 +95,7 @@ def test_a_run_longer_than_the_buffers_is_cut_without_a_gap():
 
 def test_language_or_script_decides_what_is_cut():
     texts = pl.Series(["北京大学", "北京大学", "北京大学です", "hello 北京", "北京大学", ""])
-    langs = pl.Series(["zh", "ja", UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN])
+    langs = pl.Series(["zh", "ja", *[UNKNOWN_LANGUAGE] * 4])
     assert is_chinese(texts, langs).to_list() == [True, False, True, False, True, False]
 
 

@@ -1,15 +1,19 @@
 """Whole files or none, and no way out of a folder."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.store import storage
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -122,3 +126,22 @@ def test_a_file_takes_no_folders_place_and_a_folder_no_files(tmp_path):
         storage.whole_folder(tmp_path / "file"),
     ):
         pass
+
+
+def test_a_lock_lets_one_process_in_and_frees_a_killed_ones(tmp_path):
+    lock = tmp_path / "new" / ".lock"
+    program = (
+        "import sys, time; from pathlib import Path; from pipeline.store import storage\n"
+        "with storage.locked(Path(sys.argv[1])):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", program, str(lock)]
+    first = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+    assert first.stdout.readline() == b"held\n"
+    with lock.open() as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    first.kill()
+    first.communicate()
+    with storage.locked(lock):
+        assert lock.is_file()
