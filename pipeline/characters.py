@@ -10,7 +10,7 @@ import unicodedata
 import numpy as np
 import pyarrow as pa
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 OTHER, LETTER, DIGIT, UNSPACED, SPACE, PUNCTUATION, SYMBOL, IGNORED = range(8)
 
@@ -130,7 +130,7 @@ def text_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndar
     return np.frombuffer(data or b"", np.uint8), rows
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def decode(data, at):
     """Code point at byte `at` of valid UTF-8 and the position of the next one."""
     first = np.int64(data[at])
@@ -147,7 +147,7 @@ def decode(data, at):
     ), at + 4
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def begins_ideograph(data, at):
     """Tell whether at byte `at` of UTF-8 an ideograph begins, U+4000 to U+9FFF, of three bytes.
 
@@ -158,7 +158,7 @@ def begins_ideograph(data, at):
     return 0xE4 <= byte <= 0xE9 and byte << 8 | np.int64(data[at + 1]) != 0xE4B7
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def class_of(classes, code):
     """Class of a code point, those beyond the table included."""
     if code < TABLE_SIZE:
@@ -166,7 +166,7 @@ def class_of(classes, code):
     return UNSPACED if code < LAST_IDEOGRAPHIC_PLANE_END else OTHER
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def mix(value):
     """Scramble 64 bits so that each input bit moves every output bit (the splitmix64 finisher)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

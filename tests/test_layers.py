@@ -21,9 +21,11 @@ FORBIDDEN = {
 ROWS = {
     "pipeline": (
         "errors",
-        "compiled hashing config_checks engine/",
-        "characters schema vocabulary",
-        "store/ encoding/ language",
+        "hashing config_checks schema",
+        "store/",
+        "compiled",
+        "characters vocabulary engine/",
+        "encoding/ language",
         "stage tokenizer",
         "reading/",
         "inputs prompts/",

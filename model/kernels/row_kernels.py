@@ -18,14 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 
 PIECE = 64  # rows whose sums are added up by themselves, so that threads do not change a bit
 # Sums may be reordered, or no loop would be vectorised; NaN and infinity stay what they are.
-row_kernel = numba.njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"}
-)
-inlined = numba.njit(inline="always")
+row_kernel = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
+inlined = njit(inline="always")
 
 
 def over_rows(kernel: Callable[..., None], rows: int, *arrays: Any) -> None:

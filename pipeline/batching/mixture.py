@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.batching.permutation import key_of, mixed, one_shuffled
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.errors import ConfigError, TrainingError
 
 # Shares repeat in a cycle of so many blocks: a weight is met to 0.006 % of the run.
@@ -147,7 +147,7 @@ class Order:
         return block_N
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _draw(
     places_N: np.ndarray,
     first_P: np.ndarray,
@@ -172,7 +172,7 @@ def _draw(
         turn_N[n] = seen_PG[p, group] + turn * quota_PG[p, group] + slot_rank[slot]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _order(
     group_N: np.ndarray,
     turn_N: np.ndarray,

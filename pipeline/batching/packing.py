@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.batching.mixture import Blocks
 from pipeline.batching.token_file import TokenFile
 from pipeline.batching.windows import Rows
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.store import storage
 from pipeline.store.loading import reading
 from pipeline.tokenizer import Tokenizer
@@ -143,7 +143,7 @@ def pieces(start_D: np.ndarray, end: int, context: int) -> tuple[np.ndarray, np.
     return np.repeat(start_D, count_D) + offset_P, length_P.astype(np.int32)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def best_fit(length_P: np.ndarray, room: int) -> tuple[np.ndarray, int]:
     """Return the row of each piece, the fullest that holds it when it comes, and the rows' number.
 
@@ -171,7 +171,7 @@ def best_fit(length_P: np.ndarray, room: int) -> tuple[np.ndarray, int]:
     return row_P, rows
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _lay(
     tokens: np.ndarray,
     start_P: np.ndarray,

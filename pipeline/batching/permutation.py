@@ -7,7 +7,7 @@ bits; those that fall outside 0 to size - 1 are sent through again until they fa
 
 import numpy as np
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.hashing import hash64
 
 # First two places of 10 elements over 20,000 keys: chi-squared p is 4e-9 with 6 rounds, 0.7 with 8.
@@ -27,7 +27,7 @@ def shuffled(places_N: np.ndarray, size: int, key: int) -> np.ndarray:
     return _shuffled(np.ascontiguousarray(places_N, np.int64), size, np.uint64(key))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _shuffled(places_N: np.ndarray, size: int, key: np.uint64) -> np.ndarray:
     result_N = np.empty_like(places_N)
     for n in range(len(places_N)):
@@ -35,7 +35,7 @@ def _shuffled(places_N: np.ndarray, size: int, key: np.uint64) -> np.ndarray:
     return result_N
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def one_shuffled(place: np.int64, size: int, key: np.uint64) -> np.int64:
     """Return what lies at one place, as `shuffled` (numba)."""
     bits = 2
@@ -55,7 +55,7 @@ def one_shuffled(place: np.int64, size: int, key: np.uint64) -> np.int64:
         place = found
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def mixed(half: np.uint64, key: np.uint64, turn: np.uint64) -> np.uint64:
     """Return 64 bits that look random and depend on all three numbers (numba)."""
     z = (half + np.uint64(1)) * _GOLDEN + key + turn * _MIX_2

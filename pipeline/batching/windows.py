@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.batching.mixture import Blocks
 from pipeline.batching.token_file import Stratum, TokenFile
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.tokenizer import Tokenizer
 
 
@@ -72,7 +72,7 @@ def _blocks(strata: Sequence[Stratum], block: int) -> Blocks:
     return Blocks(count, tuple(levels))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def copy_windows(tokens_N: np.ndarray, start_B: np.ndarray, ids_BT: np.ndarray) -> None:
     """Copy the tokens from each start on into its row."""
     for row in range(len(start_B)):

@@ -24,7 +24,7 @@ from pipeline.characters import (
 )
 from pipeline.cleaning.word_marks import BREAK, character_marks
 from pipeline.cleaning.words import MARKS, marks_of
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 LEAST_WORDS = 3
 LONGEST_WORD = 1000
@@ -83,7 +83,7 @@ def _end_codes() -> np.ndarray:
     return codes
 
 
-@numba.njit(_I(_OUT, _I, _I, _PHRASES, numba.boolean), cache=True)
+@njit(_I(_OUT, _I, _I, _PHRASES, numba.boolean))
 def _phrase_at(data, at, end, phrases, fold):
     """Length of the phrase that begins at `at`, 0 if there is none; `fold` ignores ASCII case."""
     for row in range(len(phrases)):
@@ -102,7 +102,7 @@ def _phrase_at(data, at, end, phrases, fold):
     return 0
 
 
-@numba.njit(_I(_OUT, _I, _I, _PHRASES), cache=True)
+@njit(_I(_OUT, _I, _I, _PHRASES))
 def _without_citations(data, start, end, citations):
     """Take [12], [] and the like out of `data[start:end]` in place; return the new end."""
     filled = at = start
@@ -124,7 +124,7 @@ def _without_citations(data, start, end, citations):
     return filled
 
 
-@numba.njit(numba.boolean(_OUT, _I, _I, _ENDS), cache=True)
+@njit(numba.boolean(_OUT, _I, _I, _ENDS))
 def _ends_a_sentence(data, start, end, ends):
     if end == start:
         return False
@@ -138,7 +138,7 @@ def _ends_a_sentence(data, start, end, ends):
     return at < len(ends) and ends[at] == code
 
 
-@numba.njit(numba.boolean(_OUT, _I, _I, _PHRASES), cache=True)
+@njit(numba.boolean(_OUT, _I, _I, _PHRASES))
 def _is_unwanted(data, start, end, unwanted):
     for at in range(start, end):
         letter = np.int64(data[at] | 32) - 97
@@ -148,7 +148,7 @@ def _is_unwanted(data, start, end, unwanted):
     return False
 
 
-@numba.njit(_TEXTS(BYTES, OFFSETS, BYTES, MARKS, _PHRASES, _PHRASES, _ENDS), cache=True)
+@njit(_TEXTS(BYTES, OFFSETS, BYTES, MARKS, _PHRASES, _PHRASES, _ENDS))
 def _c4_lines(data, rows, classes, marks, unwanted, citations, ends):
     out = np.empty(rows[-1] - rows[0] + 1, np.uint8)
     offsets = np.zeros(len(rows), np.int64)

@@ -15,7 +15,7 @@ from pipeline.characters import (
     class_of,
     decode,
 )
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 # The first eight follow the numbering of character classes.
 CHARACTER_COUNTS = (
@@ -46,12 +46,12 @@ _COUNTS = numba.types.Array(numba.int64, 1, "C")
 _I = numba.int64
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _is_odd(kind, code):
     return (kind == SYMBOL or code == _BULLET) and code not in _SOUND
 
 
-@numba.njit(_I(_I, _I, KIND_COUNTS, _COUNTS), cache=True)
+@njit(_I(_I, _I, KIND_COUNTS, _COUNTS))
 def _enter(kind, before, kinds, found):
     """Count what the first of some letters, digits or ideographs says; return its `kind`.
 
@@ -69,7 +69,7 @@ def _enter(kind, before, kinds, found):
     return kind
 
 
-@numba.njit(numba.void(BYTES, _I, _I, BYTES, KIND_COUNTS, _COUNTS), cache=True)
+@njit(numba.void(BYTES, _I, _I, BYTES, KIND_COUNTS, _COUNTS))
 def count_characters(data, at, end, classes, kinds, found):
     """Add the counts of a text to `found` (CHARACTER_COUNTS); `kinds` is scratch of KINDS."""
     dots = before = 0

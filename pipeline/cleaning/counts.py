@@ -44,7 +44,7 @@ from pipeline.cleaning.words import (
     LISTED,
     MARKS,
 )
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 WORD_COUNTS = (
     "words",
@@ -124,7 +124,7 @@ _WORD_ARRAYS = (
 )
 
 
-@numba.njit(numba.void(*_WORD_ARRAYS, _I, _I, _COUNTS), cache=True)
+@njit(numba.void(*_WORD_ARRAYS, _I, _I, _COUNTS))
 def _count_words(hashes, lengths, flags, held, count, found):
     ended = words = characters = alphas = longest = spaced = spaced_characters = sentences = 0
     for i in range(held):
@@ -151,7 +151,7 @@ def _count_words(hashes, lengths, flags, held, count, found):
 _TABLES = (SLOT_KEYS, BITS, KINDS_OF_WORDS, LEVELS_OF)
 
 
-@numba.njit(numba.void(*_WORD_ARRAYS, _I, numba.uint64, _I, *_TABLES, _COUNTS), cache=True)
+@njit(numba.void(*_WORD_ARRAYS, _I, numba.uint64, _I, *_TABLES, _COUNTS))
 def _count_order(hashes, lengths, flags, held, salt, order, keys, bits, kinds, levels, found):
     """Find frequent words of the language `salt` and sum up how likely each follows the last.
 
@@ -173,7 +173,7 @@ def _count_order(hashes, lengths, flags, held, salt, order, keys, bits, kinds, l
         found[7] += 1
 
 
-@numba.njit(numba.void(*_WORD_ARRAYS, _I, SLOTS, _COUNTS), cache=True)
+@njit(numba.void(*_WORD_ARRAYS, _I, SLOTS, _COUNTS))
 def _count_variety(hashes, lengths, flags, held, slots, found):
     """Count words among the first VARIETY_WORDS words and marks, and how many of them differ."""
     held = min(held, VARIETY_WORDS)
@@ -185,7 +185,7 @@ def _count_variety(hashes, lengths, flags, held, slots, found):
             found[10] += is_new(slots, mask, hashes[i] | np.uint64(1))
 
 
-@numba.njit(
+@njit(
     _FOUND(
         BYTES,
         OFFSETS,
@@ -199,7 +199,6 @@ def _count_variety(hashes, lengths, flags, held, slots, found):
         LISTED,
         LISTED,
     ),
-    cache=True,
 )
 def _counts(
     data,

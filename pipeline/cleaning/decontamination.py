@@ -28,7 +28,7 @@ from pipeline.characters import (
 )
 from pipeline.cleaning.evaluation_items import evaluation_items
 from pipeline.cleaning.words import HASH_BUFFER
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 from pipeline.inputs import InputFile
 from pipeline.store.source_hashes import Stamp
 
@@ -149,7 +149,7 @@ _WORDS = numba.types.Tuple(
 )
 
 
-@numba.njit(_WORDS(BYTES, OFFSETS, BYTES, CODES), cache=True)
+@njit(_WORDS(BYTES, OFFSETS, BYTES, CODES))
 def _words(data, rows, classes, table):
     """Hashes of the folded words of all texts, word offsets per text, and byte spans in texts."""
     total = rows[-1] - rows[0]
@@ -181,7 +181,7 @@ def _words(data, rows, classes, table):
     return hashes[:count].copy(), ends, spans[:count].copy()
 
 
-@numba.njit(numba.types.Array(numba.uint64, 1, "C")(HASH_BUFFER, _PLACES, _PLACES), cache=True)
+@njit(numba.types.Array(numba.uint64, 1, "C")(HASH_BUFFER, _PLACES, _PLACES))
 def _run_keys(hashes, places, sizes):
     keys = np.empty(len(places), np.uint64)
     for i in range(len(places)):
@@ -192,7 +192,7 @@ def _run_keys(hashes, places, sizes):
     return keys
 
 
-@numba.njit(numba.types.Array(numba.uint8, 1, "C")(HASH_BUFFER), cache=True)
+@njit(numba.types.Array(numba.uint8, 1, "C")(HASH_BUFFER))
 def _seen(keys):
     bits = 10
     while (1 << bits) < BITS_PER_KEY * len(keys):
@@ -204,9 +204,8 @@ def _seen(keys):
     return seen
 
 
-@numba.njit(
+@njit(
     _FOUND(BYTES, OFFSETS, BYTES, CODES, _KEYS, _PLACES, _KEYS, _PLACES, _PLACES, _PLACES, BYTES),
-    cache=True,
 )
 def _scan(data, rows, classes, table, known, item_of, keys, places, lengths, sizes, seen):
     """Per text: words of its longest shared run, item, first and last byte."""

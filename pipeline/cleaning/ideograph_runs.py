@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.characters import BYTES, decode
 from pipeline.cleaning.word_list import FIRST, LAST
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 LONGEST_RUN = 4096  # ideographs; a longer run is cut here
 GAP = LAST + 1  # stands between runs
@@ -16,7 +16,7 @@ CODES = numba.types.Array(numba.int64, 1, "C")
 FORMS = numba.types.Array(numba.uint16, 1, "C")  # the simplified form of each ideograph
 
 
-@numba.njit(_I(BYTES, _I, _I), cache=True)
+@njit(_I(BYTES, _I, _I))
 def _ideograph(data, at, end):
     """Code of the ideograph at byte `at`, 0 if there is none that the list covers."""
     if at >= end or data[at] < 0xE4 or data[at] > 0xE9:
@@ -25,9 +25,8 @@ def _ideograph(data, at, end):
     return code if FIRST <= code <= LAST else 0
 
 
-@numba.njit(
+@njit(
     numba.types.UniTuple(_I, 4)(BYTES, _I, _I, _I, CODES, CODES, FORMS),
-    cache=True,
 )
 def read_runs(data, at, end, enough, codes, places, simplified):
     """Fill `codes` and the bytes at which they begin, gaps between runs; their number, the end.
@@ -55,7 +54,7 @@ def read_runs(data, at, end, enough, codes, places, simplified):
     return size, at, beside, traditional
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def may_be_traditional(size, traditional):
     """Tell whether a text may be traditional, as `read_runs` read `size` and so many from it.
 
@@ -64,7 +63,7 @@ def may_be_traditional(size, traditional):
     return traditional > TRADITIONAL_SHARE / 2 * size
 
 
-@numba.njit(numba.types.UniTuple(_I, 2)(BYTES, _I, _I, FORMS), cache=True)
+@njit(numba.types.UniTuple(_I, 2)(BYTES, _I, _I, FORMS))
 def count_traditional(data, at, end, simplified):
     """Ideographs of bytes [at, end), and how many of them have another simplified form."""
     ideographs = changed = 0
@@ -77,14 +76,14 @@ def count_traditional(data, at, end, simplified):
     return ideographs, changed
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def is_traditional(data, at, end, simplified):
     """Tell whether more ideographs of bytes [at, end) are traditional than a stray few."""
     ideographs, changed = count_traditional(data, at, end, simplified)
     return changed > TRADITIONAL_SHARE * ideographs
 
 
-@numba.njit(numba.void(CODES, _I, FORMS), cache=True)
+@njit(numba.void(CODES, _I, FORMS))
 def simplify(codes, size, simplified):
     """Put the simplified forms in place of `size` codes, gaps aside."""
     for i in range(size):

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.characters import BYTES, OFFSETS, text_buffers
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 LEAST_PAIRS = 150  # fewer say nothing
 FEW_PAIRS = 1500  # up to here chance is measured
@@ -64,7 +64,7 @@ _TALLIES = numba.types.Array(numba.int32, 2, "C")
 _LETTERS = numba.types.Array(numba.int8, 1, "C")
 
 
-@numba.njit(numba.types.UniTuple(numba.float64, 2)(_TALLIES, numba.int64), cache=True)
+@njit(numba.types.UniTuple(numba.float64, 2)(_TALLIES, numba.int64))
 def _information(tallies, pairs):
     """Bits that a letter tells of the next by the tallies of pairs, and what chance adds to it."""
     firsts, seconds = tallies.sum(axis=1), tallies.sum(axis=0)
@@ -80,7 +80,7 @@ def _information(tallies, pairs):
     return total / pairs, parameters / (2 * pairs * np.log(2.0))
 
 
-@numba.njit(numba.float64(_TALLIES), cache=True)
+@njit(numba.float64(_TALLIES))
 def _sum_of_logs(tallies):
     """Each tally times its logarithm to base 2, summed."""
     total = 0.0
@@ -92,7 +92,7 @@ def _sum_of_logs(tallies):
     return total
 
 
-@numba.njit(numba.float64(_TALLIES, numba.int64, _LETTERS, _LETTERS), cache=True)
+@njit(numba.float64(_TALLIES, numba.int64, _LETTERS, _LETTERS))
 def _information_of_few(tallies, pairs, firsts, seconds):
     """The same for `pairs` pairs beyond chance; `tallies` and `seconds` are used up."""
     told, _ = _information(tallies, pairs)
@@ -117,7 +117,7 @@ def _information_of_few(tallies, pairs, firsts, seconds):
 _FIGURES = numba.types.UniTuple(numba.types.Array(numba.float64, 1, "C"), 2)
 
 
-@numba.njit(_FIGURES(BYTES, OFFSETS, _BITS), cache=True)
+@njit(_FIGURES(BYTES, OFFSETS, _BITS))
 def _letter_pairs(data, rows, bits):
     surprise, disorder = np.zeros(len(rows) - 1), np.zeros(len(rows) - 1)
     tallies = np.zeros((26, 26), np.int32)

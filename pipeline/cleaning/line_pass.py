@@ -11,7 +11,7 @@ from pipeline.characters import BYTES, SPACE, UNSPACED, begins_ideograph, class_
 from pipeline.cleaning.ngram_pass import GOLDEN, SLOTS, is_new, mask_for
 from pipeline.cleaning.word_marks import BREAK, TERMINAL
 from pipeline.cleaning.words import MARKS, marks_of
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 LINE_COUNTS = (
     "newlines",
@@ -58,7 +58,7 @@ COUNT_BUFFER = numba.types.Array(numba.int64, 1, "C")
 _I = numba.int64
 
 
-@numba.njit(numba.void(BYTES, _I, _I, BYTES, MARKS, COUNT_BUFFER), cache=True)
+@njit(numba.void(BYTES, _I, _I, BYTES, MARKS, COUNT_BUFFER))
 def count_lines(data, at, end, classes, marks, found):
     """Add the counts of a text that concern one line at a time to `found`, one per LINE_COUNTS."""
     first = last = length = width = dots = previous = to_mark = 0
@@ -107,7 +107,7 @@ def count_lines(data, at, end, classes, marks, found):
         previous = code
 
 
-@numba.njit(numba.void(BYTES, _I, _I, BYTES, SLOTS, COUNT_BUFFER), cache=True)
+@njit(numba.void(BYTES, _I, _I, BYTES, SLOTS, COUNT_BUFFER))
 def count_repeated_lines(data, begin, end, classes, slots, found):
     """Add the counts of repeated lines and paragraphs; `slots` is scratch."""
     breaks = 0

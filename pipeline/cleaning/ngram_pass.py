@@ -9,7 +9,7 @@ shorter n-gram is repeated are looked at again, since no other can repeat.
 import numpy as np
 
 from pipeline.cleaning.words import HASH_BUFFER, LENGTH_BUFFER
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 TOP_SIZES = (2, 3, 4)
 DUPLICATE_SIZES = (5, 6, 7, 8, 9, 10)
@@ -25,7 +25,7 @@ _ONE = np.uint64(1)
 _I = numba.int64
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def mask_for(count):
     """Size of a table for `count` values, less one; at most half full."""
     slots = 8
@@ -34,7 +34,7 @@ def mask_for(count):
     return slots - 1
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def is_new(slots, mask, key):
     """Tell whether `key`, not 0, is absent from the slots, and put it there."""
     at = key & np.uint64(mask)
@@ -45,9 +45,8 @@ def is_new(slots, mask, key):
     return new
 
 
-@numba.njit(
+@njit(
     _I(SLOTS, SUMS, _I, _I, SLOTS, POSITIONS, _I, POSITIONS, POSITIONS, POSITIONS),
-    cache=True,
 )
 def _number_ngrams(prefixes, best, size, power, slots, at, used, numbers, tallies, firsts):
     """Number the n-grams of `size` words at the first `used` of `at`; return how many differ.
@@ -82,7 +81,7 @@ def _number_ngrams(prefixes, best, size, power, slots, at, used, numbers, tallie
     return different
 
 
-@numba.njit(
+@njit(
     numba.void(
         HASH_BUFFER,
         LENGTH_BUFFER,
@@ -97,7 +96,6 @@ def _number_ngrams(prefixes, best, size, power, slots, at, used, numbers, tallie
         POSITIONS,
         SHARES,
     ),
-    cache=True,
 )
 def ngram_shares(
     hashes, lengths, count, characters, slots, prefixes, sums, at, numbers, tallies, firsts, shares

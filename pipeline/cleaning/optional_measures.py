@@ -25,7 +25,7 @@ from pipeline.cleaning.word_list import word_list
 from pipeline.cleaning.word_marks import character_marks, listed_chunks, listed_units
 from pipeline.cleaning.word_pass import words_of
 from pipeline.cleaning.words import CHUNK_MAX, IS_WORD, LISTED, MARKS
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 _I = numba.int64
 _KEYS = numba.types.Array(numba.uint64, 1, "C")
@@ -113,7 +113,7 @@ def traditional_characters(texts: pl.Series) -> pl.Series:
     return pl.Series(_traditional(data, rows, word_list().simplified)).cast(pl.Float64)
 
 
-@numba.njit(numba.float64(_KEYS, _I, _I), cache=True)
+@njit(numba.float64(_KEYS, _I, _I))
 def _share(keys, count, kind):
     """Share of the first `count` keys that repeat, or that the most frequent ones take."""
     if count == 0:
@@ -131,7 +131,7 @@ def _share(keys, count, kind):
     return tallies[:repeated].sum() / count
 
 
-@numba.njit(_I(_KEYS, _I, _I), cache=True)
+@njit(_I(_KEYS, _I, _I))
 def _grams(keys, count, size):
     """Turn `count` keys into hashes of runs of `size` in place; return how many there are."""
     grams = max(count - size + 1, 0)
@@ -143,7 +143,7 @@ def _grams(keys, count, size):
     return grams
 
 
-@numba.njit(_SHARES(BYTES, OFFSETS, numba.boolean, _I, _I), cache=True)
+@njit(_SHARES(BYTES, OFFSETS, numba.boolean, _I, _I))
 def _character_grams(data, rows, bare, size, kind):
     shares = np.zeros(len(rows) - 1)
     for row in range(len(rows) - 1):
@@ -164,9 +164,7 @@ def _character_grams(data, rows, bare, size, kind):
 _TEXT_ARGUMENTS = (BYTES, OFFSETS, BYTES, _ACTIVE, BYTES, MARKS, LISTED, LISTED)
 
 
-@numba.njit(
-    _I(BYTES, _I, _I, BYTES, numba.boolean, BYTES, MARKS, LISTED, LISTED, _KEYS), cache=True
-)
+@njit(_I(BYTES, _I, _I, BYTES, numba.boolean, BYTES, MARKS, LISTED, LISTED, _KEYS))
 def _words(data, begin, end, joined, chinese, classes, marks, listed, units, keys):
     """Fill `keys` with the hashes of a text's words, mere marks left out; return their number."""
     chunk, kinds = np.empty(CHUNK_MAX + 1, np.int32), np.empty(CHUNK_MAX + 1, np.uint16)
@@ -196,7 +194,7 @@ def _words(data, begin, end, joined, chinese, classes, marks, listed, units, key
     return count
 
 
-@numba.njit(_SHARES(*_TEXT_ARGUMENTS, _I), cache=True)
+@njit(_SHARES(*_TEXT_ARGUMENTS, _I))
 def _word_grams(data, rows, joined, chinese, classes, marks, listed, units, size):
     shares = np.zeros(len(rows) - 1)
     for row in range(len(rows) - 1):
@@ -207,7 +205,7 @@ def _word_grams(data, rows, joined, chinese, classes, marks, listed, units, size
     return shares
 
 
-@numba.njit(numba.types.Array(_I, 1, "C")(*_TEXT_ARGUMENTS), cache=True)
+@njit(numba.types.Array(_I, 1, "C")(*_TEXT_ARGUMENTS))
 def _count_words(data, rows, joined, chinese, classes, marks, listed, units):
     counts = np.zeros(len(rows) - 1, np.int64)
     for row in range(len(rows) - 1):
@@ -219,7 +217,7 @@ def _count_words(data, rows, joined, chinese, classes, marks, listed, units):
     return counts
 
 
-@numba.njit(numba.types.Array(_I, 1, "C")(BYTES, OFFSETS, _FORMS), cache=True)
+@njit(numba.types.Array(_I, 1, "C")(BYTES, OFFSETS, _FORMS))
 def _traditional(data, rows, simplified):
     counts = np.zeros(len(rows) - 1, np.int64)
     for row in range(len(rows) - 1):

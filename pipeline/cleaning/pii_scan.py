@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.characters import BYTES, OFFSETS, text_buffers
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 AT_SIGN, MANY_DIGITS, DOTTED_DIGITS, TWO_COLONS, ANYTHING = 1, 2, 4, 8, 16
 DIGITS_LEAST = 7  # in a row, at most GAP bytes between two of them
@@ -20,7 +20,7 @@ def scan(texts: pl.Series) -> pl.Series:
     return pl.Series("found", _scan(data, rows))
 
 
-@numba.njit(_FLAGS(BYTES, OFFSETS), cache=True)
+@njit(_FLAGS(BYTES, OFFSETS))
 def _scan(data, rows):
     flags = np.full(len(rows) - 1, ANYTHING, np.uint8)
     for row in range(len(rows) - 1):

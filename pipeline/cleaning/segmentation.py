@@ -34,7 +34,7 @@ from pipeline.cleaning.word_list import (
     triple_bit,
     word_list,
 )
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 BLOCK = 256  # ideographs after which a gap ends what is cut at a time, so that it stays in cache
 SAMPLE = 2048  # the same, of those whose pairs apart are looked at
@@ -72,7 +72,7 @@ def joined(
     return _joined(data, rows, active, *word_list(), unlisted)
 
 
-@numba.njit(_I(CODES, _I, PAIRS, NODES, FILTER, FILTER, _SCORES, CODES, CODES, CODES), cache=True)
+@njit(_I(CODES, _I, PAIRS, NODES, FILTER, FILTER, _SCORES, CODES, CODES, CODES))
 def _look_up(codes, size, pairs, longer, pair_bits, triple_bits, weights, triples, places, parents):
     """Look up what begins at each of `size` characters; return how many pairs of the list do.
 
@@ -102,9 +102,8 @@ def _look_up(codes, size, pairs, longer, pair_bits, triple_bits, weights, triple
     return listed
 
 
-@numba.njit(
+@njit(
     numba.void(CODES, _I, NODES, _SINGLES, numba.float64, _SCORES, CODES, _SCORES, CODES),
-    cache=True,
 )
 def _best_path(codes, size, longer, singles, rare, scores, ends, weights, triples):
     """Set `ends[i]` to the end of the word at `i` on the most probable path from there on."""
@@ -130,7 +129,7 @@ def _best_path(codes, size, longer, singles, rare, scores, ends, weights, triple
         after, second = best, after
 
 
-@numba.njit(numba.boolean(CODES, _I, _I, PAIRS, NODES), cache=True)
+@njit(numba.boolean(CODES, _I, _I, PAIRS, NODES))
 def _is_word(codes, start, end, pairs, longer):
     """Tell whether the characters `start` to `end`, two or more, are in the list."""
     slot, _, there = pair_slot(pairs, codes[start], codes[start + 1])
@@ -144,7 +143,7 @@ def _is_word(codes, start, end, pairs, longer):
     return longer[node].weight > -np.inf
 
 
-@numba.njit(numba.types.UniTuple(_I, 2)(CODES, _I, PAIRS, FILTER), cache=True)
+@njit(numba.types.UniTuple(_I, 2)(CODES, _I, PAIRS, FILTER))
 def _tally_apart(codes, size, pairs, pair_bits):
     """Pairs of ideographs LEAST_LAG to MOST_LAG apart, gaps aside, and those that begin a word."""
     bare, tally, listed = 0, 0, 0
@@ -159,13 +158,13 @@ def _tally_apart(codes, size, pairs, pair_bits):
     return tally, listed
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _better(one, two):
     """The greater of two scores, and 1 if it is the second, which wins a tie."""
     return (two, 1) if two >= one else (one, 0)
 
 
-@numba.njit(numba.void(CODES, _I, _I, _EMISSIONS, _BACK, CODES), cache=True)
+@njit(numba.void(CODES, _I, _I, _EMISSIONS, _BACK, CODES))
 def _join_singles(codes, start, end, emissions, back, ends):
     """Set `ends` for the characters `start` to `end` by the most probable states."""
     seen = emissions[codes[start] - FIRST]
@@ -193,7 +192,7 @@ def _join_singles(codes, start, end, emissions, back, ends):
                 state = _MIDDLE if second else _BEGIN
 
 
-@numba.njit(numba.void(CODES, _I, PAIRS, NODES, _EMISSIONS, _BACK, CODES), cache=True)
+@njit(numba.void(CODES, _I, PAIRS, NODES, _EMISSIONS, _BACK, CODES))
 def _join_unlisted(codes, size, pairs, longer, emissions, back, ends):
     """Join single characters in a row into words that the list lacks."""
     at = 0
@@ -207,7 +206,7 @@ def _join_unlisted(codes, size, pairs, longer, emissions, back, ends):
             at = ends[at]  # a gap ends where it begins anew
 
 
-@numba.njit(
+@njit(
     numba.types.Tuple((_FLAGS, numba.types.Array(_I, 2, "C")))(
         BYTES,
         OFFSETS,
@@ -222,7 +221,6 @@ def _join_unlisted(codes, size, pairs, longer, emissions, back, ends):
         FORMS,
         numba.boolean,
     ),
-    cache=True,
 )
 def _joined(
     data,

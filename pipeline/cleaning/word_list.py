@@ -15,7 +15,7 @@ import numpy as np
 from opencc import OpenCC
 
 from pipeline.characters import BYTES, decode
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 FIRST, LAST = 0x4E00, 0x9FD5  # the ideographs jieba looks up
 STATES = "BMES"  # a character begins a word, is inside, ends one, is one
@@ -93,7 +93,7 @@ def _emissions(file: Path) -> np.ndarray:
     return table
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def pair_slot(pairs, first, second):
     """Slot where the pair of characters lies or would lie, its key, and whether it lies there."""
     key = np.uint32((first - FIRST) << 15 | (second - FIRST)) + np.uint32(1)
@@ -105,32 +105,32 @@ def pair_slot(pairs, first, second):
     return slot, key, True
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def pair_bit(first, second):
     """Bit of `pair_bits` that is set if the pair may be in the table."""
     key = np.uint32((first - FIRST) << 15 | (second - FIRST)) + np.uint32(1)
     return np.int64(np.uint32(key * np.uint32(0x9E3779B1)) >> np.uint32(32 - FILTER_BITS))
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def triple_bit(slot, code):
     """Bit of `triple_bits` that is set if the pair in `slot` may be followed by `code`."""
     key = np.uint64(parent_of_pair(slot) + 1) << np.uint64(16) | np.uint64(code)
     return np.int64(key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - FILTER_BITS))
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def is_set(bits, bit):
     """Tell whether a bit of a filter is set."""
     return (bits[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1) != 0
 
 
-@numba.njit(numba.void(BITS, numba.int64), cache=True)
+@njit(numba.void(BITS, numba.int64))
 def _set(bits, bit):
     bits[bit >> 6] |= np.uint64(1) << np.uint64(bit & 63)
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def longer_slot(longer, parent, code):
     """The same for the prefix `parent` (of `parent_of_pair` or a slot here) and one character."""
     key = np.uint64(parent + 1) << np.uint64(16) | np.uint64(code)
@@ -142,13 +142,13 @@ def longer_slot(longer, parent, code):
     return slot, key, True
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def parent_of_pair(slot):
     """What stands for a pair as the parent of a longer prefix."""
     return (1 << _BITS) + slot
 
 
-@numba.njit(
+@njit(
     numba.float64(
         BYTES,
         numba.types.Array(PAIR, 1, "C"),
@@ -157,7 +157,6 @@ def parent_of_pair(slot):
         BITS,
         numba.types.Array(numba.float32, 1, "C"),
     ),
-    cache=True,
 )
 def _fill(data, pairs, longer, pair_bits, triple_bits, singles):
     """Put every line 'word count tag' of `data` into the tables; return the sum of all counts."""

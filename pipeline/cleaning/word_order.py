@@ -14,7 +14,7 @@ import polars as pl
 
 from pipeline.cleaning.word_pass import word_hash
 from pipeline.cleaning.words import CAPITAL, ENDS_SENTENCE, HAS_ALPHA, IS_UNSPACED, IS_WORD
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 # What published quality filters look for, compared as written: words that any prose holds.
 FREQUENT = {
@@ -147,7 +147,7 @@ def word_table() -> tuple[dict[str, int], np.ndarray, np.ndarray, np.ndarray]:
     return salts, keys, bits, kinds
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def find_word(keys, key):
     """Slot of a word by its hash and its language's number, an empty one if it is not listed."""
     at = key & np.uint64(_SLOTS - 1)
@@ -156,7 +156,7 @@ def find_word(keys, key):
     return at
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def word_kind(listed, flag, length):
     """Kind of a word from that in its slot, its flags and its length in characters."""
     if listed:

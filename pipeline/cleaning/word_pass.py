@@ -29,27 +29,27 @@ from pipeline.cleaning.words import (
     split_marks,
     stands_alone,
 )
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 _I = numba.int64
 _LF, _DOT, _QUOTE = 10, 46, 39
 _SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x9E3779B97F4A7C15)
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _add(value, code):
     """Hash of a word so far and one more code point; `mix` of it is the word's hash."""
     return (value ^ np.uint64(code)) * _PRIME
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _put(hashes, lengths, flags, count, value, length, flag):
     if count < len(hashes):
         hashes[count], lengths[count], flags[count] = mix(value), length, flag
     return count + 1
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _flag(seen, shared, length):
     """Flags of a word: `seen` holds the bits of any of its characters, `shared` those of all."""
     if shared & SYMBOL:
@@ -59,9 +59,8 @@ def _flag(seen, shared, length):
     return IS_WORD | HAS_ALPHA * (seen & ALPHA != 0)
 
 
-@numba.njit(
+@njit(
     _I(CODE_BUFFER, KIND_BUFFER, _I, FLAG_BUFFER, HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER, _I),
-    cache=True,
 )
 def _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count):
     """Append the words of a chunk cut by `split_chunk`; return the new count."""
@@ -79,9 +78,7 @@ def _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count):
     return count
 
 
-@numba.njit(
-    numba.types.UniTuple(_I, 3)(BYTES, _I, _I, BYTES, MARKS, CODE_BUFFER, KIND_BUFFER), cache=True
-)
+@njit(numba.types.UniTuple(_I, 3)(BYTES, _I, _I, BYTES, MARKS, CODE_BUFFER, KIND_BUFFER))
 def _read_chunk(data, at, end, classes, marks, chunk, kinds):
     """Fill `chunk` and `kinds` up to white space or unspaced script; size, end, all bits seen."""
     size = seen = 0
@@ -98,7 +95,7 @@ def _read_chunk(data, at, end, classes, marks, chunk, kinds):
     return size, at, seen
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _mark_parts(data, start, at, listed):
     """Tell whether the dot at `at` is a word of its own after the ASCII letters from `start`."""
     if not 97 <= data[at - 1] <= 122:
@@ -111,7 +108,7 @@ def _mark_parts(data, start, at, listed):
     return not holds_key(listed, key)
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _read_letters(data, at, limit, chinese, classes, marks, listed):
     """Read ASCII letters up to `limit`; return their end, the mark after them, `whole`, `_add`.
 
@@ -136,7 +133,7 @@ def _read_letters(data, at, limit, chinese, classes, marks, listed):
     return at, mark, mark != 0, value
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _read_ideographs(data, at, end, joined, hashes, lengths, flags, count, line):
     """Append the words of a run of ideographs, whose first begins a word; return its end, count.
 
@@ -158,7 +155,7 @@ def _read_ideographs(data, at, end, joined, hashes, lengths, flags, count, line)
     return at, count
 
 
-@numba.njit(
+@njit(
     _I(
         BYTES,
         _I,
@@ -176,7 +173,6 @@ def _read_ideographs(data, at, end, joined, hashes, lengths, flags, count, line)
         LENGTH_BUFFER,
         FLAG_BUFFER,
     ),
-    cache=True,
 )
 def words_of(
     data,

@@ -25,7 +25,7 @@ from pipeline.cleaning.word_marks import (
     SYMBOL,
     UPPER,
 )
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 # Flags of a word; one that is not IS_WORD is mere marks.
 HAS_ALPHA, IS_WORD, IS_UNSPACED, BEGINS_LINE, ENDS_SENTENCE, CAPITAL = 1, 2, 4, 8, 16, 32
@@ -56,13 +56,13 @@ LENGTH_BUFFER = numba.types.Array(numba.int32, 1, "C")
 _I = numba.int64
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def marks_of(marks, code):
     """Bits of a code point; beyond the table a letter without case."""
     return np.int64(marks[code]) if code < TABLE_SIZE else ALPHA
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def holds_key(listed, key):
     """Tell whether `key` is in the slots of `word_marks.listed_chunks` or `listed_units`."""
     at = (key * np.uint64(LISTED_FACTOR)) >> np.uint64(_LISTED_SHIFT)
@@ -71,7 +71,7 @@ def holds_key(listed, key):
     return listed[at] != 0
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _is_listed(chunk, low, high, listed):
     if high - low > LONGEST_LISTED:
         return False
@@ -82,7 +82,7 @@ def _is_listed(chunk, low, high, listed):
     return wide <= np.uint64(0xFF) and holds_key(listed, key)
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _prefix(chunk, kinds, low, high):
     """Length of the word of marks that begins the chunk, 0 if there is none."""
     code = chunk[low]
@@ -96,7 +96,7 @@ def _prefix(chunk, kinds, low, high):
     return 1 if kinds[low] & PREFIX else 0
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _suffix(chunk, kinds, low, high, units):
     """Length of the word that ends the chunk (marks, 's, a unit after a digit), 0 if none."""
     code, kind = chunk[high - 1], kinds[high - 1]
@@ -125,7 +125,7 @@ def _suffix(chunk, kinds, low, high, units):
     return 0
 
 
-@numba.njit(numba.boolean(CODE_BUFFER, KIND_BUFFER, _I, _I), cache=True)
+@njit(numba.boolean(CODE_BUFFER, KIND_BUFFER, _I, _I))
 def _is_address(chunk, kinds, low, high):
     """Tell whether all of the chunk is a URL, a host name or an e-mail address."""
     at = low
@@ -156,7 +156,7 @@ def _is_address(chunk, kinds, low, high):
     return dots > 0 and top >= 2 and top == label and ended
 
 
-@numba.njit(_I(CODE_BUFFER, KIND_BUFFER, _I, _I), cache=True)
+@njit(_I(CODE_BUFFER, KIND_BUFFER, _I, _I))
 def _contraction(chunk, kinds, low, high):
     """Where the second word of 'don't', 'we'll', 'I'm', '10am' begins; -1 if it is one word."""
     size = high - low
@@ -176,7 +176,7 @@ def _contraction(chunk, kinds, low, high):
     return -1
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _cut_inside(chunk, kinds, low, high, cuts):
     """Set cuts around marks between letters or digits."""
     i = low + 1
@@ -207,7 +207,7 @@ def _cut_inside(chunk, kinds, low, high, cuts):
         i += run
 
 
-@numba.njit(numba.void(CODE_BUFFER, KIND_BUFFER, _I, _I, LISTED, LISTED, FLAG_BUFFER), cache=True)
+@njit(numba.void(CODE_BUFFER, KIND_BUFFER, _I, _I, LISTED, LISTED, FLAG_BUFFER))
 def split_chunk(chunk, kinds, size, seen, listed, units, cuts):
     """Set `cuts[i]` to 1 where a word begins in a chunk of `size` code points without space.
 
@@ -246,13 +246,13 @@ def split_chunk(chunk, kinds, size, seen, listed, units, cuts):
     _cut_inside(chunk, kinds, low, high, cuts)
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def stands_alone(marks, code):
     """Tell whether `split_marks` makes a character a word whatever stands beside it."""
     return not marks_of(marks, code) & (ALPHA | DIGIT) and code not in _JOINTS
 
 
-@numba.njit(numba.void(CODE_BUFFER, KIND_BUFFER, _I, FLAG_BUFFER), cache=True)
+@njit(numba.void(CODE_BUFFER, KIND_BUFFER, _I, FLAG_BUFFER))
 def split_marks(chunk, kinds, size, cuts):
     """The same for Chinese text, as jieba does: letters and digits, decimals, every mark alone."""
     for i in range(size + 1):

@@ -7,7 +7,7 @@ deterministic and none depends on the order in which its rows were found.
 import numpy as np
 
 from pipeline.characters import HASHES, OFFSETS
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 from pipeline.duplicates.tables import NEAR
 
 _I64 = numba.types.Array(numba.int64, 1, "C")
@@ -65,7 +65,7 @@ def decide(
     return _decide(documents, kinds, keepers, similarity, gone)
 
 
-@numba.njit(numba.types.Array(numba.int64, 2, "C")(OFFSETS, OFFSETS, numba.int64), cache=True)
+@njit(numba.types.Array(numba.int64, 2, "C")(OFFSETS, OFFSETS, numba.int64))
 def _bucket_pairs(keys, documents, neighbours):
     pairs = np.empty((1024, 2), np.int64)
     filled = 0
@@ -88,7 +88,7 @@ def _bucket_pairs(keys, documents, neighbours):
     return pairs[:filled].copy()
 
 
-@numba.njit(_F64(HASHES, OFFSETS, OFFSETS, OFFSETS), cache=True)
+@njit(_F64(HASHES, OFFSETS, OFFSETS, OFFSETS))
 def _jaccard(values, ends, left, right):
     similarity = np.zeros(len(left), np.float64)
     for pair in range(len(left)):
@@ -106,7 +106,7 @@ def _jaccard(values, ends, left, right):
     return similarity
 
 
-@numba.njit(_I64(OFFSETS, _KINDS, OFFSETS, _SIMILARITIES, _GONE), cache=True)
+@njit(_I64(OFFSETS, _KINDS, OFFSETS, _SIMILARITIES, _GONE))
 def _decide(documents, kinds, keepers, similarity, gone):
     chosen = np.empty(len(documents), np.int64)
     filled = at = 0

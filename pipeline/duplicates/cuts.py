@@ -5,7 +5,7 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.characters import BYTES, OFFSETS, text_buffers
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 _I64 = numba.types.Array(numba.int64, 1, "C", readonly=True)
 _SPANS = numba.types.Tuple((numba.types.Array(numba.int64, 1, "C"),) * 2)
@@ -53,9 +53,7 @@ def cut(texts: pa.Array | pa.ChunkedArray, spans: pl.DataFrame) -> pa.LargeStrin
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, buffers[1], buffers[2])
 
 
-@numba.njit(
-    _SPANS(BYTES, OFFSETS, _I64, _I64, _I64, _I64, BYTES, OFFSETS, BYTES, OFFSETS), cache=True
-)
+@njit(_SPANS(BYTES, OFFSETS, _I64, _I64, _I64, _I64, BYTES, OFFSETS, BYTES, OFFSETS))
 def _extended(data, rows, row, start, end, context, before, before_at, after, after_at):
     starts, ends = start.copy(), end.copy()
     for i in range(len(row)):
@@ -80,7 +78,7 @@ def _extended(data, rows, row, start, end, context, before, before_at, after, af
     return starts, ends
 
 
-@numba.njit(_TEXTS(BYTES, OFFSETS, _I64, _I64, _I64), cache=True)
+@njit(_TEXTS(BYTES, OFFSETS, _I64, _I64, _I64))
 def _cut(data, rows, row, start, end):
     kept = np.empty(rows[-1] - rows[0], np.uint8)
     offsets = np.zeros(len(rows), np.int64)

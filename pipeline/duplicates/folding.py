@@ -22,7 +22,7 @@ from pipeline.characters import (
     decode,
     folding,
 )
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 
 UNDERSCORE = 95
 # Flags of a folded code: it belongs to a word; it counts although it is none of a word.
@@ -75,13 +75,13 @@ def layout_marks() -> np.ndarray:
     return marks
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def is_joiner(folded):
     """Tell whether a folded code is U+200C or U+200D."""
     return folded == 0x200C or folded == 0x200D
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _before(data, begin, at):
     """Code point that ends at byte `at`, 0 at the beginning of the text."""
     if at <= begin:
@@ -92,7 +92,7 @@ def _before(data, begin, at):
     return decode(data, start)[0]
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def shapes(data, begin, at):
     """Tell whether a joiner at byte `at` changes what is seen, by the character before it.
 
@@ -110,7 +110,7 @@ def shapes(data, begin, at):
     ) and not (0x20000 <= code < 0x40000)
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def hyphenates(data, begin, at, end):
     """Tell whether the ASCII hyphen at byte `at` stands between two letters, as in well-known."""
     if at == begin or at + 1 >= end or data[at] != HYPHEN:
@@ -118,12 +118,12 @@ def hyphenates(data, begin, at, end):
     return _may_be_letter(data[at - 1]) and _may_be_letter(data[at + 1])
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _may_be_letter(byte):
     return byte >= 0x80 or 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def lays_out(marks, code, data, at, end):
     """Tell whether a mark before the first word of its line is layout; `at` is the byte after it.
 

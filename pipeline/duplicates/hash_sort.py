@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 HASHES = numba.types.Array(numba.uint64, 1, "C")
 
 
-@numba.njit(HASHES(HASHES), cache=True)
+@njit(HASHES(HASHES))
 def distinct_sorted(hashes):
     """Return each value once, in ascending order; in linear time if they are spread evenly.
 

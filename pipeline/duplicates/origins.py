@@ -24,7 +24,7 @@ from pipeline.characters import (
     folding,
     text_buffers,
 )
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 from pipeline.schema import Contract, column
 
 _PLACE = [
@@ -174,7 +174,7 @@ def _continued(pieces: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-@numba.njit(_I64(BYTES, OFFSETS, CODES, OFFSETS, OFFSETS, numba.boolean), cache=True)
+@njit(_I64(BYTES, OFFSETS, CODES, OFFSETS, OFFSETS, numba.boolean))
 def _walk(data, rows, table, row, wanted, seek_visible):
     found = np.empty(len(row), np.int64)
     at = end = visible = np.int64(0)
@@ -202,7 +202,7 @@ _TILES = numba.types.Tuple((_I64,) * 6)
 _SPLITS = numba.types.Tuple((_I64,) * 4)
 
 
-@numba.njit(_TILES(OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS), cache=True)
+@njit(_TILES(OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS))
 def _tile(row, start, end, first, last):
     """Greedy cover: from each place the span that reaches furthest; `first`, `last`: visible."""
     found = np.empty((6, len(row)), np.int64)
@@ -236,7 +236,7 @@ def _tile(row, start, end, first, last):
     )
 
 
-@numba.njit(_SPLITS(OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS), cache=True)
+@njit(_SPLITS(OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS))
 def _split(document, first, size, lost, lost_first, lost_size):
     """Parts of each range of a document's characters: kept there (-1), or the row that it lost."""
     found = np.empty((1024, 4), np.int64)

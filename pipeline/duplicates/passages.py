@@ -22,7 +22,7 @@ from pipeline.characters import (
     mix,
     text_buffers,
 )
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 LINE, PARAGRAPH, SUBSTRING = "line", "paragraph", "substring"
 KINDS = (LINE, PARAGRAPH, SUBSTRING)
@@ -51,7 +51,7 @@ def mark(texts: pa.Array | pa.ChunkedArray, kind: str, least: int) -> pl.DataFra
     return pl.DataFrame(found, schema=list(MARKS), orient="row")
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _append(found, filled, row, start, end, key, check):
     if filled == len(found):
         grown = np.empty((2 * filled, 5), np.int64)
@@ -63,7 +63,7 @@ def _append(found, filled, row, start, end, key, check):
     return found
 
 
-@numba.njit(_MARKS(BYTES, OFFSETS, CODES, numba.boolean, numba.int64), cache=True)
+@njit(_MARKS(BYTES, OFFSETS, CODES, numba.boolean, numba.int64))
 def _units(data, rows, table, paragraphs, least):
     """Lines, or paragraphs parted by blank lines, whose folded bytes number `least` or more."""
     found = np.empty((1024, 5), np.int64)
@@ -104,12 +104,12 @@ def _units(data, rows, table, paragraphs, least):
     return found[:filled].copy()
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _inside_character(data, at, end):
     return at < end and (data[at] & 0xC0) == 0x80
 
 
-@numba.njit(_MARKS(BYTES, OFFSETS, numba.int64, numba.int64), cache=True)
+@njit(_MARKS(BYTES, OFFSETS, numba.int64, numba.int64))
 def _windows(data, rows, size, spread):
     """Runs of `size` bytes at anchors; among `spread` starts in a row there is always one.
 

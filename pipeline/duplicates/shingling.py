@@ -23,7 +23,7 @@ from pipeline.characters import (
     decode,
     mix,
 )
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 from pipeline.duplicates.folding import (
     CODE,
     COUNTS,
@@ -50,7 +50,7 @@ FLAGS = numba.types.Array(numba.boolean, 1, "C", readonly=True)
 _I = numba.int64
 
 
-@numba.njit(numba.boolean(BYTES, _I, _I, BYTES), cache=True)
+@njit(numba.boolean(BYTES, _I, _I, BYTES))
 def is_unspaced(data, at, end, classes):
     """Tell whether enough of a text's word characters are of unspaced script."""
     wide = False
@@ -67,7 +67,7 @@ def is_unspaced(data, at, end, classes):
     return unspaced > 0 and unspaced >= UNSPACED_SHARE * word_characters
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _power(size):
     power = np.uint64(1)
     for _ in range(size):
@@ -75,7 +75,7 @@ def _power(size):
     return power
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _add(first, second, value, after_space):
     """Both halves of the content hash with one more word or mark."""
     if after_space:
@@ -86,9 +86,7 @@ def _add(first, second, value, after_space):
     return first ^ first >> np.uint64(32), second ^ second >> np.uint64(29)
 
 
-@numba.njit(
-    _I(BYTES, _I, _I, CODES, FLAGS, numba.boolean, _I, HASH_OUT, HASH_OUT, HASH_OUT), cache=True
-)
+@njit(_I(BYTES, _I, _I, CODES, FLAGS, numba.boolean, _I, HASH_OUT, HASH_OUT, HASH_OUT))
 def shingles_of(data, at, end, table, layout, by_character, size, ring, content, out):
     """Write the shingle hashes of one text to `out`, in order; return how many there are.
 

@@ -19,7 +19,7 @@ from pipeline.characters import (
     mix,
     text_buffers,
 )
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 from pipeline.duplicates.folding import layout_marks, readers_folding
 from pipeline.duplicates.hash_sort import distinct_sorted
 from pipeline.duplicates.shingling import (
@@ -111,7 +111,7 @@ def _by_language(langs: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return flags
 
 
-@numba.njit(numba.void(_HASHES, _I, _DRAWN, _DRAWN, _DRAWN), cache=True)
+@njit(numba.void(_HASHES, _I, _DRAWN, _DRAWN, _DRAWN))
 def _lowest(hashes, count, multipliers, addends, lowest):
     """Fill `lowest` with the minimum of each permutation over the upper halves of `hashes`."""
     lowest[:] = 0xFFFFFFFF
@@ -131,11 +131,10 @@ def _lowest(hashes, count, multipliers, addends, lowest):
             lowest[k] = min(lowest[k], np.uint32(value * multipliers[k] + addends[k]))
 
 
-@numba.njit(
+@njit(
     numba.types.Tuple((_KEYS, _KEYS, _I64))(
         BYTES, OFFSETS, CODES, FLAGS, BYTES, FLAGS, _I, _I, _DRAWN, _DRAWN, _I
     ),
-    cache=True,
 )
 def _sign(
     data, rows, table, layout, classes, unspaced, words, characters, multipliers, addends, bands
@@ -167,9 +166,8 @@ def _sign(
     return content, keys, shingles
 
 
-@numba.njit(
+@njit(
     numba.types.Tuple((_HASHES, _I64))(BYTES, OFFSETS, CODES, FLAGS, BYTES, FLAGS, _I, _I),
-    cache=True,
 )
 def _sets(data, rows, table, layout, classes, unspaced, words, characters):
     count = len(rows) - 1

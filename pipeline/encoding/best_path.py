@@ -9,7 +9,7 @@ from the exact sum.
 
 import numpy as np
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.encoding.lookup import ABSENT, fetch, find
 from pipeline.encoding.memory import borrows_arrays
 from pipeline.encoding.segment import (
@@ -68,7 +68,7 @@ def best_path(  # type: ignore[no-untyped-def]
     return written, margin, path[count, SCORE]
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _write(text, count, byte_ids, work, path, ids):  # type: ignore[no-untyped-def]
     """Write the ids along the path back from its end; their number and the least margin."""
     margin, place, step = np.float32(np.inf), np.int64(count), 0
@@ -89,7 +89,7 @@ def _write(text, count, byte_ids, work, path, ids):  # type: ignore[no-untyped-d
     return written, margin
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _reset(work, path, at, furthest):  # type: ignore[no-untyped-def]
     offset = path[at, SCORE]
     for i in range(at, furthest + 1):
@@ -97,7 +97,7 @@ def _reset(work, path, at, furthest):  # type: ignore[no-untyped-def]
             path[i, SCORE] -= offset
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _offer(work, path, begin, end, token_id, score):  # type: ignore[no-untyped-def]
     """Let the path at `end` come from `begin` if that is better; the earlier one wins a tie."""
     candidate = path[begin, SCORE] + score

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.characters import decode
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.encoding.lookup import ABSENT, find, has_pair
 from pipeline.encoding.memory import borrows_arrays
 from pipeline.encoding.segment import MARK, SPACE
@@ -55,13 +55,13 @@ def cut_row(text, at, end, tables, stops):  # type: ignore[no-untyped-def]
     return count
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _character(text, at, splits_marks):  # type: ignore[no-untyped-def]
     code, after = decode(text, at)
     return (SPACE if code == MARK and not splits_marks else code), after
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _special_bytes(text, at, end, code, flag, edges, pieces):  # type: ignore[no-untyped-def]
     """Bytes of the longest user-defined piece or the mark at byte `at`, 0 if there is neither."""
     if flag & IS_FROZEN and code < 128:

@@ -7,7 +7,7 @@ way round.
 
 import numpy as np
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.encoding.memory import fetch_row
 
 ABSENT = -1
@@ -30,7 +30,7 @@ def table_of(entries: dict[tuple[int, int], int]) -> np.ndarray:
     return table
 
 
-@numba.njit(cache=True)
+@njit()
 def _fill(table, keys, values):  # type: ignore[no-untyped-def]
     mask = np.uint64(len(table) - 1)
     for i in range(len(keys)):
@@ -40,13 +40,13 @@ def _fill(table, keys, values):  # type: ignore[no-untyped-def]
         table[at] = keys[i] << _VALUE_BITS | values[i]
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _slot(key, mask):  # type: ignore[no-untyped-def]
     product = key * _FACTOR
     return (product ^ (product >> np.uint64(32))) & mask
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def find(table, first, second):  # type: ignore[no-untyped-def]
     """Value of the key that two numbers (int64) make, ABSENT if it has none."""
     wanted = np.uint64(first << NUMBER_BITS | second)
@@ -59,7 +59,7 @@ def find(table, first, second):  # type: ignore[no-untyped-def]
     return np.int64(table[at] & _VALUE_MASK)
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def fetch(table, first, second):  # type: ignore[no-untyped-def]
     """Begin to bring into the cache what `find` will look at."""
     wanted = np.uint64(first << NUMBER_BITS | second)
@@ -74,7 +74,7 @@ def pair_bits(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.packbits(bits, bitorder="little").view(np.uint64)
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def has_pair(pairs, first, second):  # type: ignore[no-untyped-def]
     """Tell whether a pair of code points was put in; rarely true for one that was not."""
     product = np.uint64(first) * _FACTOR + np.uint64(second) * _OTHER_FACTOR

@@ -8,11 +8,11 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit, numba
 
 # numba's own switch, not in its types; without it a function takes its caller's.
-borrows_arrays = numba.njit(cache=True, _nrt=False)  # type: ignore[call-overload]
-owns_arrays = numba.njit(cache=True, _nrt=True)  # type: ignore[call-overload]
+borrows_arrays = njit(_nrt=False)  # type: ignore[call-overload]
+owns_arrays = njit(_nrt=True)  # type: ignore[call-overload]
 _BYTE, _INT32 = ir.IntType(8), ir.IntType(32)
 _READ, _KEEP_IN_ALL_CACHES, _DATA = 0, 3, 1
 

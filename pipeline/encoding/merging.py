@@ -6,7 +6,7 @@ whose pair has changed since is passed over.
 
 import numpy as np
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.encoding.lookup import ABSENT, find
 from pipeline.encoding.memory import borrows_arrays
 from pipeline.encoding.segment import (
@@ -63,7 +63,7 @@ def merge_segment(text, at, end, start, edges, ranks, pieces, byte_ids, work, he
     return written
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _offer(edges, ranks, work, heap, left, count, size):  # type: ignore[no-untyped-def]
     """Put the pair at `left` into the heap if it merges; new size of the heap."""
     work[left, RANK] = _NO_RANK
@@ -77,7 +77,7 @@ def _offer(edges, ranks, work, heap, left, count, size):  # type: ignore[no-unty
     return size
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _push(heap, size, entry):  # type: ignore[no-untyped-def]
     at = size
     while at and heap[(at - 1) >> 1] > entry:
@@ -87,7 +87,7 @@ def _push(heap, size, entry):  # type: ignore[no-untyped-def]
     return size + 1
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _pop(heap, size):  # type: ignore[no-untyped-def]
     """Take the least entry out; new size of the heap."""
     size -= 1

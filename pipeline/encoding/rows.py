@@ -6,7 +6,7 @@ slots of all are fetched before the first is read, so that waiting for memory ov
 
 import numpy as np
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.encoding.best_path import RESET_SCORE
 from pipeline.encoding.cutting import cut_row
 from pipeline.encoding.memory import borrows_arrays, owns_arrays
@@ -110,7 +110,7 @@ def _append_rare(text, at, stop, i, slot, total, tables, known, tools, out, coun
     return append_solved(text, at, stop, total, tables, work, path, heap, ids, out, count)
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _add(scores, ids, first, count, total):  # type: ignore[no-untyped-def]
     """Score after a path of score `total` and the ids[first:first + count]."""
     for i in range(first, first + count):
@@ -118,7 +118,7 @@ def _add(scores, ids, first, count, total):  # type: ignore[no-untyped-def]
     return total
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _limit(margin, size, is_exact, cost_bound):  # type: ignore[no-untyped-def]
     """The score before a segment up to which rounding cannot change its path, found from 0.
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.characters import decode
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 
 # Columns of a segment's work table, one row per character; a row is a cache line.
 BEGIN, CODE, NEXT, PREVIOUS, RANK, MERGED, TOKEN = range(7)
@@ -13,7 +13,7 @@ SPACE, MARK = 0x20, 0x2581
 SHORT = 64  # characters for which work tables are at hand
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def work_tables(size):  # type: ignore[no-untyped-def]
     """Tables for up to `size` characters: of these, of path scores, of waiting pairs, of ids."""
     return (
@@ -24,7 +24,7 @@ def work_tables(size):  # type: ignore[no-untyped-def]
     )
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def read_characters(text, at, end, work):  # type: ignore[no-untyped-def]
     """Fill BEGIN and CODE from text[at:end], a mark as a space; return the number of characters."""
     count = 0
@@ -36,7 +36,7 @@ def read_characters(text, at, end, work):  # type: ignore[no-untyped-def]
     return count
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def write_unknown(text, at, byte_ids, ids, written):  # type: ignore[no-untyped-def]
     """Write the ids of the one character at byte `at` that is no piece; new number of ids.
 

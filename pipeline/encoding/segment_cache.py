@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.encoding.memory import borrows_arrays, fetch_row, word_at
 
 SHORT_BYTES, SHORT_IDS, ID_BITS = 15, 4, 20
@@ -86,7 +86,7 @@ def make_keys(text, at, stops, known):  # type: ignore[no-untyped-def]
     return at
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def find_short(known, i):  # type: ignore[no-untyped-def]
     """Slot of segment `i` of the block, -1 if it is not known; without branches between the two."""
     short, one, two, slot = known.short, known.keys[i, 0], known.keys[i, 1], known.slots[i]
@@ -95,13 +95,13 @@ def find_short(known, i):  # type: ignore[no-untyped-def]
     return slot + second if first | second else np.int64(-1)
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def is_elsewhere(known, slot):  # type: ignore[no-untyped-def]
     """Tell whether a slot says that its segment has too many ids and is in the long table."""
     return known.short[slot, _EARLY] == np.uint64(0)
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def append_short(known, slot, out, count):  # type: ignore[no-untyped-def]
     """Write four ids, as many as there can be, to out[count:]; return how many of them count."""
     early = known.short[slot, _EARLY]
@@ -112,7 +112,7 @@ def append_short(known, slot, out, count):  # type: ignore[no-untyped-def]
     return np.int64(early >> np.uint64(_COUNT_SHIFT))
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def keep_short(known, i, ids, found, limit):  # type: ignore[no-untyped-def]
     """Keep the segment `i` of the block; what was met before it moves on to the other slot.
 
@@ -129,7 +129,7 @@ def keep_short(known, i, ids, found, limit):  # type: ignore[no-untyped-def]
     known.short_limits[slot, SHORT_LIMIT] = limit
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def find_long(known, text, at, size):  # type: ignore[no-untyped-def]
     """Slot of text[at:at + size] in the long table and whether it is there."""
     mixed = np.uint64(size)
@@ -143,7 +143,7 @@ def find_long(known, text, at, size):  # type: ignore[no-untyped-def]
     return slot, is_there
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def append_long(known, slot, out, count):  # type: ignore[no-untyped-def]
     """Write the ids of a slot of the long table to out[count:]; return how many there are."""
     found = known.long_ids[slot, _COUNTS] >> 8
@@ -152,7 +152,7 @@ def append_long(known, slot, out, count):  # type: ignore[no-untyped-def]
     return found
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def keep_long(known, slot, text, at, size, ids, found, limit):  # type: ignore[no-untyped-def]
     """Keep text[at:at + size] in a slot of the long table."""
     for word in range((size + 7) >> 3):
@@ -163,7 +163,7 @@ def keep_long(known, slot, text, at, size, ids, found, limit):  # type: ignore[n
         known.long_ids[slot, _LONG_ID + i] = ids[i]
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _long_word(text, at, size, word):  # type: ignore[no-untyped-def]
     """Eight bytes of a segment, zeros beyond its end."""
     rest = size - 8 * word

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pipeline.characters import decode
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.encoding.best_path import best_path
 from pipeline.encoding.lookup import find
 from pipeline.encoding.memory import borrows_arrays, owns_arrays
@@ -54,7 +54,7 @@ def append_solved(text, at, stop, total, tables, work, path, heap, ids, out, cou
     return count + found, total
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _special_ids(text, at, end, tables, ids):  # type: ignore[no-untyped-def]
     """Write the id of the user-defined piece that text[at:end] is, or those of a mark."""
     node = np.int64(tables.vocab_size)

@@ -9,6 +9,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.compiled import open_cache
+
 PARENT_CHECK_SECONDS = 1.0
 
 
@@ -48,6 +50,7 @@ class LocalEngine:
 def _start_pool(workers: int) -> ProcessPoolExecutor:
     # spawn, not fork: Polars, Arrow and torch hold threads that a fork would break.
     context = multiprocessing.get_context("spawn")
+    open_cache()  # says once what no worker says: that nothing of what they compile is kept
     return ProcessPoolExecutor(
         workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
     )

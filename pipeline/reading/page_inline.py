@@ -1,6 +1,6 @@
 """Which inline elements of a region are kept although their tag or class would leave them out."""
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.reading.page_state import (
     CHOICES,
     DEPTH,
@@ -23,7 +23,7 @@ from pipeline.reading.page_tags import BLOCK, BUTTON, ITEM, LABEL, ROLE_SHIFT, T
 from pipeline.reading.page_tokens import CONCEALED, LEFT_OUT
 
 
-@numba.njit(cache=True)
+@njit()
 def see_choice(data, work):  # type: ignore[no-untyped-def]
     """Keep the label that a box to tick stands in, or the one after it, inside an item."""
     work[CHOICES] = 1
@@ -37,7 +37,7 @@ def see_choice(data, work):  # type: ignore[no-untyped-def]
             return
 
 
-@numba.njit(cache=True)
+@njit()
 def _in_item(work):  # type: ignore[no-untyped-def]
     for place in range(work[DEPTH] - 1, -1, -1):
         kind = work[OPEN_AT + place * FIELDS + KIND]
@@ -46,7 +46,7 @@ def _in_item(work):  # type: ignore[no-untyped-def]
     return False
 
 
-@numba.njit(cache=True)
+@njit()
 def judge_inline(data, work, row, role, says):  # type: ignore[no-untyped-def]
     """Keep an inline element that would be left out if its region has other text; else wait."""
     if says & CONCEALED or (role == BUTTON and work[PRES]):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.reading.page_scan import scan
 from pipeline.reading.page_state import (
     BOXES,
@@ -72,7 +72,7 @@ def repair_page(markup: str) -> RepairedPage:
     return RepairedPage(data, work, next((m for m in MARKS if m not in markup), MARKS[0]))
 
 
-@numba.njit(cache=True)
+@njit()
 def _protect(data, work):  # type: ignore[no-untyped-def]
     boxes = 0
     for place in range(work[BOXES]):
@@ -89,7 +89,7 @@ def _protect(data, work):  # type: ignore[no-untyped-def]
     return boxes
 
 
-@numba.njit(cache=True)
+@njit()
 def _with_inserts(data, inserts, texts, sizes):  # type: ignore[no-untyped-def]
     total = len(data)
     for place in range(len(inserts)):

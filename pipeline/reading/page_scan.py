@@ -18,7 +18,7 @@ formatting; a wrong guess costs one of the repairs, never text.
 
 import numpy as np
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.reading.page_inline import judge_inline, see_choice
 from pipeline.reading.page_state import (
     COLON,
@@ -84,7 +84,7 @@ PAGES_MAX = 8
 _QUESTION, _COLON = 63, 58
 
 
-@numba.njit(cache=True)
+@njit()
 def scan(data, work):  # type: ignore[no-untyped-def]
     """Read a page (uint8, changed in place) into `work` of `page_state.new_work`."""
     at, end = 0, len(data)
@@ -110,7 +110,7 @@ def scan(data, work):  # type: ignore[no-untyped-def]
     pop_to(data, work, 0, end, end)
 
 
-@numba.njit(cache=True)
+@njit()
 def _past_comment(data, at):  # type: ignore[no-untyped-def]
     """Return the place after a comment, a document type or what is read as a comment."""
     end = len(data)
@@ -126,7 +126,7 @@ def _past_comment(data, at):  # type: ignore[no-untyped-def]
     return at + 1
 
 
-@numba.njit(cache=True)
+@njit()
 def _past_raw(data, at, key):  # type: ignore[no-untyped-def]
     """Return where the end tag of a script or the like begins."""
     end = len(data)
@@ -142,7 +142,7 @@ def _past_raw(data, at, key):  # type: ignore[no-untyped-def]
                 return at - 1
 
 
-@numba.njit(cache=True)
+@njit()
 def _start_tag(data, work, at):  # type: ignore[no-untyped-def]
     key, name_end = key_at(data, at + 1)
     kind = kind_of(key)
@@ -188,7 +188,7 @@ def _start_tag(data, work, at):  # type: ignore[no-untyped-def]
     return end
 
 
-@numba.njit(cache=True)
+@njit()
 def _close_link(work):  # type: ignore[no-untyped-def]
     """Let the open link be none any more: another one begins, and links do not nest."""
     for place in range(work[DEPTH] - 1, -1, -1):
@@ -200,7 +200,7 @@ def _close_link(work):  # type: ignore[no-untyped-def]
             return
 
 
-@numba.njit(cache=True)
+@njit()
 def _is_too_much(work, kind, role):  # type: ignore[no-untyped-def]
     """Tell whether an element would be too deep, or the parser would open it again and again."""
     if work[DEPTH] >= DEPTH_MAX:
@@ -212,7 +212,7 @@ def _is_too_much(work, kind, role):  # type: ignore[no-untyped-def]
     return kind & FORMATTING != 0 and work[UNCLOSED] >= UNCLOSED_MAX
 
 
-@numba.njit(cache=True)
+@njit()
 def _drop_tag(data, work, at, end, kind):  # type: ignore[no-untyped-def]
     """Take a tag out; a space stands for that of a block."""
     if kind & BLOCK:
@@ -221,14 +221,14 @@ def _drop_tag(data, work, at, end, kind):  # type: ignore[no-untyped-def]
     take_out(work, at, end)
 
 
-@numba.njit(cache=True)
+@njit()
 def _ends_in_colon(data, last):  # type: ignore[no-untyped-def]
     """Tell whether the visible byte at `last` is a colon, or the last of a full-width one."""
     wide = last >= 2 and data[last] == 0x9A and data[last - 1] == 0xBC and data[last - 2] == 0xEF
     return data[last] == _COLON or wide
 
 
-@numba.njit(cache=True)
+@njit()
 def _close_implied(data, work, role, at):  # type: ignore[no-untyped-def]
     """Close what the start tag of a block closes without an end tag."""
     for place in range(work[DEPTH] - 1, -1, -1):
@@ -249,7 +249,7 @@ def _close_implied(data, work, role, at):  # type: ignore[no-untyped-def]
             return
 
 
-@numba.njit(cache=True)
+@njit()
 def _end_tag(data, work, at):  # type: ignore[no-untyped-def]
     key, end = key_at(data, at + 2)
     while end < len(data) and data[end] != GT:

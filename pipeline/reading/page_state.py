@@ -7,7 +7,7 @@ array costs a call nothing; eight made the scan six times as slow.
 
 import numpy as np
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.reading.page_tags import (
     ARTICLE,
     BLOCK,
@@ -62,7 +62,7 @@ def new_work(data: np.ndarray) -> np.ndarray:
     return work
 
 
-@numba.njit(cache=True)
+@njit()
 def insert(work, at, what):  # type: ignore[no-untyped-def]
     """Note that `what` goes before the byte at `at`."""
     place = work[INSERTS_AT] + 2 * work[INSERTS]
@@ -70,13 +70,13 @@ def insert(work, at, what):  # type: ignore[no-untyped-def]
     work[INSERTS] += 1
 
 
-@numba.njit(cache=True)
+@njit()
 def take_out(work, start, end):  # type: ignore[no-untyped-def]
     """Note that the bytes from `start` to `end` go."""
     insert(work, start, TAKEN + end - start)
 
 
-@numba.njit(cache=True)
+@njit()
 def see_text(data, work, start, end):  # type: ignore[no-untyped-def]
     """Count a run of visible text and mark it if the parser could take it for an icon."""
     first, last, visible, beyond, entity = -1, -1, 0, False, False
@@ -101,7 +101,7 @@ def see_text(data, work, start, end):  # type: ignore[no-untyped-def]
             _keep_pending(data, work, PENDING_AT + 4 * row)
 
 
-@numba.njit(cache=True)
+@njit()
 def _is_icon(data, work, at, size):  # type: ignore[no-untyped-def]
     """Tell whether it is one character for private use (icon fonts), or ¶ as the text of a link."""
     if size == 3:
@@ -109,7 +109,7 @@ def _is_icon(data, work, at, size):  # type: ignore[no-untyped-def]
     return data[at] == 0xC2 and data[at + 1] == 0xB6 and work[LINK_DEPTH] > 0
 
 
-@numba.njit(cache=True)
+@njit()
 def _has_letter(data, first, last):  # type: ignore[no-untyped-def]
     """Tell whether there is more than marks: a letter or digit of ASCII, U+00C0 and most beyond."""
     at = first
@@ -125,7 +125,7 @@ def _has_letter(data, first, last):  # type: ignore[no-untyped-def]
     return False
 
 
-@numba.njit(cache=True)
+@njit()
 def begin_region(work):  # type: ignore[no-untyped-def]
     """Begin a region: a block begins or ends here."""
     work[REGION] += 1
@@ -133,7 +133,7 @@ def begin_region(work):  # type: ignore[no-untyped-def]
     work[HAS_BASE] = work[PENDINGS] = work[CHOICES] = 0
 
 
-@numba.njit(cache=True)
+@njit()
 def keep_element(data, start, role):  # type: ignore[no-untyped-def]
     """Rewrite an inline element's tag so that it is not left out."""
     if role == TIME:
@@ -144,7 +144,7 @@ def keep_element(data, start, role):  # type: ignore[no-untyped-def]
     rename_attributes(data, at, False)
 
 
-@numba.njit(cache=True)
+@njit()
 def keep_end(data, start, role):  # type: ignore[no-untyped-def]
     """Rewrite the end tag of an element whose name was rewritten."""
     if role == TIME:
@@ -153,7 +153,7 @@ def keep_end(data, start, role):  # type: ignore[no-untyped-def]
         data[start + 2] = _X
 
 
-@numba.njit(cache=True)
+@njit()
 def _keep_pending(data, work, entry):  # type: ignore[no-untyped-def]
     keep_element(data, work[entry], work[entry + 1])
     work[entry + 3] = 1
@@ -161,7 +161,7 @@ def _keep_pending(data, work, entry):  # type: ignore[no-untyped-def]
         keep_end(data, work[entry + 2], work[entry + 1])
 
 
-@numba.njit(cache=True)
+@njit()
 def push(work, key, kind, start):  # type: ignore[no-untyped-def]
     """Open an element and return its place in `work`."""
     role = kind >> ROLE_SHIFT
@@ -184,7 +184,7 @@ def push(work, key, kind, start):  # type: ignore[no-untyped-def]
     return row
 
 
-@numba.njit(cache=True)
+@njit()
 def pop_to(data, work, depth, at, end):  # type: ignore[no-untyped-def]
     """Close elements until `depth` are open; the tag that closes them is at `at`, `end` after it.
 
@@ -196,7 +196,7 @@ def pop_to(data, work, depth, at, end):  # type: ignore[no-untyped-def]
     work[REGION_LEFT] = min(work[REGION_LEFT], work[LEFT])
 
 
-@numba.njit(cache=True)
+@njit()
 def _close(data, work, row, at, end):  # type: ignore[no-untyped-def]
     kind = work[row + KIND]
     role = kind >> ROLE_SHIFT
@@ -219,7 +219,7 @@ def _close(data, work, row, at, end):  # type: ignore[no-untyped-def]
         _close_block(data, work, row, end)
 
 
-@numba.njit(cache=True)
+@njit()
 def _close_block(data, work, row, end):  # type: ignore[no-untyped-def]
     """Judge a list at its end; note a block with most of the prose so far."""
     kind = work[row + KIND]
@@ -237,7 +237,7 @@ def _close_block(data, work, row, end):  # type: ignore[no-untyped-def]
         work[BOXES] += 1
 
 
-@numba.njit(cache=True)
+@njit()
 def wrap_list(data, work, row, end):  # type: ignore[no-untyped-def]
     """Wrap a list and make its links bold instead: neither depth nor links leave it out."""
     insert(work, work[row + START], OPENING)

@@ -5,7 +5,7 @@ The tokenizer's states are those of the HTML standard (13.2.5) as far as tags ne
 
 import numpy as np
 
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 from pipeline.reading.page_tags import (
     ARIA_HIDDEN,
     ATTRIBUTE_KEYS,
@@ -36,7 +36,7 @@ _EQUALS, _QUOTE, _APOSTROPHE, _UNDERSCORE, _COLON, _X, _Y = 61, 34, 39, 95, 58, 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-@numba.njit(cache=True)
+@njit()
 def key_at(data, at):  # type: ignore[no-untyped-def]
     """Return the key of the name that begins at `at` and the place after it."""
     key, size, end = np.uint64(0), 0, len(data)
@@ -53,7 +53,7 @@ def key_at(data, at):  # type: ignore[no-untyped-def]
     return key | np.uint64(min(size, 255)) << np.uint64(56), at
 
 
-@numba.njit(cache=True)
+@njit()
 def kind_of(key):  # type: ignore[no-untyped-def]
     """Return flags and role of a tag, 0 for one that has none."""
     slot = np.int64(key * _MULTIPLIER >> np.uint64(54))
@@ -64,7 +64,7 @@ def kind_of(key):  # type: ignore[no-untyped-def]
     return np.int64(0)
 
 
-@numba.njit(cache=True)
+@njit()
 def _attribute_of(key):  # type: ignore[no-untyped-def]
     """Return which of ATTRIBUTES a name is, 0 if it is none of them."""
     slot = np.int64(key * _MULTIPLIER >> np.uint64(54))
@@ -75,7 +75,7 @@ def _attribute_of(key):  # type: ignore[no-untyped-def]
     return np.int64(0)
 
 
-@numba.njit(cache=True)
+@njit()
 def _next_attribute(data, at):  # type: ignore[no-untyped-def]
     """Return (name start, key, value start, value end, place after it); name start -1 at `>`.
 
@@ -110,7 +110,7 @@ def _next_attribute(data, at):  # type: ignore[no-untyped-def]
     return name, key, value, at, at
 
 
-@numba.njit(cache=True)
+@njit()
 def read_attributes(data, at):  # type: ignore[no-untyped-def]
     """Return (place after the tag, what its attributes say of an inline element).
 
@@ -131,7 +131,7 @@ def read_attributes(data, at):  # type: ignore[no-untyped-def]
         at = after
 
 
-@numba.njit(cache=True)
+@njit()
 def past_tag(data, at):  # type: ignore[no-untyped-def]
     """Return the place after a tag whose attributes nobody asks for, -1 where the data end in it.
 
@@ -167,7 +167,7 @@ def past_tag(data, at):  # type: ignore[no-untyped-def]
     return -1
 
 
-@numba.njit(cache=True)
+@njit()
 def rename_attributes(data, at, every):  # type: ignore[no-untyped-def]
     """Rename the attributes of the tag whose name ends before `at` for which it is left out.
 
@@ -183,7 +183,7 @@ def rename_attributes(data, at, every):  # type: ignore[no-untyped-def]
         at = after
 
 
-@numba.njit(cache=True)
+@njit()
 def _meaning(data, which, start, end):  # type: ignore[no-untyped-def]
     """Return what one attribute says of an inline element."""
     if which in (CLASS, ID):
@@ -211,7 +211,7 @@ def _meaning(data, which, start, end):  # type: ignore[no-untyped-def]
     return 0
 
 
-@numba.njit(cache=True)
+@njit()
 def _has_word(data, start, end, words, places, whole):  # type: ignore[no-untyped-def]
     """Tell whether a word of a class attribute begins with one of `words`, or is it."""
     begins = True
@@ -230,7 +230,7 @@ def _has_word(data, start, end, words, places, whole):  # type: ignore[no-untype
     return False
 
 
-@numba.njit(cache=True)
+@njit()
 def _length_at(data, at, end, words, row):  # type: ignore[no-untyped-def]
     """Return the length of word `row` if it stands at `at`, whatever the case, else 0."""
     size = 0
@@ -241,7 +241,7 @@ def _length_at(data, at, end, words, row):  # type: ignore[no-untyped-def]
     return size
 
 
-@numba.njit(cache=True)
+@njit()
 def _conceals(data, start, end):  # type: ignore[no-untyped-def]
     """Tell whether a style says display: none or visibility: hidden."""
     named = False  # the last property's name ends in y

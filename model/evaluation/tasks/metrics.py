@@ -14,7 +14,7 @@ import numpy as np
 from model.evaluation.tasks import sandbox
 from model.evaluation.tasks.item import Item
 from pipeline.characters import UNSPACED_RANGES
-from pipeline.compiled import numba
+from pipeline.compiled import njit
 
 RESAMPLES = 300  # of whole-corpus metrics, which cost more than a mean
 _UNSPACED = "".join(f"{chr(first)}-{chr(last)}" for first, last in UNSPACED_RANGES)
@@ -79,7 +79,7 @@ def _longest_f1(got: list[str], wanted: list[str]) -> float:
     return 2 * int(_longest_common(mine, theirs)) / (len(got) + len(wanted))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _longest_common(first: np.ndarray, second: np.ndarray) -> int:
     row = np.zeros(len(second) + 1, np.int64)
     for one in first:
