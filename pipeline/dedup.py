@@ -19,16 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.duplicates import candidates, passage_phases, taking_out
-from pipeline.duplicates.candidates import Chunk
-from pipeline.duplicates.corpus import Part, parquet_rows
-from pipeline.duplicates.decisions import KINDS, Decider, Found, write_part
-from pipeline.duplicates.layout import chunk_starts, corpus_parts, refuse_other_making
-from pipeline.duplicates.origins import Origins
-from pipeline.duplicates.passage_phases import PassageConfig
+from pipeline.duplicates import candidates, passage_removal, passage_search
+from pipeline.duplicates.candidates import CandidateChunk
+from pipeline.duplicates.corpus import CorpusPart, parquet_rows
+from pipeline.duplicates.decisions import KINDS, Decider, Findings, write_part
+from pipeline.duplicates.numbering import chunk_starts, corpus_parts, refuse_changed_inputs
+from pipeline.duplicates.passage_removal import RemovedPassages
+from pipeline.duplicates.passage_search import PassageConfig
+from pipeline.duplicates.provenance import Provenance
 from pipeline.duplicates.signatures import Shingling
 from pipeline.duplicates.tables import INDEX, PAIRS, SCRATCH
-from pipeline.duplicates.taking_out import Lost
 from pipeline.errors import ConfigError
 from pipeline.schema import DEDUPED
 from pipeline.stage import Job, PartFunction, Stage
@@ -76,7 +76,7 @@ def run(job: Job[DedupConfig]) -> None:
     """Deduplicate the parent artifacts, taken one after the other as one corpus."""
     config, old = job.config, job.previous
     if old is not None:
-        refuse_other_making(old, job.stage, config)
+        refuse_changed_inputs(old, job.stage, config)
     parts, old_parts = corpus_parts(job.parents, old)
     first_new = sum(part.rows for part in old_parts)
     total = first_new + sum(part.rows for part in parts)
@@ -99,13 +99,13 @@ def run(job: Job[DedupConfig]) -> None:
     decider = Decider(job.scratch("decisions"), total, removed)
     chunks = list(zip(starts, [*starts[1:], total][: len(starts)], strict=True))
     decisions = decider.decide(copies, verified, chunks)
-    found = _find_passages(job, decisions, old_parts, parts)
+    findings = _find_passages(job, decisions, old_parts, parts)
     if config.keep_index:
         folders = {"index_exact": "signatures", "index_bands": "signatures", "index_marks": "marks"}
         index = {table: job.scratch(phase) for table, phase in folders.items()}
-        found = replace(found, index=index)
-    work = functools.partial(write_part, config.threshold, found)
-    job.map(work, list(enumerate(parts)), start=len(old_parts))
+        findings = replace(findings, index=index)
+    write = functools.partial(write_part, config.threshold, findings)
+    job.map(write, list(enumerate(parts)), start=len(old_parts))
     ledger = job.output.ledger
     job.stats.update(
         documents=total,
@@ -125,11 +125,11 @@ def _find_near(
     job: Job[DedupConfig],
     ranges: list[tuple[int, int]],
     bands: list[Path],
-    old_parts: list[Part],
-    parts: list[Part],
+    old_parts: list[CorpusPart],
+    parts: list[CorpusPart],
     starts: list[int],
 ) -> list[list[Path]]:
-    """Files of the verified pairs by chunk."""
+    """Return the files of the verified pairs by chunk."""
     if not bands or not parts:
         return [[] for _ in starts]
     config = job.config
@@ -139,48 +139,52 @@ def _find_near(
     found = _scratch(job, "candidates", find, ranges)
     if not found.get("candidates"):
         return [[] for _ in starts]
-    gather = functools.partial(candidates.gather_sets, _shingling(config), found["needs"])
+    gather = functools.partial(candidates.write_shingle_sets, _shingling(config), found["needs"])
     sets = _scratch(job, "sets", gather, [*old_parts, *parts]).get("sets", [])
     ends = [*starts[1:], parts[-1].first + parts[-1].rows]
-    check = functools.partial(candidates.verify, found["candidates"], config.threshold)
-    groups = candidates.groups_by_chunk(sets)
+    check = functools.partial(candidates.verify_candidates, found["candidates"], config.threshold)
+    groups = candidates.row_groups_by_chunk(sets)
     spans = enumerate(zip(starts, ends, strict=True))
-    tasks = [Chunk(number, *span, tuple(groups.get(number, ()))) for number, span in spans]
+    tasks = [CandidateChunk(number, *span, tuple(groups.get(number, ()))) for number, span in spans]
     return [left.get("verified", []) for left in _scratch_by_task(job, "verified", check, tasks)]
 
 
 def _find_passages(
-    job: Job[DedupConfig], decisions: list[Path], old_parts: list[Part], parts: list[Part]
-) -> Found:
+    job: Job[DedupConfig],
+    decisions: list[Path],
+    old_parts: list[CorpusPart],
+    parts: list[CorpusPart],
+) -> Findings:
     """Find passages that earlier documents have, among the new documents that stay."""
     config = job.config.passages
-    found = Found(decisions)
+    findings = Findings(decisions)
     if not config.kinds or not parts:
-        return found
-    mark = functools.partial(passage_phases.write_marks, config, decisions)
-    marks = _scratch(job, "marks", mark, parts).get("index_marks", [])
+        return findings
+    hashing = functools.partial(passage_search.write_passage_hashes, config, decisions)
+    marks = _scratch(job, "marks", hashing, parts).get("index_marks", [])
     if job.previous is not None:
         marks = [*job.previous.parts("index_marks"), *marks]
-    find = functools.partial(passage_phases.find_repeats, marks, parts[0].first)
+    find = functools.partial(passage_search.find_repeats, marks, parts[0].first)
     ranges = key_ranges(sum(map(parquet_rows, marks))) if marks else []
     repeats = _scratch(job, "repeats", find, ranges).get("repeats", [])
     if not repeats:
-        return replace(found, lost=_lost(job, {}))
+        return replace(findings, passages=_removed_passages(job, {}))
     contexts: list[Path] = []
     if config.substrings:
         least = config.least_substring_bytes
-        around = functools.partial(passage_phases.write_contexts, least, repeats)
+        around = functools.partial(passage_search.write_contexts, least, repeats)
         contexts = _scratch(job, "contexts", around, [*old_parts, *parts]).get("contexts", [])
-    lose = functools.partial(taking_out.write_pieces, config, repeats, contexts)
-    return replace(found, lost=_lost(job, _scratch(job, "pieces", lose, parts)))
+    write = functools.partial(passage_removal.write_pieces, config, repeats, contexts)
+    files = _scratch(job, "pieces", write, parts)
+    return replace(findings, passages=_removed_passages(job, files))
 
 
-def _lost(job: Job[DedupConfig], files: Files) -> Lost:
-    """What new documents lose, by the files of `write_pieces`, and old ones lost."""
+def _removed_passages(job: Job[DedupConfig], files: Files) -> RemovedPassages:
+    """Return what new documents lose, by the files of `write_pieces`, and what old ones lost."""
     old = job.previous
     before = (old.parts("index_origins"), old.parts("index_cuts")) if old else ([], [])
-    origins = Origins(files.get("covers", []), before[0])
-    return Lost(files.get("pieces", []), files.get("emptied", []), before[1], origins)
+    provenance = Provenance(files.get("covers", []), before[0])
+    return RemovedPassages(files.get("pieces", []), files.get("emptied", []), before[1], provenance)
 
 
 def _scratch(job: Job[DedupConfig], phase: str, work: PartFunction, tasks: Sequence[Any]) -> Files:
@@ -196,7 +200,7 @@ def _scratch_by_task(
     job: Job[DedupConfig], phase: str, work: PartFunction, tasks: Sequence[Any]
 ) -> list[Files]:
     """Run a phase and return the files that each task left, by table."""
-    contracts = {**SCRATCH, **passage_phases.SCRATCH}
+    contracts = {**SCRATCH, **passage_search.SCRATCH}
     folder = job.scratch(phase)
     return [
         {table: [folder / entry["path"] for entry in entries] for table, entries in r.files.items()}
@@ -220,5 +224,5 @@ STAGE = Stage(
     run=run,
     module="pipeline.dedup",
     libraries=("numba", "numpy", "polars", "pyarrow"),
-    tables={**INDEX, **passage_phases.INDEX, "pairs": PAIRS, CHANGES: taking_out.CUT},
+    tables={**INDEX, **passage_search.INDEX, "pairs": PAIRS, CHANGES: passage_removal.CUT},
 )

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.duplicates import clusters, figures, signatures
-from pipeline.duplicates.corpus import Part, read_between, row_groups, wanted_rows
+from pipeline.duplicates import clusters, numbers_and_symbols, signatures
+from pipeline.duplicates.corpus import CorpusPart, read_between, read_documents, row_groups
 from pipeline.duplicates.signatures import Shingling
 from pipeline.duplicates.tables import ADDRESS, CONTENT, SETS
-from pipeline.duplicates.urls import addresses
+from pipeline.duplicates.urls import canonical_addresses
 from pipeline.schema import UNKNOWN_LANGUAGE
 from pipeline.store.sink import Sink
 
@@ -28,44 +28,51 @@ HASH_BITS = 63
 INDEX_BITS = 4
 EXCERPT_CHARACTERS = 200
 SET_ROWS = 64  # a row group, so that a reader of one chunk skips most of the others
-SETS_HELD_BYTES = 64 << 20
+PENDING_BYTES_MAX = 64 << 20
 
 
 def write_signatures(
-    shingling: Shingling, exact: bool, near: bool, address_field: str | None, part: Part, sink: Sink
+    shingling: Shingling,
+    exact: bool,
+    near: bool,
+    address_field: str | None,
+    part: CorpusPart,
+    sink: Sink,
 ) -> None:
     """Write 'index_exact' and 'index_bands' rows of one part, sorted by their keys."""
     for documents, table in row_groups(part, ["id", "text", "lang", "meta"]):
-        signed = signatures.sign(table["text"], table["lang"], shingling)
+        signed = signatures.compute_signatures(table["text"], table["lang"], shingling)
         exact_rows = []
         if exact:
-            exact_rows.append(_exact(signed.content, CONTENT, documents, table["id"]))
+            exact_rows.append(_exact_rows(signed.content, CONTENT, documents, table["id"]))
         if address_field is not None:
-            exact_rows.append(_by_address(table, documents, address_field))
+            exact_rows.append(_address_rows(table, documents, address_field))
         if exact_rows:
             write_ranges(sink, "index_exact", pa.concat_tables(exact_rows))
         if near:
-            some = np.flatnonzero(signed.shingles)
-            repeat = np.repeat(some, shingling.bands)
+            filled = np.flatnonzero(signed.shingles)
+            repeat = np.repeat(filled, shingling.bands)
             columns = {
-                "key": signed.keys[some].ravel(),
+                "key": signed.keys[filled].ravel(),
                 "content": signed.content[repeat, 0] if exact else documents[repeat],
                 "document": documents[repeat],
             }
             write_ranges(sink, "index_bands", pa.table(columns))
 
 
-def _by_address(table: pa.Table, documents: np.ndarray, field: str) -> pa.Table:
-    """Rows about the documents that have an address."""
-    found = addresses(pl.Series(table["meta"].cast(pa.large_string())), field)
-    known = np.flatnonzero(found.is_not_null().to_numpy())
-    langs = pa.array([UNKNOWN_LANGUAGE] * len(known))
+def _address_rows(table: pa.Table, documents: np.ndarray, field: str) -> pa.Table:
+    """Return rows of 'index_exact' about the documents that have an address."""
+    addresses = canonical_addresses(pl.Series(table["meta"].cast(pa.large_string())), field)
+    stated = np.flatnonzero(addresses.is_not_null().to_numpy())
+    langs = pa.array([UNKNOWN_LANGUAGE] * len(stated), pa.string())
     whole = Shingling(1, 1, 1, 1, 1)
-    signed = signatures.sign(found.gather(known).to_arrow(), langs, whole)
-    return _exact(signed.content, ADDRESS, documents[known], table["id"].take(known))
+    signed = signatures.compute_signatures(addresses.gather(stated).to_arrow(), langs, whole)
+    return _exact_rows(signed.content, ADDRESS, documents[stated], table["id"].take(stated))
 
 
-def _exact(content: np.ndarray, kind: int, documents: np.ndarray, ids: pa.ChunkedArray) -> pa.Table:
+def _exact_rows(
+    content: np.ndarray, kind: int, documents: np.ndarray, ids: pa.ChunkedArray
+) -> pa.Table:
     columns = {
         "key": content[:, 0],
         "check": content[:, 1],
@@ -112,51 +119,55 @@ def find_candidates(
     sink.write("needs", pa.table({"document": needs[:, 0], "chunk": needs[:, 1]}))
 
 
-def gather_sets(shingling: Shingling, needs: list[Path], part: Part, sink: Sink) -> None:
+def write_shingle_sets(
+    shingling: Shingling, needs: list[Path], part: CorpusPart, sink: Sink
+) -> None:
     """Write the shingle sets that verification needs from one part, by chunk."""
     wanted = read_between(needs, "document", part.first, part.first + part.rows)
     wanted = wanted.unique().sort("document", "chunk")
     if wanted.is_empty():
         return
     documents, chunks = wanted["document"].to_numpy(), wanted["chunk"].to_numpy()
-    held, held_bytes = [], 0
-    for present, table in wanted_rows(part, ["id", "text", "lang"], np.unique(documents)):
+    pending, pending_bytes = [], 0
+    for present, table in read_documents(part, ["id", "text", "lang"], np.unique(documents)):
         hashes, ends = signatures.shingle_sets(table["text"], table["lang"], shingling)
         sets = pa.LargeListArray.from_arrays(ends, hashes)
         excerpts = pc.utf8_slice_codeunits(table["text"], 0, EXCERPT_CHARACTERS)
-        here = np.isin(documents, present)
-        at = np.searchsorted(present, documents[here])
+        in_group = np.isin(documents, present)
+        at = np.searchsorted(present, documents[in_group])
         columns = {
-            "chunk": chunks[here],
+            "chunk": chunks[in_group],
             "document": present[at],
             "id": table["id"].take(at),
             "text": excerpts.take(at),
             "shingles": sets.take(pa.array(at)),
-            "figures": figures.figures(pl.Series(table["text"]), np.diff(ends))
+            "figures": numbers_and_symbols.numbers_and_symbols(
+                pl.Series(table["text"]), np.diff(ends)
+            )
             .to_arrow()
             .take(pa.array(at)),
         }
-        held.append(pa.table(columns, schema=SETS.schema.remove_metadata()))
-        held_bytes += held[-1].nbytes
-        if held_bytes > SETS_HELD_BYTES:
-            _write_sets(held, sink)
-            held, held_bytes = [], 0
-    _write_sets(held, sink)
+        pending.append(pa.table(columns, schema=SETS.schema.remove_metadata()))
+        pending_bytes += pending[-1].nbytes
+        if pending_bytes > PENDING_BYTES_MAX:
+            _write_sets(pending, sink)
+            pending, pending_bytes = [], 0
+    _write_sets(pending, sink)
 
 
-def _write_sets(held: list[pa.Table], sink: Sink) -> None:
+def _write_sets(tables: list[pa.Table], sink: Sink) -> None:
     """Write sets sorted by chunk, so that a reader of one chunk reads little of the others."""
-    if not held:
+    if not tables:
         return
-    rows = pa.concat_tables(held)
+    rows = pa.concat_tables(tables)
     order = np.argsort(rows["chunk"].to_numpy(), kind="stable")
     for start in range(0, len(order), SET_ROWS):
         sink.write("sets", rows.take(order[start : start + SET_ROWS]))
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """Pairs whose later document is in a range, and where the sets of their documents are."""
+class CandidateChunk:
+    """Pairs whose later document is in a range, and the row groups with the sets they need."""
 
     number: int
     first: int
@@ -164,64 +175,68 @@ class Chunk:
     groups: tuple[tuple[Path, int], ...]
 
 
-def verify(candidates: list[Path], threshold: float, chunk: Chunk, sink: Sink) -> None:
+def verify_candidates(
+    candidates: list[Path], threshold: float, chunk: CandidateChunk, sink: Sink
+) -> None:
     """Write the pairs of one chunk whose exact Jaccard similarity is at least `threshold`.
 
-    Short texts with other numbers or marks are no pair (`figures.py`).
+    Short texts with other numbers or marks are no pair (`numbers_and_symbols.py`).
     Pairs with a document that is gone already have no set and are left out.
     """
     pairs = read_between(candidates, "later", chunk.first, chunk.end)
     pairs = pairs.unique().sort("later", "earlier")
     if pairs.is_empty():
         return
-    known = _sets_of(chunk.groups, chunk.number)
-    numbers = known["document"].to_numpy()
+    sets = _sets_of(chunk.groups, chunk.number)
+    numbers = sets["document"].to_numpy()
     order = np.argsort(numbers)
     numbers = numbers[order]
     later, earlier = (pairs[name].to_numpy() for name in ("later", "earlier"))
-    there = np.isin(later, numbers) & np.isin(earlier, numbers)
-    later, earlier = later[there], earlier[there]
+    have_sets = np.isin(later, numbers) & np.isin(earlier, numbers)
+    later, earlier = later[have_sets], earlier[have_sets]
     left, right = (order[np.searchsorted(numbers, ends)] for ends in (earlier, later))
-    shingles = known["shingles"].combine_chunks()
+    shingles = sets["shingles"].combine_chunks()
     similarity = clusters.jaccard(
         shingles.values.to_numpy(), shingles.offsets.to_numpy(), left, right
     )
-    enough = np.flatnonzero(similarity >= threshold)
+    similar = np.flatnonzero(similarity >= threshold)
     sizes = np.diff(shingles.offsets.to_numpy())
-    sides = (known["figures"].take(side[enough]).to_pylist() for side in (left, right))
-    lengths = np.stack([sizes[left[enough]], sizes[right[enough]]], axis=1).tolist()
-    others = map(figures.say_otherwise, *sides, similarity[enough].tolist(), lengths)
-    enough = enough[~np.fromiter(others, bool, len(enough))]
+    sides = (sets["figures"].take(side[similar]).to_pylist() for side in (left, right))
+    lengths = np.stack([sizes[left[similar]], sizes[right[similar]]], axis=1).tolist()
+    contradicting = map(
+        numbers_and_symbols.contradict, *sides, similarity[similar].tolist(), lengths
+    )
+    similar = similar[~np.fromiter(contradicting, bool, len(similar))]
     columns = {
-        "later": later[enough],
-        "earlier": earlier[enough],
-        "similarity": similarity[enough],
-        "earlier_id": known["id"].take(left[enough]),
-        "earlier_text": known["text"].take(left[enough]),
+        "later": later[similar],
+        "earlier": earlier[similar],
+        "similarity": similarity[similar],
+        "earlier_id": sets["id"].take(left[similar]),
+        "earlier_text": sets["text"].take(left[similar]),
     }
     sink.write("verified", pa.table(columns))
 
 
-def groups_by_chunk(files: Sequence[Path]) -> dict[int, list[tuple[Path, int]]]:
-    """Row groups of SETS files in which each chunk's documents are, told by their statistics."""
-    found: dict[int, list[tuple[Path, int]]] = {}
+def row_groups_by_chunk(files: Sequence[Path]) -> dict[int, list[tuple[Path, int]]]:
+    """Return the row groups of SETS files that hold each chunk's documents, by their statistics."""
+    groups: dict[int, list[tuple[Path, int]]] = {}
     for path in files:
         metadata = pq.read_metadata(path)
         for group in range(metadata.num_row_groups):
             bounds = metadata.row_group(group).column(0).statistics
             for chunk in range(bounds.min, bounds.max + 1):
-                found.setdefault(chunk, []).append((path, group))
-    return found
+                groups.setdefault(chunk, []).append((path, group))
+    return groups
 
 
 def _sets_of(groups: Sequence[tuple[Path, int]], chunk: int) -> pa.Table:
-    """Rows of SETS that a chunk needs."""
-    found = [SETS.schema.empty_table()]
+    """Read the rows of SETS that a chunk needs."""
+    tables = [SETS.schema.empty_table()]
     for path, group in groups:
         with pq.ParquetFile(path) as file:
             rows = file.read_row_group(group)
-        found.append(rows.filter(pc.equal(rows["chunk"], chunk)).cast(SETS.schema))
-    return pa.concat_tables(found)
+        tables.append(rows.filter(pc.equal(rows["chunk"], chunk)).cast(SETS.schema))
+    return pa.concat_tables(tables)
 
 
 def write_ranges(sink: Sink, name: str, table: pa.Table) -> None:

@@ -1,4 +1,4 @@
-"""From band keys to who stays: candidate pairs, exact similarity, groups, survivors. Arrays only.
+"""From band keys to removals: candidate pairs, exact similarity, which pair removes. Arrays only.
 
 Documents are int64 numbers in corpus order, so 'earlier' means 'smaller'. Every function is
 deterministic and none depends on the order in which its rows were found.
@@ -18,10 +18,11 @@ _GONE = numba.types.Array(numba.uint8, 1, "C")
 
 
 def bucket_pairs(keys: np.ndarray, documents: np.ndarray, neighbours: int) -> np.ndarray:
-    """Pairs (earlier, later) of documents with an equal key: int64 (pairs, 2), distinct, sorted.
+    """Return pairs (earlier, later) of documents with an equal key, distinct and sorted.
 
-    A document is paired with the next `neighbours` ones of its bucket and with the bucket's first,
-    so a bucket of n documents gives at most n * (neighbours + 1) pairs, not n * n / 2.
+    The result is int64 (pairs, 2). A document is paired with the next `neighbours` ones of its
+    bucket and with the bucket's first, so a bucket of n documents gives at most
+    n * (neighbours + 1) pairs, not n * n / 2.
     """
     order = np.lexsort((documents, keys))
     keys, documents = keys[order], documents[order]
@@ -29,7 +30,7 @@ def bucket_pairs(keys: np.ndarray, documents: np.ndarray, neighbours: int) -> np
 
 
 def distinct_pairs(pairs: np.ndarray) -> np.ndarray:
-    """The different rows of an int64 (pairs, 2) array, sorted."""
+    """Return the different rows of an int64 (pairs, 2) array, sorted."""
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
     new = np.ones(len(pairs), bool)
     new[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
@@ -39,21 +40,21 @@ def distinct_pairs(pairs: np.ndarray) -> np.ndarray:
 def jaccard(
     values: np.ndarray, ends: np.ndarray, left: np.ndarray, right: np.ndarray
 ) -> np.ndarray:
-    """Exact |A n B| / |A u B| of each pair of rows (float64).
+    """Return the exact |A n B| / |A u B| of each pair of rows (float64).
 
     Row r's set is `values[ends[r]:ends[r + 1]]`, sorted and distinct; two empty sets give 0.
     """
     return _jaccard(values, ends, left, right)
 
 
-def decide(
+def select_removals(
     documents: np.ndarray,
     kinds: np.ndarray,
     keepers: np.ndarray,
     similarity: np.ndarray,
     gone: np.ndarray,
 ) -> np.ndarray:
-    """Places of the pairs by which documents are removed (int64), one per removed document.
+    """Return the rows (int64) of the pairs by which documents are removed, one per document.
 
     Pairs (document, keeper) are sorted by document, kind and keeper, each keeper before its
     document. In corpus order a document is removed as a copy if it is one (its keeper may be gone
@@ -62,7 +63,7 @@ def decide(
     itself compared with the one that stands for it. `gone` (uint8, one per document of the corpus)
     is brought up to date.
     """
-    return _decide(documents, kinds, keepers, similarity, gone)
+    return _select_removals(documents, kinds, keepers, similarity, gone)
 
 
 @njit(numba.types.Array(numba.int64, 2, "C")(OFFSETS, OFFSETS, numba.int64))
@@ -107,7 +108,7 @@ def _jaccard(values, ends, left, right):
 
 
 @njit(_I64(OFFSETS, _KINDS, OFFSETS, _SIMILARITIES, _GONE))
-def _decide(documents, kinds, keepers, similarity, gone):
+def _select_removals(documents, kinds, keepers, similarity, gone):
     chosen = np.empty(len(documents), np.int64)
     filled = at = 0
     while at < len(documents):

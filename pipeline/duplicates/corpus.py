@@ -1,7 +1,7 @@
 """The documents of a corpus, numbered in order, and how they are read from files in part.
 
 Of a corpus that was deduplicated before, the files hold less than it had: documents are gone, and
-passages are cut out of others. What was cut is put back when such a document is read again.
+passages are cut out of others. What was cut is restored when such a document is read again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,11 +13,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.duplicates.uncut import emptied, emptied_texts, restored
+from pipeline.duplicates.passage_restoration import (
+    emptied_documents,
+    restore_emptied,
+    restore_texts,
+)
 
 
 @dataclass(frozen=True)
-class Part:
+class CorpusPart:
     """Parquet files with some of the documents `first` to `first + rows`, in order."""
 
     files: tuple[Path, ...]
@@ -27,49 +31,51 @@ class Part:
     cuts: tuple[Path, ...] = ()  # what those in the files, or left out as empty, have lost
 
     def numbers(self) -> np.ndarray:
-        """Numbers of the documents that are in the files (int64)."""
+        """Return the numbers of the documents that are in the files (int64)."""
         numbers = np.arange(self.first, self.first + self.rows)
         if self.removed:
             gone = read_between(self.removed, "document", self.first, self.first + self.rows)
             numbers = np.setdiff1d(numbers, gone["document"].to_numpy())
         if self.cuts:
             gone = (
-                emptied(pl.scan_parquet(list(self.cuts), glob=False)).select("document").collect()
+                emptied_documents(pl.scan_parquet(list(self.cuts), glob=False))
+                .select("document")
+                .collect()
             )
             numbers = np.setdiff1d(numbers, gone["document"].to_numpy())
         return numbers
 
 
-def row_groups(part: Part, columns: Sequence[str]) -> Iterator[tuple[np.ndarray, pa.Table]]:
+def row_groups(part: CorpusPart, columns: Sequence[str]) -> Iterator[tuple[np.ndarray, pa.Table]]:
     """Yield (document numbers, table) of each row group, as it is in the files."""
     for numbers, file, group in _groups(part):
         yield numbers, file.read_row_group(group, columns=columns)
 
 
-def wanted_rows(
-    part: Part, columns: Sequence[str], wanted: np.ndarray
+def read_documents(
+    part: CorpusPart, columns: Sequence[str], documents: np.ndarray
 ) -> Iterator[tuple[np.ndarray, pa.Table]]:
-    """Yield (document numbers, table) of the `wanted` documents (sorted), with all of their text.
+    """Yield (document numbers, table) of some `documents` (sorted), with all of their text.
 
     Row groups without any are not read. `columns` are among id, text and lang.
     """
     for numbers, file, group in _groups(part):
-        chosen = np.flatnonzero(np.isin(numbers, wanted, assume_unique=True))
+        chosen = np.flatnonzero(np.isin(numbers, documents, assume_unique=True))
         if len(chosen):
             numbers = numbers[chosen]
             table = file.read_row_group(group, columns=columns).take(chosen)
             if part.cuts:
                 cuts = read_between(part.cuts, "document", numbers[0], numbers[-1] + 1)
-                table = restored(numbers, table, cuts)
+                table = restore_texts(numbers, table, cuts)
             yield numbers, table
     if part.cuts:
-        gone = emptied(pl.scan_parquet(list(part.cuts), glob=False))
-        rows = gone.filter(pl.col("document").is_in(wanted)).collect()
+        gone = emptied_documents(pl.scan_parquet(list(part.cuts), glob=False))
+        rows = gone.filter(pl.col("document").is_in(documents)).collect()
         if len(rows):
-            yield rows["document"].to_numpy(), emptied_texts(rows).select(columns)
+            yield rows["document"].to_numpy(), restore_emptied(rows).select(columns)
 
 
-def _groups(part: Part) -> Iterator[tuple[np.ndarray, pq.ParquetFile, int]]:
+def _groups(part: CorpusPart) -> Iterator[tuple[np.ndarray, pq.ParquetFile, int]]:
     """Yield the document numbers of each row group, its file and its number there."""
     numbers, at = part.numbers(), 0
     for path in part.files:
@@ -81,12 +87,12 @@ def _groups(part: Part) -> Iterator[tuple[np.ndarray, pq.ParquetFile, int]]:
 
 
 def parquet_rows(path: Path) -> int:
-    """Number of rows of a Parquet file, from its footer."""
+    """Return the number of rows of a Parquet file, from its footer."""
     return int(pq.read_metadata(path).num_rows)
 
 
 def read_between(files: Sequence[Path], column: str, first: int, end: int) -> pl.DataFrame:
-    """Rows of Parquet files with `first <= column < end`; row groups outside are not read."""
+    """Read rows of Parquet files with `first <= column < end`, and no row group outside."""
     if not files:
         return pl.DataFrame(schema={column: pl.Int64})
     return (

@@ -11,10 +11,15 @@ import pyarrow.parquet as pq
 
 from pipeline.duplicates import clusters
 from pipeline.duplicates.candidates import EXCERPT_CHARACTERS
-from pipeline.duplicates.corpus import Part, read_between, row_groups
+from pipeline.duplicates.corpus import CorpusPart, read_between, row_groups
+from pipeline.duplicates.passage_removal import (
+    PartPassages,
+    RemovedPassages,
+    main_keepers,
+    remove_passages,
+)
+from pipeline.duplicates.passage_restoration import removed_texts
 from pipeline.duplicates.tables import ADDRESS, CONTENT, DECISIONS, NEAR, spread_pairs
-from pipeline.duplicates.taking_out import Losses, Lost, chief_keepers, take_out
-from pipeline.duplicates.uncut import missing
 from pipeline.schema import CLEAN
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import REJECTS, Sink
@@ -53,27 +58,27 @@ class Decider:
         `verified` holds the files about each chunk, `copies` those about all.
         """
         for number, (first, end) in enumerate(chunks):
-            pairs = _pairs(copies, verified[number], first, end)
+            pairs = _pairs_in_order(copies, verified[number], first, end)
             columns = (pairs[name].to_numpy() for name in ("document", "kind", "keeper"))
             document, kind, keeper = columns
-            chosen = clusters.decide(
+            chosen = clusters.select_removals(
                 document, kind, keeper, pairs["similarity"].to_numpy(), self._gone
             )
-            decisions = self._moved(pairs[chosen])
+            decisions = self._follow_keepers(pairs[chosen])
             if len(decisions):
                 path = self._folder / f"{number:06d}.parquet"
                 decisions.select(_COLUMNS).write_parquet(path)
                 self._files.append(path)
         return self._files[self._old :]
 
-    def _moved(self, decisions: pl.DataFrame) -> pl.DataFrame:
-        """Let a copy of a document that is gone itself point to that one's keeper."""
+    def _follow_keepers(self, decisions: pl.DataFrame) -> pl.DataFrame:
+        """Point the copy of a removed document to that document's own keeper."""
         keepers = decisions["keeper"].to_numpy()
         while (gone := self._gone[keepers] == 1).any():
             wanted = np.unique(keepers[gone])
-            known = _read(self._files, wanted)
+            written = _decisions_about(self._files, wanted)
             inside = decisions.filter(pl.col("document").is_in(wanted))
-            there = pl.concat([known, inside.select(_COLUMNS)]).select(
+            keepers_of_keepers = pl.concat([written, inside.select(_COLUMNS)]).select(
                 keeper="document",
                 next="keeper",
                 next_id="keeper_id",
@@ -81,10 +86,14 @@ class Decider:
                 next_similarity="similarity",
                 next_kind="kind",
             )
-            joined = decisions.join(there, on="keeper", how="left", maintain_order="left")
-            assert joined["next"].is_not_null().sum() >= gone.sum(), "every removed one is on file"
+            joined = decisions.join(
+                keepers_of_keepers, on="keeper", how="left", maintain_order="left"
+            )
+            assert joined["next"].is_not_null().sum() >= gone.sum(), (
+                "every removed document has a decision"
+            )
             moved = pl.col("next").is_not_null()
-            # What has an address in common with a copy need not be one.
+            # A document at the address of a copy need not be a copy.
             addressed = (pl.col("kind") == ADDRESS) | (pl.col("next_kind") == ADDRESS)
             addressed = addressed.fill_null(False)
             decisions = joined.select(
@@ -103,8 +112,10 @@ class Decider:
         return decisions
 
 
-def _pairs(copies: Sequence[Path], verified: Sequence[Path], first: int, end: int) -> pl.DataFrame:
-    """Every pair whose later document is in the range, in the order that `decide` wants."""
+def _pairs_in_order(
+    copies: Sequence[Path], verified: Sequence[Path], first: int, end: int
+) -> pl.DataFrame:
+    """Return the pairs whose later document is in the range, as `select_removals` wants them."""
     frames = [_EMPTY]
     if copies:
         same = read_between(copies, "document", first, end)
@@ -125,7 +136,7 @@ def _pairs(copies: Sequence[Path], verified: Sequence[Path], first: int, end: in
     return rows.sort("document", "kind", "keeper")
 
 
-def _read(files: Sequence[Path], documents: np.ndarray) -> pl.DataFrame:
+def _decisions_about(files: Sequence[Path], documents: np.ndarray) -> pl.DataFrame:
     if not files:
         return _EMPTY
     found = (
@@ -137,83 +148,85 @@ def _read(files: Sequence[Path], documents: np.ndarray) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found about the corpus: files of decisions, of lost passages, of the index."""
+class Findings:
+    """What the phases found about a corpus: files of decisions, removed passages, the index."""
 
     decisions: Sequence[Path]
-    lost: Lost | None = None
+    passages: RemovedPassages | None = None
     index: Mapping[str, Path] = field(default_factory=dict)  # folders by table; none is kept
 
 
-def write_part(threshold: float, found: Found, task: tuple[int, Part], sink: Sink) -> None:
+def write_part(
+    threshold: float, findings: Findings, task: tuple[int, CorpusPart], sink: Sink
+) -> None:
     """Write one part's kept rows, its rejects, a sample of its pairs and its share of the index."""
     number, part = task
-    removed = read_between(found.decisions, "document", part.first, part.first + part.rows)
+    removed = read_between(findings.decisions, "document", part.first, part.first + part.rows)
     removed = removed.select(_COLUMNS) if len(removed.columns) > 1 else _EMPTY
-    losses = found.lost.of(part) if found.lost else None
-    handed = _handed_over(found.lost, removed)
+    passages = findings.passages.in_part(part) if findings.passages else None
+    replacements = _replacing_keepers(findings.passages, removed)
     sampled: list[pl.DataFrame] = []
     for numbers, table in row_groups(part, CLEAN.schema.names):
         sink.saw(table.num_rows)
-        here = pl.col("document").is_between(int(numbers[0]), int(numbers[-1]))
-        gone = removed.filter(here).with_columns(row=pl.col("document") - int(numbers[0]))
+        in_group = pl.col("document").is_between(int(numbers[0]), int(numbers[-1]))
+        gone = removed.filter(in_group).with_columns(row=pl.col("document") - int(numbers[0]))
         keep = np.ones(table.num_rows, bool)
         keep[gone["row"].to_numpy()] = False
         kept = pa.array(keep)
-        _write_kept(numbers[keep], table.filter(kept), losses, bool(found.index), sink)
+        _write_kept(numbers[keep], table.filter(kept), passages, bool(findings.index), sink)
         dropped = pl.DataFrame(table.select(["id", "source", "text"]).take(gone["row"].to_arrow()))
         rows = pl.concat([dropped, gone], how="horizontal")
-        rows = rows.join(handed, on="keeper", how="left", maintain_order="left")
+        rows = rows.join(replacements, on="keeper", how="left", maintain_order="left")
         sink.write(REJECTS, _rejects(rows, threshold))
         sampled.append(_sample(rows.filter(pl.col("partner").is_null())))
     pairs = pl.concat(sampled) if sampled else pl.DataFrame()
     if len(pairs):
         sink.write("pairs", spread_pairs(pairs, PAIRS_PER_PART).to_arrow())
-    if found.index:
+    if findings.index:
         sink.write("index_removed", removed.to_arrow())
-        if losses is not None and len(losses.covers):
-            sink.write("index_origins", losses.covers.to_arrow())
-        for name, folder in found.index.items():
+        if passages is not None and len(passages.covers):
+            sink.write("index_origins", passages.covers.to_arrow())
+        for name, folder in findings.index.items():
             for path in sorted((folder / name).glob(f"part-{number:05d}-*.parquet")):
                 with pq.ParquetFile(path) as file:
                     for group in range(file.num_row_groups):
                         sink.write(name, file.read_row_group(group))
 
 
-def _handed_over(lost: Lost | None, removed: pl.DataFrame) -> pl.DataFrame:
-    """Keepers of which cutting left nothing, each with a kept document: keeper, partner."""
+def _replacing_keepers(passages: RemovedPassages | None, removed: pl.DataFrame) -> pl.DataFrame:
+    """Return the keepers that lost all their text, each with a kept document: keeper, partner."""
     schema = {"keeper": pl.Int64, "partner": pl.String}
-    if lost is None or removed.is_empty():
+    if passages is None or removed.is_empty():
         return pl.DataFrame(schema=schema)
-    gone = lost.without_text(removed["keeper"].unique().to_numpy())
-    covers = lost.origins.resolve(lost.origins.of(gone))
-    return chief_keepers(covers).select(keeper="document", partner="partner")
+    emptied = passages.emptied_among(removed["keeper"].unique().to_numpy())
+    covers = passages.provenance.resolve(passages.provenance.removed_from(emptied))
+    return main_keepers(covers).select(keeper="document", partner="partner")
 
 
 def _write_kept(
-    numbers: np.ndarray, table: pa.Table, losses: Losses | None, indexed: bool, sink: Sink
+    numbers: np.ndarray, table: pa.Table, passages: PartPassages | None, indexed: bool, sink: Sink
 ) -> None:
-    """Write documents without the passages that earlier ones have; what is left empty goes."""
-    taken = None
-    if len(numbers) and losses is not None and len(losses.pieces):
-        taken = take_out(losses, numbers, table, sink)
-    if taken is None:
+    """Write documents without the passages that earlier ones have; drop those left empty."""
+    result = None
+    if len(numbers) and passages is not None and len(passages.pieces):
+        result = remove_passages(passages, numbers, table, sink)
+    if result is None:
         sink.write(MAIN, table)
         return
-    left = np.ones(len(numbers), bool)
-    left[taken.empty] = False
-    sink.write(MAIN, taken.table.filter(pa.array(left)))
-    gone = taken.table.select(["id", "source"]).take(pa.array(taken.empty))
+    has_text = np.ones(len(numbers), bool)
+    has_text[result.empty] = False
+    sink.write(MAIN, result.table.filter(pa.array(has_text)))
+    gone = result.table.select(["id", "source"]).take(pa.array(result.empty))
     for name, value in (("rule", ALL_REPEATED), ("value", 0.0), ("threshold", 1.0)):
-        gone = gone.append_column(name, pa.array([value] * len(taken.empty)))
-    sink.write(REJECTS, gone.append_column("partner", pa.array(taken.partners, pa.string())))
+        gone = gone.append_column(name, pa.array([value] * len(result.empty)))
+    sink.write(REJECTS, gone.append_column("partner", pa.array(result.partners, pa.string())))
     if indexed:
-        lost = missing(numbers, table, taken.spans, taken.untrimmed)
-        sink.write("index_cuts", lost.to_arrow())
+        cuts = removed_texts(numbers, table, result.spans, result.untrimmed)
+        sink.write("index_cuts", cuts.to_arrow())
 
 
 def _rejects(rows: pl.DataFrame, threshold: float) -> pa.Table:
-    """Rows of REJECT; `partner` is set where nothing is left of the keeper (`_handed_over`)."""
+    """Return rows of REJECT; `partner` is set where the keeper lost all its text."""
     rules = {kind: rule for kind, (rule, _) in KINDS.items()}
     rule = pl.col("kind").replace_strict(rules, return_dtype=pl.String)
     moved = pl.col("partner").is_not_null()

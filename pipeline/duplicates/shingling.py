@@ -1,12 +1,12 @@
 """From a text to its shingles and its content hash in one pass over its bytes.
 
-Text is folded (`folding.py`: case, width, white space and invisible characters aside) and cut into
-words, or into characters where its language or enough of its letters are of unspaced script.
-Symbols and operators belong to the word after them, or are one word at the end of the text, so that
-12 + 5 is not 12 - 5; other punctuation belongs to none, nor does what lays out a line. A *shingle*
-is a run of words or characters; its hash is a rolling polynomial of theirs. The *content hash*
-covers all folded characters, so two texts have the same one if they differ in nothing but what
-folding drops.
+Text is folded (`normalization.py`: case, width, white space and invisible characters aside) and
+cut into words, or into characters where its language or enough of its letters are of unspaced
+script. Symbols and operators belong to the word after them, or are one word at the end of the text,
+so that 12 + 5 is not 12 - 5; other punctuation belongs to none, nor does what lays out a line. A
+*shingle* is a run of words or characters; its hash is a rolling polynomial of theirs. The *content
+hash* covers all folded characters, so two texts have the same one if they differ in nothing but
+what folding drops.
 """
 
 import numpy as np
@@ -24,17 +24,17 @@ from pipeline.characters import (
     mix,
 )
 from pipeline.compiled import njit, numba
-from pipeline.duplicates.folding import (
+from pipeline.duplicates.normalization import (
     CODE,
-    COUNTS,
     HYPHEN,
     IN_WORD,
+    IS_SYMBOL,
     LINE_FEED,
     UNDERSCORE,
-    hyphenates,
+    is_inner_hyphen,
     is_joiner,
-    lays_out,
-    shapes,
+    is_line_prefix,
+    joiner_is_visible,
 )
 
 # A text is cut into characters if its language is unspaced, even if most of it is code, or if at
@@ -76,7 +76,7 @@ def _power(size):
 
 
 @njit(inline="always")
-def _add(first, second, value, after_space):
+def _add_to_content_hash(first, second, value, after_space):
     """Both halves of the content hash with one more word or mark."""
     if after_space:
         first = (first ^ np.uint64(SPACE_CODE)) * _PRIME
@@ -87,7 +87,7 @@ def _add(first, second, value, after_space):
 
 
 @njit(_I(BYTES, _I, _I, CODES, FLAGS, numba.boolean, _I, HASH_OUT, HASH_OUT, HASH_OUT))
-def shingles_of(data, at, end, table, layout, by_character, size, ring, content, out):
+def hash_shingles(data, at, end, table, layout, by_character, size, ring, content, out):
     """Write the shingle hashes of one text to `out`, in order; return how many there are.
 
     `content` receives the two halves of the content hash, `ring` is scratch of `size` items. A text
@@ -121,16 +121,16 @@ def shingles_of(data, at, end, table, layout, by_character, size, ring, content,
         elif folded == 0:
             continue
         elif is_joiner(folded):
-            if shapes(data, begin, here) and word != 0 and not by_character:
+            if joiner_is_visible(data, begin, here) and word != 0 and not by_character:
                 word = word * _PRIME + value
-            elif shapes(data, begin, here):
-                first, second = _add(first, second, value, pending)
+            elif joiner_is_visible(data, begin, here):
+                first, second = _add_to_content_hash(first, second, value, pending)
                 marks, pending = (marks ^ value) * _OTHER_PRIME, False
             continue
         else:
             if word != 0:
                 token, word = mix(word), np.uint64(0)
-                first, second = _add(first, second, token, pending)
+                first, second = _add_to_content_hash(first, second, token, pending)
                 started, pending, fresh = True, False, False
                 if by_character:
                     token = np.uint64(0)
@@ -140,12 +140,12 @@ def shingles_of(data, at, end, table, layout, by_character, size, ring, content,
                 pending = started
                 fresh |= code == LINE_FEED
             else:
-                first, second = _add(first, second, value, pending)
+                first, second = _add_to_content_hash(first, second, value, pending)
                 started, pending = True, False
-                counts = folded >= COUNTS and not (
-                    value == HYPHEN and hyphenates(data, begin, here, end)
+                counts = folded >= IS_SYMBOL and not (
+                    value == HYPHEN and is_inner_hyphen(data, begin, here, end)
                 )
-                if counts and not (fresh and lays_out(layout, code, data, at, end)):
+                if counts and not (fresh and is_line_prefix(layout, code, data, at, end)):
                     marks, fresh = (marks ^ value) * _OTHER_PRIME, False
         if code < 0 and token == 0 and marks != 0 and count > 0:
             token = mix(marks)

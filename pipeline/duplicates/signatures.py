@@ -20,14 +20,14 @@ from pipeline.characters import (
     text_buffers,
 )
 from pipeline.compiled import njit, numba
-from pipeline.duplicates.folding import layout_marks, readers_folding
 from pipeline.duplicates.hash_sort import distinct_sorted
+from pipeline.duplicates.normalization import line_prefix_marks, normalization_table
 from pipeline.duplicates.shingling import (
     FLAGS,
     GOLDEN,
     LONGEST_SHINGLE,
+    hash_shingles,
     is_unspaced,
-    shingles_of,
 )
 
 _I64 = numba.types.Array(numba.int64, 1, "C")
@@ -57,20 +57,20 @@ class Signatures:
     shingles: np.ndarray  # repeats included
 
 
-def sign(
+def compute_signatures(
     texts: pa.Array | pa.ChunkedArray, langs: pa.Array | pa.ChunkedArray, shingling: Shingling
 ) -> Signatures:
-    """Signatures of all texts; `langs` tells which are cut into characters whatever they hold."""
+    """Compute the signatures of all texts; by `langs` some are cut into characters anyway."""
     data, rows = text_buffers(texts)
     multipliers, addends = permutations(shingling.bands * shingling.rows, shingling.seed)
     return Signatures(
-        *_sign(
+        *_compute_signatures(
             data,
             rows,
-            readers_folding(),
-            layout_marks(),
+            normalization_table(),
+            line_prefix_marks(),
             character_classes(),
-            _by_language(langs),
+            _in_unspaced_language(langs),
             shingling.words,
             shingling.characters,
             multipliers,
@@ -83,36 +83,36 @@ def sign(
 def shingle_sets(
     texts: pa.Array | pa.ChunkedArray, langs: pa.Array | pa.ChunkedArray, shingling: Shingling
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted distinct shingle hashes of all texts (uint64) and row offsets into them (int64)."""
+    """Return sorted distinct shingle hashes of all texts (uint64) and row offsets (int64)."""
     data, rows = text_buffers(texts)
-    return _sets(
+    return _shingle_sets(
         data,
         rows,
-        readers_folding(),
-        layout_marks(),
+        normalization_table(),
+        line_prefix_marks(),
         character_classes(),
-        _by_language(langs),
+        _in_unspaced_language(langs),
         shingling.words,
         shingling.characters,
     )
 
 
 def permutations(count: int, seed: int) -> np.ndarray:
-    """Odd multipliers and addends of `count` hash permutations (uint32, (2, count))."""
+    """Draw odd multipliers and addends of `count` hash permutations (uint32, (2, count))."""
     generator = np.random.Generator(np.random.PCG64(seed))
     drawn = generator.integers(0, 1 << 32, (2, count), dtype=np.uint32)
     drawn[0] |= 1
     return drawn
 
 
-def _by_language(langs: pa.Array | pa.ChunkedArray) -> np.ndarray:
+def _in_unspaced_language(langs: pa.Array | pa.ChunkedArray) -> np.ndarray:
     flags = pc.is_in(langs, pa.array(UNSPACED_LANGUAGES)).to_numpy(zero_copy_only=False)
     flags.flags.writeable = False
     return flags
 
 
 @njit(numba.void(_HASHES, _I, _DRAWN, _DRAWN, _DRAWN))
-def _lowest(hashes, count, multipliers, addends, lowest):
+def _minhash(hashes, count, multipliers, addends, lowest):
     """Fill `lowest` with the minimum of each permutation over the upper halves of `hashes`."""
     lowest[:] = 0xFFFFFFFF
     upper = np.uint64(32)
@@ -136,7 +136,7 @@ def _lowest(hashes, count, multipliers, addends, lowest):
         BYTES, OFFSETS, CODES, FLAGS, BYTES, FLAGS, _I, _I, _DRAWN, _DRAWN, _I
     ),
 )
-def _sign(
+def _compute_signatures(
     data, rows, table, layout, classes, unspaced, words, characters, multipliers, addends, bands
 ):
     count, longest = len(rows) - 1, 1
@@ -151,13 +151,13 @@ def _sign(
         at, end = rows[row], rows[row + 1]
         cut = unspaced[row] or is_unspaced(data, at, end, classes)
         size = characters if cut else words
-        filled = shingles_of(data, at, end, table, layout, cut, size, ring, halves, hashes)
+        filled = hash_shingles(data, at, end, table, layout, cut, size, ring, halves, hashes)
         for half in range(2):
             content[row, half] = np.int64(halves[half] >> np.uint64(1))
         shingles[row] = filled
         if filled == 0:
             continue
-        _lowest(hashes, filled, multipliers, addends, lowest)
+        _minhash(hashes, filled, multipliers, addends, lowest)
         for band in range(bands):
             key = np.uint64(band + 1)
             for k in range(band * per_band, (band + 1) * per_band):
@@ -169,7 +169,7 @@ def _sign(
 @njit(
     numba.types.Tuple((_HASHES, _I64))(BYTES, OFFSETS, CODES, FLAGS, BYTES, FLAGS, _I, _I),
 )
-def _sets(data, rows, table, layout, classes, unspaced, words, characters):
+def _shingle_sets(data, rows, table, layout, classes, unspaced, words, characters):
     count = len(rows) - 1
     hashes = np.empty(rows[-1] - rows[0] + 1, np.uint64)
     ring, halves = np.empty(LONGEST_SHINGLE, np.uint64), np.zeros(2, np.uint64)
@@ -179,7 +179,9 @@ def _sets(data, rows, table, layout, classes, unspaced, words, characters):
         at, end = rows[row], rows[row + 1]
         cut = unspaced[row] or is_unspaced(data, at, end, classes)
         size = characters if cut else words
-        found = shingles_of(data, at, end, table, layout, cut, size, ring, halves, hashes[filled:])
+        found = hash_shingles(
+            data, at, end, table, layout, cut, size, ring, halves, hashes[filled:]
+        )
         ordered = distinct_sorted(hashes[filled : filled + found])
         hashes[filled : filled + len(ordered)] = ordered
         filled += len(ordered)

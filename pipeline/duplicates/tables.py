@@ -137,7 +137,7 @@ SCRATCH = {
 
 
 def cluster_sizes(rejects: pl.LazyFrame) -> pl.LazyFrame:
-    """Documents that each kept one stands for, itself included: id, cluster_size (2 or more)."""
+    """Count the documents each kept one stands for, itself too: id, cluster_size (2 or more)."""
     return (
         rejects.filter(pl.col("partner").is_not_null())
         .group_by(id="partner")
@@ -146,7 +146,7 @@ def cluster_sizes(rejects: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def spread_pairs(pairs: pl.DataFrame, count: int) -> pl.DataFrame:
-    """At most `count` rows of PAIRS, from the least similar to the most in even steps."""
+    """Return at most `count` rows of PAIRS, from the least similar to the most in even steps."""
     ordered = pairs.sort("similarity", "id")
     places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round()
     return ordered[places.astype(np.int64)]

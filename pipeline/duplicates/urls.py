@@ -32,15 +32,16 @@ INDEX_PAGES = ("index.html", "index.htm", "index.php", "default.aspx", "index.js
 DEFAULT_PORTS = (None, 80, 443)
 
 
-def addresses(meta: pl.Series, field: str) -> pl.Series:
-    """Canonical address in `field` of each JSON object of `meta`; null where there is none."""
-    found = meta.str.json_path_match(f"$['{field}']")
-    known = {url: canonical(url) for url in found.drop_nulls().unique(maintain_order=True)}
-    return found.replace_strict(known, default=None, return_dtype=pl.String).alias("address")
+def canonical_addresses(meta: pl.Series, field: str) -> pl.Series:
+    """Return the canonical address in `field` of each JSON object of `meta`, or null."""
+    stated = meta.str.json_path_match(f"$['{field}']")
+    urls = stated.drop_nulls().unique(maintain_order=True)
+    addresses = {url: canonical_address(url) for url in urls}
+    return stated.replace_strict(addresses, default=None, return_dtype=pl.String).alias("address")
 
 
-def canonical(url: str) -> str | None:
-    """Canonical form of an http(s) address without its scheme; None for anything else."""
+def canonical_address(url: str) -> str | None:
+    """Return the canonical form of an http(s) address without scheme; None for anything else."""
     try:
         parts = urlsplit(url.strip())
         host, port = (parts.hostname or "").rstrip("."), parts.port
@@ -53,10 +54,12 @@ def canonical(url: str) -> str | None:
     path = quote(unquote(parts.path), safe="/~!$&'()*+,;=:@-._")
     folder, _, page = path.rpartition("/")
     path = folder if page.lower() in INDEX_PAGES else path.rstrip("/")
-    query = sorted(p for p in parse_qsl(parts.query, keep_blank_values=True) if _counts(p[0]))
+    query = sorted(
+        p for p in parse_qsl(parts.query, keep_blank_values=True) if not _is_tracking(p[0])
+    )
     return host + path + (f"?{urlencode(query)}" if query else "")
 
 
-def _counts(name: str) -> bool:
+def _is_tracking(name: str) -> bool:
     name = name.lower()
-    return not any(name == t or (t.endswith("_") and name.startswith(t)) for t in TRACKING)
+    return any(name == t or (t.endswith("_") and name.startswith(t)) for t in TRACKING)

@@ -21,7 +21,7 @@ import peers
 import pyarrow as pa
 
 from pipeline.dedup import STAGE, DedupConfig
-from pipeline.duplicates.signatures import Shingling, sign
+from pipeline.duplicates.signatures import Shingling, compute_signatures
 from pipeline.schema import CLEAN
 from pipeline.stage import Stage, run_stage
 
@@ -78,7 +78,7 @@ def sign_seconds(texts: list[str], lang: str) -> float:
     """CPU seconds from an Arrow column to band keys of 112 permutations."""
     column, langs = pa.array(texts, pa.large_string()), pa.array([lang] * len(texts))
     started = time.process_time()
-    sign(column, langs, Shingling(5, 5, 14, 8, 1))
+    compute_signatures(column, langs, Shingling(5, 5, 14, 8, 1))
     return time.process_time() - started
 
 

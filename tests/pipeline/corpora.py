@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline.dedup import DedupConfig
-from pipeline.duplicates.passage_phases import PassageConfig
+from pipeline.duplicates.passage_search import PassageConfig
 from pipeline.duplicates.tables import cluster_sizes
 from pipeline.schema import CLEAN
 from pipeline.stage import Stage

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import dedup
 from pipeline.dedup import DedupConfig, key_ranges
-from pipeline.duplicates import layout
+from pipeline.duplicates import numbering
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.reject_samples import sample_pairs
@@ -146,7 +146,7 @@ def test_partitions_and_chunks_do_not_change_the_result(clean, deduped, monkeypa
     whole = deduped(parent)
 
     monkeypatch.setattr(dedup, "PARTITION_ROWS", 300)
-    monkeypatch.setattr(layout, "CHUNKS_PER_PART", 50)
+    monkeypatch.setattr(numbering, "CHUNKS_PER_PART", 50)
     split = deduped(parent)
 
     assert storage.canonical_json(split.manifest) == storage.canonical_json(whole.manifest)
@@ -162,6 +162,13 @@ def test_documents_of_one_address_are_copies_where_asked_for(tmp_path, deduped):
     assert kept(result) == {"0": 2, "2": 1, "3": 1, "4": 1}
     assert rejects(result)["1"]["rule"] == "same_address"
     assert deduped(parent).rows == 5
+
+
+def test_a_corpus_without_any_address_has_no_copies_by_address(tmp_path, deduped):
+    rows = tuple((str(n), english(n), None) for n in range(3))
+    parent = run_stage(ADDRESSED, Given((rows,)), [], tmp_path / "in").artifact
+
+    assert deduped(parent, config=DedupConfig(same_address=True)).rows == 3
 
 
 def test_what_has_the_address_of_a_copy_is_not_taken_for_one(tmp_path, deduped):

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipeline.duplicates.figures import SHORT_SHINGLES, figures, say_otherwise
+from pipeline.duplicates.numbers_and_symbols import SHORT_SHINGLES, contradict, numbers_and_symbols
 from tests.pipeline.corpora import chinese, english, kept, rejects
 
 DIFFERENT = {
@@ -136,19 +136,19 @@ def test_figures_are_numbers_and_marks_but_no_punctuation():
     ]
     counts = np.array([3, 3, 3, 1])
 
-    assert figures(pl.Series(texts), counts).to_list() == [
+    assert numbers_and_symbols(pl.Series(texts), counts).to_list() == [
         "5 3.14 ( ) -5",
         " $5",
         "1,5 ?",
         None,
     ]
-    assert figures(pl.Series(["12"]), np.array([SHORT_SHINGLES])).to_list() == [None]
+    assert numbers_and_symbols(pl.Series(["12"]), np.array([SHORT_SHINGLES])).to_list() == [None]
 
 
 def test_a_text_that_was_added_to_says_the_same():
-    assert not say_otherwise("12+5", "2026 12+5", 0.9, (60, 66))
-    assert not say_otherwise("1 2", "2 1", 0.9, (60, 60))
-    assert not say_otherwise(None, "5", 1.0, (9, 9))
-    assert say_otherwise("12+5", "12-5", 0.9, (60, 62))
-    assert say_otherwise("", "++", 0.9, (60, 60))
-    assert say_otherwise("+()", "(+)", 1.0, (9, 9))
+    assert not contradict("12+5", "2026 12+5", 0.9, (60, 66))
+    assert not contradict("1 2", "2 1", 0.9, (60, 60))
+    assert not contradict(None, "5", 1.0, (9, 9))
+    assert contradict("12+5", "12-5", 0.9, (60, 62))
+    assert contradict("", "++", 0.9, (60, 60))
+    assert contradict("+()", "(+)", 1.0, (9, 9))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.characters import folding
 from pipeline.dedup import STAGE, DedupConfig
 from pipeline.duplicates import clusters, signatures
-from pipeline.duplicates.passage_phases import PassageConfig
+from pipeline.duplicates.passage_search import PassageConfig
 from pipeline.duplicates.signatures import Shingling
 from pipeline.stage import run_stage
 from pipeline.store.artifact import Artifact

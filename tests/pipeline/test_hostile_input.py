@@ -20,7 +20,7 @@ from pipeline.cleaning.optional_measures import ASKED
 from pipeline.cleaning.pii import PiiConfig
 from pipeline.dedup import STAGE as DEDUP
 from pipeline.dedup import DedupConfig
-from pipeline.duplicates.passage_phases import PassageConfig
+from pipeline.duplicates.passage_search import PassageConfig
 from pipeline.encoding.encoder import Encoder
 from pipeline.reading.main_text import main_text
 from pipeline.reading.readers import READERS

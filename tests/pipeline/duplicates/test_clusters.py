@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from pipeline.duplicates.clusters import (
     bucket_pairs,
-    decide,
     distinct_pairs,
     jaccard,
+    select_removals,
 )
 from pipeline.duplicates.tables import ADDRESS, CONTENT, NEAR
 
@@ -60,7 +60,7 @@ def decided(total: int, *pairs: tuple[int, int, int, float]) -> dict[int, int]:
     rows = sorted(pairs)
     document, kind, keeper, similarity = (np.array(c) for c in zip(*rows, strict=True))
     gone = np.zeros(total, np.uint8)
-    chosen = decide(document, kind.astype(np.int8), keeper, similarity, gone)
+    chosen = select_removals(document, kind.astype(np.int8), keeper, similarity, gone)
     assert np.flatnonzero(gone).tolist() == document[chosen].tolist()
     return dict(zip(document[chosen].tolist(), keeper[chosen].tolist(), strict=True))
 
@@ -84,7 +84,7 @@ def test_what_is_gone_already_stands_for_nothing():
     gone = np.array([1, 0], np.uint8)
     one = np.array([1])
 
-    chosen = decide(one, np.array([NEAR], np.int8), np.array([0]), np.array([0.9]), gone)
+    chosen = select_removals(one, np.array([NEAR], np.int8), np.array([0]), np.array([0.9]), gone)
     assert chosen.tolist() == []
 
 

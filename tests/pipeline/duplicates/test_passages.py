@@ -9,9 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.duplicates.cuts import cut, extended, joined
-from pipeline.duplicates.passages import LINE, PARAGRAPH, SUBSTRING, mark
-from pipeline.duplicates.uncut import emptied, emptied_texts, missing, restored
+from pipeline.duplicates.passage_hashes import LINE, PARAGRAPH, SUBSTRING, hash_passages
+from pipeline.duplicates.passage_restoration import (
+    emptied_documents,
+    removed_texts,
+    restore_emptied,
+    restore_texts,
+)
+from pipeline.duplicates.spans import extend_matches, merge_spans, remove_spans
 
 ENGLISH = "The committee met on Tuesday and agreed that the library needs a new roof before winter."
 CHINESE = "委员会星期二开会，一致同意图书馆在冬天到来之前需要修一个新的屋顶，费用由市政府承担。"
@@ -31,7 +36,9 @@ def random_text(seed: int, size: int, letters: str = "abcdefgh 的一是了我�
 def test_a_unit_is_marked_alike_whatever_its_case_width_and_surroundings(kind, passage):
     blank = "\n" if kind == LINE else "\n\n"
     other = passage.upper().replace(" ", "  ").replace("，", "，")
-    marks = mark(texts(f"头 head{blank}{passage}{blank}tail", f"{other}{blank}别的"), kind, 40)
+    marks = hash_passages(
+        texts(f"头 head{blank}{passage}{blank}tail", f"{other}{blank}别的"), kind, 40
+    )
 
     assert marks["row"].to_list() == [0, 1]
     assert marks["key"].n_unique() == marks["check"].n_unique() == 1
@@ -40,15 +47,15 @@ def test_a_unit_is_marked_alike_whatever_its_case_width_and_surroundings(kind, p
 def test_a_paragraph_spans_its_lines_and_a_line_does_not():
     text = f"{ENGLISH}\n{ENGLISH[::-1]}\n\n{CHINESE}"
 
-    assert mark(texts(text), LINE, 40).height == 3
-    paragraphs = mark(texts(text), PARAGRAPH, 40)
+    assert hash_passages(texts(text), LINE, 40).height == 3
+    paragraphs = hash_passages(texts(text), PARAGRAPH, 40)
     assert paragraphs.height == 2
     start, end = paragraphs["start"][0], paragraphs["end"][0]
     assert text.encode()[start:end].decode() == f"{ENGLISH}\n{ENGLISH[::-1]}\n\n"
 
 
 def test_short_units_are_not_marked():
-    assert mark(texts("Yes.\n好的。\n"), LINE, 40).is_empty()
+    assert hash_passages(texts("Yes.\n好的。\n"), LINE, 40).is_empty()
 
 
 @pytest.mark.parametrize("least", [64, 200, 333])
@@ -60,7 +67,7 @@ def test_every_shared_run_of_the_least_length_shares_a_mark(least, seed):
     run += "x" * (least - len(run.encode()))
     left = random_text(seed + 100, 5 + 37 * seed) + run + random_text(seed + 200, 90)
     right = random_text(seed + 300, 400 - 31 * seed) + run + random_text(seed + 400, 3)
-    marks = mark(texts(left, right), SUBSTRING, least)
+    marks = hash_passages(texts(left, right), SUBSTRING, least)
 
     shared = marks.filter(pl.col("key").is_duplicated() & pl.col("check").is_duplicated())
     assert set(shared["row"]) == {0, 1}
@@ -71,7 +78,7 @@ def test_every_shared_run_of_the_least_length_shares_a_mark(least, seed):
 
 
 def test_texts_without_a_shared_run_share_no_mark():
-    marks = mark(texts(random_text(1, 4000), random_text(2, 4000)), SUBSTRING, 64)
+    marks = hash_passages(texts(random_text(1, 4000), random_text(2, 4000)), SUBSTRING, 64)
 
     assert marks.height > 50
     assert not marks["key"].is_duplicated().any()
@@ -82,7 +89,7 @@ def test_texts_without_a_shared_run_share_no_mark():
 def test_marks_lie_on_character_bounds_within_their_text(rows, least):
     rows = [row.encode("utf-8", "ignore").decode() for row in rows]
     for kind in (LINE, PARAGRAPH, SUBSTRING):
-        for row, start, end, *_ in mark(texts(*rows), kind, least).iter_rows():
+        for row, start, end, *_ in hash_passages(texts(*rows), kind, least).iter_rows():
             assert 0 <= start < end <= len(rows[row].encode())
             rows[row].encode()[start:end].decode()
 
@@ -95,7 +102,7 @@ def test_a_match_grows_to_the_whole_shared_run():
     around = pl.DataFrame(
         {"before": [theirs.encode()[:their_at]], "after": [theirs.encode()[their_at + 40 :]]}
     )
-    starts, ends = extended(texts(mine), spans, around)
+    starts, ends = extend_matches(texts(mine), spans, around)
 
     assert mine.encode()[starts[0] : ends[0]].decode() == run
 
@@ -105,7 +112,7 @@ def test_spans_that_touch_become_one():
         {"row": [0, 0, 0, 1, 1], "start": [10, 50, 200, 10, 0], "end": [60, 90, 210, 30, 30]}
     )
 
-    assert joined(spans).rows() == [(0, 10, 90), (0, 200, 210), (1, 0, 30)]
+    assert merge_spans(spans).rows() == [(0, 10, 90), (0, 200, 210), (1, 0, 30)]
 
 
 def test_what_was_cut_is_put_back_whatever_was_trimmed():
@@ -119,16 +126,16 @@ def test_what_was_cut_is_put_back_whatever_was_trimmed():
         }
     )
     table = pa.table({"id": ["a", "b", "c", "d"], "lang": ["en", "zh", "en", "en"], "text": data})
-    numbers, left = np.array([3, 4, 7, 9]), pl.Series(cut(data, spans))
-    found = missing(numbers, table, spans, left)
+    numbers, left = np.array([3, 4, 7, 9]), pl.Series(remove_spans(data, spans))
+    found = removed_texts(numbers, table, spans, left)
     trimmed = table.set_column(2, "text", left.str.strip_chars().to_arrow()).take([0, 2])
 
     assert found["id"].to_list() == [None, "b", "d"]
     assert (
-        restored(numbers[[0, 2]], trimmed, found)["text"].to_pylist()
+        restore_texts(numbers[[0, 2]], trimmed, found)["text"].to_pylist()
         == data.take([0, 2]).to_pylist()
     )
-    gone = emptied_texts(emptied(found.lazy()).collect())
+    gone = restore_emptied(emptied_documents(found.lazy()).collect())
     assert gone.to_pylist() == table.take([1, 3]).to_pylist()
 
 
@@ -139,4 +146,4 @@ def test_cutting_leaves_the_rest():
         schema=dict.fromkeys(("row", "start", "end"), pl.Int64),
     )
 
-    assert cut(given_texts, spans).to_pylist() == ["DEF ", "untouched", "", "文字文字"]
+    assert remove_spans(given_texts, spans).to_pylist() == ["DEF ", "untouched", "", "文字文字"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.duplicates.clusters import jaccard
-from pipeline.duplicates.signatures import Shingling, shingle_sets, sign
+from pipeline.duplicates.signatures import Shingling, compute_signatures, shingle_sets
 
 SHINGLING = Shingling(words=5, characters=5, bands=20, rows=6, seed=1)
 
@@ -20,7 +20,7 @@ def column(*texts: str) -> pa.Array:
 
 
 def signed(*texts: str, lang: str = "und"):
-    return sign(column(*texts), pa.array([lang] * len(texts), pa.string()), SHINGLING)
+    return compute_signatures(column(*texts), pa.array([lang] * len(texts), pa.string()), SHINGLING)
 
 
 def sets_of(*texts: str, lang: str = "und") -> list[set[int]]:
@@ -82,7 +82,7 @@ def test_any_text_is_signed_alike_wherever_it_stands(texts):
 
 def test_slices_of_a_column_are_read_as_they_are():
     whole = column("skipped", "水坝", "Mill", "after")
-    part = sign(whole.slice(1, 2), pa.array(["und", "und"]), SHINGLING)
+    part = compute_signatures(whole.slice(1, 2), pa.array(["und", "und"]), SHINGLING)
 
     assert (part.content == signed("水坝", "Mill").content).all()
     assert signed().keys.shape == (0, 20)
@@ -142,7 +142,9 @@ def test_bands_find_pairs_as_often_as_theory_says(jaccard_index, least, most, la
         for side, own in zip(sides, (left, right), strict=True):
             side.append((" " if lang == "en" else "").join(common + own))
     one = Shingling(words=1, characters=3, bands=20, rows=6, seed=1)
-    keys = [sign(column(*side), pa.array([lang] * len(side)), one).keys for side in sides]
+    keys = [
+        compute_signatures(column(*side), pa.array([lang] * len(side)), one).keys for side in sides
+    ]
     sets = [shingle_sets(column(*side), pa.array([lang] * len(side)), one) for side in sides]
     values = np.concatenate([sets[0][0], sets[1][0]])
     ends = np.concatenate([sets[0][1], sets[1][1][1:] + sets[0][1][-1]])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.duplicates.urls import addresses, canonical
+from pipeline.duplicates.urls import canonical_address, canonical_addresses
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,8 @@ from pipeline.duplicates.urls import addresses, canonical
     ],
 )
 def test_spellings_of_one_page_are_equal(same):
-    assert len({canonical(url) for url in same}) == 1
-    assert canonical(same[0])
+    assert len({canonical_address(url) for url in same}) == 1
+    assert canonical_address(same[0])
 
 
 @pytest.mark.parametrize(
@@ -35,21 +35,21 @@ def test_spellings_of_one_page_are_equal(same):
     ],
 )
 def test_other_pages_stay_apart(one, other):
-    assert canonical(one) != canonical(other)
+    assert canonical_address(one) != canonical_address(other)
 
 
 @pytest.mark.parametrize("url", ["", "ftp://e.com/a", "mailto:a@b.c", "http://[::1", "没有"])
 def test_what_is_no_web_address_has_none(url):
-    assert canonical(url) is None
+    assert canonical_address(url) is None
 
 
 @given(st.text())
 def test_any_text_is_an_address_or_not(text):
-    found = canonical(text)
-    assert found is None or canonical(f"http://{found}") == found
+    found = canonical_address(text)
+    assert found is None or canonical_address(f"http://{found}") == found
 
 
 def test_addresses_come_from_a_field_of_the_record():
     meta = [json.dumps({"url": "https://e.com/a/"}), json.dumps({"url": 3}), None, '{"x": "y"}']
 
-    assert addresses(pl.Series(meta), "url").to_list() == ["e.com/a", None, None, None]
+    assert canonical_addresses(pl.Series(meta), "url").to_list() == ["e.com/a", None, None, None]

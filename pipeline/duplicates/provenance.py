@@ -1,9 +1,9 @@
-"""Where what is cut out of a text stands: in which kept document, and at which of its characters.
+"""Provenance of what is cut out of a text: the kept document that has it, and where in it.
 
 A passage is cut because an earlier document has it. That one may have lost some of it itself, to
 one before it, so each cut is followed from document to document to where its characters are kept.
-Places are counted in visible characters (white space and invisible ones are none): equal passages
-have equally many, however they are laid out, so following a cut is adding.
+Positions count visible characters (white space and invisible ones are none): equal passages have
+equally many, however they are laid out, so following a cut is adding.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from pipeline.characters import (
 from pipeline.compiled import njit, numba
 from pipeline.schema import Contract, column
 
-_PLACE = [
+_POSITION = [
     column("document", pa.int64(), "number of a document that lost a passage"),
     column("position", pa.int64(), "visible characters before it"),
     column("visible", pa.int64(), "visible characters in it, 1 or more"),
@@ -36,10 +36,10 @@ _PLACE = [
     column("keeper_id", pa.string(), "id of that document"),
 ]
 # What a document lost: apart, in order.
-COVERS = Contract("passage_covers", 1, pa.schema(_PLACE))
+COVERS = Contract("passage_covers", 1, pa.schema(_POSITION))
 # The same, followed to documents that keep it.
-INDEX_ORIGINS = Contract("index_origins", 1, pa.schema(_PLACE))
-PLACE = tuple(COVERS.schema.names)
+INDEX_ORIGINS = Contract("index_origins", 1, pa.schema(_POSITION))
+PROVENANCE = tuple(COVERS.schema.names)
 _SPAN = (
     "row",
     "kind",
@@ -58,43 +58,43 @@ _I64 = numba.types.Array(numba.int64, 1, "C")
 def visible_before(
     texts: pa.Array | pa.ChunkedArray, row: np.ndarray, at: np.ndarray
 ) -> np.ndarray:
-    """Visible characters before byte `at` of each text `row` (int64)."""
-    return _walked(texts, row, at, False)
+    """Count the visible characters before byte `at` of each text `row` (int64)."""
+    return _seek(texts, row, at, False)
 
 
 def byte_of(texts: pa.Array | pa.ChunkedArray, row: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """First byte of the visible character with `position` others before it in `row` (int64)."""
-    return _walked(texts, row, position, True)
+    """Return the first byte (int64) of the visible character with `position` others before it."""
+    return _seek(texts, row, position, True)
 
 
-def _walked(
+def _seek(
     texts: pa.Array | pa.ChunkedArray, row: np.ndarray, wanted: np.ndarray, seek_visible: bool
 ) -> np.ndarray:
     order = np.lexsort((wanted, row))
-    found = np.empty(len(row), np.int64)
+    result = np.empty(len(row), np.int64)
     data, rows = text_buffers(texts)
-    found[order] = _walk(data, rows, folding(), row[order], wanted[order], seek_visible)
-    return found
+    result[order] = _seek_in_order(data, rows, folding(), row[order], wanted[order], seek_visible)
+    return result
 
 
 @dataclass(frozen=True)
-class Origins:
-    """Files with what earlier documents lost: `covers` as found, `index` followed to its end."""
+class Provenance:
+    """Files with what earlier documents lost: `covers` as matched, `index` followed to its end."""
 
     covers: Sequence[Path]
     index: Sequence[Path] = ()
 
     def resolve(self, pieces: pl.DataFrame) -> pl.DataFrame:
-        """Split pieces, each with the columns PLACE, by the kept documents that have them.
+        """Split pieces, each with the columns of COVERS, by the kept documents that have them.
 
         Sorted as given, then by position. Each step leads to an earlier document.
         """
-        done: list[pl.DataFrame] = []
+        resolved: list[pl.DataFrame] = []
         columns = pieces.columns
         active = pieces.with_row_index("piece")
         while len(active):
-            covers = self.of(active["keeper"].unique().to_numpy())
-            source, cover, begin, end = _split(
+            covers = self.removed_from(active["keeper"].unique().to_numpy())
+            source, cover, begin, end = _split_by_keeper(
                 *(active[name].to_numpy() for name in ("keeper", "keeper_position", "visible")),
                 *(covers[name].to_numpy() for name in ("document", "position", "visible")),
             )
@@ -106,7 +106,7 @@ class Origins:
                 visible=pl.Series(end - begin),
             )
             kept = pl.Series(cover < 0)
-            done.append(parts.filter(kept))
+            resolved.append(parts.filter(kept))
             if over is None:
                 break
             active = parts.with_columns(
@@ -116,23 +116,23 @@ class Origins:
                 + parts["keeper_position"]
                 - over["position"],
             ).filter(~kept)
-        found = pl.concat(done) if done else active
-        return found.sort("piece", "position").select(columns)
+        result = pl.concat(resolved) if resolved else active
+        return result.sort("piece", "position").select(columns)
 
-    def of(self, documents: np.ndarray) -> pl.DataFrame:
-        """What `documents` lost, as far as it is known here: rows of PLACE, in order."""
-        found = [pl.DataFrame(COVERS.schema.remove_metadata().empty_table())]
+    def removed_from(self, documents: np.ndarray) -> pl.DataFrame:
+        """Return what `documents` lost, as far as these files say: rows of COVERS, in order."""
+        frames = [pl.DataFrame(COVERS.schema.remove_metadata().empty_table())]
         inside = pl.col("document").is_in(documents)
         if len(documents):
             inside &= pl.col("document").is_between(int(documents.min()), int(documents.max()))
         for files in (self.covers, self.index):
             if files and len(documents):
                 rows = pl.scan_parquet(list(files), glob=False).filter(inside)
-                found.append(rows.select(PLACE).collect())
-        return pl.concat(found).sort("document", "position")
+                frames.append(rows.select(PROVENANCE).collect())
+        return pl.concat(frames).sort("document", "position")
 
 
-def tile(spans: pl.DataFrame, least: int) -> pl.DataFrame:
+def tile_spans(spans: pl.DataFrame, least: int) -> pl.DataFrame:
     """Cover the bytes of overlapping or touching spans by pieces that lie apart, few and in order.
 
     `spans` has row, kind, start, end, position, visible, keeper, keeper_start (null where the
@@ -142,7 +142,7 @@ def tile(spans: pl.DataFrame, least: int) -> pl.DataFrame:
     spans = spans.select(_SPAN).sort("row", "start", "end", "keeper", "keeper_position", "kind")
     last = (spans["position"] + spans["visible"]).to_numpy()
     row, begin, stop, first = (spans[n].to_numpy() for n in ("row", "start", "end", "position"))
-    source, start, end, position, visible, group = _tile(row, begin, stop, first, last)
+    source, start, end, position, visible, group = _tile_spans(row, begin, stop, first, last)
     pieces = spans[source]
     moved = pl.Series(position) - pieces["position"]
     pieces = pieces.with_columns(
@@ -155,16 +155,16 @@ def tile(spans: pl.DataFrame, least: int) -> pl.DataFrame:
         group=pl.Series(group),
     )
     whole = (pl.col("end").max() - pl.col("start").min()).over("group")
-    return _continued(pieces.filter(whole >= least))
+    return _merge_continued(pieces.filter(whole >= least))
 
 
-def _continued(pieces: pl.DataFrame) -> pl.DataFrame:
-    """Pieces that go on where the one before ends, here and in the same keeper, as one."""
+def _merge_continued(pieces: pl.DataFrame) -> pl.DataFrame:
+    """Merge pieces that go on where the one before ends, here and in the same keeper."""
     shift = pl.col("keeper_position") - pl.col("position")
     # Runs repeat byte by byte; a null: a unit, which white space parts from the next.
     byte_shift = (pl.col("keeper_start") - pl.col("start")).fill_null(0)
-    told = (*(pl.col(name) for name in ("group", "kind", "keeper")), shift, byte_shift)
-    same = pl.all_horizontal(value == value.shift(1) for value in told).fill_null(False)
+    keys = (*(pl.col(name) for name in ("group", "kind", "keeper")), shift, byte_shift)
+    same = pl.all_horizontal(value == value.shift(1) for value in keys).fill_null(False)
     first = [name for name in _SPAN if name not in ("end", "visible")]
     return (
         pieces.with_columns(piece=(~same).cum_sum())
@@ -175,7 +175,7 @@ def _continued(pieces: pl.DataFrame) -> pl.DataFrame:
 
 
 @njit(_I64(BYTES, OFFSETS, CODES, OFFSETS, OFFSETS, numba.boolean))
-def _walk(data, rows, table, row, wanted, seek_visible):
+def _seek_in_order(data, rows, table, row, wanted, seek_visible):
     found = np.empty(len(row), np.int64)
     at = end = visible = np.int64(0)
     text = np.int64(-1)
@@ -203,8 +203,8 @@ _SPLITS = numba.types.Tuple((_I64,) * 4)
 
 
 @njit(_TILES(OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS))
-def _tile(row, start, end, first, last):
-    """Greedy cover: from each place the span that reaches furthest; `first`, `last`: visible."""
+def _tile_spans(row, start, end, first, last):
+    """Cover greedily: from each byte the span that reaches furthest; `first`, `last`: visible."""
     found = np.empty((6, len(row)), np.int64)
     filled = group = i = 0
     while i < len(row):
@@ -237,8 +237,8 @@ def _tile(row, start, end, first, last):
 
 
 @njit(_SPLITS(OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS))
-def _split(document, first, size, lost, lost_first, lost_size):
-    """Parts of each range of a document's characters: kept there (-1), or the row that it lost."""
+def _split_by_keeper(document, first, size, lost, lost_first, lost_size):
+    """Split ranges of documents' characters into parts kept there (-1) and parts of lost rows."""
     found = np.empty((1024, 4), np.int64)
     filled = 0
     for i in range(len(document)):

@@ -1,4 +1,4 @@
-"""Taking repeated passages out of texts: extend what was matched, join it, cut it."""
+"""Spans of texts: extend what matched, merge what touches, remove it."""
 
 import numpy as np
 import polars as pl
@@ -14,47 +14,47 @@ _TEXTS = numba.types.Tuple(
 )
 
 
-def extended(
+def extend_matches(
     texts: pa.Array | pa.ChunkedArray, spans: pl.DataFrame, around: pl.DataFrame
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and ends of `spans`, grown while the bytes around equal those of the partner.
+    """Return starts and ends of `spans`, grown while the bytes around equal those of the partner.
 
     `spans` has row, start, end and context: the row of `around` with the partner's bytes `before`
     and `after` it (binary, `before` ending where the passage begins). No character is cut in two.
     """
     data, rows = text_buffers(texts)
-    theirs: list[np.ndarray] = []
+    context: list[np.ndarray] = []
     for name in ("before", "after"):
         column = around[name].cast(pl.Binary).to_arrow().cast(pa.large_binary())
-        theirs += text_buffers(column.view(pa.large_string()))  # bytes, whatever they are
+        context += text_buffers(column.view(pa.large_string()))  # bytes, whatever they are
     numbers = [spans[name].cast(pl.Int64).to_numpy() for name in ("row", "start", "end", "context")]
-    return _extended(data, rows, *numbers, *theirs)
+    return _extend_matches(data, rows, *numbers, *context)
 
 
-def joined(spans: pl.DataFrame) -> pl.DataFrame:
-    """Overlapping or touching spans of a row as one: row, start, end, in order."""
+def merge_spans(spans: pl.DataFrame) -> pl.DataFrame:
+    """Merge overlapping or touching spans of a row: row, start, end, in order."""
     ordered = spans.select("row", "start", "end").sort("row", "start", "end")
     reach = pl.col("end").cum_max().over("row")
-    fresh = (pl.col("start") > reach.shift(1).over("row")).fill_null(True)
+    begins_part = (pl.col("start") > reach.shift(1).over("row")).fill_null(True)
     return (
-        ordered.with_columns(part=fresh.cum_sum())
+        ordered.with_columns(part=begins_part.cum_sum())
         .group_by("part", maintain_order=True)
         .agg(pl.col("row", "start").first(), pl.col("end").max())
         .drop("part")
     )
 
 
-def cut(texts: pa.Array | pa.ChunkedArray, spans: pl.DataFrame) -> pa.LargeStringArray:
-    """Texts without the byte ranges of `spans` (row, start, end; sorted, apart)."""
+def remove_spans(texts: pa.Array | pa.ChunkedArray, spans: pl.DataFrame) -> pa.LargeStringArray:
+    """Return texts without the byte ranges of `spans` (row, start, end; sorted, apart)."""
     data, rows = text_buffers(texts)
     numbers = [spans[name].to_numpy() for name in ("row", "start", "end")]
-    kept, offsets = _cut(data, rows, *numbers)
+    kept, offsets = _remove_spans(data, rows, *numbers)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(kept)]
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, buffers[1], buffers[2])
 
 
 @njit(_SPANS(BYTES, OFFSETS, _I64, _I64, _I64, _I64, BYTES, OFFSETS, BYTES, OFFSETS))
-def _extended(data, rows, row, start, end, context, before, before_at, after, after_at):
+def _extend_matches(data, rows, row, start, end, context, before, before_at, after, after_at):
     starts, ends = start.copy(), end.copy()
     for i in range(len(row)):
         begin, stop = rows[row[i]], rows[row[i] + 1]
@@ -79,7 +79,7 @@ def _extended(data, rows, row, start, end, context, before, before_at, after, af
 
 
 @njit(_TEXTS(BYTES, OFFSETS, _I64, _I64, _I64))
-def _cut(data, rows, row, start, end):
+def _remove_spans(data, rows, row, start, end):
     kept = np.empty(rows[-1] - rows[0], np.uint8)
     offsets = np.zeros(len(rows), np.int64)
     filled = span = 0

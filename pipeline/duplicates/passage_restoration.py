@@ -1,7 +1,7 @@
-"""Texts as they were before passages were cut out of them.
+"""Restore texts as they were before passages were cut out of them.
 
 An artifact keeps of such a document what it lost, so that text added later is compared with all of
-it: what is found then must not depend on what was cut before.
+it: what repeats must not depend on what was cut before.
 """
 
 import numpy as np
@@ -27,73 +27,73 @@ INDEX_CUTS = Contract(
 )
 
 
-def missing(
-    numbers: np.ndarray, table: pa.Table, spans: pl.DataFrame, left: pl.Series
+def removed_texts(
+    numbers: np.ndarray, table: pa.Table, spans: pl.DataFrame, remaining: pl.Series
 ) -> pl.DataFrame:
-    """What cutting takes from a table's texts: rows of INDEX_CUTS.
+    """Return what cutting takes from a table's texts: rows of INDEX_CUTS.
 
-    `spans` (row, start, end; sorted, apart) are cut out and leave the texts `left`, which are
+    `spans` (row, start, end; sorted, apart) are cut out and leave the texts `remaining`, which are
     then trimmed. `numbers` are those of the documents.
     """
     frame = pl.DataFrame(table.select(["id", "lang", "text"]))
     inside = (
         pl.col("text").cast(pl.Binary).bin.slice(pl.col("start"), pl.col("end") - pl.col("start"))
     )
-    found = (
+    pieces = (
         spans.with_columns(frame["text"].gather(spans["row"]))
         .with_columns(piece=inside.cast(pl.String))
         .group_by("row", maintain_order=True)
         .agg(starts="start", pieces="piece")
     )
-    rows = found["row"]
-    remains = left.gather(rows)
-    begun = remains.str.strip_chars_start()
-    kept = begun.str.strip_chars_end()
+    rows = pieces["row"]
+    untrimmed = remaining.gather(rows)
+    without_head = untrimmed.str.strip_chars_start()
+    kept = without_head.str.strip_chars_end()
     empty = kept.str.len_bytes() == 0
-    return found.select(
+    return pieces.select(
         document=pl.Series(numbers).gather(rows),
         id=pl.when(empty).then(frame["id"].gather(rows)),
         lang=pl.when(empty).then(frame["lang"].gather(rows)),
-        head=remains.str.slice(0, remains.str.len_chars() - begun.str.len_chars()),
-        tail=begun.str.slice(kept.str.len_chars()),
+        head=untrimmed.str.slice(0, untrimmed.str.len_chars() - without_head.str.len_chars()),
+        tail=without_head.str.slice(kept.str.len_chars()),
         starts="starts",
         pieces="pieces",
     )
 
 
-def restored(numbers: np.ndarray, table: pa.Table, cuts: pl.DataFrame) -> pa.Table:
-    """The rows of documents `numbers` (sorted) with the texts that they had; `cuts`: INDEX_CUTS."""
+def restore_texts(numbers: np.ndarray, table: pa.Table, cuts: pl.DataFrame) -> pa.Table:
+    """Return the rows of documents `numbers` (sorted) with the texts they had before `cuts`."""
     cuts = cuts.filter(pl.col("document").is_in(numbers))
     if cuts.is_empty():
         return table
     texts = table["text"].to_pylist()
-    places = np.searchsorted(numbers, cuts["document"].to_numpy())
+    positions = np.searchsorted(numbers, cuts["document"].to_numpy())
     rows = cuts.select("head", "tail", "starts", "pieces").iter_rows()
-    for at, row in zip(places.tolist(), rows, strict=True):
-        texts[at] = _whole(texts[at], *row)
+    for at, row in zip(positions.tolist(), rows, strict=True):
+        texts[at] = _insert_passages(texts[at], *row)
     field = table.schema.field("text")
     return table.set_column(
         table.schema.get_field_index("text"), field, pa.array(texts, field.type)
     )
 
 
-def emptied(cuts: pl.LazyFrame) -> pl.LazyFrame:
-    """The rows of INDEX_CUTS about documents of which nothing was left."""
+def emptied_documents(cuts: pl.LazyFrame) -> pl.LazyFrame:
+    """Select the rows of INDEX_CUTS about documents that lost all their text."""
     return cuts.filter(pl.col("id").is_not_null())
 
 
-def emptied_texts(cuts: pl.DataFrame) -> pa.Table:
-    """The documents of `emptied` rows: id, lang, text."""
+def restore_emptied(cuts: pl.DataFrame) -> pa.Table:
+    """Return the documents of `emptied_documents` with their text: id, lang, text."""
     rows = cuts.select("head", "tail", "starts", "pieces").iter_rows()
-    texts = pa.array([_whole("", *row) for row in rows], pa.large_string())
+    texts = pa.array([_insert_passages("", *row) for row in rows], pa.large_string())
     return cuts.select("id", "lang").to_arrow().append_column("text", texts)
 
 
-def _whole(kept: str, head: str, tail: str, starts: list[int], pieces: list[str]) -> str:
-    rest, whole, taken = f"{head}{kept}{tail}".encode(), bytearray(), 0
+def _insert_passages(kept: str, head: str, tail: str, starts: list[int], pieces: list[str]) -> str:
+    rest, whole, used = f"{head}{kept}{tail}".encode(), bytearray(), 0
     for start, piece in zip(starts, pieces, strict=True):
         between = start - len(whole)
-        whole += rest[taken : taken + between]
-        taken += between
+        whole += rest[used : used + between]
+        used += between
         whole += piece.encode()
-    return (whole + rest[taken:]).decode()
+    return (whole + rest[used:]).decode()

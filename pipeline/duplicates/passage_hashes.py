@@ -1,10 +1,10 @@
 """Passages that documents share: whole lines, paragraphs, and any run of bytes long enough.
 
-A passage is marked by a 128-bit hash, so that marks can be compared partition by partition without
+A passage is known by a 128-bit hash, so that passages are compared partition by partition without
 the text. Lines and paragraphs are compared folded (case, width and white space aside). Byte runs
 are found without a suffix array: anchors are chosen by content (winnowing: Schleimer, Wilkerson and
-Aiken 2003), and every anchor marks the run of half the wanted length that begins there. Any run of
-`least` bytes that two texts share holds an anchor in its first half, so both texts mark it alike.
+Aiken 2003), and the run of half the wanted length that begins there is hashed. Any run of
+`least` bytes that two texts share holds an anchor in its first half, so both texts have its hash.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ from pipeline.compiled import njit, numba
 
 LINE, PARAGRAPH, SUBSTRING = "line", "paragraph", "substring"
 KINDS = (LINE, PARAGRAPH, SUBSTRING)
-MARKS = ("row", "start", "end", "key", "check")
+PASSAGE_COLUMNS = ("row", "start", "end", "key", "check")
 # Bytes hashed to choose an anchor: long enough that common words do not decide, short against half
 # of the least passage.
 ANCHOR_BYTES = 16
@@ -37,18 +37,20 @@ _NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
 _MARKS = numba.types.Array(numba.int64, 2, "C")
 
 
-def mark(texts: pa.Array | pa.ChunkedArray, kind: str, least: int) -> pl.DataFrame:
-    """Every passage of at least `least` bytes: columns MARKS, all int64, in text order.
+def hash_passages(texts: pa.Array | pa.ChunkedArray, kind: str, least: int) -> pl.DataFrame:
+    """Hash every passage of at least `least` bytes: PASSAGE_COLUMNS, all int64, in text order.
 
     `start` and `end` are byte offsets into the text of `row`; those of a line or paragraph reach to
-    where the next one begins. Substring marks cover half of `least` and stand for more.
+    where the next one begins. Substrings cover half of `least` and stand for more.
     """
     data, rows = text_buffers(texts)
     if kind == SUBSTRING:
-        found = _windows(data, rows, least // 2, least - least // 2 - ANCHOR_BYTES + 1)
+        rows_of_hashes = _hash_windows(
+            data, rows, least // 2, least - least // 2 - ANCHOR_BYTES + 1
+        )
     else:
-        found = _units(data, rows, folding(), kind == PARAGRAPH, least)
-    return pl.DataFrame(found, schema=list(MARKS), orient="row")
+        rows_of_hashes = _hash_units(data, rows, folding(), kind == PARAGRAPH, least)
+    return pl.DataFrame(rows_of_hashes, schema=list(PASSAGE_COLUMNS), orient="row")
 
 
 @njit(inline="always")
@@ -64,8 +66,8 @@ def _append(found, filled, row, start, end, key, check):
 
 
 @njit(_MARKS(BYTES, OFFSETS, CODES, numba.boolean, numba.int64))
-def _units(data, rows, table, paragraphs, least):
-    """Lines, or paragraphs parted by blank lines, whose folded bytes number `least` or more."""
+def _hash_units(data, rows, table, paragraphs, least):
+    """Hash lines, or paragraphs parted by blank lines, of `least` folded bytes or more."""
     found = np.empty((1024, 5), np.int64)
     filled = 0
     for row in range(len(rows) - 1):
@@ -110,8 +112,8 @@ def _inside_character(data, at, end):
 
 
 @njit(_MARKS(BYTES, OFFSETS, numba.int64, numba.int64))
-def _windows(data, rows, size, spread):
-    """Runs of `size` bytes at anchors; among `spread` starts in a row there is always one.
+def _hash_windows(data, rows, size, spread):
+    """Hash runs of `size` bytes at anchors; among `spread` starts in a row there is always one.
 
     Of equal runs one after the other, as in a line of dashes, one in half of `size` is left.
     """

@@ -1,4 +1,4 @@
-"""What two texts may differ in and still be the same to a reader, as a table over code points.
+"""Normalization for comparing: what two texts may differ in and still read the same, by code point.
 
 The same: case, width, forms that look alike (ligatures of Arabic, compatibility ideographs), kinds
 of white space, invisible characters. Different: everything else, among it raised, lowered, circled
@@ -27,8 +27,8 @@ from pipeline.compiled import njit
 UNDERSCORE = 95
 # Flags of a folded code: it belongs to a word; it counts although it is none of a word.
 IN_WORD = np.int32(1 << 30)
-COUNTS = np.int32(1 << 24)
-CODE = np.int32(COUNTS - 1)
+IS_SYMBOL = np.int32(1 << 24)
+CODE = np.int32(IS_SYMBOL - 1)
 HYPHEN, LINE_FEED = 0x2D, 0x0A
 # Marks that count as symbols do; other punctuation sets off words and is no part of a shingle.
 _OPERATORS = "*/%&@#\\‰‱′″‴-−"
@@ -43,8 +43,8 @@ _NON_JOINER, _JOINER = 0x200C, 0x200D
 
 
 @functools.cache
-def readers_folding() -> np.ndarray:
-    """Code point and flags that stand for each one (int32; 0 means none)."""
+def normalization_table() -> np.ndarray:
+    """Return the code point and flags that stand for each one (int32; 0 means none)."""
     table, classes = folding().copy(), character_classes()
     for code in range(0x80, TABLE_SIZE):
         character = chr(code)
@@ -61,14 +61,14 @@ def readers_folding() -> np.ndarray:
     for text, counts in ((_OPERATORS, True), (_PLAIN, False)):
         marks[np.isin(table, [ord(character) for character in text])] = counts
     table[words & (table > 0)] |= IN_WORD
-    table[marks & (table > 0)] |= COUNTS
+    table[marks & (table > 0)] |= IS_SYMBOL
     table.flags.writeable = False
     return table
 
 
 @functools.cache
-def layout_marks() -> np.ndarray:
-    """Which code points below 0x2100 lay out a line that they begin (bool)."""
+def line_prefix_marks() -> np.ndarray:
+    """Tell which code points below 0x2100 lay out a line that they begin (bool)."""
     marks = np.zeros(0x2100, bool)
     marks[[ord(character) for character in LAYOUT]] = True
     marks.flags.writeable = False
@@ -82,8 +82,8 @@ def is_joiner(folded):
 
 
 @njit(inline="always")
-def _before(data, begin, at):
-    """Code point that ends at byte `at`, 0 at the beginning of the text."""
+def _code_before(data, begin, at):
+    """Return the code point that ends at byte `at`, 0 at the beginning of the text."""
     if at <= begin:
         return np.int64(0)
     start = at - 1
@@ -93,13 +93,13 @@ def _before(data, begin, at):
 
 
 @njit(inline="always")
-def shapes(data, begin, at):
+def joiner_is_visible(data, begin, at):
     """Tell whether a joiner at byte `at` changes what is seen, by the character before it.
 
     It does in Arabic, Indic and South-East Asian scripts, in Mongolian, and between emoji; after
     Latin, Greek, Cyrillic and Chinese, and after white space, it is a leftover.
     """
-    code = _before(data, begin, at)
+    code = _code_before(data, begin, at)
     return (
         0x600 <= code < 0x1100
         or 0x1700 <= code < 0x1C80
@@ -111,7 +111,7 @@ def shapes(data, begin, at):
 
 
 @njit(inline="always")
-def hyphenates(data, begin, at, end):
+def is_inner_hyphen(data, begin, at, end):
     """Tell whether the ASCII hyphen at byte `at` stands between two letters, as in well-known."""
     if at == begin or at + 1 >= end or data[at] != HYPHEN:
         return False
@@ -124,7 +124,7 @@ def _may_be_letter(byte):
 
 
 @njit(inline="always")
-def lays_out(marks, code, data, at, end):
+def is_line_prefix(marks, code, data, at, end):
     """Tell whether a mark before the first word of its line is layout; `at` is the byte after it.
 
     A plus, minus or other sign right before a digit is none, nor is # right before a word.

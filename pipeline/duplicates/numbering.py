@@ -1,10 +1,10 @@
-"""How documents are numbered: parents one after the other, their parts, then rows."""
+"""Number the documents of a corpus: parents one after the other, their parts, then rows."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.duplicates.corpus import Part
+from pipeline.duplicates.corpus import CorpusPart
 from pipeline.errors import ConfigError
 from pipeline.stage import ConfigT, Stage
 from pipeline.store.artifact import MAIN, Artifact
@@ -15,8 +15,8 @@ CHUNKS_PER_PART = 4  # of documents whose pairs are verified together
 
 def corpus_parts(
     parents: Sequence[Artifact], old: Artifact | None
-) -> tuple[list[Part], list[Part]]:
-    """Parts of the parents that are new, and of those that `old` was made of.
+) -> tuple[list[CorpusPart], list[CorpusPart]]:
+    """Return the parts of the parents that are new, and of those that `old` was made of.
 
     Raises ConfigError unless `old` was made of the first of the parents and carries its index.
     """
@@ -27,12 +27,12 @@ def corpus_parts(
     for parent in parents[covered:]:
         entries = parent.manifest["tables"].get(MAIN, [])
         for path, entry in zip(parent.parts(), entries, strict=True):
-            parts.append(Part((path,), first, entry["rows"]))
+            parts.append(CorpusPart((path,), first, entry["rows"]))
             first += entry["rows"]
     return parts, old_parts
 
 
-def refuse_other_making(old: Artifact, stage: Stage[ConfigT], config: ConfigT) -> None:
+def refuse_changed_inputs(old: Artifact, stage: Stage[ConfigT], config: ConfigT) -> None:
     """Raise ConfigError unless `old` is what this stage makes under this config, parents aside."""
     before = {**old.manifest["inputs"], "parents": []}
     if changes := changed_inputs(before, stage.fingerprint(config, []).inputs):
@@ -42,8 +42,8 @@ def refuse_other_making(old: Artifact, stage: Stage[ConfigT], config: ConfigT) -
         )
 
 
-def chunk_starts(parts: Sequence[Part]) -> list[int]:
-    """First document of each chunk of the new documents, in order; no chunk is empty."""
+def chunk_starts(parts: Sequence[CorpusPart]) -> list[int]:
+    """Return the first document of each chunk of the new documents, in order; no chunk is empty."""
     return [
         part.first + part.rows * quarter // CHUNKS_PER_PART
         for part in parts
@@ -52,7 +52,7 @@ def chunk_starts(parts: Sequence[Part]) -> list[int]:
     ]
 
 
-def _old_parts(old: Artifact, parents: Sequence[Artifact]) -> list[Part]:
+def _old_parts(old: Artifact, parents: Sequence[Artifact]) -> list[CorpusPart]:
     made_of = [parent["fingerprint"] for parent in old.manifest["inputs"]["parents"]]
     if made_of != [parent.fingerprint for parent in parents[: len(made_of)]]:
         raise ConfigError(
@@ -69,13 +69,13 @@ def _old_parts(old: Artifact, parents: Sequence[Artifact]) -> list[Part]:
     )
     first, parts = 0, []
     for index, rows in enumerate(old.stats["parts"]):
-        parts.append(Part(files[index], first, rows, removed[index], cuts[index]))
+        parts.append(CorpusPart(files[index], first, rows, removed[index], cuts[index]))
         first += rows
     return parts
 
 
 def _files_by_part(old: Artifact, table: str) -> dict[int, tuple[Path, ...]]:
-    found: dict[int, tuple[Path, ...]] = defaultdict(tuple)
+    files: dict[int, tuple[Path, ...]] = defaultdict(tuple)
     for path in old.parts(table):
-        found[int(path.stem.split("-")[1])] += (path,)
-    return found
+        files[int(path.stem.split("-")[1])] += (path,)
+    return files

@@ -1,6 +1,6 @@
 """Passages that stand in an earlier document, found over files and taken out of what is kept.
 
-Three steps, as for whole documents: marks by part, repeats by partition of the hash, and, for byte
+Three steps, as for whole documents: hashes by part, repeats by partition of the hash, and, for byte
 runs, the bytes around the first occurrence by part, so that a match can grow to its full length.
 """
 
@@ -13,10 +13,10 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.duplicates.candidates import write_ranges
-from pipeline.duplicates.corpus import Part, read_between, row_groups, wanted_rows
-from pipeline.duplicates.origins import COVERS, INDEX_ORIGINS, visible_before
-from pipeline.duplicates.passages import KINDS, LINE, PARAGRAPH, SUBSTRING, mark
-from pipeline.duplicates.uncut import INDEX_CUTS
+from pipeline.duplicates.corpus import CorpusPart, read_between, read_documents, row_groups
+from pipeline.duplicates.passage_hashes import KINDS, LINE, PARAGRAPH, SUBSTRING, hash_passages
+from pipeline.duplicates.passage_restoration import INDEX_CUTS
+from pipeline.duplicates.provenance import COVERS, INDEX_ORIGINS, visible_before
 from pipeline.errors import ConfigError
 from pipeline.schema import Contract, column
 from pipeline.store.sink import Sink
@@ -120,41 +120,45 @@ class PassageConfig:
             )
 
     def least(self, kind: str) -> int:
-        """Length from which a passage of this kind counts."""
+        """Return the length from which a passage of this kind counts."""
         return int(getattr(self, f"least_{kind}_bytes"))
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds that are taken out."""
+        """Return the kinds of passages that are removed."""
         chosen = {LINE: self.lines, PARAGRAPH: self.paragraphs, SUBSTRING: self.substrings}
         return [kind for kind in KINDS if chosen[kind]]
 
 
-def write_marks(config: PassageConfig, decisions: Sequence[Path], part: Part, sink: Sink) -> None:
-    """Write the marks of the documents of one part that are kept."""
+def write_passage_hashes(
+    config: PassageConfig, decisions: Sequence[Path], part: CorpusPart, sink: Sink
+) -> None:
+    """Write the passage hashes of the documents of one part that are kept."""
     gone = _removed(decisions, part)
     for numbers, table in row_groups(part, ["id", "text"]):
         keep = ~np.isin(numbers, gone)
         kept, texts = numbers[keep], table.filter(pa.array(keep))
         for kind in config.kinds:
-            found = _placed(texts["text"], mark(texts["text"], kind, config.least(kind)))
-            rows = found["row"].to_numpy()
+            passages = _with_positions(
+                texts["text"], hash_passages(texts["text"], kind, config.least(kind))
+            )
+            rows = passages["row"].to_numpy()
             columns = {
-                "key": found["key"].to_arrow(),
+                "key": passages["key"].to_arrow(),
                 # 95 bits in all: 500 GB of text have an equal pair with a chance of 1 in 10^9.
-                "check": found["check"].to_numpy().astype(np.int32),
+                "check": passages["check"].to_numpy().astype(np.int32),
                 "kind": np.full(len(rows), KINDS.index(kind), np.int8),
                 "document": kept[rows],
-                "start": found["start"].to_arrow(),
-                "bytes": (found["end"] - found["start"]).to_arrow(),
-                "position": found["position"].to_arrow(),
+                "start": passages["start"].to_arrow(),
+                "bytes": (passages["end"] - passages["start"]).to_arrow(),
+                "position": passages["position"].to_arrow(),
                 "id": texts["id"].take(pa.array(rows)).combine_chunks(),
             }
             write_ranges(sink, "index_marks", pa.table(columns))
 
 
 def find_repeats(files: list[Path], first_new: int, keys: tuple[int, int], sink: Sink) -> None:
-    """Write the passages of new documents in a range of keys that an earlier one has, and where."""
+    """Write the passages of new documents, in a range of keys, that an earlier one has."""
     end = (pl.col("start") + pl.col("bytes")).alias("end")
     frame = read_between(files, "key", *keys).with_columns(end)
     frame = frame.sort("kind", "key", "check", "document", "start")
@@ -171,24 +175,26 @@ def find_repeats(files: list[Path], first_new: int, keys: tuple[int, int], sink:
     sink.write("repeats", repeats.to_arrow())
 
 
-def write_contexts(least: int, repeats: list[Path], part: Part, sink: Sink) -> None:
+def write_contexts(least: int, repeats: list[Path], part: CorpusPart, sink: Sink) -> None:
     """Write the bytes around each first occurrence in this part that a byte run repeats."""
     wanted = read_between(repeats, "keeper", part.first, part.first + part.rows)
     wanted = wanted.filter(pl.col("kind") == KINDS.index(SUBSTRING))
-    # A run that a text repeats within itself has one context for all of its places.
-    place = ["keeper", "keeper_start", "document"]
-    wanted = wanted.unique(place).sort(place)
+    # A run that a text repeats within itself has one context for all of its occurrences.
+    key = ["keeper", "keeper_start", "document"]
+    wanted = wanted.unique(key).sort(key)
     if wanted.is_empty():
         return
-    for numbers, table in wanted_rows(part, ["text"], np.unique(wanted["keeper"].to_numpy())):
+    for numbers, table in read_documents(part, ["text"], np.unique(wanted["keeper"].to_numpy())):
         data = table["text"].cast(pa.large_binary()).to_pylist()
         texts = dict(zip(numbers.tolist(), data, strict=True))
-        here = wanted.filter(pl.col("keeper").is_in(numbers))
+        in_group = wanted.filter(pl.col("keeper").is_in(numbers))
         before, after = [], []
-        for keeper, start, end in here.select("keeper", "keeper_start", "keeper_end").iter_rows():
+        for keeper, start, end in in_group.select(
+            "keeper", "keeper_start", "keeper_end"
+        ).iter_rows():
             before.append(texts[keeper][max(0, start - least) : start])
             after.append(texts[keeper][end : end + least])
-        columns = {name: here[name].to_arrow() for name in place}
+        columns = {name: in_group[name].to_arrow() for name in key}
         around = {
             name: pa.array(values, pa.large_binary())
             for name, values in (("before", before), ("after", after))
@@ -196,13 +202,13 @@ def write_contexts(least: int, repeats: list[Path], part: Part, sink: Sink) -> N
         sink.write("contexts", pa.table({**columns, **around}))
 
 
-def _removed(decisions: Sequence[Path], part: Part) -> np.ndarray:
+def _removed(decisions: Sequence[Path], part: CorpusPart) -> np.ndarray:
     gone = read_between(decisions, "document", part.first, part.first + part.rows)
     return gone["document"].to_numpy()
 
 
-def _placed(texts: pa.ChunkedArray, marks: pl.DataFrame) -> pl.DataFrame:
-    """Marks with the visible characters before them; runs without any are no passages."""
-    row = marks["row"].to_numpy()
-    before, behind = (visible_before(texts, row, marks[n].to_numpy()) for n in ("start", "end"))
-    return marks.with_columns(position=pl.Series(before)).filter(pl.Series(behind > before))
+def _with_positions(texts: pa.ChunkedArray, passages: pl.DataFrame) -> pl.DataFrame:
+    """Add the visible characters before each passage; runs without any are no passages."""
+    row = passages["row"].to_numpy()
+    before, behind = (visible_before(texts, row, passages[n].to_numpy()) for n in ("start", "end"))
+    return passages.with_columns(position=pl.Series(before)).filter(pl.Series(behind > before))

@@ -2,8 +2,8 @@
 
 In a text of fifty words or more one changed number leaves a shingle similarity of 0.8, and a
 changed bracket leaves 1.0; of exercises, labels and quotes that makes near-duplicates out of
-different ones. So of short texts the *figures* are compared as well: numbers, symbols, brackets,
-question and exclamation marks. What only sets off words (commas, full stops, quotation marks,
+different ones. So of short texts numbers, symbols, brackets, question and exclamation marks are
+compared as well. What only sets off words (commas, full stops, quotation marks,
 hyphens between letters, layout at the beginning of lines) is none, save between digits.
 """
 
@@ -33,38 +33,40 @@ _STEPS = (
     (r"[\p{Cc}\x{200b}\x{2060}\x{feff}\x{fe0e}\x{fe0f}\x{ad}--\s]", ""),
     (r"(?:\p{L}[\p{M}\x{200c}\x{200d}]*|\s)+", " "),
 )
-_FIGURE = re.compile(r"\d+(?:[.,:']\d+)*|\S")  # a number is one
+_ITEM = re.compile(r"\d+(?:[.,:']\d+)*|\S")  # a number is one
 _WIDTHS = {code: int(folding()[code]) for code in range(0xFF01, 0xFF5F)} | {0xFF0D: 0x2212}
 
 
-def figures(texts: pl.Series, shingles: np.ndarray) -> pl.Series:
-    """The figures of each text in order, parted by spaces at words; null where it is not short.
+def numbers_and_symbols(texts: pl.Series, shingles: np.ndarray) -> pl.Series:
+    """Return numbers and symbols of each text in order, spaces at words; null if it is not short.
 
     `shingles` holds the number of distinct shingles of each.
     """
     short = pl.Series(shingles < SHORT_SHINGLES) & (texts.str.len_bytes() <= SHORT_BYTES)
-    found = texts.filter(short).cast(pl.String)
-    found = pl.Series([text.translate(_WIDTHS) for text in found], dtype=pl.String)
-    for pattern, put in _STEPS:
-        found = found.str.replace_all(pattern, put)
-    everywhere = pl.Series([None] * len(texts), dtype=pl.String)
-    return everywhere.scatter(short.arg_true(), found)
+    reduced = texts.filter(short).cast(pl.String)
+    reduced = pl.Series([text.translate(_WIDTHS) for text in reduced], dtype=pl.String)
+    for pattern, replacement in _STEPS:
+        reduced = reduced.str.replace_all(pattern, replacement)
+    result = pl.Series([None] * len(texts), dtype=pl.String)
+    return result.scatter(short.arg_true(), reduced)
 
 
-def say_otherwise(
-    one: str | None, other: str | None, similarity: float, sizes: tuple[int, int]
+def contradict(
+    left: str | None, right: str | None, similarity: float, sizes: tuple[int, int]
 ) -> bool:
-    """Tell whether two similar texts differ in their figures, so that neither stands for the other.
+    """Tell whether two similar texts differ in numbers or symbols: neither stands for the other.
 
     `sizes` are their numbers of shingles. Of texts of the same words any difference counts; of
-    texts of one length, of others than order; of others, that each has a figure which the other
-    lacks: a text that was cut or added to has all of the shorter one's.
+    texts of one length, of others than order; of others, that each has one which the other lacks:
+    a text that was cut or added to has all of the shorter one's.
     """
-    if one is None or other is None or one == other:
+    if left is None or right is None or left == right:
         return False
-    ours, others = _FIGURE.findall(one), _FIGURE.findall(other)
+    left_items, right_items = _ITEM.findall(left), _ITEM.findall(right)
     if similarity == 1:
-        return bool(ours != others)
-    mine, theirs = Counter(ours), Counter(others)
-    more, less = bool(mine - theirs), bool(theirs - mine)
-    return more or less if abs(sizes[0] - sizes[1]) <= SAME_LENGTH else more and less
+        return bool(left_items != right_items)
+    left_counts, right_counts = Counter(left_items), Counter(right_items)
+    left_only, right_only = bool(left_counts - right_counts), bool(right_counts - left_counts)
+    if abs(sizes[0] - sizes[1]) <= SAME_LENGTH:
+        return left_only or right_only
+    return left_only and right_only
