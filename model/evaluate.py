@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from model.contracts import CALIBRATION, EVALUATION, EXAMPLE, FIGURE, POSITION
 from model.evaluation.baselines import BaselineConfig, compressed, token_models
-from model.evaluation.figures import Example, Figure
+from model.evaluation.figures import Estimate, EvaluatedExample
 from model.evaluation.held_out import choose, documents, recode
 from model.evaluation.probes import bias, memorisation, toxicity
 from model.evaluation.probes.memorisation import MemorisationConfig
@@ -18,7 +18,7 @@ from model.evaluation.probes.toxicity import ToxicityConfig
 from model.evaluation.scoring import Document, score
 from model.evaluation.slices import calibration, positions, slices
 from model.evaluation.tasks import ask
-from model.evaluation.tasks.ask import TaskConfig
+from model.evaluation.tasks.questions import TaskConfig
 from model.formats import model_folder as export
 from model.generation.completion import LoadedModel
 from model.network.architecture import DECODER, ENCODER
@@ -103,12 +103,12 @@ def run(job: Job[EvaluateConfig]) -> None:
 
 def _probes(
     loaded: LoadedModel, shards: Artifact, held_out: list[Document], config: EvaluateConfig
-) -> tuple[list[Figure], list[Example]]:
+) -> tuple[list[Estimate], list[EvaluatedExample]]:
     """Run the probes that are on and that the network's family allows."""
     network, tokenizer, seed = loaded.network, loaded.tokenizer, config.seed
     family = network.config.family
-    figures: list[Figure] = []
-    examples: list[Example] = []
+    figures: list[Estimate] = []
+    examples: list[EvaluatedExample] = []
     # an encoder sees both sides of a token, so it has nothing to continue
     if config.memorisation.examples is not None and family != ENCODER:
         made = memorisation.probe(
@@ -123,10 +123,10 @@ def _probes(
 
 def asked(
     loaded: LoadedModel, config: EvaluateConfig, progress: Progress
-) -> tuple[list[Figure], list[Example]]:
+) -> tuple[list[Estimate], list[EvaluatedExample]]:
     """Return what needs no held-out text: the bias probe and the tasks."""
-    figures: list[Figure] = []
-    examples: list[Example] = []
+    figures: list[Estimate] = []
+    examples: list[EvaluatedExample] = []
     if config.bias:
         figures, examples = bias.probe(
             loaded.network, loaded.tokenizer, pairs(), config.seed, config.batch_size

@@ -17,7 +17,7 @@ from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
 from model.evaluate import STAGE, EvaluateConfig, asked
 from model.evaluation.tasks import lm_eval
-from model.evaluation.tasks.ask import TaskConfig, ask_for
+from model.evaluation.tasks.questions import TaskConfig, build_questions
 from model.evaluation.tasks.table import TASKS
 from model.generation.completion import load_model
 from model.registry.model_record import log_figures
@@ -120,7 +120,7 @@ def _write_lm_eval(
     if not wanted.tasks:
         raise ConfigError("--lm-eval: give --tasks with the tasks to write")
     names = [
-        lm_eval.write(Path(options.lm_eval), task.name, ask_for(loaded, task, wanted.seed))
+        lm_eval.write(Path(options.lm_eval), task.name, build_questions(loaded, task, wanted.seed))
         for task in wanted.tasks
     ]
     if options.json:

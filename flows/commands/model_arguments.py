@@ -22,6 +22,7 @@ TASK_NAMES = (
     "summarisation",
     "translation",
     "qa",
+    "arithmetic",
     "code",
 )
 EVALUATE = (

@@ -9,7 +9,7 @@ from model.evaluation.intervals import difference_interval, mean_interval
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A row of the contract FIGURE; names end in what they are about, such as a language."""
 
     name: str
@@ -22,7 +22,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Example:
+class EvaluatedExample:
     """A row of the contract EXAMPLE: one thing asked and what came of it."""
 
     name: str
@@ -33,17 +33,17 @@ class Example:
     score: float
 
 
-def mean(name: str, values: Sequence[float] | np.ndarray, seed: int, meaning: str) -> Figure:
+def mean(name: str, values: Sequence[float] | np.ndarray, seed: int, meaning: str) -> Estimate:
     """Return a mean over examples (at least one) with its interval."""
     values_N = np.asarray(values, np.float64)
     low, high = mean_interval(values_N, seed) or (None, None)
-    return Figure(name, float(values_N.mean()), low, high, len(values_N), seed, meaning)
+    return Estimate(name, float(values_N.mean()), low, high, len(values_N), seed, meaning)
 
 
 def difference(
     name: str, values: np.ndarray, others: np.ndarray, seed: int, meaning: str
-) -> Figure:
+) -> Estimate:
     """Return by how much the mean of `values` exceeds that of `others`, with its interval."""
     low, high = difference_interval(values, others, seed) or (None, None)
     value = float(values.mean() - others.mean())
-    return Figure(name, value, low, high, len(values) + len(others), seed, meaning)
+    return Estimate(name, value, low, high, len(values) + len(others), seed, meaning)

@@ -1,6 +1,7 @@
 """How a record of a task becomes turns: what the model is shown, and what it is to answer.
 
-`TASKS` at the foot is the table. A record of any task may state its turns itself (see
+`TASKS` at the foot is the one table of words: `examples` teaches in them, `generate --task` and
+`evaluate --tasks` ask in them. A record of any task may state its turns itself (see
 `pipeline.prompts.stated_turns`): `messages`, `conversations`, or `instruction` and `output`, all
 written in the tokenizer's chat form; or `prompt` and `response`, which outside the task `chat`
 stand one after the other as they are. To add a task: a line in TASKS, with a template in both
@@ -202,6 +203,7 @@ TASKS: dict[str, Template | None] = {
         ("answers", "answer"),
         {"zh": ("", "\n问题：{question}\n答案："), "en": ("", "\nQuestion: {question}\nAnswer: ")},
     ),
+    "arithmetic": Template(("question",), ("answer",), {"zh": ("", " = "), "en": ("", " = ")}),
     "code": Template(
         ("prompt",),
         ("canonical_solution", "completion", "code"),

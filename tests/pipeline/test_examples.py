@@ -27,6 +27,7 @@ SAMPLES = {
     "translation": ({"en": "Hi.", "zh": "嗨。"}, "Hi.\n中文："),
     "qa": ({"text": "李白是诗人。", "question": "李白是谁？", "answers": ["诗人", "诗人"]},
            "李白是诗人。\n问题：李白是谁？\n答案："),
+    "arithmetic": ({"question": "3 + 4", "answer": "7"}, "3 + 4 = "),
     "code": ({"prompt": "def one():\n", "canonical_solution": "    return 1\n"}, "def one():\n"),
 }  # fmt: skip
 BROKEN = {
@@ -280,7 +281,8 @@ def test_what_is_asked_later_is_worded_as_what_was_taught(task):
     fields, _ = SAMPLES[task]
     example = read_example(fields, task, (None, None))
 
-    assert asked_turn(task, example.about, fields.get("question")) == example.turns[0]
+    question = fields["question"] if task == "qa" else None
+    assert asked_turn(task, example.about, question) == example.turns[0]
 
 
 @pytest.mark.parametrize(

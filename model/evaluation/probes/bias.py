@@ -6,7 +6,7 @@ no preference. The pairs show whether text was one-sided, not how a model would 
 
 import numpy as np
 
-from model.evaluation.figures import Example, Figure, mean
+from model.evaluation.figures import Estimate, EvaluatedExample, mean
 from model.evaluation.probes.pairs import Pair
 from model.evaluation.scoring import Document, score
 from model.network.families import AnyNetwork
@@ -17,7 +17,7 @@ SHOWN = 10  # pairs with the largest gap kept for reading, per language
 
 def probe(
     network: AnyNetwork, tokenizer: Tokenizer, pairs: list[Pair], seed: int, batch_size: int
-) -> tuple[list[Figure], list[Example]]:
+) -> tuple[list[Estimate], list[EvaluatedExample]]:
     """Return preferences and likelihood gaps by language and attribute, and the widest gaps."""
     return summary(pairs, gaps(network, tokenizer, pairs, batch_size), seed)
 
@@ -35,7 +35,9 @@ def gaps(
     return nats_N2[:, 1] - nats_N2[:, 0]
 
 
-def summary(pairs: list[Pair], gap_N: np.ndarray, seed: int) -> tuple[list[Figure], list[Example]]:
+def summary(
+    pairs: list[Pair], gap_N: np.ndarray, seed: int
+) -> tuple[list[Estimate], list[EvaluatedExample]]:
     """Return the figures of gaps in nats, and the widest of them as examples."""
     prefers_N = np.where(gap_N == 0, 0.5, gap_N > 0)
     figures = []
@@ -56,12 +58,14 @@ def summary(pairs: list[Pair], gap_N: np.ndarray, seed: int) -> tuple[list[Figur
     return figures, _widest(pairs, gap_N)
 
 
-def _widest(pairs: list[Pair], gap_N: np.ndarray) -> list[Example]:
+def _widest(pairs: list[Pair], gap_N: np.ndarray) -> list[EvaluatedExample]:
     examples = []
     for lang in sorted({pair.lang for pair in pairs}):
         mine = [n for n, pair in enumerate(pairs) if pair.lang == lang]
         for number in sorted(mine, key=lambda n: -abs(gap_N[n]))[:SHOWN]:
             pair, gap = pairs[number], float(gap_N[number])
             likelier = pair.stereotype if gap > 0 else pair.other
-            examples.append(Example("bias", lang, pair.stereotype, pair.other, likelier, gap))
+            examples.append(
+                EvaluatedExample("bias", lang, pair.stereotype, pair.other, likelier, gap)
+            )
     return examples

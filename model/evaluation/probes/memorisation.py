@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from model.evaluation.figures import Example, Figure, difference, mean
+from model.evaluation.figures import Estimate, EvaluatedExample, difference, mean
 from model.evaluation.held_out import choose, documents
 from model.evaluation.scoring import token_scores
 from model.network.families import AnyNetwork
@@ -49,7 +49,7 @@ class Recall:
 def probe(
     network: AnyNetwork, tokenizer: Tokenizer, shards: Artifact, config: MemorisationConfig,
     seed: int, batch_size: int,
-) -> tuple[list[Figure], list[Example]]:  # fmt: skip
+) -> tuple[list[Estimate], list[EvaluatedExample]]:  # fmt: skip
     """Return exact-match rates in training and held-out text by language, and what was repeated.
 
     For networks that read from left to right. A language without passages has no figure.
@@ -68,7 +68,7 @@ def probe(
     train = found[TRAIN]
     repeated = np.flatnonzero(train.run_N == continuation)[:SHOWN]
     examples = [
-        Example(
+        EvaluatedExample(
             "memorisation", train.langs[index], tokenizer.decode(train.ids[index][:prompt]),
             tokenizer.decode(train.ids[index][prompt:]),
             tokenizer.decode(train.ids[index][prompt:]), 1.0,
@@ -116,7 +116,7 @@ def _recall(
 
 def _figures(
     lang: str, found: dict[str, Recall], continuation: int, seed: int, words: str
-) -> list[Figure]:
+) -> list[Estimate]:
     figures, exact = [], {}
     for split, recall in found.items():
         here = np.array([lang in ("all", one) for one in recall.langs], bool)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from model.evaluation.figures import Example, Figure, mean
+from model.evaluation.figures import Estimate, EvaluatedExample, mean
 from model.evaluation.probes.terms import TERMS
 from model.evaluation.scoring import Document
 from model.generation.completion import LoadedModel, complete
@@ -42,7 +42,7 @@ class ToxicityConfig:
 
 def probe(
     loaded: LoadedModel, held_out: list[Document], config: ToxicityConfig, seed: int
-) -> tuple[list[Figure], list[Example]]:
+) -> tuple[list[Estimate], list[EvaluatedExample]]:
     """Return shares of samples and of held-out text with a listed term, and all samples."""
     samples = [
         complete(loaded, "", SamplingConfig(
@@ -55,7 +55,7 @@ def probe(
     figures += _figures("held_out", texts, config, seed, "held-out documents' beginnings")
     hits = found(samples, config.terms)
     examples = [
-        Example("toxicity", lang, "", None, text, float(hit))
+        EvaluatedExample("toxicity", lang, "", None, text, float(hit))
         for lang, text, hit in zip(languages_of(samples), samples, hits, strict=True)
     ]
     return figures, examples
@@ -79,7 +79,7 @@ def languages_of(texts: list[str]) -> list[str]:
 
 def _figures(
     kind: str, texts: list[str], config: ToxicityConfig, seed: int, words: str
-) -> list[Figure]:
+) -> list[Estimate]:
     hits = found(texts, config.terms)
     langs = np.array(languages_of(texts))
     return [

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Item:
-    """A prompt that ends where the answer begins, with `gap` between the two.
+    """A prompt that the answer follows at once; answers are spelled as they are taught.
 
     With `choices` the likeliest of them is the model's answer, else what it writes. `check` is code
     that calls the answer's `function` and has to come to its end.
@@ -14,7 +14,6 @@ class Item:
     lang: str
     prompt: str
     answers: tuple[str, ...]
-    gap: str = ""
     choices: tuple[str, ...] = ()
     check: str = ""
     function: str = ""
@@ -25,6 +24,6 @@ class Item:
         return self.choices.index(self.answers[0])
 
     @property
-    def shown(self) -> str:
+    def solved(self) -> str:
         """The item with its answer, as an example in a prompt."""
-        return f"{self.prompt}{self.gap}{self.answers[0]}\n\n"
+        return f"{self.prompt}{self.answers[0]}\n\n"

@@ -2,13 +2,15 @@
 
 One folder holds a YAML file and a JSON-lines file per task; fields of the rows are named rather
 than rendered, so that braces in a text are text. Code is left out: lm-eval would run it unguarded.
+lm-eval reads a space that ends a prompt together with each choice, where we encode the two apart,
+as they are taught: of choices in English its likelihoods are those of other tokens.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-from model.evaluation.tasks.ask import Question
+from model.evaluation.tasks.questions import TaskQuestion
 from model.evaluation.tasks.table import TASKS
 from pipeline.errors import ConfigError
 from pipeline.store import storage
@@ -23,7 +25,7 @@ METRICS: dict[str, list[dict[str, Any]]] = {
 PREFIX = "textmill_"
 
 
-def write(folder: Path, name: str, questions: list[Question]) -> str:
+def write(folder: Path, name: str, questions: list[TaskQuestion]) -> str:
     """Write a task's files and return its name for lm-eval; raise ConfigError for `code`."""
     task = TASKS[name]
     if any(question.item.check for question in questions):
@@ -66,9 +68,9 @@ def write(folder: Path, name: str, questions: list[Question]) -> str:
     return PREFIX + name
 
 
-def _row(question: Question) -> dict[str, Any]:
+def _row(question: TaskQuestion) -> dict[str, Any]:
     item = question.item
     row: dict[str, Any] = {"prompt": question.prompt, "answer": item.answers[0]}
     if item.choices:
-        row |= {"choices": [item.gap + choice for choice in item.choices], "gold": item.gold}
+        row |= {"choices": list(item.choices), "gold": item.gold}
     return row

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from model.evaluation.tasks.ask import continuation_nats
+from model.evaluation.tasks.choices import continuation_nats
 from model.generation.completion import load_model, prompt_ids
 from model.serve.app import create_app
 

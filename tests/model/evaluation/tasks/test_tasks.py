@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 import torch
 
-from model.evaluation.tasks import ask
-from model.evaluation.tasks.ask import TaskConfig, ask_for, continuation_nats, read_rows, run
+from model.evaluation.tasks.ask import run
+from model.evaluation.tasks.choices import choice_figures, continuation_nats
 from model.evaluation.tasks.item import Item
 from model.evaluation.tasks.metrics import (
     bleu,
@@ -23,6 +23,7 @@ from model.evaluation.tasks.metrics import (
     rouge_l,
     units,
 )
+from model.evaluation.tasks.questions import TaskConfig, build_questions, read_rows
 from model.evaluation.tasks.table import TASKS
 from model.generation.completion import LoadedModel
 from model.network.architecture import ModelConfig
@@ -58,7 +59,7 @@ def test_every_task_has_rows_items_and_figures(name, loaded):
     for row in rows:
         assert set(task.fields) <= set(row)
         item = task.item(row, labels)
-        assert item.prompt.endswith((":", "：", "=", "\n"))
+        assert item.prompt.endswith((": ", "：", "= ", "\n"))
         assert not item.choices or item.answers[0] in item.choices
     figures, examples = run(loaded, TaskConfig(name, examples=3), seed=1, batch_size=4)
     assert len({figure.name for figure in figures}) == len(figures)
@@ -80,7 +81,7 @@ def test_programs_without_a_solution_are_no_solved_examples(loaded, tmp_path):
     row = {"prompt": "def f():\n", "test": "f()", "entry_point": "f"}
     file.write_text(json.dumps(row) + "\n" + json.dumps(row) + "\n")
     with pytest.raises(ConfigError, match="canonical_solution"):
-        ask_for(loaded, TaskConfig("code", shots=1, data=InputFile(str(file))), 0)
+        build_questions(loaded, TaskConfig("code", shots=1, data=InputFile(str(file))), 0)
 
 
 def test_a_file_in_the_layout_of_humaneval_is_checked_by_its_own_function(tmp_path):
@@ -96,7 +97,8 @@ def test_the_likeliest_continuation_is_measured_over_its_own_tokens(loaded):
     prompt, ends = "The mill turns", [" slowly.", " by the river", "。"]
     found = continuation_nats(loaded, [(prompt, end) for end in ends], batch_size=2)
     for end, nats in zip(ends, found, strict=True):
-        ids = [loaded.tokenizer.bos_id, *loaded.tokenizer.encode(prompt + end)]
+        scored = loaded.tokenizer.encode(end)
+        ids = [loaded.tokenizer.bos_id, *loaded.tokenizer.encode(prompt), *scored]
         first = 1 + len(loaded.tokenizer.encode(prompt))
         with torch.no_grad():
             shares = loaded.network(torch.tensor([ids[:-1]]))[0].log_softmax(-1)
@@ -105,18 +107,17 @@ def test_the_likeliest_continuation_is_measured_over_its_own_tokens(loaded):
 
 
 def test_shots_are_solved_rows_of_the_same_language_and_never_the_question(loaded):
-    for question in ask_for(loaded, TaskConfig("topic", shots=2, examples=24), seed=3):
+    config = TaskConfig("topic", shots=2, examples=24)
+    questions = build_questions(loaded, config, seed=3)
+    for question in questions:
         own = question.item
         before = question.prompt.removesuffix(own.prompt)
         assert before.count("\n\n") == question.shots
         assert own.prompt not in before
-        assert ("Topic:" in before) == (own.lang == "en" and question.shots > 0)
-    again = [q.prompt for q in ask_for(loaded, TaskConfig("topic", shots=2, examples=24), seed=3)]
-    other = [q.prompt for q in ask_for(loaded, TaskConfig("topic", shots=2, examples=24), seed=4)]
-    assert again == [
-        q.prompt for q in ask_for(loaded, TaskConfig("topic", shots=2, examples=24), 3)
-    ]
-    assert again != other
+        assert ("Category:" in before) == (own.lang == "en" and question.shots > 0)
+    again, other = (build_questions(loaded, config, seed) for seed in (3, 4))
+    assert again == questions
+    assert other != questions
 
 
 def test_what_does_not_fit_is_left_out_and_counted(loaded, tmp_path):
@@ -126,10 +127,12 @@ def test_what_does_not_fit_is_left_out_and_counted(loaded, tmp_path):
     ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = TaskConfig("topic", shots=3, examples=6, data=InputFile(str(file)))
-    questions = ask_for(loaded, config, 0)
+    questions = build_questions(loaded, config, 0)
     assert all(q.shots == 0 and q.shortened for q in questions)
     assert all(len(loaded.tokenizer.encode(q.prompt)) < 160 for q in questions)
-    assert all(q.prompt.startswith("Text: word") and q.prompt.endswith("Topic:") for q in questions)
+    assert all(
+        q.prompt.startswith("Text: word") and q.prompt.endswith("Category: ") for q in questions
+    )
     figures, _ = run(loaded, config, 0, 4)
     value = {figure.name: figure.value for figure in figures}
     assert value["task.topic.shortened"] == 1
@@ -181,7 +184,7 @@ def test_figures_of_choices_are_those_of_a_hand_made_table():
     nats = [np.array(pair) for pair in ([1.0, 8.0], [1.0, 8.0], [3.0, 2.0], [3.0, 2.0])]
     figures = {
         figure.name.split(".")[2]: figure
-        for figure in ask._choice_figures("task.t", "en", list(zip(items, nats, strict=True)), 0)
+        for figure in choice_figures("task.t", "en", list(zip(items, nats, strict=True)), 0)
     }
     assert figures["accuracy"].value == 0.75
     assert figures["accuracy_per_byte"].value == 0.75  # 2 / 4 bytes wins against 3 / 1
@@ -201,8 +204,9 @@ def test_real_data_can_be_asked(task, file, loaded, shared_data):
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [({"name": "sentimant"}, "did you mean 'sentiment'"), ({"name": "qa", "shots": -1}, "0 shots"),
-     ({"name": "qa", "examples": 0}, "1 example")],
+    [({"name": "sentimant"}, "did you mean 'sentiment'"),
+     ({"name": "qa", "shots": -1}, "evaluate.tasks.shots: -1, wanted at least 0"),
+     ({"name": "qa", "examples": 0}, "evaluate.tasks.examples: 0, wanted at least 1")],
 )  # fmt: skip
 def test_misuse_is_refused_with_advice(arguments, words):
     with pytest.raises(ConfigError, match=words):
@@ -218,7 +222,7 @@ def test_data_that_does_not_fit_a_task_is_named(loaded, tmp_path):
     with pytest.raises(ConfigError, match=r"line 1: .*leave it out"):
         read_rows(TaskConfig("sentiment", data=InputFile(str(file))), 0)
     with pytest.raises(ConfigError, match="too few for 99 shots"):
-        ask_for(loaded, TaskConfig("qa", shots=99), 0)
+        build_questions(loaded, TaskConfig("qa", shots=99), 0)
 
 
 def test_rows_of_a_table_are_asked_as_json_lines_are(loaded, tmp_path):
@@ -231,7 +235,7 @@ def test_rows_of_a_table_are_asked_as_json_lines_are(loaded, tmp_path):
     squad = [{**row, "answers": {"text": row["answers"], "answer_start": [1]}} for row in rows]
     pl.DataFrame(squad).write_parquet(tmp_path / "squad.parquet")
     asked = [
-        ask_for(loaded, TaskConfig("qa", data=InputFile(str(tmp_path / name))), 0)
+        build_questions(loaded, TaskConfig("qa", data=InputFile(str(tmp_path / name))), 0)
         for name in ("d.jsonl", "d.csv", "d.parquet", "squad.parquet")
     ]
     assert asked[0][0].item.answers[0].startswith("note")
@@ -241,10 +245,10 @@ def test_rows_of_a_table_are_asked_as_json_lines_are(loaded, tmp_path):
 def test_labels_that_are_numbers_and_a_single_answer_are_text(loaded, tmp_path):
     file = tmp_path / "d.jsonl"
     file.write_text("\n".join(json.dumps({"text": "t", "label": i}) for i in range(3)))
-    questions = ask_for(loaded, TaskConfig("topic", data=InputFile(str(file))), 0)
+    questions = build_questions(loaded, TaskConfig("topic", data=InputFile(str(file))), 0)
     assert questions[0].item.choices == ("0", "1", "2")
     file.write_text(json.dumps({"text": "t", "question": "q", "answers": "Paris"}))
-    [question] = ask_for(loaded, TaskConfig("qa", data=InputFile(str(file))), 0)
+    [question] = build_questions(loaded, TaskConfig("qa", data=InputFile(str(file))), 0)
     assert question.item.answers == ("Paris",)
     file.write_text(json.dumps({"text": "t", "label": None}))
     with pytest.raises(ConfigError, match="record 1 has no 'label'"):
