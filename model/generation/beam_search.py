@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import torch
 
-from model.generation.decoding import Rows
-from model.generation.sampling import SamplingConfig, penalised
+from model.generation.decoding import DecodingBatch
+from model.generation.sampling import SamplingConfig, apply_penalties
 from model.network.families import AnyNetwork
 from pipeline.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class Beam:
-    """A text found: its ids (with <|eos|> if it ends), log-probability in nats, and score."""
+    """A hypothesis: its ids (with <|eos|> if it ends), log-probability in nats, and score."""
 
     ids: tuple[int, ...]
     log_probability: float
@@ -28,20 +28,20 @@ def search(network: AnyNetwork, prompt: Sequence[int], sampling: SamplingConfig)
     under way can still be among the best.
     """
     width, longest = sampling.beams or 1, sampling.max_new_tokens
-    rows, live = Rows(network, [prompt]), [Beam((), 0.0, 0.0)]
+    batch, live = DecodingBatch(network, [prompt]), [Beam((), 0.0, 0.0)]
     ended: list[Beam] = []
     for length in range(1, longest + 1):
-        grown = _grown(rows, live, prompt, sampling, 2 * width)
+        extended = _extended(batch, live, prompt, sampling, 2 * width)
         ended += [
-            beam for _, beam in grown if beam.ids[-1] == Tokenizer.eos_id or length == longest
+            beam for _, beam in extended if beam.ids[-1] == Tokenizer.eos_id or length == longest
         ]
         ended = sorted(ended, key=lambda beam: -beam.score)[:width]
-        going = [(row, beam) for row, beam in grown if beam.ids[-1] != Tokenizer.eos_id][:width]
+        going = [(row, beam) for row, beam in extended if beam.ids[-1] != Tokenizer.eos_id][:width]
         best_to_come = going[0][1].log_probability / _norm(longest, sampling) if going else 0.0
         if not going or (len(ended) == width and ended[-1].score >= best_to_come):
             break
-        rows.select([row for row, _ in going])
-        rows.append([beam.ids[-1] for _, beam in going])
+        batch.select([row for row, _ in going])
+        batch.append([beam.ids[-1] for _, beam in going])
         live = [beam for _, beam in going]
     return ended or live
 
@@ -50,24 +50,28 @@ def _norm(length: int, sampling: SamplingConfig) -> float:
     return ((5 + length) / 6) ** sampling.length_penalty
 
 
-def _grown(
-    rows: Rows, live: Sequence[Beam], prompt: Sequence[int], sampling: SamplingConfig, count: int
+def _extended(
+    batch: DecodingBatch,
+    live: Sequence[Beam],
+    prompt: Sequence[int],
+    sampling: SamplingConfig,
+    count: int,
 ) -> list[tuple[int, Beam]]:
     """Return the likeliest texts of one token more, each with the row it comes from.
 
     Twice as many as go on: at most half can end, as one text has one end.
     """
-    logits_BV = rows.logits().double()
-    changed = [
-        penalised(logits_V, sampling, prompt, beam.ids)
+    logits_BV = batch.logits().double()
+    penalised = [
+        apply_penalties(logits_V, sampling, prompt, beam.ids)
         for logits_V, beam in zip(logits_BV, live, strict=True)
     ]
     sums_B = torch.tensor([beam.log_probability for beam in live], dtype=torch.float64)
-    sums_BV = sums_B[:, None] + torch.log_softmax(torch.stack(changed), dim=-1)
-    best, places = sums_BV.flatten().topk(min(count, sums_BV.numel()))
-    found = []
-    for total, place in zip(best.tolist(), places.tolist(), strict=True):
-        row, token = divmod(place, sums_BV.shape[1])
+    sums_BV = sums_B[:, None] + torch.log_softmax(torch.stack(penalised), dim=-1)
+    best, indices = sums_BV.flatten().topk(min(count, sums_BV.numel()))
+    extended = []
+    for total, index in zip(best.tolist(), indices.tolist(), strict=True):
+        row, token = divmod(index, sums_BV.shape[1])
         ids = (*live[row].ids, token)
-        found.append((row, Beam(ids, total, total / _norm(len(ids), sampling))))
-    return found
+        extended.append((row, Beam(ids, total, total / _norm(len(ids), sampling))))
+    return extended

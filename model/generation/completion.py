@@ -1,11 +1,11 @@
 """Prompts in, text out: a model folder with its tokenizer."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from model.formats import model_folder
-from model.generation.generate import SamplingConfig, generate, generate_batch
+from model.generation.generate import GenerationBatch, SamplingConfig
 from model.network.families import AnyNetwork
 from pipeline.tokenizer import Tokenizer, load_tokenizer
 
@@ -49,49 +49,53 @@ def prompt_ids(loaded: LoadedModel, prompt: Prompt) -> list[int]:
 
 def complete(loaded: LoadedModel, prompt: Prompt, sampling: SamplingConfig) -> Completion:
     """Continue `prompt`; stop strings are cut off."""
-    writer = Writing(loaded, prompt, sampling)
-    return writer.completion("".join(writer.pieces()))
+    return complete_batch(loaded, [prompt], [sampling])[0]
 
 
 def complete_batch(
-    loaded: LoadedModel, prompts: Sequence[str], samplings: Sequence[SamplingConfig]
+    loaded: LoadedModel, prompts: Sequence[Prompt], samplings: Sequence[SamplingConfig]
 ) -> list[Completion]:
     """Continue prompts together, each by its own settings and seed; the texts of `complete`.
 
     Faster than one by one. Sums in another order may differ in the last digits, so that a token
     whose odds are even can come out otherwise.
     """
-    writers = [Writing(loaded, *one) for one in zip(prompts, samplings, strict=True)]
-    texts = [""] * len(writers)
-
-    def give(row: int, piece: str) -> bool:
+    streams = [TextStream(loaded, *pair) for pair in zip(prompts, samplings, strict=True)]
+    texts = [""] * len(streams)
+    for row, piece in stream_batch(streams):
         texts[row] += piece
-        return True
-
-    write_together(writers, give)
-    return [writer.completion(text) for writer, text in zip(writers, texts, strict=True)]
-
-
-def write_together(writers: Sequence["Writing"], give: Callable[[int, str], bool]) -> None:
-    """Write texts of one model side by side; `give(row, piece)` says whether the row goes on."""
-
-    def wants_more(row: int, token: int) -> bool:
-        piece, going = writers[row].take(token)
-        return give(row, piece) and going
-
-    network, prompts = writers[0].loaded.network, [writer.prompt for writer in writers]
-    generate_batch(network, prompts, [writer.sampling for writer in writers], wants_more)
-    for row, writer in enumerate(writers):
-        give(row, writer.rest())
+    return [text_stream.completion(text) for text_stream, text in zip(streams, texts, strict=True)]
 
 
 def stream(loaded: LoadedModel, prompt: Prompt, sampling: SamplingConfig) -> Iterator[str]:
     """Yield the same text piece by piece, only whole characters, stop strings held back."""
-    return Writing(loaded, prompt, sampling).pieces()
+    for _, piece in stream_batch([TextStream(loaded, prompt, sampling)]):
+        if piece:
+            yield piece
 
 
-class Writing:
-    """One continuation in the making; counts and `finish_reason` grow while it is read."""
+def stream_batch(streams: Sequence["TextStream"]) -> Iterator[tuple[int, str]]:
+    """Write texts of one model side by side: yield (row, new text) after every token.
+
+    The new text may be empty, so that a caller can `stop` a stream after any token. What a stream
+    held back comes at the end.
+    """
+    batch = GenerationBatch(
+        streams[0].loaded.network,
+        [text_stream.prompt for text_stream in streams],
+        [text_stream.sampling for text_stream in streams],
+    )
+    for step in batch:
+        for row, token in step:
+            yield row, streams[row].push_token(token)
+            if streams[row].finished:
+                batch.drop(row)
+    for row, text_stream in enumerate(streams):
+        yield row, text_stream.flush()
+
+
+class TextStream:
+    """Tokens of one continuation to text; counts and `finish_reason` grow with the tokens."""
 
     def __init__(self, loaded: LoadedModel, prompt: Prompt, sampling: SamplingConfig):
         self.loaded, self.sampling = loaded, sampling
@@ -100,57 +104,55 @@ class Writing:
         self.completion_tokens = 0
         self.ids: list[int] = []  # what was written, without the end's
         self.finish_reason = LENGTH
-        self._text, self._held = "", 0  # all text so far, and how much of it has been given out
+        self.finished = False  # no further token is wanted
+        self._text, self._emitted = "", 0  # all text so far, characters of it given out
         self._pending: list[int] = []  # tokens that end in half a character
 
-    def pieces(self) -> Iterator[str]:
-        """Yield new text as soon as it can no longer change."""
-        for token in generate(self.loaded.network, self.prompt, self.sampling):
-            piece, going = self.take(token)
-            if piece:
-                yield piece
-            if not going:
-                break
-        yield self.rest()
-
-    def take(self, token: int) -> tuple[str, bool]:
-        """Return what a token makes certain of the text, and whether there is more to come."""
+    def push_token(self, token: int) -> str:
+        """Return what a token makes certain of the text; sets `finished` where the text ends."""
         tokenizer = self.loaded.tokenizer
         if token == tokenizer.eos_id:
-            self.finish_reason = STOP
-            return "", False
+            self._end()
+            return ""
         self.completion_tokens += 1
         self.ids.append(token)
         self._pending.append(token)
         piece = tokenizer.decode(self._pending)
         if piece.endswith(REPLACEMENT) and len(self._pending) < PENDING_TOKENS:
-            return "", True
+            return ""
         self._text += piece
         self._pending = []
         cut = self._stop_at(self._text)
         if cut is not None:
-            self.finish_reason = STOP
+            self._end()
             self._text = self._text[:cut]
-            return self._give(cut), False
-        return self._give(len(self._text) - self._undecided(self._text)), True
+            return self._emit(cut)
+        return self._emit(len(self._text) - self._undecided(self._text))
 
-    def rest(self) -> str:
+    def flush(self) -> str:
         """Return what was held back, once no token comes any more."""
         self._text += self.loaded.tokenizer.decode(self._pending)
         self._pending = []
-        return self._give(len(self._text))
+        return self._emit(len(self._text))
+
+    def stop(self) -> None:
+        """Want no further token, wherever the text is."""
+        self.finished = True
 
     def completion(self, text: str) -> Completion:
         """Return the whole, with its counts."""
         return Completion(text, self.finish_reason, self.prompt_tokens, self.completion_tokens)
 
-    def _give(self, end: int) -> str:
-        start, self._held = self._held, max(self._held, end)
-        return self._text[start : self._held]
+    def _end(self) -> None:
+        self.finish_reason, self.finished = STOP, True
+
+    def _emit(self, end: int) -> str:
+        start, self._emitted = self._emitted, max(self._emitted, end)
+        return self._text[start : self._emitted]
 
     def _stop_at(self, text: str) -> int | None:
-        found = [text.find(stop) for stop in self.sampling.stop if stop in text]
-        return min(found) if found else None
+        starts = [text.find(stop) for stop in self.sampling.stop if stop in text]
+        return min(starts) if starts else None
 
     def _undecided(self, text: str) -> int:
         """Count characters at the end that may be the beginning of a stop string."""

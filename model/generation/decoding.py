@@ -17,8 +17,8 @@ from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer
 
 
-class Rows:
-    """Rows of ids that grow by one id at a time; the logits of each are as if it were alone.
+class DecodingBatch:
+    """Grow rows of ids by one id at a time; the logits of each row are as if it were alone.
 
     A decoder goes on from its prompts. An encoder-decoder reads them as sources and begins its
     targets with <|bos|>. Rows of different lengths are padded on the left. Where a row passes the

@@ -1,64 +1,89 @@
 """Sampling and beam search with a key/value cache, one text or many. No tokenizer in here."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from model.generation.beam_search import search
-from model.generation.decoding import Rows
-from model.generation.sampling import SamplingConfig, draw, generator_of
+from model.generation.decoding import DecodingBatch
+from model.generation.sampling import SamplingConfig, generator_of, sample_token
 from model.network.families import AnyNetwork
 
-__all__ = ["SamplingConfig", "generate", "generate_batch"]
+__all__ = ["GenerationBatch", "SamplingConfig", "generate"]
+
+Step = list[tuple[int, int]]  # (row, token) of every row that grew
+
+
+class GenerationBatch:
+    """Prompts continued side by side, each by its own settings and seed, as if it were alone.
+
+    Iterating yields what each step adds. A row ends at its `max_new_tokens`, or where the caller
+    drops it. Rows that search with `beams` come first, one by one, when their best text is found;
+    its ids end with <|eos|> if it does.
+    """
+
+    def __init__(
+        self,
+        network: AnyNetwork,
+        prompts: Sequence[Sequence[int]],
+        samplings: Sequence[SamplingConfig],
+    ):
+        self._network, self._prompts, self._samplings = network, prompts, samplings
+        self._live = {row for row, sampling in enumerate(samplings) if sampling.max_new_tokens}
+
+    def drop(self, row: int) -> None:
+        """End a row: no token of it comes any more."""
+        self._live.discard(row)
+
+    def __iter__(self) -> Iterator[Step]:
+        rows = sorted(self._live)
+        for row in rows:
+            if self._samplings[row].beams is not None:
+                yield from self._search_steps(row)
+        yield from self._sample_steps([r for r in rows if self._samplings[r].beams is None])
+
+    def _search_steps(self, row: int) -> Iterator[Step]:
+        for token in search(self._network, self._prompts[row], self._samplings[row])[0].ids:
+            yield [(row, token)]
+            if row not in self._live:
+                break
+
+    def _sample_steps(self, rows: list[int]) -> Iterator[Step]:
+        """Yield a token of every row that is left, past the context too (see DecodingBatch)."""
+        if not rows:
+            return
+        batch = DecodingBatch(self._network, [self._prompts[row] for row in rows])
+        generators = {row: generator_of(self._samplings[row]) for row in rows}
+        written: dict[int, list[int]] = {row: [] for row in rows}
+        while True:
+            step = [
+                (
+                    row,
+                    sample_token(
+                        logits_V,
+                        self._samplings[row],
+                        generators[row],
+                        self._prompts[row],
+                        written[row],
+                    ),
+                )
+                for row, logits_V in zip(rows, batch.logits(), strict=True)
+            ]
+            yield step
+            for row, token in step:
+                written[row].append(token)
+                if len(written[row]) == self._samplings[row].max_new_tokens:
+                    self.drop(row)
+            kept = [index for index, row in enumerate(rows) if row in self._live]
+            if not kept:
+                return
+            batch.append([token for _, token in step])
+            batch.select(kept)
+            rows = [rows[index] for index in kept]
 
 
 def generate(network: AnyNetwork, prompt: Sequence[int], sampling: SamplingConfig) -> Iterator[int]:
     """Yield token ids after `prompt` (at least one id) until `max_new_tokens`.
 
-    Past the context length the oldest half is forgotten and the rest read again. With `beams` the
-    ids of the best text come when it is found; they end with <|eos|> if it does.
+    Past the context length the oldest half is forgotten and the rest read again.
     """
-    if sampling.beams is not None:
-        yield from search(network, prompt, sampling)[0].ids
-        return
-    rows, generator = Rows(network, [prompt]), generator_of(sampling)
-    written: list[int] = []
-    for _ in range(sampling.max_new_tokens):
-        token = draw(rows.logits()[0], sampling, generator, prompt, written)
+    for [(_, token)] in GenerationBatch(network, [prompt], [sampling]):
         yield token
-        written.append(token)
-        rows.append([token])
-
-
-def generate_batch(
-    network: AnyNetwork,
-    prompts: Sequence[Sequence[int]],
-    samplings: Sequence[SamplingConfig],
-    wants_more: Callable[[int, int], bool],
-) -> None:
-    """Continue several prompts at once, each by its own settings and seed, as if it were alone.
-
-    Calls `wants_more(row, token)` for every token; a row ends where that is False, or at its
-    `max_new_tokens`. Rows that search with `beams` are done one by one.
-    """
-    live = [row for row, one in enumerate(samplings) if one.beams is None and one.max_new_tokens]
-    for row, one in enumerate(samplings):
-        if one.beams is not None:
-            all(wants_more(row, token) for token in generate(network, prompts[row], one))
-    if not live:
-        return
-    rows = Rows(network, [prompts[row] for row in live])
-    generators = {row: generator_of(samplings[row]) for row in live}
-    written: dict[int, list[int]] = {row: [] for row in live}
-    while live:
-        chosen = [
-            draw(logits_V, samplings[row], generators[row], prompts[row], written[row])
-            for row, logits_V in zip(live, rows.logits(), strict=True)
-        ]
-        rows.append(chosen)
-        going = []
-        for place, (row, token) in enumerate(zip(live, chosen, strict=True)):
-            written[row].append(token)
-            if wants_more(row, token) and len(written[row]) < samplings[row].max_new_tokens:
-                going.append(place)
-        live = [live[place] for place in going]
-        if live:
-            rows.select(going)

@@ -58,7 +58,7 @@ def generator_of(sampling: SamplingConfig) -> torch.Generator:
     return torch.Generator().manual_seed(sampling.seed % (1 << 63))
 
 
-def draw(
+def sample_token(
     logits_V: Tensor,
     sampling: SamplingConfig,
     generator: torch.Generator,
@@ -66,7 +66,7 @@ def draw(
     written: Sequence[int] = (),
 ) -> int:
     """Draw one token id from logits (V,), after a prompt and what has been written since."""
-    logits_V = penalised(logits_V, sampling, prompt, written)
+    logits_V = apply_penalties(logits_V, sampling, prompt, written)
     if sampling.temperature == 0:
         return int(logits_V.argmax())
     # from the likeliest down, so that no temperature, however small, makes an infinity of it
@@ -85,7 +85,7 @@ def draw(
     return int(ids_V[choice])
 
 
-def penalised(
+def apply_penalties(
     logits_V: Tensor, sampling: SamplingConfig, prompt: Sequence[int], written: Sequence[int]
 ) -> Tensor:
     """Return logits with the penalties for tokens that have been there before."""

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +18,64 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from model.formats import model_folder as export
-from model.generation.completion import load_model
+from model.formats import model_folder
+from model.generation.completion import LoadedModel, load_model
 from model.serve import openapi, page
 from model.serve.completion import (
-    CompletionReply,
     CompletionRequest,
+    TextCompletion,
     completion_ids,
     echoed,
-    scorings_of,
+    logprobs_requests,
 )
-from model.serve.conversation import ChatReply, ChatRequest, conversation_ids, ends_of_answer
-from model.serve.generation import Generation, Generator, Order, sampling_of, seed_of
-from model.serve.logprobs import Scoring
+from model.serve.conversation import ChatCompletion, ChatRequest, conversation_ids, stop_texts
+from model.serve.generation import Generation, GenerationRequest, Generator, sampling_of, seed_of
+from model.serve.logprobs import LogprobsRequest
 from model.serve.openapi import body_of
 from model.serve.replies import CHAT, COMPLETION, Reply
-from model.serve.schema import ApiError, SamplingRequest, ServeLimits, parse_request
+from model.serve.schema import (
+    ApiError,
+    SamplingRequest,
+    SamplingRequestT,
+    ServeLimits,
+    parse_request,
+)
 from pipeline.errors import ConfigError
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
+@dataclass(frozen=True)
+class Service:
+    """What the endpoints share: the model, its name for clients, limits, the queue of texts."""
+
+    name: str
+    loaded: LoadedModel
+    limits: ServeLimits
+    generator: Generator
+
+    async def parse(self, http_request: Request, kind: type[SamplingRequestT]) -> SamplingRequestT:
+        """Read a request's body as this kind; raise ApiError naming what is wrong."""
+        body = await read_body(http_request, self.limits)
+        return parse_request(body, kind, self.name, self.limits)
+
+    def start(
+        self,
+        request: SamplingRequest,
+        prompts: Sequence[list[int]],
+        *,
+        stops: tuple[str, ...] = (),
+        logprobs: Sequence[LogprobsRequest | None] = (),
+    ) -> list[Generation]:
+        """Queue a text for each prompt; each draws from a seed of its own."""
+        seed = seed_of(request)
+        samplings = [sampling_of(request, index, seed, stops) for index in range(len(prompts))]
+        rows = zip(prompts, samplings, logprobs or [None] * len(prompts), strict=True)
+        return self.generator.start([GenerationRequest(*row) for row in rows])
+
+
 def create_app(
-    model_folder: Path,
+    folder: Path,
     name: str,
     limits: ServeLimits | None = None,
     hosts: Sequence[str] = (),
@@ -49,7 +85,7 @@ def create_app(
     `hosts` are Host headers accepted beside the local ones. Raises what `load_model` raises.
     """
     limits = limits or ServeLimits()
-    loaded = load_model(model_folder)
+    loaded = load_model(folder)
     generator = Generator(loaded, limits)
 
     @asynccontextmanager
@@ -62,71 +98,76 @@ def create_app(
     app.state.generator = generator
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL_HOSTS, *hosts])
     _add_error_shapes(app)
-    _add_information(app, name, limits, chats=export.taught_to_chat(model_folder))
+    _add_information(app, name, limits, chats=model_folder.taught_to_chat(folder))
     openapi.complete(app, (CompletionRequest, ChatRequest))
-
-    @app.post(
-        "/v1/completions", openapi_extra=body_of(CompletionRequest),
-        response_model=CompletionReply, responses=openapi.REFUSALS,
-    )  # fmt: skip
-    async def completions(request: Request) -> Response:
-        """Continue one prompt or several, whole or as server-sent events."""
-        body = await read_body(request, limits)
-        asked = parse_request(body, CompletionRequest, name, limits)
-        ids = await asyncio.to_thread(completion_ids, asked, loaded)
-        begins, scorings = echoed(asked, ids, loaded), scorings_of(asked, ids, loaded)
-        each = [index for index in range(len(ids)) for _ in range(asked.n or 1)]
-        work = start(asked, [ids[i] for i in each], scorings=[scorings[i] for i in each])
-        begins = [begins[i] for i in each]
-        return await Reply(asked, COMPLETION, work, begins, generator.turn).respond(request)
-
-    @app.post(
-        "/v1/chat/completions", openapi_extra=body_of(ChatRequest),
-        response_model=ChatReply, responses=openapi.REFUSALS,
-    )  # fmt: skip
-    async def chat_completions(request: Request) -> Response:
-        """Answer the last message of a conversation, whole or as server-sent events."""
-        asked = parse_request(await read_body(request, limits), ChatRequest, name, limits)
-        ids = await asyncio.to_thread(conversation_ids, asked, loaded)
-        work = start(asked, [ids] * asked.choices, ends_of_answer(loaded))
-        return await Reply(asked, CHAT, work, [""] * len(work), generator.turn).respond(request)
-
-    def start(
-        asked: SamplingRequest,
-        prompts: Sequence[list[int]],
-        stops: tuple[str, ...] = (),
-        scorings: Sequence[Scoring | None] = (),
-    ) -> list[Generation]:
-        seed, none = seed_of(asked), [None] * len(prompts)
-        samplings = [sampling_of(asked, index, seed, stops) for index in range(len(prompts))]
-        orders = zip(prompts, samplings, scorings or none, strict=True)
-        return generator.start([Order(*order) for order in orders])
-
+    service = Service(name, loaded, limits, generator)
+    _add_completions(app, service)
+    _add_chat_completions(app, service)
     return app
 
 
-async def read_body(request: Request, limits: ServeLimits) -> bytes:
+def _add_completions(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/v1/completions",
+        openapi_extra=body_of(CompletionRequest),
+        response_model=TextCompletion,
+        responses=openapi.REFUSALS,
+    )
+    async def completions(http_request: Request) -> Response:
+        """Continue one prompt or several, whole or as server-sent events."""
+        loaded = service.loaded
+        request = await service.parse(http_request, CompletionRequest)
+        ids = await asyncio.to_thread(completion_ids, request, loaded)
+        prefixes = echoed(request, ids, loaded)
+        logprobs = logprobs_requests(request, ids, loaded)
+        prompts = [index for index in range(len(ids)) for _ in range(request.n or 1)]
+        generations = service.start(
+            request, [ids[i] for i in prompts], logprobs=[logprobs[i] for i in prompts]
+        )
+        reply = Reply(
+            request, COMPLETION, generations, [prefixes[i] for i in prompts], service.generator.turn
+        )
+        return await reply.respond(http_request)
+
+
+def _add_chat_completions(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/v1/chat/completions",
+        openapi_extra=body_of(ChatRequest),
+        response_model=ChatCompletion,
+        responses=openapi.REFUSALS,
+    )
+    async def chat_completions(http_request: Request) -> Response:
+        """Answer the last message of a conversation, whole or as server-sent events."""
+        loaded = service.loaded
+        request = await service.parse(http_request, ChatRequest)
+        ids = await asyncio.to_thread(conversation_ids, request, loaded)
+        generations = service.start(request, [ids] * request.choices, stops=stop_texts(loaded))
+        prefixes = [""] * len(generations)
+        reply = Reply(request, CHAT, generations, prefixes, service.generator.turn)
+        return await reply.respond(http_request)
+
+
+async def read_body(http_request: Request, limits: ServeLimits) -> bytes:
     """Read a JSON body; raise ApiError 415 if it is no JSON, 413 if large, 408 if slow."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = http_request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         message = f"content-type {kind or 'missing'!r}: wanted application/json"
         raise ApiError(415, message, code="unsupported_media_type")
-    packed = request.headers.get("content-encoding", "identity")
+    packed = http_request.headers.get("content-encoding", "identity")
     if packed.strip().lower() != "identity":
         message = f"content-encoding {packed!r}: wanted the body as it is"
         raise ApiError(415, message, code="unsupported_media_type")
     large = ApiError(
-        413,
-        f"The body is larger than {limits.request_bytes_max} bytes",
-        code="request_too_large",
+        413, f"The body is larger than {limits.request_bytes_max} bytes", code="request_too_large"
     )
-    stated = request.headers.get("content-length", "")
+    stated = http_request.headers.get("content-length", "")
     if stated.isdigit() and int(stated) > limits.request_bytes_max:
         raise large
     body = bytearray()
     try:
         async with asyncio.timeout(limits.body_seconds_max):
-            async for chunk in request.stream():
+            async for chunk in http_request.stream():
                 body += chunk
                 if len(body) > limits.request_bytes_max:
                     raise large
@@ -171,21 +212,22 @@ def _add_error_shapes(app: FastAPI) -> None:
     """Answer every error in OpenAI's shape."""
 
     @app.exception_handler(ApiError)
-    async def refused(request: Request, error: ApiError) -> JSONResponse:
+    async def refused(http_request: Request, error: ApiError) -> JSONResponse:
         wait = error.retry_seconds
         headers = None if wait is None else {"retry-after": str(wait)}
         return JSONResponse(error.body, error.status, headers=headers)
 
     @app.exception_handler(ConfigError)
-    async def impossible(request: Request, error: ConfigError) -> JSONResponse:
+    async def impossible(http_request: Request, error: ConfigError) -> JSONResponse:
         return JSONResponse(ApiError(400, str(error)).body, 400)
 
     @app.exception_handler(HTTPException)
-    async def unknown(request: Request, error: HTTPException) -> JSONResponse:
-        shaped = ApiError(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+    async def unknown(http_request: Request, error: HTTPException) -> JSONResponse:
+        where = f"{http_request.method} {http_request.url.path}"
+        shaped = ApiError(error.status_code, f"{where}: {error.detail}")
         return JSONResponse(shaped.body, error.status_code, headers=error.headers)
 
     @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception) -> JSONResponse:
+    async def failed(http_request: Request, error: Exception) -> JSONResponse:
         shaped = ApiError(500, "The server failed; its log says why", kind="server_error")
         return JSONResponse(shaped.body, 500)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from model.generation.completion import LoadedModel, prompt_ids
 from model.network.architecture import DECODER
-from model.serve.logprobs import LogProbs, Scoring
+from model.serve.logprobs import Logprobs, LogprobsRequest
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
 
 LOGPROBS_MAX = 20  # likeliest tokens beside each
@@ -64,56 +64,58 @@ class CompletionRequest(SamplingRequest):
             raise ApiError(400, "logprobs: not with stream; leave one out", param="logprobs")
 
 
-class Choice(BaseModel):
+class CompletionChoice(BaseModel):
     """One continuation."""
 
     text: str
     index: int
-    logprobs: LogProbs | None = None
+    logprobs: Logprobs | None = None
     finish_reason: str | None  # 'stop' (end of text or stop string) or 'length'
 
 
-class CompletionReply(BaseModel):
+class TextCompletion(BaseModel):
     """A whole reply, or one event of a streamed one (`usage` null until the end)."""
 
     id: str
     object: Literal["text_completion"] = "text_completion"
     created: int
     model: str
-    choices: list[Choice]
+    choices: list[CompletionChoice]
     usage: Usage | None = None
 
 
-def completion_ids(asked: CompletionRequest, loaded: LoadedModel) -> list[list[int]]:
+def completion_ids(request: CompletionRequest, loaded: LoadedModel) -> list[list[int]]:
     """Return the ids of every prompt; raise ApiError where they do not fit the model."""
-    return [_fitting(asked, prompt_of(prompt, loaded), loaded) for prompt in asked.prompts]
+    return [_fitting(request, prompt_of(prompt, loaded), loaded) for prompt in request.prompts]
 
 
-def echoed(asked: CompletionRequest, ids: list[list[int]], loaded: LoadedModel) -> list[str]:
+def echoed(request: CompletionRequest, ids: list[list[int]], loaded: LoadedModel) -> list[str]:
     """Return what each choice of a prompt begins with: what was read of it, if that is wanted."""
-    if not asked.echo:
+    if not request.echo:
         return [""] * len(ids)
-    whole = asked.truncate_prompt_tokens is None
+    whole = request.truncate_prompt_tokens is None
     return [
         prompt if whole and isinstance(prompt, str) else loaded.tokenizer.decode(read)
-        for prompt, read in zip(asked.prompts, ids, strict=True)
+        for prompt, read in zip(request.prompts, ids, strict=True)
     ]
 
 
-def scorings_of(
-    asked: CompletionRequest, ids: list[list[int]], loaded: LoadedModel
-) -> list[Scoring | None]:
+def logprobs_requests(
+    request: CompletionRequest, ids: list[list[int]], loaded: LoadedModel
+) -> list[LogprobsRequest | None]:
     """Return which log-probabilities are asked for with each prompt; None if none are.
 
     Of a text all tokens count but the one that begins every text of ours; ids count as they are.
     """
-    if asked.logprobs is None:
+    if request.logprobs is None:
         return [None] * len(ids)
-    firsts = [
-        int(isinstance(prompt, str) and read[0] == loaded.tokenizer.bos_id) if asked.echo else None
-        for prompt, read in zip(asked.prompts, ids, strict=True)
+    if not request.echo:
+        return [LogprobsRequest(request.logprobs, None)] * len(ids)
+    begins_text = [
+        isinstance(prompt, str) and read[0] == loaded.tokenizer.bos_id
+        for prompt, read in zip(request.prompts, ids, strict=True)
     ]
-    return [Scoring(asked.logprobs, first) for first in firsts]
+    return [LogprobsRequest(request.logprobs, int(begins)) for begins in begins_text]
 
 
 def prompt_of(prompt: str | list[int], loaded: LoadedModel) -> list[int]:
@@ -127,16 +129,17 @@ def prompt_of(prompt: str | list[int], loaded: LoadedModel) -> list[int]:
     return ids
 
 
-def _fitting(asked: CompletionRequest, ids: list[int], loaded: LoadedModel) -> list[int]:
-    if asked.truncate_prompt_tokens is not None:
-        ids = ids[-asked.truncate_prompt_tokens :]
+def _fitting(request: CompletionRequest, ids: list[int], loaded: LoadedModel) -> list[int]:
+    if request.truncate_prompt_tokens is not None:
+        ids = ids[-request.truncate_prompt_tokens :]
     shape = loaded.network.config
     decodes = shape.family == DECODER
-    if asked.logprobs is not None and not decodes:
+    if request.logprobs is not None and not decodes:
         message = f"logprobs: not of a model of the family {shape.family!r}; leave it out"
         raise ApiError(400, message, param="logprobs")
     # what is scored is read in one piece; what is written may go past the context
-    wanted = asked.new_tokens_max if asked.logprobs is not None else min(1, asked.new_tokens_max)
+    new_tokens = request.new_tokens_max
+    wanted = new_tokens if request.logprobs is not None else min(1, new_tokens)
     room = shape.context - (wanted if decodes else 0)
     if len(ids) > room:
         raise ApiError(

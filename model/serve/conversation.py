@@ -21,7 +21,7 @@ EMPTY: tuple[Any, ...] = (None, "", [], {}, False)
 SHARE_TO_READ = 0.75
 
 
-class Part(BaseModel):
+class ContentPart(BaseModel):
     """A piece of a message; only text is read."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -40,7 +40,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part] | None = None
+    content: str | list[ContentPart] | None = None
     name: str | None = None
     refusal: str | None = None
     annotations: list[Any] | None = None
@@ -108,7 +108,7 @@ class ChatRequest(SamplingRequest):
         return turns
 
 
-class Said(BaseModel):
+class AssistantMessage(BaseModel):
     """The answer."""
 
     role: Literal["assistant"] = "assistant"
@@ -116,16 +116,16 @@ class Said(BaseModel):
     refusal: None = None
 
 
-class ChatChoice(BaseModel):
+class ChatCompletionChoice(BaseModel):
     """One answer."""
 
     index: int
-    message: Said
+    message: AssistantMessage
     logprobs: None = None
     finish_reason: str  # 'stop' (end of the answer or stop string) or 'length'
 
 
-class ChatPart(BaseModel):
+class ChunkChoice(BaseModel):
     """What an event of a stream adds to an answer."""
 
     index: int
@@ -134,29 +134,29 @@ class ChatPart(BaseModel):
     finish_reason: str | None
 
 
-class ChatReply(BaseModel):
+class ChatCompletion(BaseModel):
     """A whole reply."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
-    choices: list[ChatChoice]
+    choices: list[ChatCompletionChoice]
     usage: Usage
 
 
-class ChatEvent(BaseModel):
+class ChatCompletionChunk(BaseModel):
     """One event of a streamed reply."""
 
     id: str
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     created: int
     model: str
-    choices: list[ChatPart]
+    choices: list[ChunkChoice]
     usage: Usage | None = None
 
 
-def conversation_ids(asked: ChatRequest, loaded: LoadedModel) -> list[int]:
+def conversation_ids(request: ChatRequest, loaded: LoadedModel) -> list[int]:
     """Return the ids after which the answer is written.
 
     The oldest questions are left out with their answers until what is left fits the context beside
@@ -165,8 +165,8 @@ def conversation_ids(asked: ChatRequest, loaded: LoadedModel) -> list[int]:
     network = loaded.network.config
     room = network.context
     if network.family != ENCODER_DECODER:  # there the answer has a context of its own
-        room -= min(asked.new_tokens_max, round(network.context * (1 - SHARE_TO_READ)))
-    said = [*asked.turns, Turn(ASSISTANT, "")]
+        room -= min(request.new_tokens_max, round(network.context * (1 - SHARE_TO_READ)))
+    said = [*request.turns, Turn(ASSISTANT, "")]
     coded = code_example(said, None, loaded.tokenizer, lambda _, before: before <= room)
     if coded == FORGED:
         words = ", ".join(repr(word) for word in ROLE_WORDS.values())
@@ -180,7 +180,7 @@ def conversation_ids(asked: ChatRequest, loaded: LoadedModel) -> list[int]:
     return coded.ids[: coded.answer].tolist()
 
 
-def ends_of_answer(loaded: LoadedModel) -> tuple[str, ...]:
+def stop_texts(loaded: LoadedModel) -> tuple[str, ...]:
     """Return texts that end an answer beside <|eos|>: another's turn, where roles are words."""
     if role_ids(loaded.tokenizer) is not None:
         return ()

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from model.generation.completion import LoadedModel, Prompt, Writing, write_together
+from model.generation.completion import LoadedModel, Prompt, TextStream, stream_batch
 from model.generation.generate import SamplingConfig
-from model.serve.logprobs import LogProbs, Scoring, log_probabilities
+from model.serve.logprobs import Logprobs, LogprobsRequest, text_logprobs
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits
 
 SEED_BITS = 62
@@ -21,39 +21,39 @@ NEWEST_SHARE = 0.1  # of what the last text took in what a text is thought to ta
 
 
 def sampling_of(
-    asked: SamplingRequest, index: int, seed: int, stops: tuple[str, ...] = ()
+    request: SamplingRequest, index: int, seed: int, stops: tuple[str, ...] = ()
 ) -> SamplingConfig:
     """Return the settings of choice `index`; each choice draws from a seed of its own.
 
     `stops` end a text as well as those asked for.
     """
     return SamplingConfig(
-        max_new_tokens=asked.new_tokens_max,
-        temperature=1.0 if asked.temperature is None else asked.temperature,
-        top_k=asked.top_k,
-        top_p=asked.top_p,
-        min_p=asked.min_p,
-        repetition_penalty=asked.repetition_penalty,
-        presence_penalty=asked.presence_penalty,
-        frequency_penalty=asked.frequency_penalty,
-        beams=asked.beams,
+        max_new_tokens=request.new_tokens_max,
+        temperature=1.0 if request.temperature is None else request.temperature,
+        top_k=request.top_k,
+        top_p=request.top_p,
+        min_p=request.min_p,
+        repetition_penalty=request.repetition_penalty,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        beams=request.beams,
         seed=seed + index,
-        stop=(*asked.stops, *stops),
+        stop=(*request.stops, *stops),
     )
 
 
-def seed_of(asked: SamplingRequest) -> int:
+def seed_of(request: SamplingRequest) -> int:
     """Return the seed asked for, else a random one."""
-    return secrets.randbits(SEED_BITS) if asked.seed is None else asked.seed
+    return secrets.randbits(SEED_BITS) if request.seed is None else request.seed
 
 
 @dataclass(frozen=True)
-class Order:
+class GenerationRequest:
     """A text to write: what it goes on from, how, and what is to be said of its tokens."""
 
     prompt: Prompt
     sampling: SamplingConfig
-    scoring: Scoring | None = None
+    logprobs: LogprobsRequest | None = None
 
 
 class Generator:
@@ -67,41 +67,41 @@ class Generator:
         self._open: set[Generation] = set()
         self._seconds = 1.0  # that a text takes, lately
 
-    def start(self, orders: list[Order]) -> list["Generation"]:
+    def start(self, requests: list[GenerationRequest]) -> list["Generation"]:
         """Queue a request's texts; raise ApiError 429 if they do not fit into the queue."""
         loop = asyncio.get_running_loop()
-        work = [Generation(self._loaded, order, loop) for order in orders]
+        generations = [Generation(self._loaded, request, loop) for request in requests]
         with self._lock:
-            if len(self._open) + len(work) > self._room:
+            if len(self._open) + len(generations) > self._room:
                 raise self._busy(f"{len(self._open)} texts wait, at most {self._room} may")
-            self._open.update(work)
-        future = self._threads.submit(self._write, work)
-        for one in work:
-            one.future = future
-        future.add_done_callback(functools.partial(self._leave, work))
-        return work
+            self._open.update(generations)
+        future = self._threads.submit(self._write, generations)
+        for generation in generations:
+            generation.future = future
+        future.add_done_callback(functools.partial(self._leave, generations))
+        return generations
 
-    async def turn(self, work: Sequence["Generation"]) -> None:
+    async def turn(self, generations: Sequence["Generation"]) -> None:
         """Wait until the work has begun; raise ApiError 429 if that takes too long."""
         seconds = self._limits.wait_seconds_max
         try:
             async with asyncio.timeout(seconds):
-                await work[0].begun.wait()
+                await generations[0].begun.wait()
         except TimeoutError as error:
-            for one in work:
-                one.cancel()
+            for generation in generations:
+                generation.cancel()
             raise self._busy(f"waited for {seconds:g} seconds") from error
 
     def refuse_waiting(self) -> None:
         """Cancel what has not begun: who waits for it is told that the server stops."""
-        for one in self._all():
-            if not one.begun.is_set():
-                one.cancel()
+        for generation in self._all():
+            if not generation.begun.is_set():
+                generation.cancel()
 
     def cancel_all(self) -> None:
         """Cancel everything."""
-        for one in self._all():
-            one.cancel()
+        for generation in self._all():
+            generation.cancel()
 
     async def stop(self) -> None:
         """Cancel everything and wait for the threads to end."""
@@ -122,39 +122,42 @@ class Generator:
             retry_seconds=wait,
         )
 
-    def _write(self, work: list["Generation"]) -> None:
+    def _write(self, generations: list["Generation"]) -> None:
         began = time.monotonic()
-        write(work)
-        taken = (time.monotonic() - began) / len(work)
+        write(generations)
+        taken = (time.monotonic() - began) / len(generations)
         self._seconds += (taken - self._seconds) * NEWEST_SHARE
 
-    def _leave(self, work: list["Generation"], _: Future[None]) -> None:
+    def _leave(self, generations: list["Generation"], _: Future[None]) -> None:
         with self._lock:
-            self._open.difference_update(work)
+            self._open.difference_update(generations)
 
 
-def write(work: list["Generation"]) -> None:
+def write(generations: list["Generation"]) -> None:
     """Write the texts of one request side by side until all end or are cancelled, in a thread."""
     end: BaseException | None = None
     try:
-        for one in work:
-            one.begin()
-        write_together([one.writer for one in work], lambda row, piece: work[row].take(piece))
-        for one in work:
-            one.score()
+        for generation in generations:
+            generation.begin()
+        for row, piece in stream_batch([generation.stream for generation in generations]):
+            generations[row].emit(piece)
+        for generation in generations:
+            generation.score()
     except BaseException as error:  # handed over whole: `pieces` raises it where it is awaited
         end = error
-    for one in work:
-        one.finish(end)
+    for generation in generations:
+        generation.finish(end)
 
 
 class Generation:
     """One continuation: written by a thread beside others, read by the event loop."""
 
-    writer: Writing
+    stream: TextStream
 
-    def __init__(self, loaded: LoadedModel, order: Order, loop: asyncio.AbstractEventLoop):
-        self._loaded, self._order = loaded, order
+    def __init__(
+        self, loaded: LoadedModel, request: GenerationRequest, loop: asyncio.AbstractEventLoop
+    ):
+        self._loaded, self._request = loaded, request
         self._loop = loop
         self._pieces: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
         self._cancelled = threading.Event()
@@ -164,36 +167,37 @@ class Generation:
         self.finish_reason = "length"
         self.prompt_tokens = 0
         self.completion_tokens = 0
-        self.logprobs: LogProbs | None = None
+        self.logprobs: Logprobs | None = None
 
     def begin(self) -> None:
         """Read the prompt; raises what that raises."""
         self._call(self.begun.set)
-        self.writer = Writing(self._loaded, self._order.prompt, self._order.sampling)
+        self.stream = TextStream(self._loaded, self._request.prompt, self._request.sampling)
 
-    def take(self, piece: str) -> bool:
-        """Hand a piece to the event loop; False if nobody wants more."""
+    def emit(self, piece: str) -> None:
+        """Hand a piece to the event loop; stop the text if nobody wants more."""
         if piece:
             self._characters += len(piece)
             self._put(piece)
-        return not self._cancelled.is_set()
+        if self._cancelled.is_set():
+            self.stream.stop()
 
     def score(self) -> None:
         """Find the log-probabilities, if they are asked for."""
-        scoring = self._order.scoring
-        if scoring is None or self._cancelled.is_set():
+        logprobs = self._request.logprobs
+        if logprobs is None or self._cancelled.is_set():
             return
-        prompt, written = self.writer.prompt, self.writer.ids
-        begin = len(self._loaded.tokenizer.decode(prompt)) if scoring.first is not None else 0
+        prompt, written = self.stream.prompt, self.stream.ids
+        begin = len(self._loaded.tokenizer.decode(prompt)) if logprobs.first is not None else 0
         end = begin + self._characters
-        self.logprobs = log_probabilities(self._loaded, prompt, written, scoring, end)
+        self.logprobs = text_logprobs(self._loaded, prompt, written, logprobs, end)
 
     def finish(self, end: BaseException | None) -> None:
         """Keep the counts and end `pieces`, with an error if there was one."""
         if end is None:
-            self.finish_reason = self.writer.finish_reason
-            self.prompt_tokens = self.writer.prompt_tokens
-            self.completion_tokens = self.writer.completion_tokens
+            self.finish_reason = self.stream.finish_reason
+            self.prompt_tokens = self.stream.prompt_tokens
+            self.completion_tokens = self.stream.completion_tokens
         self._put(end)
 
     async def pieces(self) -> AsyncIterator[str]:

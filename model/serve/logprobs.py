@@ -17,8 +17,8 @@ LEAST = -9999.0  # what stands for zero probability: JSON has no infinity
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """How many of the likeliest tokens stand beside each, and which token is the first told.
+class LogprobsRequest:
+    """How many of the likeliest tokens stand beside each, and which token is the first.
 
     None begins where the prompt ends.
     """
@@ -27,7 +27,7 @@ class Scoring:
     first: int | None
 
 
-class LogProbs(BaseModel):
+class Logprobs(BaseModel):
     """Log-probabilities (base e) of a text's tokens, and where each begins in it."""
 
     tokens: list[str]
@@ -37,7 +37,7 @@ class LogProbs(BaseModel):
 
 
 @dataclass(frozen=True)
-class Scored:
+class TokenLogprobs:
     """Ids with the log-probability of each but the first, and the likeliest ones there."""
 
     ids: Sequence[int]
@@ -45,19 +45,23 @@ class Scored:
     top: list[dict[int, float]]
 
 
-def log_probabilities(
-    loaded: LoadedModel, prompt: Sequence[int], written: Sequence[int], scoring: Scoring, end: int
-) -> LogProbs:
-    """Return what is asked of a text; tokens that begin at character `end` of it were cut off."""
-    found = scored(loaded, [*prompt, *written], scoring.count)
-    first = len(prompt) if scoring.first is None else scoring.first
-    return _worded(loaded, found, first, len(prompt), end)
+def text_logprobs(
+    loaded: LoadedModel,
+    prompt: Sequence[int],
+    written: Sequence[int],
+    request: LogprobsRequest,
+    end: int,
+) -> Logprobs:
+    """Return a text's log-probabilities; tokens that begin at its character `end` were cut off."""
+    logprobs = token_logprobs_of(loaded, [*prompt, *written], request.count)
+    first = len(prompt) if request.first is None else request.first
+    return _in_openai_form(loaded, logprobs, first, len(prompt), end)
 
 
-def scored(loaded: LoadedModel, ids: Sequence[int], count: int) -> Scored:
+def token_logprobs_of(loaded: LoadedModel, ids: Sequence[int], count: int) -> TokenLogprobs:
     """Return the log-probability of each id but the first, and of the `count` likeliest there."""
     if len(ids) < 2:
-        return Scored(ids, [], [])
+        return TokenLogprobs(ids, [], [])
     ids_T = torch.tensor(ids, device=loaded.network.device)
     with torch.no_grad():
         logits_TV = objectives.text_logits(loaded.network, ids_T[None])[0].float()
@@ -69,27 +73,27 @@ def scored(loaded: LoadedModel, ids: Sequence[int], count: int) -> Scored:
     if best is not None:
         values = best.values.clamp(min=LEAST).tolist()
         top = [
-            dict(zip(row, found, strict=True))
-            for row, found in zip(best.indices.tolist(), values, strict=True)
+            dict(zip(row_ids, row_values, strict=True))
+            for row_ids, row_values in zip(best.indices.tolist(), values, strict=True)
         ]
-    return Scored(ids, own, top)
+    return TokenLogprobs(ids, own, top)
 
 
-def _worded(
-    loaded: LoadedModel, found: Scored, first: int, prompt_tokens: int, end: int
-) -> LogProbs:
+def _in_openai_form(
+    loaded: LoadedModel, logprobs: TokenLogprobs, first: int, prompt_tokens: int, end: int
+) -> Logprobs:
     """Return the tokens from number `first` on in OpenAI's form; the prompt's are all kept."""
-    names, offsets = _names(loaded, found.ids[first:])
+    names, offsets = _names(loaded, logprobs.ids[first:])
     kept = len(names)
     while kept and offsets[kept - 1] >= end and first + kept > prompt_tokens:
         kept -= 1
-    own: list[float | None] = [None, *found.own]
+    own: list[float | None] = [None, *logprobs.own]
     tops: list[dict[str, float] | None] = [None]
-    for number, top in enumerate(found.top, 1):
-        token = found.ids[number]
-        with_own = {**top, token: found.own[number - 1]}
-        tops.append({_name(loaded, one): value for one, value in with_own.items()})
-    return LogProbs(
+    for number, top in enumerate(logprobs.top, 1):
+        token = logprobs.ids[number]
+        with_own = {**top, token: logprobs.own[number - 1]}
+        tops.append({_name(loaded, token_id): value for token_id, value in with_own.items()})
+    return Logprobs(
         tokens=names[:kept],
         token_logprobs=own[first:][:kept],
         top_logprobs=tops[first:][:kept],

@@ -5,7 +5,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,14 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
-from model.serve.completion import Choice, CompletionReply
-from model.serve.conversation import ChatChoice, ChatEvent, ChatPart, ChatReply, Said
+from model.serve.completion import CompletionChoice, TextCompletion
+from model.serve.conversation import (
+    AssistantMessage,
+    ChatCompletion,
+    ChatCompletionChoice,
+    ChatCompletionChunk,
+    ChunkChoice,
+)
 from model.serve.generation import Generation
 from model.serve.schema import ApiError, SamplingRequest, Usage
 
@@ -23,7 +29,7 @@ GONE = 499  # the client left; nobody reads this status
 
 
 @dataclass(frozen=True)
-class Wording:
+class ResponseShapes:
     """How an endpoint words its replies; functions take a choice's index first."""
 
     id_prefix: str
@@ -37,52 +43,52 @@ class Wording:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered: the request, its texts in the making, what each begins with."""
+    """What is answered: the request, its texts in the making, what each prefixes with."""
 
-    asked: SamplingRequest
-    wording: Wording
-    work: Sequence[Generation]
-    begins: Sequence[str]
+    request: SamplingRequest
+    shapes: ResponseShapes
+    generations: Sequence[Generation]
+    prefixes: Sequence[str]
     turn: Callable[[Sequence[Generation]], Awaitable[None]]  # waits until the work has begun
 
-    async def respond(self, request: Request) -> Response:
+    async def respond(self, http_request: Request) -> Response:
         """Return the reply in the form asked for; the work ends when the client leaves."""
-        return await unless_gone(
-            request, self.streamed() if self.asked.stream else self.whole(), self.work
+        return await until_disconnect(
+            http_request, self.streamed() if self.request.stream else self.whole(), self.generations
         )
 
     async def streamed(self) -> Response:
         """Wait for the turn, so that a refusal has its status, and return a stream of events."""
-        await self.turn(self.work)
+        await self.turn(self.generations)
         head = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(self.events(), media_type="text/event-stream", headers=head)
 
     async def whole(self) -> Response:
         """Wait for all choices and return them with their token counts."""
-        await self.turn(self.work)
+        await self.turn(self.generations)
         choices = []
-        for index, (begin, one) in enumerate(zip(self.begins, self.work, strict=True)):
-            text = "".join([begin, *[piece async for piece in one.pieces()]])
-            choices.append(self.wording.whole(index, text, one))
-        reply = self.wording.reply(**self._head(), choices=choices, usage=self._usage())
+        for index, (prefix, generation) in enumerate(self._choices()):
+            text = "".join([prefix, *[piece async for piece in generation.pieces()]])
+            choices.append(self.shapes.whole(index, text, generation))
+        reply = self.shapes.reply(**self._head(), choices=choices, usage=self._usage())
         return JSONResponse(reply.model_dump())
 
     async def events(self) -> AsyncIterator[str]:
         """Yield pieces as they are made, each choice's end, counts if asked for, `[DONE]`."""
-        head, wording, options = self._head(), self.wording, self.asked.stream_options
+        head, shapes, options = self._head(), self.shapes, self.request.stream_options
         counts = bool(options and options.include_usage)
 
         def event(choices: list[BaseModel], usage: Usage | None = None) -> str:
-            reply = wording.event(**head, choices=choices, usage=usage)
+            reply = shapes.event(**head, choices=choices, usage=usage)
             return f"data: {reply.model_dump_json(exclude=None if counts else {'usage'})}\n\n"
 
         try:
-            for index, (begin, one) in enumerate(zip(self.begins, self.work, strict=True)):
-                if (opening := wording.opening(index, begin)) is not None:
+            for index, (prefix, generation) in enumerate(self._choices()):
+                if (opening := shapes.opening(index, prefix)) is not None:
                     yield event([opening])
-                async for piece in one.pieces():
-                    yield event([wording.piece(index, piece)])
-                yield event([wording.closing(index, one.finish_reason)])
+                async for piece in generation.pieces():
+                    yield event([shapes.piece(index, piece)])
+                yield event([shapes.closing(index, generation.finish_reason)])
             if counts:
                 yield event([], self._usage())
         except ApiError as error:  # the status has been sent: the reason comes as an event
@@ -94,26 +100,30 @@ class Reply:
             yield f"data: {json.dumps(shaped.body)}\n\n"
             return
         finally:  # also when the client left
-            for one in self.work:
-                one.cancel()
+            for generation in self.generations:
+                generation.cancel()
         yield "data: [DONE]\n\n"
 
+    def _choices(self) -> Iterator[tuple[str, Generation]]:
+        return zip(self.prefixes, self.generations, strict=True)
+
     def _head(self) -> dict[str, Any]:
-        name = f"{self.wording.id_prefix}-{secrets.token_hex(12)}"
-        return {"id": name, "created": int(time.time()), "model": self.asked.model}
+        name = f"{self.shapes.id_prefix}-{secrets.token_hex(12)}"
+        return {"id": name, "created": int(time.time()), "model": self.request.model}
 
     def _usage(self) -> Usage:
-        read = sum(one.prompt_tokens for one in self.work[:: self.asked.n or 1])  # a prompt once
-        written = sum(one.completion_tokens for one in self.work)
+        one_per_prompt = self.generations[:: self.request.n or 1]
+        read = sum(generation.prompt_tokens for generation in one_per_prompt)
+        written = sum(generation.completion_tokens for generation in self.generations)
         return Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
 
 
-async def unless_gone(
-    request: Request, reply: Coroutine[Any, Any, Response], work: Sequence[Generation]
+async def until_disconnect(
+    http_request: Request, reply: Coroutine[Any, Any, Response], generations: Sequence[Generation]
 ) -> Response:
     """Await `reply`, or stop the work when the client disconnects first or there is none."""
     task = asyncio.ensure_future(reply)
-    gone = asyncio.ensure_future(_disconnect(request))
+    gone = asyncio.ensure_future(_disconnect(http_request))
     answered = False
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -125,40 +135,40 @@ async def unless_gone(
     finally:
         task.cancel()
         gone.cancel()
-        for one in () if answered else work:
-            one.cancel()
+        for generation in () if answered else generations:
+            generation.cancel()
 
 
-async def _disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _disconnect(http_request: Request) -> None:
+    while (await http_request.receive())["type"] != "http.disconnect":
         pass
 
 
-def _text(index: int, text: str, reason: str | None = None) -> Choice:
-    return Choice(text=text, index=index, finish_reason=reason)
+def _text(index: int, text: str, reason: str | None = None) -> CompletionChoice:
+    return CompletionChoice(text=text, index=index, finish_reason=reason)
 
 
-def _delta(index: int, delta: dict[str, str], reason: str | None = None) -> ChatPart:
-    return ChatPart(index=index, delta=delta, finish_reason=reason)
+def _delta(index: int, delta: dict[str, str], reason: str | None = None) -> ChunkChoice:
+    return ChunkChoice(index=index, delta=delta, finish_reason=reason)
 
 
-COMPLETION = Wording(
+COMPLETION = ResponseShapes(
     id_prefix="cmpl",
-    reply=CompletionReply,
-    event=CompletionReply,
-    whole=lambda index, text, one: Choice(
-        text=text, index=index, logprobs=one.logprobs, finish_reason=one.finish_reason
+    reply=TextCompletion,
+    event=TextCompletion,
+    whole=lambda index, text, generation: CompletionChoice(
+        text=text, index=index, logprobs=generation.logprobs, finish_reason=generation.finish_reason
     ),
-    opening=lambda index, begin: _text(index, begin) if begin else None,
+    opening=lambda index, prefix: _text(index, prefix) if prefix else None,
     piece=_text,
     closing=lambda index, reason: _text(index, "", reason),
 )
-CHAT = Wording(
+CHAT = ResponseShapes(
     id_prefix="chatcmpl",
-    reply=ChatReply,
-    event=ChatEvent,
-    whole=lambda index, text, one: ChatChoice(
-        index=index, message=Said(content=text), finish_reason=one.finish_reason
+    reply=ChatCompletion,
+    event=ChatCompletionChunk,
+    whole=lambda index, text, generation: ChatCompletionChoice(
+        index=index, message=AssistantMessage(content=text), finish_reason=generation.finish_reason
     ),
     opening=lambda index, _: _delta(index, {"role": "assistant", "content": ""}),
     piece=lambda index, text: _delta(index, {"content": text}),

@@ -122,10 +122,12 @@ class ApiError(Exception):
         self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-Request = TypeVar("Request", bound=SamplingRequest)
+SamplingRequestT = TypeVar("SamplingRequestT", bound=SamplingRequest)
 
 
-def parse_request(body: bytes, kind: type[Request], name: str, limits: ServeLimits) -> Request:
+def parse_request(
+    body: bytes, kind: type[SamplingRequestT], name: str, limits: ServeLimits
+) -> SamplingRequestT:
     """Check a body against the API and the limits; raise ApiError naming the field."""
     try:
         request = kind.model_validate_json(body.removeprefix(b"\xef\xbb\xbf"))

@@ -23,7 +23,7 @@ BACKLOG = 4096  # connections that the kernel holds while the loop is busy
 
 
 def serve(
-    model_folder: Path,
+    folder: Path,
     name: str,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -37,7 +37,7 @@ def serve(
     """
     limits = limits or ServeLimits()
     listening = _listen(host, port)
-    app = create_app(model_folder, name, limits, [*hosts, *_names_of(host)])
+    app = create_app(folder, name, limits, [*hosts, *_names_of(host)])
     config = uvicorn.Config(
         app,
         http=deadlines.protocol(limits),

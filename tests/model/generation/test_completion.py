@@ -33,8 +33,14 @@ def loaded(folder):
 
 def scripted(monkeypatch, loaded, wanted: str, extra=()):
     ids = [*loaded.tokenizer.encode(wanted), *extra]
-    monkeypatch.setattr(completion, "generate", lambda *_: iter(ids))
-    return ids
+
+    class Scripted(completion.GenerationBatch):
+        def __iter__(self):
+            for token in ids:
+                if self._live:
+                    yield [(0, token)]
+
+    monkeypatch.setattr(completion, "GenerationBatch", Scripted)
 
 
 def test_writing_and_reading_a_folder_keeps_every_logit(folder, loaded):
@@ -77,6 +83,18 @@ def test_the_end_token_ends_the_text(loaded, monkeypatch):
     scripted(monkeypatch, loaded, "the end", [loaded.tokenizer.eos_id, 10, 11])
     done = complete(loaded, "x", SamplingConfig())
     assert (done.text, done.finish_reason) == ("the end", "stop")
+    assert done.completion_tokens == len(loaded.tokenizer.encode("the end"))
+
+
+def test_a_stream_can_be_stopped_after_any_token_while_others_go_on(loaded):
+    sampling = SamplingConfig(max_new_tokens=20, temperature=1.5, seed=2)
+    streams = [completion.TextStream(loaded, "中文", sampling) for _ in range(2)]
+    for row, _ in completion.stream_batch(streams):
+        if row == 0 and streams[0].completion_tokens == 3:
+            streams[0].stop()
+    assert [text_stream.completion_tokens for text_stream in streams] == [3, 20]
+    assert streams[0].ids == streams[1].ids[:3]
+    assert streams[0].finish_reason == "length"
 
 
 def test_an_empty_prompt_is_continued_too(loaded):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from model.generation.decoding import Rows
-from model.generation.generate import SamplingConfig, generate, generate_batch
+from model.generation.decoding import DecodingBatch
+from model.generation.generate import GenerationBatch, SamplingConfig, generate
 from model.network.architecture import ENCODER_DECODER, PRESETS, ModelConfig
 from model.network.families import EncoderDecoder, build
 from pipeline.errors import ConfigError
@@ -41,7 +41,7 @@ def alone(network, prompt, written):
 @pytest.mark.parametrize(("preset", "more"), DESIGNS)
 def test_cached_and_padded_logits_are_those_of_each_text_alone(preset, more):
     network = network_of(preset, **more)
-    rows, written = Rows(network, PROMPTS), [[] for _ in PROMPTS]
+    rows, written = DecodingBatch(network, PROMPTS), [[] for _ in PROMPTS]
     for step in range(6):
         found = rows.logits()
         for row, prompt in enumerate(PROMPTS):
@@ -56,7 +56,7 @@ def test_cached_and_padded_logits_are_those_of_each_text_alone(preset, more):
 @pytest.mark.parametrize(("preset", "more"), DESIGNS)
 def test_rows_can_be_reordered_dropped_and_doubled(preset, more):
     network = network_of(preset, **more)
-    rows = Rows(network, PROMPTS)
+    rows = DecodingBatch(network, PROMPTS)
     rows.logits()
     rows.append([10, 20, 30])
     rows.select([2, 0, 0])
@@ -77,35 +77,41 @@ def test_a_batch_writes_what_each_prompt_gives_alone_past_the_context_too(preset
         SamplingConfig(max_new_tokens=30, temperature=1.0, seed=3),
     ]
     found = [[] for _ in prompts]
-
-    def wants_more(row, token):
-        found[row].append(token)
-        return True
-
-    generate_batch(network, prompts, samplings, wants_more)
+    for step in GenerationBatch(network, prompts, samplings):
+        for row, token in step:
+            found[row].append(token)
     for row, (prompt, sampling) in enumerate(zip(prompts, samplings, strict=True)):
         assert found[row] == list(generate(network, prompt, sampling))
         assert len(found[row]) == sampling.max_new_tokens
 
 
-def test_a_row_that_wants_no_more_ends_while_others_go_on():
+@pytest.mark.parametrize("beams", [None, 2])
+def test_a_row_that_is_dropped_ends_while_others_go_on(beams):
     network = network_of("llama")
-    sampling = SamplingConfig(max_new_tokens=9, temperature=0)
+    samplings = [SamplingConfig(max_new_tokens=9, temperature=0, beams=beams)] * 2
+    samplings += [SamplingConfig(max_new_tokens=9, temperature=0)]
     counts = [0, 0, 0]
-
-    def wants_more(row, token):
-        counts[row] += 1
-        return counts[row] < 3 * (row + 1)
-
-    generate_batch(network, PROMPTS, [sampling] * 3, wants_more)
+    batch = GenerationBatch(network, PROMPTS, samplings)
+    for step in batch:
+        for row, _ in step:
+            counts[row] += 1
+            if counts[row] == 3 * (row + 1):
+                batch.drop(row)
     assert counts == [3, 6, 9]
+
+
+def test_rows_that_are_to_write_nothing_write_nothing():
+    samplings = [SamplingConfig(max_new_tokens=count, temperature=0) for count in (0, 2, 0)]
+    steps = list(GenerationBatch(network_of("llama"), PROMPTS, samplings))
+    assert [[row for row, _ in step] for step in steps] == [[1], [1]]
+    assert not list(GenerationBatch(network_of("llama"), PROMPTS[:1], samplings[:1]))
 
 
 def test_an_encoder_and_an_empty_prompt_are_refused():
     with pytest.raises(ConfigError, match="'encoder' continues no text"):
-        Rows(network_of("bert"), PROMPTS)
+        DecodingBatch(network_of("bert"), PROMPTS)
     with pytest.raises(ConfigError, match="at least one prompt token"):
-        Rows(network_of("llama"), [[1], []])
+        DecodingBatch(network_of("llama"), [[1], []])
 
 
 def test_an_encoder_decoder_writes_from_its_source_alone():

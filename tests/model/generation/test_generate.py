@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.generation.generate import SamplingConfig, generate
-from model.generation.sampling import draw, penalised
+from model.generation.sampling import apply_penalties, sample_token
 from model.network.architecture import ModelConfig
 from model.network.families import GPT
 from pipeline.errors import ConfigError
@@ -23,7 +23,7 @@ def network():
 def drawn(logits, times=300, **settings):
     generator = torch.Generator().manual_seed(1)
     sampling = SamplingConfig(**settings)
-    return Counter(draw(torch.tensor(logits), sampling, generator) for _ in range(times))
+    return Counter(sample_token(torch.tensor(logits), sampling, generator) for _ in range(times))
 
 
 def test_greedy_takes_the_likeliest_of_the_whole_text(network):
@@ -70,7 +70,7 @@ def test_penalties_follow_their_published_formulas():
     logits, prompt, written = torch.tensor([2.0, -1.0, 0.5, 3.0, -2.0]), [0, 1], [3, 3, 4]
 
     def changed(**settings):
-        return penalised(logits, SamplingConfig(**settings), prompt, written).tolist()
+        return apply_penalties(logits, SamplingConfig(**settings), prompt, written).tolist()
 
     # positive logits are divided and negative ones multiplied, of prompt and text, once each
     assert changed(repetition_penalty=2.0) == [1.0, -2.0, 0.5, 1.5, -4.0]

@@ -16,7 +16,7 @@ from model.generation.completion import load_model
 from model.serve import page
 from model.serve.app import create_app
 from model.serve.completion import CompletionRequest
-from model.serve.generation import Generator, Order, sampling_of
+from model.serve.generation import GenerationRequest, Generator, sampling_of
 from model.serve.schema import ApiError, ServeLimits, parse_request
 from model.serve.server import serve
 from pipeline.errors import ServiceError
@@ -324,7 +324,7 @@ def test_a_full_queue_turns_requests_away(tiny_model):
     async def full():
         generator = Generator(load_model(tiny_model), ServeLimits(concurrent=1, waiting_max=1))
         asked = CompletionRequest(model=NAME, prompt="a", max_tokens=2000)
-        settings = [Order("a", sampling_of(asked, i, 0)) for i in range(2)]
+        settings = [GenerationRequest("a", sampling_of(asked, i, 0)) for i in range(2)]
         work = generator.start(settings)
         with pytest.raises(ApiError) as refused:
             generator.start(settings[:1])

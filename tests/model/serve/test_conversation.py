@@ -9,7 +9,7 @@ from model.data.chat import code_prompt, code_turns
 from model.generation.completion import complete, load_model
 from model.generation.generate import SamplingConfig
 from model.serve.app import create_app
-from model.serve.conversation import ChatRequest, ends_of_answer
+from model.serve.conversation import ChatRequest, stop_texts
 from model.serve.generation import sampling_of
 from pipeline.prompts.turns import ASSISTANT, SYSTEM, USER, Turn
 
@@ -191,9 +191,9 @@ def test_refusals_name_the_field(client, name):
 
 def test_another_s_turn_ends_an_answer_where_roles_are_words(tiny_model, chat_model):
     asked = ChatRequest(model=NAME, messages=ASKED, stop="!")
-    stops = ends_of_answer(load_model(tiny_model))
+    stops = stop_texts(load_model(tiny_model))
     assert sampling_of(asked, 0, 1, stops).stop == ("!", "\n\nSystem:", "\n\nUser:")
-    assert ends_of_answer(load_model(chat_model)) == ()
+    assert stop_texts(load_model(chat_model)) == ()
 
 
 def test_the_page_talks_with_a_model_that_was_taught_to(client, words_client):
