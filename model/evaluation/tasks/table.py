@@ -62,7 +62,9 @@ def summarise(row: Row, labels: Sequence[str]) -> Item:
 
 def arithmetic(row: Row, labels: Sequence[str]) -> Item:
     """Ask for the result of a sum."""
-    return Item(UNKNOWN_LANGUAGE, asked_turn("arithmetic", row["question"]).text, (str(row["answer"]),))
+    return Item(
+        UNKNOWN_LANGUAGE, asked_turn("arithmetic", row["question"]).text, (str(row["answer"]),)
+    )
 
 
 def code(row: Row, labels: Sequence[str]) -> Item:
