@@ -48,7 +48,7 @@ ROWS = {
         "serve/",
         "train evaluate evaluate_answers finetune transfer train_worker",
     ),
-    "expectations": ("figures page_style expect profile html_table", "suites rejects", "gate page"),
+    "expectations": ("figures html expect profile", "suites rejects", "gate page"),
     "flows": (
         "recipe_file recipes/",
         "config",
@@ -87,8 +87,10 @@ HOMES = {
     "google": ("pipeline/vocabulary.py",),
     "great_expectations": ("expectations/gate.py",),
     "h11": ("model/serve/deadlines.py",),
+    "jinja2": ("expectations/html.py",),
     "llvmlite": ("pipeline/encoding/memory.py",),
-    "matplotlib": ("model/reports/", "model/transferring/plots.py", "flows/commands/what_if.py",
+    "markupsafe": ("expectations/html.py",),
+    "matplotlib": ("model/reports/", "model/transferring/plots.py", "flows/reports/what_if_page.py",
                    "flows/reports/tokenizer_page.py"),
     "mlflow": ("model/registry/",),
     "numba": ("pipeline/compiled.py", "pipeline/encoding/memory.py"),
@@ -124,6 +126,7 @@ BROUGHT_ALONG = {
     "pydantic": "prefect and fastapi",
     "typing_extensions": "pydantic",
     "starlette": "fastapi",
+    "markupsafe": "jinja2",
 }
 LINES_MAX = 300
 
