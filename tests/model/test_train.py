@@ -128,7 +128,7 @@ def test_a_killed_process_goes_on_to_the_same_bytes(shards, trained, tmp_path):
         from pathlib import Path
         from pipeline.store.artifact import load_artifact
         from pipeline.stage import run_stage
-        from model import loop
+        from model.training import loop
         from tests.model.test_train import CONFIG, STAGE
         real = loop.checkpoint.save
         def save(folder, step, *rest, **options):

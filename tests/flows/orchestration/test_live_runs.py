@@ -10,7 +10,7 @@ from flows.orchestration import live_runs
 HOLD = """
 import subprocess, sys
 from pathlib import Path
-from flows import live_runs
+from flows.orchestration import live_runs
 live_runs.take(Path(sys.argv[1]), "a")
 child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=sys.stdin)
 print(child.pid, flush=True)

@@ -164,14 +164,14 @@ def test_an_earlier_export_is_replaced(exported, tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from model.formats import package
+from model.export import export
 def stop(source, folder, precision, int8):
     (folder / "half.gguf").write_bytes(b"half")
     print("now", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
     yield
-package.FORMATS["gguf"] = stop
-package.export_model(Path(sys.argv[1]), ["hf", "gguf"], Path(sys.argv[2]), name="tiny")
+export.FORMATS["gguf"] = stop
+export.export_model(Path(sys.argv[1]), ["hf", "gguf"], Path(sys.argv[2]), name="tiny")
 """
 
 

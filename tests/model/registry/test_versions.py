@@ -290,8 +290,9 @@ import json, os, signal, sys
 from pathlib import Path
 import mlflow.pyfunc
 from mlflow import MlflowClient
-from model import plots, pyfunc_model, registry
-from model.registry.versions.tracking import RunLog, TrackingSettings
+from model.registry import versions
+from model.registry.tracking import RunLog, TrackingSettings
+from model.reports import plots
 from pipeline.store.artifact import load_artifact
 
 plots.draw = lambda *_: []

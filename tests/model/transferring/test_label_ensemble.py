@@ -74,7 +74,7 @@ def test_what_either_way_says_is_heard_as_far_as_it_can_be_believed(monkeypatch)
     def surely_wrong(known_NF, known, asked_NF, count, seed):
         return np.random.default_rng(seed).permuted(np.tile([0.0, 9.0], (len(asked_NF), 1)), axis=1)
 
-    monkeypatch.setattr(label_ensemble.frozen, "nats_from", surely_wrong)
+    monkeypatch.setattr(label_ensemble.frozen_features, "nats_from", surely_wrong)
     settings = replace(FAST, learning_rates=(2e-2,), epochs=10)
     taught = label_ensemble.taught(network, given, settings, 1, reads=False)
     alone = classifier.taught(
