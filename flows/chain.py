@@ -26,18 +26,18 @@ SOURCES = "sources"
 
 
 @dataclass(frozen=True)
-class Link:
-    """One stage of the chain; `parents` name earlier links or 'sources'."""
+class ChainStage:
+    """One stage of the chain; `parents` name earlier stages or 'sources'."""
 
-    stage: Stage
+    definition: Stage
     parents: tuple[str, ...]
-    done: str  # what the one-line summary and the UI say it did
+    summary: str  # what its line and the UI say it did
     unit: str = "documents"  # what its ledger counts
 
     @property
     def name(self) -> str:
         """The stage's name, also the recipe section that configures it."""
-        return self.stage.name
+        return self.definition.name
 
     def config(self, recipe: Recipe) -> Any:
         """Return this stage's section of the recipe."""
@@ -45,31 +45,32 @@ class Link:
 
 
 CORPUS = (
-    Link(pipeline.ingest.STAGE, (SOURCES,), "read the sources", "records"),
-    Link(pipeline.clean.STAGE, ("ingest",), "repaired and filtered documents"),
-    Link(pipeline.dedup.STAGE, ("clean",), "removed copies"),
-    Link(pipeline.tokenizer_training.STAGE, ("dedup",), "trained the tokenizer"),
-    Link(pipeline.shard.STAGE, ("dedup", "tokenizer"), "turned text into tokens"),
+    ChainStage(pipeline.ingest.STAGE, (SOURCES,), "read the sources", "records"),
+    ChainStage(pipeline.clean.STAGE, ("ingest",), "repaired and filtered documents"),
+    ChainStage(pipeline.dedup.STAGE, ("clean",), "removed copies"),
+    ChainStage(pipeline.tokenizer_training.STAGE, ("dedup",), "trained the tokenizer"),
+    ChainStage(pipeline.shard.STAGE, ("dedup", "tokenizer"), "turned text into tokens"),
 )
 TRAINING = (
-    Link(model.train.STAGE, ("shard",), "trained the model", "tokens"),
-    Link(model.evaluate.STAGE, ("train", "shard"), "scored held-out documents"),
+    ChainStage(model.train.STAGE, ("shard",), "trained the model", "tokens"),
+    ChainStage(model.evaluate.STAGE, ("train", "shard"), "scored held-out documents"),
 )
 CHAIN = CORPUS + TRAINING
+STAGES = {stage.name: stage for stage in CHAIN}
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedArtifact:
     """A stage's artifact before it exists: enough identity to be the parent of the next one."""
 
-    link: Link
+    chain_stage: ChainStage
     identity: Fingerprint
     path: Path
 
     @property
     def stage(self) -> str:
         """Name of the stage."""
-        return self.link.name
+        return self.chain_stage.name
 
     @property
     def fingerprint(self) -> str:
@@ -82,21 +83,23 @@ class Planned:
         return artifact_exists(self.path)
 
 
-Step = Callable[[Link, Sequence[Any]], Any]  # (link, parents) -> the artifact
+RunStage = Callable[[ChainStage, Sequence[Any]], Any]  # (stage, parents) -> the artifact
 
 
-def walk(links: Sequence[Link], made: Mapping[str, Any], step: Step) -> dict[str, Any]:
-    """Run `step` for each link in order and return all artifacts by name, given ones included.
+def walk(
+    stages: Sequence[ChainStage], given: Mapping[str, Any], run_stage: RunStage
+) -> dict[str, Any]:
+    """Call `run_stage` for each stage in order; return all artifacts by name, given ones included.
 
-    Raises ArtifactError if a link's parent was neither given nor made.
+    Raises ArtifactError if a stage's parent was neither given nor made.
     """
-    results = dict(made)
-    for link in links:
-        for parent in link.parents:
-            if parent not in results:
+    made = dict(given)
+    for stage in stages:
+        for parent in stage.parents:
+            if parent not in made:
                 raise ArtifactError(
-                    f"stage {link.name!r} needs the artifact of {parent!r}, which this run did not "
-                    f"make; run the flow `corpus` with the same recipe first"
+                    f"stage {stage.name!r} needs the artifact of {parent!r}, which this run did "
+                    f"not make; run the flow `corpus` with the same recipe first"
                 )
-        results[link.name] = step(link, [results[name] for name in link.parents])
-    return results
+        made[stage.name] = run_stage(stage, [made[name] for name in stage.parents])
+    return made

@@ -5,24 +5,21 @@ Their parameter is the recipe's own type. `overrides` are the same `key.path=val
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect.utilities.annotations import quote
 
-from flows import steps
-from flows.chain import CORPUS, SOURCES, TRAINING, Link, walk
+from flows import driver
+from flows.chain import CORPUS, TRAINING
 from flows.config import Recipe, override
 from flows.orchestration import live_runs
 from flows.orchestration.form import describe_settings
-from flows.orchestration.watching import follow
-from flows.planning import plan
+from flows.orchestration.watching import WatchedRun, current, shared
 from flows.settings import read_settings
-from flows.tasks import register, run_link, show_funnel
-from pipeline.store.artifact import load_artifact
+from flows.steps import RunState, open_made
+from flows.tasks import TaskObserver
 
 describe_settings()
 
@@ -35,9 +32,9 @@ def corpus(recipe: Recipe = Recipe(), overrides: list[str] = []) -> dict[str, st
         recipe: What the run computes; each setting has its default.
         overrides: Changes to the recipe as key.path=value, such as train.steps=50.
     """
-    outcome = follow(steps.Outcome(override(recipe, overrides), read_settings()))
-    made = _run(CORPUS, {}, outcome)
-    return {name: str(artifact.path) for name, artifact in made.items() if name != SOURCES}
+    with _run_of(recipe, overrides) as run:
+        driver.run_stages(CORPUS, run.state, TaskObserver(run.terminal))
+        return {name: str(artifact.path) for name, artifact in run.state.artifacts.items()}
 
 
 @flow(name="training", flow_run_name="training-{recipe.name}", validate_parameters=True)
@@ -48,10 +45,11 @@ def training(recipe: Recipe = Recipe(), overrides: list[str] = []) -> str:  # no
         recipe: What the run computes; each setting has its default.
         overrides: Changes to the recipe as key.path=value, such as train.steps=50.
     """
-    outcome = follow(steps.Outcome(override(recipe, overrides), read_settings()))
-    _run(TRAINING, _corpus_artifacts(outcome), outcome)
-    # quoted: Prefect would look into the object for results to wait for
-    return register(quote(outcome))  # type: ignore[call-overload] # arrives unquoted
+    with _run_of(recipe, overrides) as run:
+        open_made(CORPUS, run.state)
+        driver.run_stages(TRAINING, run.state, TaskObserver(run.terminal))
+        assert run.state.registration is not None
+        return f"{run.state.registration.name} v{run.state.registration.version}"
 
 
 @flow(name="textmill", flow_run_name="textmill-{recipe.name}", validate_parameters=True)
@@ -62,10 +60,21 @@ def textmill(recipe: Recipe = Recipe(), overrides: list[str] = []) -> str:  # no
         recipe: What the run computes; each setting has its default.
         overrides: Changes to the recipe as key.path=value, such as train.steps=50.
     """
-    resolved = override(recipe, overrides)
-    with _living():
-        corpus(resolved)
-        return training(resolved)
+    with _living(), _run_of(recipe, overrides) as run:
+        corpus(run.state.recipe)
+        return training(run.state.recipe)
+
+
+@contextmanager
+def _run_of(recipe: Recipe, overrides: Sequence[str]) -> Iterator[WatchedRun]:
+    """Yield the run that this flow takes part in, or one of its own, recorded when it ends."""
+    run = current()
+    if run is not None:
+        yield run
+        return
+    state = RunState(override(recipe, overrides), read_settings())
+    with driver.recorded(state), shared(WatchedRun(state)) as run:
+        yield run
 
 
 def _living() -> AbstractContextManager[None]:
@@ -73,33 +82,3 @@ def _living() -> AbstractContextManager[None]:
     if os.environ.get("PREFECT__FLOW_RUN_ID") == flow_run.id:
         return nullcontext()
     return live_runs.living(read_settings().live_runs, flow_run.id)
-
-
-def _run(links: Sequence[Link], given: Mapping[str, Any], outcome: steps.Outcome) -> dict[str, Any]:
-    outcome.settings.store.mkdir(parents=True, exist_ok=True)
-    sources = steps.open_sources(outcome.recipe, outcome.settings)
-    try:
-        return walk(
-            links,
-            {SOURCES: sources, **given},
-            lambda link, parents: run_link(link, parents, outcome),
-        )
-    finally:
-        if outcome.verdicts:
-            steps.write_page(outcome)
-            steps.finish(outcome, sources)
-        if outcome.runs and links is CORPUS:
-            show_funnel(outcome)
-
-
-def _corpus_artifacts(outcome: steps.Outcome) -> dict[str, Any]:
-    """Open the corpus artifacts of this recipe that are in the store, verdicts included."""
-    sources = steps.open_sources(outcome.recipe, outcome.settings)
-    made = {}
-    for step in plan(outcome.recipe, sources, outcome.settings.store):
-        if step.link in CORPUS and step.exists:
-            artifact = load_artifact(step.path)
-            made[step.stage] = artifact
-            outcome.runs[step.stage] = steps.reused(artifact)
-            outcome.verdicts[step.stage] = steps.judge(artifact, outcome.recipe)
-    return made

@@ -16,7 +16,7 @@ from pipeline.store.artifact import Artifact, load_artifact
 from pipeline.store.fingerprint import plain
 
 logger = logging.getLogger(__name__)
-STAGE = "tokenizer"
+TOKENIZER = "tokenizer"
 
 
 def earlier_tokenizer(recipe: Recipe, documents: Any, store: Path, runs: Path) -> list[Artifact]:
@@ -27,7 +27,7 @@ def earlier_tokenizer(recipe: Recipe, documents: Any, store: Path, runs: Path) -
     """
     if not recipe.keep_tokenizer:
         return []
-    last = last_made(runs, recipe.name, STAGE, recipe.sources)
+    last = last_made(runs, recipe.name, TOKENIZER, recipe.sources)
     if last is None or not _same_settings(last["inputs"]["config"], plain(recipe.tokenizer)):
         return []
     then, *earlier = last["inputs"]["parents"]
@@ -47,4 +47,4 @@ def _same_settings(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _open(store: Path, fingerprint: str) -> Artifact:
-    return load_artifact(store_path(store, STAGE, fingerprint), contract="tokenizer_report")
+    return load_artifact(store_path(store, TOKENIZER, fingerprint), contract="tokenizer_report")

@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from flows.chain import Planned
+from flows.chain import PlannedArtifact
 from flows.config import Recipe, as_shown
 from pipeline.reading.addresses import without_secrets
 from pipeline.sources.source_set import Source
@@ -37,7 +37,7 @@ class RunRecord(TypedDict):
 
 
 def record_run(
-    runs: Path, recipe: Recipe, planned: list[Planned], registration: dict[str, Any] | None
+    runs: Path, recipe: Recipe, planned: list[PlannedArtifact], registration: dict[str, Any] | None
 ) -> Path:
     """Write the next record of this recipe, unless it equals the last one; return its path."""
     record = {
@@ -96,7 +96,7 @@ def _records(runs: Path, name: str) -> list[Path]:
     return sorted(storage.inside(runs, name).glob("[0-9]*.json"))
 
 
-def explain(planned: list[Planned], last: dict[str, Any] | None) -> list[dict[str, str]]:
+def explain(planned: list[PlannedArtifact], last: dict[str, Any] | None) -> list[dict[str, str]]:
     """Say for every stage whether it would be reused or made, and why.
 
     Returns rows with `stage`, `decision` ('reuse' or 'make'), `because` and `artifact`.

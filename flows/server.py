@@ -4,12 +4,14 @@ import logging
 import os
 from dataclasses import dataclass, field
 
+from flows import driver
 from flows.config import Recipe
+from flows.local import TerminalObserver
 from flows.orchestration.services import answers
-from flows.orchestration.watching import Terminal, watched
+from flows.orchestration.watching import WatchedRun, shared
 from flows.reports.terminal import Narrator
 from flows.settings import Services, Settings
-from flows.steps import Outcome
+from flows.steps import RunState
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.stage import Progress
 from pipeline.store import storage
@@ -82,11 +84,13 @@ def run_on_server(
     server: PrefectServer,
     progress: Progress,
     narrate: Narrator,
-) -> Outcome:
+) -> RunState:
     """Run the flow `textmill` in this process, reported to the server; return what it made.
 
-    Its log and its tracebacks are on the server; the terminal shows what a run without one shows.
+    The flow works on the run's state as it is here, settings included. Its log and its tracebacks
+    are on the server; the terminal shows what a run without one shows.
     """
+    settings.prefect_home.mkdir(parents=True, exist_ok=True)
     os.environ.update(prefect_environment(settings), PREFECT_API_URL=server.address)
     if server.login is not None:
         os.environ["PREFECT_API_AUTH_STRING"] = server.login
@@ -95,10 +99,10 @@ def run_on_server(
     from flows.flow import textmill  # after the environment: Prefect reads it on import
 
     _keep_to_server("prefect")
-    terminal = Terminal(progress, narrate)
-    with watched(terminal):
+    terminal = TerminalObserver(progress, narrate)
+    with driver.recorded(RunState(recipe, settings)) as state, shared(WatchedRun(state, terminal)):
         textmill(recipe)
-    return terminal.outcome()
+    return state
 
 
 def _keep_to_server(logger: str) -> None:

@@ -101,7 +101,7 @@ class Settings:
         """Return the engine that stages map over."""
         return LocalEngine(self.workers)
 
-    def placed(self, stage: Stage) -> Stage:
+    def with_launch(self, stage: Stage) -> Stage:
         """Return a stage as it runs here: training in several processes, where that is asked."""
         if stage.name != "train" or self.launch.size == 1:
             return stage

@@ -1,14 +1,15 @@
-"""The work of one step as plain functions: make, judge, register, sample. No scheduler in here."""
+"""The work of each step of a run as a plain function: make, judge, register, record."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from expectations import gate
 from expectations.expect import Verdict
-from flows.chain import CHAIN, Link
+from flows.chain import CHAIN, TRAINING, ChainStage
 from flows.config import Recipe, as_shown, sections
 from flows.planning import all_parents, plan
 from flows.reports import plan_report
@@ -17,28 +18,34 @@ from flows.runs import record_run
 from flows.settings import Services, Settings
 from model.evaluate import bits_per_byte
 from model.registry import tracking, versions
+from model.registry.versions import Registration
 from model.reports import model_card
 from pipeline.errors import ConfigError
 from pipeline.reject_samples import sample_pairs, typical_rejects
 from pipeline.sources.source_set import SourceSet
-from pipeline.stage import Progress, StageRun, run_stage, store_path
+from pipeline.stage import Progress, Stage, StageRun, run_stage, store_path
 from pipeline.store import storage
-from pipeline.store.artifact import Artifact
+from pipeline.store.artifact import Artifact, load_artifact
 from pipeline.tokenizer import load_tokenizer
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Outcome:
+class RunState:
     """What a run has so far: artifacts with how they came about, verdicts, the registration."""
 
     recipe: Recipe
     settings: Settings
     runs: dict[str, StageRun] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
-    registration: Any = None
+    registration: Registration | None = None
     page: Path | None = None
+
+    @cached_property
+    def sources(self) -> SourceSet:
+        """The recipe's source files, listed and hashed when they are first asked for."""
+        return open_sources(self.recipe, self.settings)
 
     @property
     def artifacts(self) -> dict[str, Artifact]:
@@ -50,6 +57,18 @@ class Outcome:
         """Tell whether nothing had to be made."""
         made = any(not run.reused for run in self.runs.values())
         return not made and self.registration is not None and self.registration.reused
+
+
+def open_made(stages: Sequence[ChainStage], state: RunState) -> None:
+    """Enter the artifacts of these stages that earlier runs of the recipe made, with verdicts."""
+    if all(stage.name in state.runs for stage in stages):
+        return
+    for planned in plan(state.recipe, state.sources, state.settings.store):
+        if planned.chain_stage in stages and planned.exists:
+            artifact = load_artifact(planned.path)
+            made = StageRun(artifact, True, "reused: made by an earlier flow", 0.0)
+            state.runs[planned.stage] = made
+            state.verdicts[planned.stage] = judge(artifact, state.recipe)
 
 
 def open_sources(recipe: Recipe, settings: Settings) -> SourceSet:
@@ -65,24 +84,23 @@ def open_sources(recipe: Recipe, settings: Settings) -> SourceSet:
 
 
 def make(
-    link: Link, recipe: Recipe, parents: Sequence[Any], settings: Settings, progress: Progress
+    stage: ChainStage,
+    recipe: Recipe,
+    parents: Sequence[Any],
+    settings: Settings,
+    progress: Progress,
 ) -> StageRun:
     """Make or reuse one stage's artifact in the store."""
-    config = link.config(recipe)
-    parents = all_parents(link, recipe, parents, settings.store)
-    identity = link.stage.fingerprint(config, parents)
-    destination = store_path(settings.store, link.name, identity.digest)
-    stage = settings.placed(link.stage)
-    run = run_stage(
-        stage, config, parents, destination, engine=settings.engine(), progress=progress
+    config = stage.config(recipe)
+    parents = all_parents(stage, recipe, parents, settings.store)
+    identity = stage.definition.fingerprint(config, parents)
+    destination = store_path(settings.store, stage.name, identity.digest)
+    definition = settings.with_launch(stage.definition)
+    made = run_stage(
+        definition, config, parents, destination, engine=settings.engine(), progress=progress
     )
-    logger.info("%s: %s in %.1f s (%s)", link.name, link.done, run.seconds, run.reason)
-    return run
-
-
-def reused(artifact: Artifact) -> StageRun:
-    """Return the run of a stage whose artifact another run made."""
-    return StageRun(artifact, True, "reused: made by an earlier flow", 0.0)
+    logger.info("%s: %s in %.1f s (%s)", stage.name, stage.summary, made.seconds, made.reason)
+    return made
 
 
 def judge(artifact: Artifact, recipe: Recipe) -> Verdict:
@@ -92,41 +110,42 @@ def judge(artifact: Artifact, recipe: Recipe) -> Verdict:
     return verdict
 
 
-def write_page(outcome: Outcome) -> Path:
+def write_page(state: RunState) -> Path:
     """Write the run's page: all verdicts, the funnel, key figures; return its path."""
     from expectations import page
 
     text = page.render(
-        list(outcome.verdicts.values()),
-        funnel(outcome.runs),
-        f"textmill: {outcome.recipe.name}",
-        figures(outcome.artifacts) | _spent(outcome),
-        {name: typical_rejects(made) for name, made in outcome.artifacts.items()},
-        sample_pairs(outcome.artifacts["dedup"]) if "dedup" in outcome.artifacts else None,
+        list(state.verdicts.values()),
+        funnel(state.runs),
+        f"textmill: {state.recipe.name}",
+        figures(state.artifacts) | _planned_and_used(state),
+        {name: typical_rejects(made) for name, made in state.artifacts.items()},
+        sample_pairs(state.artifacts["dedup"]) if "dedup" in state.artifacts else None,
     )
-    path = storage.inside(outcome.settings.runs, outcome.recipe.name, "gates.html")
+    path = storage.inside(state.settings.runs, state.recipe.name, "gates.html")
     storage.write_bytes(path, text.encode())
-    outcome.page = path
+    state.page = path
     return path
 
 
-def _spent(outcome: Outcome) -> dict[str, str]:
-    train = outcome.artifacts.get("train")
+def _planned_and_used(state: RunState) -> dict[str, str]:
+    train = state.artifacts.get("train")
     if train is None:
         return {}
-    return plan_report.figures(outcome.settings.store, outcome.recipe, train)
+    return plan_report.figures(state.settings.store, state.recipe, train)
 
 
-def page_address(outcome: Outcome) -> str:
+def page_address(state: RunState) -> str:
     """Return where a browser finds the page: in MLflow's UI while it is up, else on this disk."""
-    settings = outcome.settings
+    settings = state.settings
     if not settings.services.exists():
-        return write_page(outcome).as_uri()
-    where = tracking_settings(settings)
-    experiment = tracking.experiment_id(tracking.connect(where), where)
+        return (state.page or write_page(state)).as_uri()
+    assert state.registration is not None
+    tracking_settings_ = tracking_settings(settings)
+    experiment = tracking.experiment_id(tracking.connect(tracking_settings_), tracking_settings_)
     mlflow = storage.read_json(settings.services, Services)["mlflow"]
-    run = outcome.registration.run_id
-    return f"{mlflow}/#/experiments/{experiment}/runs/{run}/artifacts/gates.html"
+    run_id = state.registration.run_id
+    return f"{mlflow}/#/experiments/{experiment}/runs/{run_id}/artifacts/gates.html"
 
 
 def tracking_settings(settings: Settings) -> tracking.TrackingSettings:
@@ -138,22 +157,21 @@ def tracking_settings(settings: Settings) -> tracking.TrackingSettings:
     )
 
 
-def register(outcome: Outcome) -> Any:
+def register(state: RunState) -> Registration:
     """Register the trained model with everything that explains it; the same model only once."""
-    made, recipe = outcome.artifacts, outcome.recipe
-    where = tracking_settings(outcome.settings)
+    made, recipe = state.artifacts, state.recipe
     model, evaluation = made["train"], made["evaluate"]
-    data = [made[link.name] for link in CHAIN if link.name not in ("train", "evaluate")]
-    verdict_files = [gate.verdict_path(made[name]) for name in outcome.verdicts]
+    data = [made[stage.name] for stage in CHAIN if stage not in TRAINING]
+    verdict_files = [gate.verdict_path(made[name]) for name in state.verdicts]
     shards = made["shard"]
 
-    def compare(champion: Path) -> float:
+    def champion_bits_per_byte(champion: Path) -> float:
         own = load_tokenizer(made["tokenizer"].path)
         return bits_per_byte(champion, shards, own, recipe.evaluate)
 
-    verdicts = list(outcome.verdicts.values())
-    registration = versions.register(
-        where,
+    verdicts = list(state.verdicts.values())
+    return versions.register(
+        tracking_settings(state.settings),
         recipe.register.model,
         model.path,
         evaluation=evaluation,
@@ -162,23 +180,56 @@ def register(outcome: Outcome) -> Any:
         verdict_files=verdict_files,
         params=sections(recipe),
         card=model_card.render([*data, model, evaluation], verdicts, recipe.register.model)
-        + plan_report.section(outcome.settings.store, recipe, model),
-        pages=[outcome.page] if outcome.page else [],
-        compare=compare,
+        + plan_report.section(state.settings.store, recipe, model),
+        pages=[state.page] if state.page else [],
+        compare=champion_bits_per_byte,
         sources=[source.path for source in as_shown(recipe).sources],
     )
-    outcome.registration = registration
-    return registration
 
 
-def finish(outcome: Outcome, sources: SourceSet) -> None:
+def record(state: RunState) -> None:
     """Record the run for `explain`, finished or not."""
-    registration = outcome.registration
+    registration = state.registration
     record_run(
-        outcome.settings.runs,
-        outcome.recipe,
-        plan(outcome.recipe, sources, outcome.settings.store),
+        state.settings.runs,
+        state.recipe,
+        plan(state.recipe, state.sources, state.settings.store),
         None
         if registration is None
         else {"name": registration.name, "version": str(registration.version)},
+    )
+
+
+@dataclass(frozen=True)
+class CommandContext:
+    """Where a command's stages run; each that is made on the way leaves a line of its summary."""
+
+    settings: Settings
+    progress: Progress
+    lines: list[str] = field(default_factory=list)
+
+
+def inputs_folder(out: str | Path) -> Path:
+    """Return where a command keeps what it makes on the way to `out`."""
+    return Path(f"{out}.inputs")
+
+
+def run_beside(
+    folder: Path,
+    label: str,
+    stage: Stage,
+    config: Any,
+    parents: Sequence[Any],
+    context: CommandContext,
+) -> StageRun:
+    """Make or reuse a stage's artifact outside the store, as `folder/label-fingerprint`."""
+    digest = stage.fingerprint(config, parents).digest[:16]
+    settings = context.settings
+    return run_stage(
+        stage,
+        config,
+        parents,
+        storage.inside(folder, f"{label}-{digest}"),
+        engine=settings.engine(),
+        progress=context.progress,
     )

@@ -1,8 +1,8 @@
-"""Every step as a Prefect task: names, retries and what the UI shows. The work is in `steps`."""
+"""Every step as a Prefect task: names, retries and what the UI shows. The work is the driver's."""
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -18,17 +18,19 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_logger, get_run_logger
 from prefect.utilities.annotations import quote
 
-from expectations import gate
+from expectations.expect import Verdict
 from expectations.figures import number
 from expectations.page import bounds
 from expectations.rejects import pair_rows, reject_rows
 from flows import steps
-from flows.chain import CHAIN, Link
-from flows.local import stage_lines
-from flows.orchestration.watching import narrate, report
+from flows.chain import CORPUS, STAGES, ChainStage
+from flows.local import TerminalObserver, stage_lines
 from flows.reports.stage_markdown import funnel_markdown, gate_reasons, markdown, markdown_table
+from flows.steps import RunState
+from model.registry.versions import Registration
 from pipeline.errors import TextmillError
 from pipeline.reject_samples import sample_pairs, typical_rejects
+from pipeline.stage import Progress, StageRun
 from pipeline.store.artifact import Artifact
 
 PROGRESS_SECONDS = 2.0
@@ -37,46 +39,78 @@ RUN_LOG = get_logger("task_runs.textmill")
 RUN_LOG.setLevel(logging.INFO)
 
 
+class TaskObserver:
+    """Does each step's work in a Prefect task, posts what came of it, and tells a terminal too."""
+
+    def __init__(self, terminal: TerminalObserver | None = None):
+        self._terminal = terminal
+
+    # Arguments are quoted: Prefect would look into them for results to wait for.
+
+    def make(self, stage: ChainStage, work: Callable[[Progress], StageRun]) -> None:
+        """Make a stage's artifact in the task named after the stage."""
+        STAGE_TASKS[stage.name](stage.name, quote(work), quote(self._terminal))
+
+    def judge(self, stage: ChainStage, work: Callable[[], Verdict]) -> None:
+        """Judge a stage's artifact in the stage's gate task."""
+        GATE_TASKS[stage.name](quote(work))
+
+    def register(self, work: Callable[[], Registration]) -> None:
+        """Register the model in a task."""
+        _register(quote(work))  # type: ignore[call-overload] # arrives unquoted
+
+    def judged(self, stage: ChainStage, state: RunState) -> None:
+        """Post the verdict, what the stage did, and documents to judge."""
+        run, verdict = state.runs[stage.name], state.verdicts[stage.name]
+        create_table_artifact(
+            key=f"gate-{stage.name}",
+            table=[_gate_row(item) for item in verdict.outcomes],
+            description=f"Gate after {stage.name}: {verdict.word}; "
+            f"reasons are in stage-{stage.name}",
+        )
+        text = markdown(run) + gate_reasons(verdict)
+        create_markdown_artifact(key=f"stage-{stage.name}", markdown=text, description=stage.name)
+        _show_documents(run.artifact)
+        create_link_artifact(
+            key=f"artifact-{stage.name}",
+            link=run.artifact.path.as_uri(),
+            link_text=str(run.artifact.path),
+            description=f"What {stage.name} wrote, on the machine that ran it",
+        )
+        for line in stage_lines(stage, state):
+            _run_log().info(line)
+        for failure in verdict.failures:
+            _run_log().warning("%s", failure.sentence())
+        if self._terminal:
+            self._terminal.judged(stage, state)
+
+    def registered(self, state: RunState) -> None:
+        """Link to the run's page."""
+        registration = state.registration
+        assert registration is not None
+        create_link_artifact(
+            key="gates-page",
+            link=steps.page_address(state),
+            link_text="All gate verdicts on one page",
+            description=f"{registration.name} version {registration.version}: "
+            f"{registration.reason}",
+        )
+        _run_log().info(registration.reason)
+
+    def ended(self, stages: Sequence[ChainStage], state: RunState) -> None:
+        """Post what became of the documents, stage by stage: once a run, with its corpus."""
+        if state.runs and stages[0] == CORPUS[0]:
+            create_markdown_artifact(
+                key="funnel",
+                markdown=funnel_markdown(state.runs),
+                description="Documents, stage by stage",
+            )
+
+
 def worth_retrying(task_: Any, run: Any, state: Any) -> bool:
     """Retry what may pass (a full disk, a lost server), never what will fail the same way."""
     error = state.result(raise_on_failure=False)
     return not isinstance(error, TextmillError)
-
-
-def _run_stage(link_name: str, outcome: steps.Outcome, parents: Sequence[Any]) -> str:
-    link = LINKS[link_name]
-    progress = _ProgressArtifact(link_name)
-    run = steps.make(link, outcome.recipe, parents, outcome.settings, progress)
-    progress.finish()
-    outcome.runs[link_name] = run
-    return str(run.artifact.path)
-
-
-def _run_gate(link_name: str, outcome: steps.Outcome) -> bool:
-    artifact = outcome.artifacts[link_name]
-    verdict = steps.judge(artifact, outcome.recipe)
-    outcome.verdicts[link_name] = verdict
-    create_table_artifact(
-        key=f"gate-{link_name}",
-        table=[_gate_row(item) for item in verdict.outcomes],
-        description=f"Gate after {link_name}: {verdict.word}; reasons are in stage-{link_name}",
-    )
-    text = markdown(outcome.runs[link_name]) + gate_reasons(verdict)
-    create_markdown_artifact(key=f"stage-{link_name}", markdown=text, description=link_name)
-    _show_documents(link_name, outcome)
-    create_link_artifact(
-        key=f"artifact-{link_name}",
-        link=artifact.path.as_uri(),
-        link_text=str(artifact.path),
-        description=f"What {link_name} wrote, on the machine that ran it",
-    )
-    for line in stage_lines(LINKS[link_name], outcome):
-        _run_log().info(line)
-        narrate(line)
-    for failure in verdict.failures:
-        _run_log().warning("%s", failure.sentence())
-    gate.enforce(verdict)
-    return verdict.passed
 
 
 def _run_log() -> logging.LoggerAdapter[logging.Logger]:
@@ -85,32 +119,23 @@ def _run_log() -> logging.LoggerAdapter[logging.Logger]:
     return logging.LoggerAdapter(RUN_LOG, adapter.extra)
 
 
-def _show_documents(link_name: str, outcome: steps.Outcome) -> None:
+def _show_documents(artifact: Artifact) -> None:
     """Post typical documents of what was dropped, for people to judge."""
-    rejects = reject_rows(typical_rejects(outcome.artifacts[link_name]))
+    rejects = reject_rows(typical_rejects(artifact))
     if rejects:
         create_markdown_artifact(  # its tables wrap, those of Prefect cut long cells
-            key=f"rejects-{link_name}",
+            key=f"rejects-{artifact.stage}",
             markdown=markdown_table(rejects),
-            description=f"What {link_name} dropped: up to five typical documents per rule",
+            description=f"What {artifact.stage} dropped: up to five typical documents per rule",
         )
-    pairs = pair_rows(sample_pairs(outcome.artifacts[link_name]))
+    pairs = pair_rows(sample_pairs(artifact))
     if pairs:
         create_markdown_artifact(
-            key=f"pairs-{link_name}",
+            key=f"pairs-{artifact.stage}",
             markdown=markdown_table(pairs),
             description="Near-duplicates to judge: each removed document above the one that "
             "stands for it, least similar first",
         )
-
-
-def show_funnel(outcome: steps.Outcome) -> None:
-    """Post what became of the documents, stage by stage: once a run, when its corpus is made."""
-    create_markdown_artifact(
-        key="funnel",
-        markdown=funnel_markdown(outcome.runs),
-        description="Documents, stage by stage",
-    )
 
 
 def _gate_row(item: Any) -> dict[str, Any]:
@@ -127,13 +152,15 @@ def _gate_row(item: Any) -> dict[str, Any]:
 class _ProgressArtifact:
     """A progress bar in the UI, updated at most every `PROGRESS_SECONDS`."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, terminal: TerminalObserver | None):
         created = create_progress_artifact(progress=0.0, key=f"progress-{name}", description=name)
         self._id = cast(UUID, created)  # a coroutine only where a flow is async
         self._last = time.monotonic()
+        self._terminal = terminal
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        report(what, done, total)
+        if self._terminal:
+            self._terminal.progress(what, done, total)
         now = time.monotonic()
         if total and now - self._last >= PROGRESS_SECONDS:
             self._last = now
@@ -143,27 +170,36 @@ class _ProgressArtifact:
         update_progress_artifact(artifact_id=self._id, progress=100.0)
 
 
-@task(name="register", task_run_name="register", retries=2, retry_delay_seconds=5,
-      retry_condition_fn=worth_retrying, cache_policy=NO_CACHE)  # fmt: skip
-def register(outcome: steps.Outcome) -> str:
-    """Register the model in MLflow and link to the run's page."""
-    steps.write_page(outcome)
-    registration = steps.register(outcome)
-    create_link_artifact(
-        key="gates-page",
-        link=steps.page_address(outcome),
-        link_text="All gate verdicts on one page",
-        description=f"{registration.name} version {registration.version}: {registration.reason}",
-    )
-    _run_log().info(registration.reason)
+def _make(
+    stage_name: str, work: Callable[[Progress], StageRun], terminal: TerminalObserver | None
+) -> str:
+    progress = _ProgressArtifact(stage_name, terminal)
+    made = work(progress)
+    progress.finish()
+    return str(made.artifact.path)
+
+
+def _judge(work: Callable[[], Verdict]) -> bool:
+    return work().passed
+
+
+@task(
+    name="register",
+    task_run_name="register",
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=worth_retrying,
+    cache_policy=NO_CACHE,
+)
+def _register(work: Callable[[], Registration]) -> str:
+    registration = work()
     return f"{registration.name} v{registration.version}"
 
 
-# The stages as tasks. A stage goes on from its finished parts when it is retried.
-LINKS: dict[str, Link] = {link.name: link for link in CHAIN}
+# A stage goes on from its finished parts when it is retried.
 STAGE_TASKS = {
     name: task(  # type: ignore[call-overload] # Prefect's stubs do not know NO_CACHE's own type
-        _run_stage,
+        _make,
         name=name,
         task_run_name=name,
         retries=2,
@@ -171,18 +207,11 @@ STAGE_TASKS = {
         retry_condition_fn=worth_retrying,
         cache_policy=NO_CACHE,
     )
-    for name in LINKS
+    for name in STAGES
 }
 GATE_TASKS = {
     name: task(  # type: ignore[call-overload] # as above
-        _run_gate, name=f"gate-{name}", task_run_name=f"gate-{name}", cache_policy=NO_CACHE
+        _judge, name=f"gate-{name}", task_run_name=f"gate-{name}", cache_policy=NO_CACHE
     )
-    for name in LINKS
+    for name in STAGES
 }
-
-
-def run_link(link: Link, parents: Sequence[Any], outcome: steps.Outcome) -> Artifact:
-    """Run a link's stage task and then its gate task; return the artifact."""
-    STAGE_TASKS[link.name](link.name, quote(outcome), quote(parents))
-    GATE_TASKS[link.name](link.name, quote(outcome))
-    return outcome.artifacts[link.name]

@@ -58,6 +58,7 @@ ROWS = {
         "kept_tokenizer naming preflight",
         "planning",
         "steps",
+        "driver",
         "local",
         "orchestration/",
         "tasks",

@@ -16,7 +16,7 @@ from typing import Any
 from rich.table import Table
 
 from flows import config, steps
-from flows.chain import CORPUS, SOURCES, TRAINING, walk
+from flows.chain import CORPUS, SOURCES, TRAINING, ChainStage, walk
 from flows.config import Recipe, sections
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_launch, read_settings
@@ -150,10 +150,10 @@ def _at_equal_tokens(changed: Recipe, base: Recipe, tokens: int) -> Recipe:
 def _shards(recipe: Recipe, settings: Settings, progress: Progress) -> Artifact:
     sources = steps.open_sources(recipe, settings)
 
-    def step(link: Any, parents: Sequence[Any]) -> Artifact:
-        return steps.make(link, recipe, parents, settings, progress).artifact
+    def make(stage: ChainStage, parents: Sequence[Any]) -> Artifact:
+        return steps.make(stage, recipe, parents, settings, progress).artifact
 
-    return walk(CORPUS, {SOURCES: sources}, step)["shard"]
+    return walk(CORPUS, {SOURCES: sources}, make)["shard"]
 
 
 def _train(

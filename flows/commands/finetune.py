@@ -9,8 +9,8 @@ from flows import config
 from flows.commands.model import model_folder
 from flows.config import Recipe, sections
 from flows.reports.terminal import progress_bars, stdout
-from flows.settings import Settings, read_settings
-from flows.steps import tracking_settings
+from flows.settings import read_settings
+from flows.steps import CommandContext, inputs_folder, run_beside, tracking_settings
 from model import evaluate_answers
 from model import finetune as finetuning
 from model.evaluate_answers import EvaluateAnswersConfig
@@ -22,7 +22,7 @@ from model.training.lora import LoraConfig
 from pipeline import examples as reading
 from pipeline.shard import VALIDATION
 from pipeline.sources.source_set import Source, SourceSet
-from pipeline.stage import Progress, StageRun, run_stage
+from pipeline.stage import StageRun, run_stage
 from pipeline.store.artifact import Artifact, artifact_exists, load_artifact
 from pipeline.store.set_aside import quarantined_places
 
@@ -34,14 +34,15 @@ def finetune(options: Namespace) -> dict[str, Any] | None:
     base = BaseModel(model_folder(options.model, settings))
     destination = Path(options.out)
     with progress_bars() as (progress, _):
-        examples = _examples(options, recipe, settings, progress)
+        context = CommandContext(settings, progress)
+        examples = _examples(options, recipe, context)
         run = run_stage(
             finetuning.STAGE, recipe.finetune, [base, examples], destination,
             engine=settings.engine(), progress=progress,
         )  # fmt: skip
         registration = None
         if options.register:
-            registration = _register(options, recipe, settings, examples, run.artifact, progress)
+            registration = _register(options, recipe, context, examples, run.artifact)
     if options.json:
         told = {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}
         told["records"] = _records(run.artifact, examples)
@@ -59,21 +60,22 @@ def finetune(options: Namespace) -> dict[str, Any] | None:
 def _register(
     options: Namespace,
     recipe: Recipe,
-    settings: Settings,
+    context: CommandContext,
     examples: Artifact,
     tuned: Artifact,
-    progress: Progress,
 ) -> Registration:
     """Score held-out answers and register the model with what it came from."""
     asked = EvaluateAnswersConfig()
-    digest = evaluate_answers.STAGE.fingerprint(asked, [tuned, examples]).digest[:16]
-    folder = Path(f"{options.out}.inputs") / f"evaluate-{digest}"
-    evaluation = run_stage(
-        evaluate_answers.STAGE, asked, [tuned, examples], folder,
-        engine=settings.engine(), progress=progress,
-    ).artifact  # fmt: skip
+    evaluation = run_beside(
+        inputs_folder(options.out),
+        "evaluate",
+        evaluate_answers.STAGE,
+        asked,
+        [tuned, examples],
+        context,
+    ).artifact
     return versions.register(
-        tracking_settings(settings),
+        tracking_settings(context.settings),
         options.register,
         tuned.path,
         evaluation=evaluation,
@@ -99,20 +101,14 @@ def _recipe(options: Namespace) -> Recipe:
     return recipe
 
 
-def _examples(
-    options: Namespace, recipe: Recipe, settings: Settings, progress: Progress
-) -> Artifact:
+def _examples(options: Namespace, recipe: Recipe, context: CommandContext) -> Artifact:
     """Open the examples given, or make them of files, beside the model to be."""
     if len(options.data) == 1 and artifact_exists(Path(options.data[0])):
         return load_artifact(Path(options.data[0]), contract="examples")
     sources = [Source(path=path) for path in options.data]
-    found = SourceSet.open(sources, Path.cwd(), workers=settings.workers)
-    digest = reading.STAGE.fingerprint(recipe.examples, [found]).digest[:16]
-    folder = Path(f"{options.out}.inputs") / f"examples-{digest}"
-    return run_stage(
-        reading.STAGE, recipe.examples, [found], folder,
-        engine=settings.engine(), progress=progress,
-    ).artifact  # fmt: skip
+    found = SourceSet.open(sources, Path.cwd(), workers=context.settings.workers)
+    folder = inputs_folder(options.out)
+    return run_beside(folder, "examples", reading.STAGE, recipe.examples, [found], context).artifact
 
 
 def _lines(run: StageRun, examples: Artifact) -> list[str]:

@@ -21,6 +21,7 @@ from flows.reports.terminal import progress_bars, stdout
 from flows.runs import explain as explain_plan
 from flows.runs import last_run
 from flows.settings import Settings, read_launch, read_settings
+from flows.steps import RunState
 from model.registry.champion import CHAMPION
 
 
@@ -38,28 +39,28 @@ def run(options: Namespace) -> dict[str, Any] | None:
     server = running_server(settings)
     with progress_bars() as (progress, narrate):
         if server is not None:
-            outcome = run_on_server(recipe, settings, server, progress, narrate)
+            state = run_on_server(recipe, settings, server, progress, narrate)
         else:
-            outcome = run_chain(recipe, settings, progress, narrate)
-    made = outcome.artifacts
-    samples = samples_of(outcome.recipe.register, made["train"], made["shard"])
+            state = run_chain(recipe, settings, progress, narrate)
+    made = state.artifacts
+    samples = samples_of(state.recipe.register, made["train"], made["shard"])
     if options.data_docs:
-        index = gate.build_data_docs(list(outcome.verdicts.values()), Path(options.data_docs))
+        index = gate.build_data_docs(list(state.verdicts.values()), Path(options.data_docs))
         print(f"Data Docs: {index}", file=sys.stderr)
     if options.json:
-        return _result(outcome, samples)
-    _print(outcome, samples)
+        return _result(state, samples)
+    _print(state, samples)
     return None
 
 
-def _print(outcome: steps.Outcome, samples: Sequence[Sample]) -> None:
+def _print(state: RunState, samples: Sequence[Sample]) -> None:
     from flows.reports.run_report import print_summary
 
     console = stdout()
-    if outcome.reused:
+    if state.reused:
         console.print("Nothing to do: every stage, gate and the registration were reused.\n")
-    print_summary(console, outcome, samples)
-    model = shlex.quote(model_address(outcome.registration))
+    print_summary(console, state, samples)
+    model = shlex.quote(model_address(state.registration))
     textmill = shlex.quote(_command())
     console.print("\nLook further", style="bold")
     for command, what in (
@@ -68,7 +69,7 @@ def _print(outcome: steps.Outcome, samples: Sequence[Sample]) -> None:
         (f"{textmill} up", "Prefect and MLflow in a browser"),
     ):
         console.print(f"  {command:<52} {what}", soft_wrap=True)
-    console.print(f"\nAll gate verdicts on one page: {outcome.page}", soft_wrap=True)
+    console.print(f"\nAll gate verdicts on one page: {state.page}", soft_wrap=True)
 
 
 def model_address(registration: Any) -> str:
@@ -85,24 +86,25 @@ def _command() -> str:
     return os.path.relpath(Path(sys.executable).parent / "textmill")
 
 
-def _result(outcome: steps.Outcome, samples: Sequence[Sample]) -> dict[str, Any]:
+def _result(state: RunState, samples: Sequence[Sample]) -> dict[str, Any]:
     from flows.reports.summary import figures, funnel
 
-    registration = outcome.registration
+    registration = state.registration
+    assert registration is not None
     return {
-        "recipe": outcome.recipe.name,
-        "reused": outcome.reused,
-        "artifacts": {name: str(a.path) for name, a in outcome.artifacts.items()},
-        "funnel": funnel(outcome.runs),
-        "gates": {name: verdict.word for name, verdict in outcome.verdicts.items()},
-        "figures": figures(outcome.artifacts),
+        "recipe": state.recipe.name,
+        "reused": state.reused,
+        "artifacts": {name: str(a.path) for name, a in state.artifacts.items()},
+        "funnel": funnel(state.runs),
+        "gates": {name: verdict.word for name, verdict in state.verdicts.items()},
+        "figures": figures(state.artifacts),
         "model": {
             "name": registration.name,
             "version": str(registration.version),
             "aliases": list(registration.aliases),
         },
         "samples": [sample.to_json() for sample in samples],
-        "page": str(outcome.page),
+        "page": str(state.page),
     }
 
 

@@ -2,42 +2,35 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from flows import config
-from flows.chain import CHAIN, CORPUS, Link
+from flows.chain import CORPUS, STAGES, ChainStage
 from flows.config import Recipe
 from flows.reports.summary import cut_in_words, data_lines
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_launch, read_settings
+from flows.steps import CommandContext, inputs_folder, run_beside
 from pipeline import rethreshold
 from pipeline.errors import ConfigError
 from pipeline.sources.source_set import Source, SourceSet
-from pipeline.stage import Progress, Stage, StageRun, run_stage
+from pipeline.stage import Stage, StageRun, run_stage
 from pipeline.store.artifact import Artifact, artifact_exists, load_artifact
 from pipeline.store.set_aside import quarantined_places
 from pipeline.tokenizer import MODEL_FILE, load_tokenizer
 from pipeline.tokenizer_training import GivenTokenizer
 
 DOCUMENTS = ("ingest", "clean", "dedup")  # stages whose artifacts hold documents
-LINKS = {link.name: link for link in CHAIN}
-
-
-@dataclass(frozen=True)
-class Work:
-    """Where a command's stages run; each that is made on the way leaves a line of its summary."""
-
-    settings: Settings
-    progress: Progress
-    lines: list[str] = field(default_factory=list)
 
 
 def ingest(options: Namespace) -> dict[str, Any] | None:
     """Read raw files into documents."""
     recipe = config.override(Recipe(), options.overrides)
-    return _run(options, recipe, "ingest", lambda work: [_sources(options.input, work.settings)])
+    return _run(
+        options, recipe, "ingest", lambda context: [_sources(options.input, context.settings)]
+    )
 
 
 def clean(options: Namespace) -> dict[str, Any] | None:
@@ -45,7 +38,7 @@ def clean(options: Namespace) -> dict[str, Any] | None:
     if options.rethreshold:
         return _rethreshold(options)
     recipe = _with(options, "clean", profile=options.profile)
-    return _run(options, recipe, "clean", lambda work: [_documents(options, "clean", work)])
+    return _run(options, recipe, "clean", lambda context: [_documents(options, "clean", context)])
 
 
 def _rethreshold(options: Namespace) -> dict[str, Any] | None:
@@ -53,8 +46,8 @@ def _rethreshold(options: Namespace) -> dict[str, Any] | None:
     given = config.override(Recipe(), options.overrides).clean
     profile = options.profile or before.manifest["inputs"]["config"]["profile"]
     settled = rethreshold.RethresholdConfig(profile, given.thresholds, given.switched_off)
-    link = replace(LINKS["clean"], stage=rethreshold.STAGE, done="judged documents again")
-    return _run_link(options, link, settled, lambda work: [before])
+    stage = replace(STAGES["clean"], definition=rethreshold.STAGE, summary="judged documents again")
+    return _run_stage(options, stage, settled, lambda context: [before])
 
 
 def dedup(options: Namespace) -> dict[str, Any] | None:
@@ -64,19 +57,19 @@ def dedup(options: Namespace) -> dict[str, Any] | None:
     paths = [Path(path) for path in options.input]
     several = len(paths) > 1 and all(map(artifact_exists, paths))
 
-    def parents(work: Work) -> list[Any]:
+    def parents(context: CommandContext) -> list[Any]:
         if several:
             new = [load_artifact(path, contract="clean") for path in paths]
         else:
-            new = [_documents(options, "dedup", work)]
+            new = [_documents(options, "dedup", context)]
         known = old.manifest["inputs"]["parents"] if old else []
-        return [*(Known(entry["stage"], entry["fingerprint"]) for entry in known), *new]
+        return [*(KnownParent(entry["stage"], entry["fingerprint"]) for entry in known), *new]
 
-    return _run_link(options, LINKS["dedup"], recipe.dedup, parents, previous=old)
+    return _run_stage(options, STAGES["dedup"], recipe.dedup, parents, previous=old)
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownParent:
     """A parent that need not be at hand: what was made of it is."""
 
     stage: str
@@ -86,32 +79,32 @@ class Known:
 def tokenizer(options: Namespace) -> dict[str, Any] | None:
     """Train a tokenizer."""
     recipe = _with(options, "tokenizer", vocab_size=options.vocab_size, model_type=options.type)
-    given = [earlier(options.use)] if options.use else []
+    given = [open_tokenizer(options.use)] if options.use else []
     given = [GivenTokenizer(one.file(MODEL_FILE)) for one in given]  # used, whatever its figures
 
-    def parents(work: Work) -> list[Any]:
-        return [_documents(options, "tokenizer", work), *given]
+    def parents(context: CommandContext) -> list[Any]:
+        return [_documents(options, "tokenizer", context), *given]
 
-    done = "took over the tokenizer" if given else LINKS["tokenizer"].done
-    link = replace(LINKS["tokenizer"], done=done)
-    return _run_link(options, link, recipe.tokenizer, parents)
+    summary = "took over the tokenizer" if given else STAGES["tokenizer"].summary
+    stage = replace(STAGES["tokenizer"], summary=summary)
+    return _run_stage(options, stage, recipe.tokenizer, parents)
 
 
-def about_tokenizers(
+def run_tokenizer_stage(
     options: Namespace, stage: Stage, settled: Callable[[Recipe], Any], *more: Any
 ) -> Artifact:
     """Run a stage beside the chain on the documents of IN, `more` being its other parents."""
     recipe = config.override(Recipe(), options.overrides)
     settings = read_settings(options.store, options.workers)
     with progress_bars() as (progress, _):
-        documents = _documents(options, "tokenizer", Work(settings, progress))
+        documents = _documents(options, "tokenizer", CommandContext(settings, progress))
         return run_stage(
             stage, settled(recipe), [documents, *more], Path(options.out),
             engine=settings.engine(), progress=progress,
         ).artifact  # fmt: skip
 
 
-def earlier(given: str) -> Artifact | GivenTokenizer:
+def open_tokenizer(given: str) -> Artifact | GivenTokenizer:
     """Open a tokenizer: an artifact of `tokenizer`, or another folder or file with a model."""
     path = Path(given)
     if artifact_exists(path) and load_artifact(path).stage == "tokenizer":
@@ -124,7 +117,9 @@ def shard(options: Namespace) -> dict[str, Any] | None:
     """Turn documents into tokens."""
     recipe = config.override(Recipe(), options.overrides)
     own = load_artifact(Path(options.tokenizer), contract="tokenizer_report")
-    return _run(options, recipe, "shard", lambda work: [_documents(options, "shard", work), own])
+    return _run(
+        options, recipe, "shard", lambda context: [_documents(options, "shard", context), own]
+    )
 
 
 def train(options: Namespace) -> dict[str, Any] | None:
@@ -133,7 +128,7 @@ def train(options: Namespace) -> dict[str, Any] | None:
     recipe = config.override(recipe, options.overrides)
     # Training checks every part's content itself and names all that are damaged.
     shards = load_artifact(Path(options.input[0]), contract="shard", files=False)
-    return _run(options, recipe, "train", lambda work: [shards])
+    return _run(options, recipe, "train", lambda context: [shards])
 
 
 def _with(options: Namespace, section: str, **flags: Any) -> Recipe:
@@ -149,32 +144,41 @@ def _with(options: Namespace, section: str, **flags: Any) -> Recipe:
 
 
 def _run(options: Namespace, recipe: Recipe, name: str, parents: Any) -> dict[str, Any] | None:
-    return _run_link(options, LINKS[name], LINKS[name].config(recipe), parents)
+    return _run_stage(options, STAGES[name], STAGES[name].config(recipe), parents)
 
 
-def _run_link(
-    options: Namespace, link: Link, settled: Any, parents: Any, previous: Artifact | None = None
+def _run_stage(
+    options: Namespace,
+    stage: ChainStage,
+    settled: Any,
+    parents: Any,
+    previous: Artifact | None = None,
 ) -> dict[str, Any] | None:
     settings = read_settings(options.store, options.workers)
     settings = replace(settings, launch=read_launch(options))
     with progress_bars() as (progress, _):
-        work = Work(settings, progress)
+        context = CommandContext(settings, progress)
         run = run_stage(
-            settings.placed(link.stage), settled, parents(work), Path(options.out),
-            engine=settings.engine(), progress=progress, previous=previous,
-        )  # fmt: skip
+            settings.with_launch(stage.definition),
+            settled,
+            parents(context),
+            Path(options.out),
+            engine=settings.engine(),
+            progress=progress,
+            previous=previous,
+        )
     if options.json:
         return {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}
-    for line in (*work.lines, *_lines(run, link), *data_lines(run.artifact.stats)):
+    for line in (*context.lines, *_lines(run, stage), *data_lines(run.artifact.stats)):
         stdout().print(line, soft_wrap=True)
     return None
 
 
-def _lines(run: StageRun, link: Link) -> list[str]:
+def _lines(run: StageRun, stage: ChainStage) -> list[str]:
     """Return what a stage did, and below it where what it could not read stands."""
     ledger = run.artifact.ledger
-    kept = f"{ledger.kept:,} of {ledger.seen:,} {link.unit} kept"
-    parts = [f"{link.done}: {kept}{cut_in_words(run.artifact.stats)}"]
+    kept = f"{ledger.kept:,} of {ledger.seen:,} {stage.unit} kept"
+    parts = [f"{stage.summary}: {kept}{cut_in_words(run.artifact.stats)}"]
     parts += [f"{rule} {n:,}" for rule, n in ledger.dropped.most_common()]
     parts += [f"quarantined {reason} {n:,}" for reason, n in ledger.quarantined.most_common()]
     first = f"{', '.join(parts)}; {run.reason}, {run.seconds:.1f} s; {run.artifact.path}"
@@ -186,13 +190,13 @@ def _sources(paths: Sequence[str], settings: Settings) -> SourceSet:
     return SourceSet.open(sources, Path.cwd(), workers=settings.workers)
 
 
-def _documents(options: Namespace, stage: str, work: Work) -> Artifact:
+def _documents(options: Namespace, stage: str, context: CommandContext) -> Artifact:
     """Open the artifact given as IN, or make one of raw files with the stages that come before.
 
     Raw files pass through `clean` with the profile 'none': repaired and measured, nothing dropped.
     """
     paths = [Path(path) for path in options.input]
-    before = [link for link in CORPUS if link.name in ("ingest", "clean") and link.name != stage]
+    before = [one for one in CORPUS if one.name in ("ingest", "clean") and one.name != stage]
     before = before[: 1 if stage == "clean" else 2]
     made: Any
     if len(paths) == 1 and artifact_exists(paths[0]):
@@ -208,16 +212,18 @@ def _documents(options: Namespace, stage: str, work: Work) -> Artifact:
     elif any(artifact_exists(path) for path in paths):
         raise ConfigError("IN: give one artifact folder, or raw files only, not both")
     else:
-        made = _sources(options.input, work.settings)
+        made = _sources(options.input, context.settings)
     recipe = config.override(Recipe(), ["clean.profile=none"])
-    for link in before:
-        settled = link.config(recipe)
-        digest = link.stage.fingerprint(settled, [made]).digest[:16]
-        folder = Path(f"{options.out}.inputs") / f"{link.name}-{digest}"
-        run = run_stage(
-            link.stage, settled, [made], folder,
-            engine=work.settings.engine(), progress=work.progress,
-        )  # fmt: skip
-        work.lines.extend(_lines(run, link))
+    for earlier_stage in before:
+        settled = earlier_stage.config(recipe)
+        run = run_beside(
+            inputs_folder(options.out),
+            earlier_stage.name,
+            earlier_stage.definition,
+            settled,
+            [made],
+            context,
+        )
+        context.lines.extend(_lines(run, earlier_stage))
         made = run.artifact
     return made

@@ -54,7 +54,7 @@ def _sweep(options: Namespace) -> dict[str, Any] | None:
     if importlib.util.find_spec("tokenizers") is None:
         algorithms = tuple(name for name in algorithms if name != tokenizer_sweep.BYTE_LEVEL)
         print("without the library tokenizers no byte-level BPE is compared", file=sys.stderr)
-    swept = stages.about_tokenizers(
+    swept = stages.run_tokenizer_stage(
         options,
         tokenizer_sweep.STAGE,
         lambda recipe: tokenizer_sweep.SweepConfig(
@@ -82,11 +82,11 @@ def _check(options: Namespace) -> dict[str, Any] | None:
     """Measure how a tokenizer fits IN; recommend to keep it or to train another."""
     with tempfile.TemporaryDirectory() as folder:
         options.out = options.out or str(Path(folder) / "check")
-        checked = stages.about_tokenizers(
+        checked = stages.run_tokenizer_stage(
             options,
             tokenizer_check.STAGE,
             lambda recipe: recipe.tokenizer,
-            stages.earlier(options.check),
+            stages.open_tokenizer(options.check),
         )
         table, stats = checked.scan().collect(), checked.stats
     if options.json:

@@ -13,7 +13,7 @@ from flows.config import Recipe
 from flows.reports import transfer_page
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_settings
-from flows.steps import tracking_settings
+from flows.steps import CommandContext, run_beside, tracking_settings
 from model import transfer as arms
 from model.formats.base_model import BaseModel
 from model.registry import tracking
@@ -23,7 +23,6 @@ from model.transferring.comparison import Comparison, compare
 from pipeline import examples as reading
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.sources.source_set import Source, SourceSet
-from pipeline.stage import Progress, run_stage
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
 
@@ -38,11 +37,12 @@ def transfer(options: Namespace) -> dict[str, Any] | None:
     base = BaseModel(model_folder(options.model, settings))
     out = Path(options.out)
     with progress_bars() as (progress, narrate):
+        context = CommandContext(settings, progress)
         found: list[Comparison] = []
         left_out: dict[str, str] = {}
         for path in options.data:
             try:
-                found.append(_compared(path, recipe, base, options.seeds, out, settings, progress))
+                found.append(_compared(path, recipe, base, options.seeds, out / "runs", context))
                 narrate(transfer_page.sentence(found[-1]))
             except TrainingError as error:  # one set that does not fit spoils no report of others
                 left_out[path] = str(error)
@@ -66,37 +66,26 @@ def _compared(
     recipe: Recipe,
     base: BaseModel,
     seeds: int,
-    out: Path,
-    settings: Settings,
-    progress: Progress,
+    folder: Path,
+    context: CommandContext,
 ) -> Comparison:
-    sources = SourceSet.open([Source(path=path)], Path.cwd(), workers=settings.workers)
+    workers = context.settings.workers
+    sources = SourceSet.open([Source(path=path)], Path.cwd(), workers=workers)
     name = sources.files[0].source_name
     reading_config = replace(recipe.examples, validation_share=recipe.transfer.held_out_share)
-    examples = _stage(out, name, reading.STAGE, reading_config, [sources], settings, progress)
+    examples = run_beside(folder, name, reading.STAGE, reading_config, [sources], context).artifact
     runs: dict[str, list[Artifact]] = {}
     for arm in arms.arms_of(examples.stats["task"]):
         for seed in range(1, 1 + (seeds if arm in arms.NETWORKS else 1)):
             asked = _config(recipe.transfer, arm, seed)
             label = f"{name}-{arm}-{seed}"
-            made = _stage(out, label, arms.STAGE, asked, [base, examples], settings, progress)
+            made = run_beside(folder, label, arms.STAGE, asked, [base, examples], context).artifact
             runs.setdefault(arm, []).append(made)
     return compare(name, runs)
 
 
 def _config(given: TransferConfig, arm: str, seed: int) -> TransferConfig:
     return replace(given, arm=arm, finetune=replace(given.finetune, seed=seed))
-
-
-def _stage(
-    out: Path, label: str, stage: Any, settled: Any, parents: list[Any], settings: Settings,
-    progress: Progress,
-) -> Artifact:  # fmt: skip
-    digest = stage.fingerprint(settled, parents).digest[:12]
-    folder = storage.inside(out, "runs", f"{label}-{digest}")
-    return run_stage(
-        stage, settled, parents, folder, engine=settings.engine(), progress=progress
-    ).artifact
 
 
 def _track(

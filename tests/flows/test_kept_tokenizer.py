@@ -34,11 +34,11 @@ def run(texts, tmp_path):
         sources = steps.open_sources(recipe, settings)
         runs = {}
 
-        def step(link, parents):
-            runs[link.name] = steps.make(link, recipe, parents, settings, silent)
-            return runs[link.name].artifact
+        def make(stage, parents):
+            runs[stage.name] = steps.make(stage, recipe, parents, settings, silent)
+            return runs[stage.name].artifact
 
-        walk(TO_TOKENIZER, {SOURCES: sources}, step)
+        walk(TO_TOKENIZER, {SOURCES: sources}, make)
         planned = plan(recipe, sources, settings.store)
         once.explained = {
             row["stage"]: row["decision"]

@@ -37,9 +37,10 @@ def cleaned(texts, tmp_path):
     settings = read_settings(str(tmp_path / "store"), workers=1)
     recipe, steps_planned = planned(texts, settings)
     made = {SOURCES: steps.open_sources(recipe, settings)}
-    for link, step in list(zip(CHAIN, steps_planned, strict=True))[:2]:
-        parents = [made[name] for name in link.parents]
-        made[link.name] = run_stage(link.stage, link.config(recipe), parents, step.path).artifact
+    for stage, step in list(zip(CHAIN, steps_planned, strict=True))[:2]:
+        parents = [made[name] for name in stage.parents]
+        config_ = stage.config(recipe)
+        made[stage.name] = run_stage(stage.definition, config_, parents, step.path).artifact
     record_run(settings.runs, recipe, steps_planned, None)
     return settings
 
@@ -87,7 +88,7 @@ def test_equal_runs_are_recorded_once(texts, cleaned):
 
 def test_a_missing_parent_is_named():
     with pytest.raises(ArtifactError, match="needs the artifact of 'ingest'"):
-        walk(CHAIN[1:2], {SOURCES: None}, lambda link, parents: silent("", 0, 0))
+        walk(CHAIN[1:2], {SOURCES: None}, lambda stage, parents: silent("", 0, 0))
 
 
 def test_a_recipe_without_sources_says_how_to_name_some(tmp_path):
