@@ -125,8 +125,11 @@ def _usual(changed: Recipe, base: Recipe, compared: Sequence[str]) -> Recipe:
     """
     if changed.train.optimizer == base.train.optimizer:
         return changed
-    usual: dict[str, Any] = {item.name: None for item in fields(Hyperparameters)
-             if f"{TRAIN}.{item.name}" not in compared}  # fmt: skip
+    usual: dict[str, Any] = {
+        item.name: None
+        for item in fields(Hyperparameters)
+        if f"{TRAIN}.{item.name}" not in compared
+    }
     return replace(changed, train=replace(changed.train, **usual))
 
 
@@ -184,9 +187,11 @@ def _train(
 
 
 def _record(
-    found: Sequence[Variant], trained: Sequence[Trained], made: Sequence[Artifact | None],
+    found: Sequence[Variant],
+    trained: Sequence[Trained],
+    made: Sequence[Artifact | None],
     settings: Settings,
-) -> tuple[Path, str]:  # fmt: skip
+) -> tuple[Path, str]:
     """Write table and plots beside the runs' records and into MLflow; return folder and run."""
     identity = storage.canonical_json([asdict(variant.recipe.train) for variant in found])
     parents = [one.manifest["inputs"]["parents"] for one in made if one is not None][:1]
@@ -215,9 +220,12 @@ def _record(
 
 
 def _record_child(
-    where: tracking.TrackingSettings, parent: str, variant: Variant, one: Trained,
+    where: tracking.TrackingSettings,
+    parent: str,
+    variant: Variant,
+    one: Trained,
     training: Artifact | None,
-) -> None:  # fmt: skip
+) -> None:
     name = f"{one.name}, seed {one.seed}"
     digest = storage.sha256_text(f"{parent} {name}")
     with tracking.run_for(where, digest, name, {tracking.PARENT: parent}) as child:

@@ -45,9 +45,13 @@ def _import(options: Namespace) -> dict[str, Any] | None:
     settings = read_settings(options.store, options.workers)
     with progress_bars() as (progress, _):
         run = run_stage(
-            importing.STAGE, config, [folder], Path(options.out),
-            engine=settings.engine(), progress=progress,
-        )  # fmt: skip
+            importing.STAGE,
+            config,
+            [folder],
+            Path(options.out),
+            engine=settings.engine(),
+            progress=progress,
+        )
     made = run.artifact
     if options.json:
         return {"path": str(made.path), "reused": run.reused, **made.manifest}

@@ -139,11 +139,14 @@ def _print(slices: Rows, figures: Rows, options: Namespace) -> None:
     for row in slices:
         rivals = [
             f"{name} {row[key]:.3f}"
-            for name, key in (("unigram", "unigram_bits_per_byte"),
-                              ("n-gram", "ngram_bits_per_byte"),
-                              ("PPMd", "ppmd_bits_per_byte"), ("xz", "xz_bits_per_byte"))
+            for name, key in (
+                ("unigram", "unigram_bits_per_byte"),
+                ("n-gram", "ngram_bits_per_byte"),
+                ("PPMd", "ppmd_bits_per_byte"),
+                ("xz", "xz_bits_per_byte"),
+            )
             if row[key] is not None
-        ]  # fmt: skip
+        ]
         console.print(
             f"{row['name']:<20} perplexity {row['perplexity']:.1f}, token accuracy "
             f"{row['accuracy']:.1%}, {row['bits_per_byte']:.3f} bits per byte "

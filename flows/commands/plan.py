@@ -28,8 +28,15 @@ from pipeline.tokenizing.vocabulary_size import AUTO
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 ROUNDS = 2  # a proposed shape has another speed than the one it was proposed by
 # What a proposal sets, as keys of the recipe.
-PROPOSED = ("steps", "warmup_steps", "model.layers", "model.width", "model.heads",
-            "model.kv_heads", "model.hidden")  # fmt: skip
+PROPOSED = (
+    "steps",
+    "warmup_steps",
+    "model.layers",
+    "model.width",
+    "model.heads",
+    "model.kv_heads",
+    "model.hidden",
+)
 
 
 def plan(options: Namespace) -> dict[str, Any] | None:
@@ -138,9 +145,13 @@ def _print(recipe: str, made: forecast.Plan, changes: list[str]) -> None:
         console.print(Text.assemble(("warning", "yellow"), f" {warning}"), soft_wrap=True)
     if changes:
         flags = " ".join(f"--set {change}" for change in changes)
-        console.print(f"\nThe size that suits the budget:\n  textmill run {recipe} {flags}",
-                      soft_wrap=True, highlight=False)  # fmt: skip
+        console.print(
+            f"\nThe size that suits the budget:\n  textmill run {recipe} {flags}",
+            soft_wrap=True,
+            highlight=False,
+        )
     console.print(
         f"\nTraining alone takes {duration(made.seconds)} by this plan; `textmill run` shows it "
-        f"beside what it took.", soft_wrap=True,
-    )  # fmt: skip
+        f"beside what it took.",
+        soft_wrap=True,
+    )

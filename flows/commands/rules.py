@@ -27,13 +27,19 @@ def rules(options: Namespace) -> dict[str, Any] | None:
     console = stdout()
     for title, columns, rows in (
         ("Profiles: --profile NAME", ("name", "rules", "edits", "for"), _profile_rows()),
-        (f"Rules, in order, with the bounds of {profile}",
-         ("rule", "what is measured", "kept if", "bound"), _rule_rows(tables["rules"], profile)),
+        (
+            f"Rules, in order, with the bounds of {profile}",
+            ("rule", "what is measured", "kept if", "bound"),
+            _rule_rows(tables["rules"], profile),
+        ),
         ("Repairs, in order", ("repair", "what is done"), tables["repairs"].items()),
-        ("Edits, where a profile or the config names them", ("edit", "what is done"),
-         tables["edits"].items()),
+        (
+            "Edits, where a profile or the config names them",
+            ("edit", "what is done"),
+            tables["edits"].items(),
+        ),
         ("Readers, by suffix", ("suffix", "what is read"), tables["readers"].items()),
-    ):  # fmt: skip
+    ):
         table = Table(*columns, title=title, title_justify="left", header_style="dim", box=None)
         for row in rows:
             table.add_row(*map(escape, row))

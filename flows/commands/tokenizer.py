@@ -66,9 +66,14 @@ def _sweep(options: Namespace) -> dict[str, Any] | None:
     rows = swept.scan().collect()
     if options.json:
         return {**swept.stats, "page": str(place), "rows": rows.to_dicts()}
-    table = Table("pieces", *(tokenizer_page.NAMES[name] for name in algorithms),
-                  title="Bytes per token on held-out text", title_justify="left",
-                  header_style="dim", box=None)  # fmt: skip
+    table = Table(
+        "pieces",
+        *(tokenizer_page.NAMES[name] for name in algorithms),
+        title="Bytes per token on held-out text",
+        title_justify="left",
+        header_style="dim",
+        box=None,
+    )
     every = rows.filter(pl.col("lang") == ALL)
     for (size,), of_size in every.group_by("vocab_size", maintain_order=True):
         ratio = dict(zip(of_size["algorithm"], of_size["bytes"] / of_size["tokens"], strict=True))
@@ -101,9 +106,18 @@ def _check(options: Namespace) -> dict[str, Any] | None:
 
 
 def _drift_table(table: pl.DataFrame) -> Table:
-    shown = Table("language", "of the text", "bytes per token", "at training", "byte fallback",
-                  "at training", title="How the tokenizer fits", header_style="dim",
-                  title_justify="left", box=None)  # fmt: skip
+    shown = Table(
+        "language",
+        "of the text",
+        "bytes per token",
+        "at training",
+        "byte fallback",
+        "at training",
+        title="How the tokenizer fits",
+        header_style="dim",
+        title_justify="left",
+        box=None,
+    )
     for row in table.iter_rows(named=True):
         new = row["bytes_per_token_then"] is None
         shown.add_row(

@@ -40,13 +40,24 @@ def what_if(options: Namespace) -> dict[str, Any] | None:
 
 def _terminal_table(costs: pl.DataFrame, profile: str) -> Table:
     table = Table(
-        "rule", "language", "documents", "bound", "kept now", "kept without it",
+        "rule",
+        "language",
+        "documents",
+        "bound",
+        "kept now",
+        "kept without it",
         title=f"What each rule of {profile!r} costs, all others as they are",
-        title_justify="left", header_style="dim", box=None,
-    )  # fmt: skip
+        title_justify="left",
+        header_style="dim",
+        box=None,
+    )
     for row in costs.filter(pl.col("cost") > 0).iter_rows(named=True):
         table.add_row(
-            row["rule"], row["group"], f"{row['documents']:,}", f"{row['threshold']:g}",
-            f"{row['kept_share']:.2%}", f"{row['kept_if_off']:.2%}",
-        )  # fmt: skip
+            row["rule"],
+            row["group"],
+            f"{row['documents']:,}",
+            f"{row['threshold']:g}",
+            f"{row['kept_share']:.2%}",
+            f"{row['kept_if_off']:.2%}",
+        )
     return table

@@ -57,9 +57,13 @@ def print_summary(console: Console, outcome: Any, samples: Sequence[Sample]) -> 
 
 def _table(title: str, *columns: str) -> Table:
     table = Table(
-        title=title, title_justify="left", title_style="bold", header_style="dim", box=None,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=None,
         padding=(0, 2, 0, 0),
-    )  # fmt: skip
+    )
     for index, name in enumerate(columns):
         words = index == 0 or " and " in name
         table.add_column(name, justify="left" if words else "right")
@@ -98,8 +102,12 @@ def _print_gates(console: Console, outcome: Any) -> None:
 def _tokenizer_table(artifact: Artifact) -> Table:
     table = _table(
         f"Tokenizer ({artifact.stats.get('vocab_size', 0):,} pieces)",
-        "language", "bytes/token", "tokens/word", "byte fallback", "come back unchanged",
-    )  # fmt: skip
+        "language",
+        "bytes/token",
+        "tokens/word",
+        "byte fallback",
+        "come back unchanged",
+    )
     rows = sorted(artifact.rows_of(), key=lambda row: -row["bytes"])
     if len(rows) == 2:  # 'all' and the one language
         rows = [row for row in rows if row["lang"] != "all"]
@@ -133,10 +141,13 @@ def _print_training(console: Console, outcome: Any, training: Artifact) -> None:
         shown = [actual[name] for name in ("device", "precision") if name in actual]
         shown += [
             f"{actual[name]} {unit}".strip()
-            for name, unit in (("training time", ""), ("tokens per second", "tokens per second"),
-                               ("memory of training", "of memory"))
+            for name, unit in (
+                ("training time", ""),
+                ("tokens per second", "tokens per second"),
+                ("memory of training", "of memory"),
+            )
             if name in actual
-        ]  # fmt: skip
+        ]
         console.print(f"Took: {', '.join(shown)}")
 
 
@@ -183,8 +194,14 @@ def _print_evaluation(console: Console, evaluation: Artifact, training: Artifact
 def _evaluation_table(rows: list[dict[str, Any]]) -> Table:
     table = _table(
         "Held-out documents, bits per byte (lower is better)",
-        "slice", "model", "unigram", "5-gram", "perplexity", "token accuracy", "documents",
-    )  # fmt: skip
+        "slice",
+        "model",
+        "unigram",
+        "5-gram",
+        "perplexity",
+        "token accuracy",
+        "documents",
+    )
     shown: list[tuple[float, int]] = []
     for row in rows:
         same = (row["bits_per_byte"], row["documents"])

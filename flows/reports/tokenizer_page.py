@@ -108,8 +108,15 @@ def _paint(axes: Axes, rows: pl.DataFrame, lang: str) -> None:
     for (algorithm,), line in rows.sort("vocab_size").group_by("algorithm", maintain_order=True):
         name = str(algorithm)
         ratio = (line["bytes"] / line["tokens"]).to_numpy()
-        axes.plot(line["vocab_size"].to_numpy(), ratio, "o-", ms=3.5, lw=1.4,
-                  color=COLOURS[name], label=NAMES[name])  # fmt: skip
+        axes.plot(
+            line["vocab_size"].to_numpy(),
+            ratio,
+            "o-",
+            ms=3.5,
+            lw=1.4,
+            color=COLOURS[name],
+            label=NAMES[name],
+        )
     axes.set_xscale("log", base=2)
     axes.set_xticks(sorted(set(rows["vocab_size"])))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1024:.3g}k"))

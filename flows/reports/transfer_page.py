@@ -29,9 +29,12 @@ RIVAL_IS = {
     UNDECIDED: ("warned", "not told apart"),
 }
 HEAD = (
-    "set", "taught by, asked", NAMES[TRANSFERRED], *(NAMES[arm] for arm in RIVALS),
+    "set",
+    "taught by, asked",
+    NAMES[TRANSFERRED],
+    *(NAMES[arm] for arm in RIVALS),
     "bits per byte, from scratch and transferred",
-)  # fmt: skip
+)
 SETTINGS_HEAD = ("setting", "value")
 TEMPLATES = Path(__file__).with_name("templates")
 
