@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from model.contracts import EVALUATION
-from model.data.examples import ExampleSet, code_split
+from model.data.examples import ExampleSet, encode_split
 from model.evaluation.answer_scores import AnswerScores, score_answers
 from model.evaluation.intervals import interval, ratio
 from model.formats import model_folder
@@ -50,7 +50,7 @@ def run(job: Job[EvaluateAnswersConfig]) -> None:
     job.stats.update(
         bits_per_byte=rows[0]["bits_per_byte"],
         unigram_bits_per_byte=rows[0]["unigram_bits_per_byte"],
-        documents=len(found.coded),
+        documents=len(found.encoded),
     )
 
 
@@ -65,13 +65,13 @@ def _scored(
 ) -> tuple[ExampleSet, AnswerScores]:
     network, tokenizer = model_folder.read(folder), load_tokenizer(folder / model_folder.TOKENIZER)
     limit = config.examples_max
-    found = code_split(examples, VALIDATION, tokenizer, network.config, limit)
-    if not found.coded:
+    found = encode_split(examples, VALIDATION, tokenizer, network.config, limit)
+    if not found.encoded:
         raise TrainingError(
             f"{examples.path}: no held-out example that fits the model; give more examples or "
             f"raise examples.validation_share"
         )
-    return found, score_answers(network, found.coded)
+    return found, score_answers(network, found.encoded)
 
 
 def _bytes(found: ExampleSet) -> np.ndarray:
@@ -82,10 +82,10 @@ def _unigram_bits(folder: Path, examples: Artifact, found: ExampleSet) -> np.nda
     """Return the bits (N,) of each answer under the token frequencies of the training answers."""
     network, tokenizer = model_folder.read(folder), load_tokenizer(folder / model_folder.TOKENIZER)
     counts_V = np.ones(tokenizer.vocab_size)
-    for one in code_split(examples, TRAIN, tokenizer, network.config).coded:
-        counts_V += np.bincount(one.ids[one.counted], minlength=tokenizer.vocab_size)
+    for one in encode_split(examples, TRAIN, tokenizer, network.config).encoded:
+        counts_V += np.bincount(one.ids[one.loss_mask], minlength=tokenizer.vocab_size)
     bits_V = math.log2(counts_V.sum()) - np.log2(counts_V)
-    return np.array([bits_V[one.ids[one.counted]].sum() for one in found.coded])
+    return np.array([bits_V[one.ids[one.loss_mask]].sum() for one in found.encoded])
 
 
 def _slices(
@@ -119,8 +119,8 @@ def _slices(
 
 
 def _write(rows: list[dict[str, Any]], found: ExampleSet, task: None, sink: Sink) -> None:
-    sink.saw(len(found.coded) + found.dropped.total())
-    sink.kept(len(found.coded))
+    sink.saw(len(found.encoded) + found.dropped.total())
+    sink.kept(len(found.encoded))
     for reason, count in sorted(found.dropped.items()):
         sink.dropped(reason, count)
     sink.write("main", pa.Table.from_pylist(rows))

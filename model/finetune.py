@@ -8,7 +8,7 @@ also kept by themselves, in `adapter/`.
 import functools
 
 from model.contracts import CURVE
-from model.data.examples import ExampleSet, code_split, refuse_mostly_unusable
+from model.data.examples import ExampleSet, encode_split, refuse_mostly_unusable
 from model.formats import model_folder
 from model.training import lora
 from model.training.curve import SPEED_FILE, write_curve
@@ -32,12 +32,12 @@ def run(job: Job[FinetuneConfig]) -> None:
     tokenizer_file = base.path / model_folder.TOKENIZER
     tokenizer = load_tokenizer(tokenizer_file)
     model = model_folder.read(base.path).config
-    train = code_split(examples, TRAIN, tokenizer, model, config.examples_max)
-    if not train.coded:
+    train = encode_split(examples, TRAIN, tokenizer, model, config.examples_max)
+    if not train.encoded:
         raise TrainingError(_nothing_to_learn(examples, train))
     refuse_mostly_unusable(examples, train, config.unusable_share_max)
-    held_out = code_split(examples, VALIDATION, tokenizer, model, config.validation_examples)
-    training, before = best_of_rates(job, config, base, train.coded, held_out.coded)
+    held_out = encode_split(examples, VALIDATION, tokenizer, model, config.validation_examples)
+    training, before = best_of_rates(job, config, base, train.encoded, held_out.encoded)
     network = training.network
     trained = sum(w.numel() for w in network.parameters() if w.requires_grad)
     if config.lora is not None:
@@ -46,7 +46,7 @@ def run(job: Job[FinetuneConfig]) -> None:
     model_folder.write(network, tokenizer_file, job.file, chats=examples.stats["task"] == CHAT)
     storage.write_json(job.folder / SPEED_FILE, training.state.speed)
     job.map(
-        functools.partial(write_curve, len(train.coded), dict(sorted(train.dropped.items()))),
+        functools.partial(write_curve, len(train.encoded), dict(sorted(train.dropped.items()))),
         [training.state.curve],
     )
     last = training.state.curve[-1]
@@ -55,16 +55,16 @@ def run(job: Job[FinetuneConfig]) -> None:
         parent=base.fingerprint,
         parameters=network.parameter_count(),
         parameters_trained=trained,
-        examples=len(train.coded),
-        held_out=len(held_out.coded),
+        examples=len(train.encoded),
+        held_out=len(held_out.encoded),
         dropped_begin=train.shown,
-        prompts_cut=train.cut,
+        prompts_cut=train.truncated,
         rows_per_epoch=len(training.loader.rows),  # type: ignore[attr-defined]  # ExampleBatches
         tokens_seen=last["tokens"],
         epochs=config.epochs,
         loss=last["loss"],
         validation_loss_before=before,
-        validation_loss=kept_loss(training) if held_out.coded else None,
+        validation_loss=kept_loss(training) if held_out.encoded else None,
         learning_rate=training.optimizer.hyperparameters.learning_rate,
         kept_step=training.kept_step,
         precision=training.precision,

@@ -17,7 +17,7 @@ import pydantic
 import torch
 
 from model.distributed.launch import FIRST, JOB, OUTCOME, WATCH, Launch
-from model.distributed.world import World, join
+from model.distributed.world import World, init_process_group
 from model.planning import usage
 from model.planning.usage import Meter
 from model.training.build import build_training
@@ -34,8 +34,8 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[0])
     if WATCH in arguments:
         threading.Thread(target=_leave_with_parent, daemon=True).start()
-    world = join(os.environ)
-    if world.is_first:
+    world = init_process_group(os.environ)
+    if world.is_rank_zero:
         storage.write_bytes(folder / FIRST, str(os.getpid()).encode())
     job = storage.read_json(folder / JOB)
     launch = Launch(**job.pop("launch"))
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
         resume(**job, world=world, parallel=launch.parallel, progress=_print_progress)
     except (Interrupted, TrainingError, ConfigError) as error:
         outcome = {"error": type(error).__name__, "message": str(error)}
-    if world.is_first:
+    if world.is_rank_zero:
         storage.write_json(folder / OUTCOME, outcome)
     torch.distributed.destroy_process_group()
     return 0
@@ -61,14 +61,14 @@ def resume(
 ) -> None:
     """Take part in a training as one of several processes; the last checkpoint is the result."""
     train_config = pydantic.TypeAdapter(TrainConfig).validate_python(config)
-    report = progress if world.is_first else silent
+    report = progress if world.is_rank_zero else silent
     opened = load_artifact(Path(shards), files=False)  # the parts are checked when read
     training = build_training(
         train_config, opened, Path(place), report, world=world, parallel=parallel
     )
     meter = Meter(training)
     fit(training)
-    if world.is_first:
+    if world.is_rank_zero:
         usage.write(meter.read(training, Path(place)), Path(place))
 
 

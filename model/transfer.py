@@ -21,9 +21,15 @@ import numpy as np
 import pyarrow as pa
 
 from model.contracts import TRANSFER
-from model.data.chat import Coded
-from model.data.example_batches import fits
-from model.data.examples import code_row, code_split, lowest, refuse_mostly_unusable, rows_of
+from model.data.chat import EncodedExample
+from model.data.example_batches import fits_context
+from model.data.examples import (
+    encode_row,
+    encode_split,
+    lowest_by_hash,
+    refuse_mostly_unusable,
+    rows_of,
+)
 from model.evaluation.answer_scores import score_answers
 from model.formats import model_folder
 from model.network.families import AnyNetwork
@@ -93,23 +99,25 @@ def run(job: Job[TransferConfig]) -> None:
     base, examples = job.parents
     tokenizer = load_tokenizer(base.path / model_folder.TOKENIZER)
     context = model_folder.read(base.path).config
-    taught = code_split(examples, TRAIN, tokenizer, context, config.finetune.examples_max)
+    taught = encode_split(examples, TRAIN, tokenizer, context, config.finetune.examples_max)
     known = sorted({answer_of(row) for row in rows_of(examples, TRAIN)})
     labelled = examples.stats["task"] in LABELLED
     refuse_mostly_unusable(examples, taught, config.finetune.unusable_share_max)
     held_out = rows_of(examples, VALIDATION)
     refuse_no_choice(examples.path, known if labelled else None, held_out, config.candidates)
     limit = config.questions_max if labelled else config.free_questions_max
-    rows = lowest(held_out, limit)
+    rows = lowest_by_hash(held_out, limit)
     asked = questions(rows, known if labelled else None, config.candidates)
     unknown = len(rows) - len(asked)
-    asked, left = answerable(asked, tokenizer, lambda total, before: fits(context, total, before))
+    asked, left = answerable(
+        asked, tokenizer, lambda total, before: fits_context(context, total, before)
+    )
     if not asked or not taught.rows:
         raise TrainingError(
             f"{examples.path}: {len(taught.rows)} examples to learn from and {len(asked)} "
             f"questions that fit; give more, or raise examples.validation_share"
         )
-    outcomes = ARMS[config.arm](Work(job, taught.rows, taught.coded, asked, tokenizer))
+    outcomes = ARMS[config.arm](Work(job, taught.rows, taught.encoded, asked, tokenizer))
     left["beyond_limit"] = len(held_out) - len(rows)
     left["label_not_taught" if labelled else "no_candidates"] = unknown
     job.map(_Write(len(held_out), left), [outcomes])
@@ -118,7 +126,7 @@ def run(job: Job[TransferConfig]) -> None:
         arm=config.arm,
         task=examples.stats["task"],
         examples=len(taught.rows),
-        prompts_cut=taught.cut,
+        prompts_cut=taught.truncated,
         questions=len(outcomes),
         candidates=len(asked[0].candidates),
         accuracy=sum(right) / len(right),
@@ -131,7 +139,7 @@ class Work:
 
     job: Job[TransferConfig]
     rows: Sequence[dict[str, Any]]
-    coded: Sequence[Coded]
+    encoded: Sequence[EncodedExample]
     asked: Sequence[Question]
     tokenizer: Tokenizer
 
@@ -174,7 +182,7 @@ def _by_label(work: Work, settings: FinetuneConfig) -> list[dict[str, Any]]:
 
 def _lesson(work: Work) -> Lesson:
     base, examples = work.job.parents
-    unlabelled = lowest(rows_of(examples, TRAIN), work.config.classifier.reading_texts_max)
+    unlabelled = lowest_by_hash(rows_of(examples, TRAIN), work.config.classifier.reading_texts_max)
     context = model_folder.read(base.path).config.context
     return label_ensemble.lesson(
         work.rows, work.parts(), work.asked, unlabelled, work.tokenizer, context
@@ -194,7 +202,7 @@ def _by_likelihood(work: Work, settings: FinetuneConfig) -> list[dict[str, Any]]
     That is domain conditional PMI (Holtzman et al. 2021, arXiv:2104.08315); by likelihood alone a
     short answer would always win.
     """
-    taught, held = ([work.coded[index] for index in part] for part in work.parts())
+    taught, held = ([work.encoded[index] for index in part] for part in work.parts())
     training, _ = tuning.best_of_rates(work.job, settings, work.job.parents[0], taught, held)
     network = training.network
     nats_NC = _candidate_nats(network, work.asked, work.tokenizer, blank=False)
@@ -215,14 +223,14 @@ def _candidate_nats(
     """Return nats (N, C) of each candidate after its question, or after one without its text."""
 
     def fit(total: int, before: int) -> bool:
-        return fits(network.config, total, before)
+        return fits_context(network.config, total, before)
 
     coded = [
-        code_row(blanked(one.row) if blank else one.row, answer, tokenizer, fit)
+        encode_row(blanked(one.row) if blank else one.row, answer, tokenizer, fit)
         for one in asked
         for answer in one.candidates
     ]
-    ready = [one for one in coded if isinstance(one, Coded)]
+    ready = [one for one in coded if isinstance(one, EncodedExample)]
     assert len(ready) == len(coded)  # `answerable` left out what does not fit
     return score_answers(network, ready).nats_N.reshape(len(asked), -1)
 

@@ -56,13 +56,13 @@ def _prompt(options: Namespace, loaded: "LoadedModel") -> "Prompt":
     """Return the text as it is, or with --task the ids that fine-tuning put before the answer."""
     if options.task is None and options.question is None:
         return str(options.prompt)
-    from model.data.chat import code_prompt, spells_a_role
+    from model.data.chat import encode_prompt, spells_a_role
     from pipeline.prompts.task_templates import CHAT, asked_turn
 
     turn = asked_turn(options.task or CHAT, options.prompt, options.question)
     if spells_a_role([turn], loaded.tokenizer):
         raise ConfigError("the prompt spells the beginning of another speaker's turn; take it out")
-    return code_prompt([turn], loaded.tokenizer)
+    return encode_prompt([turn], loaded.tokenizer)
 
 
 def serve(options: Namespace) -> None:

@@ -47,42 +47,45 @@ CUTS = 12  # tries to shorten a prompt: each takes off at least what is over, so
 
 
 @dataclass(frozen=True)
-class Coded:
+class EncodedExample:
     """An example as ids (T,), True where they are to be predicted; `answer` begins the last run.
 
-    `cut` tells that the prompt was shortened to fit.
+    `truncated` tells that the prompt was shortened to fit.
     """
 
     ids: np.ndarray
-    counted: np.ndarray
+    loss_mask: np.ndarray
     answer: int
-    cut: bool = False
+    truncated: bool = False
 
 
-Fits = Callable[[int, int], bool]  # (tokens, tokens before the last answer) -> they fit
+FitsContext = Callable[[int, int], bool]  # (tokens, tokens before the last answer) -> they fit
 
 
-def code_example(
-    turns: Sequence[Turn], soft: tuple[int, int] | None, tokenizer: Tokenizer, fits: Fits
-) -> Coded | str:
+def encode_example(
+    turns: Sequence[Turn],
+    truncatable: tuple[int, int] | None,
+    tokenizer: Tokenizer,
+    fits_context: FitsContext,
+) -> EncodedExample | str:
     """Return the example's ids, shortened if it must be, or the name of why it cannot be used.
 
-    A prompt is cut at the end of its `soft` characters; of a conversation the oldest questions go
-    with their answers.
+    A prompt is cut at the end of its `truncatable` characters; of a conversation the oldest
+    questions go with their answers.
     """
     if spells_a_role(turns, tokenizer):
         return FORGED
-    coded = code_turns(turns, tokenizer)
-    if fits(len(coded.ids), coded.answer):
-        return coded
-    shorter = _without_oldest if soft is None else _with_shorter_prompt
-    found = shorter(turns, soft or (0, 0), tokenizer, fits)
-    return TOO_LONG if found is None else replace(found, cut=True)
+    encoded = encode_turns(turns, tokenizer)
+    if fits_context(len(encoded.ids), encoded.answer):
+        return encoded
+    shorter = _without_oldest if truncatable is None else _with_shorter_prompt
+    found = shorter(turns, truncatable or (0, 0), tokenizer, fits_context)
+    return TOO_LONG if found is None else replace(found, truncated=True)
 
 
-def code_turns(turns: Sequence[Turn], tokenizer: Tokenizer) -> Coded:
+def encode_turns(turns: Sequence[Turn], tokenizer: Tokenizer) -> EncodedExample:
     """Return the ids of turns, however many; the last one is an answer."""
-    ids, counted, answer = [tokenizer.bos_id], [False], 1
+    ids, loss_mask, answer = [tokenizer.bos_id], [False], 1
     shown: list[Turn] = []
     for turn in turns:
         if turn.role not in ANSWERED:
@@ -90,17 +93,17 @@ def code_turns(turns: Sequence[Turn], tokenizer: Tokenizer) -> Coded:
             continue
         ids += _shown_ids(shown, turn.role, tokenizer)
         answer, shown = len(ids), []
-        counted += [False] * (answer - len(counted))
+        loss_mask += [False] * (answer - len(loss_mask))
         ids += [*tokenizer.encode(turn.text), tokenizer.eos_id]
-        counted += [True] * (len(ids) - answer)
-    return Coded(np.array(ids, np.int64), np.array(counted, bool), answer)
+        loss_mask += [True] * (len(ids) - answer)
+    return EncodedExample(np.array(ids, np.int64), np.array(loss_mask, bool), answer)
 
 
-def code_prompt(turns: Sequence[Turn], tokenizer: Tokenizer) -> list[int]:
+def encode_prompt(turns: Sequence[Turn], tokenizer: Tokenizer) -> list[int]:
     """Return the ids after which the next answer of a conversation, or a response, is written."""
     role = RESPONSE if turns[-1].role == PROMPT else ASSISTANT
-    coded = code_turns([*turns, Turn(role, "")], tokenizer)
-    return coded.ids[: coded.answer].tolist()
+    encoded = encode_turns([*turns, Turn(role, "")], tokenizer)
+    return encoded.ids[: encoded.answer].tolist()
 
 
 def role_ids(tokenizer: Tokenizer) -> dict[str, int] | None:
@@ -111,7 +114,7 @@ def role_ids(tokenizer: Tokenizer) -> dict[str, int] | None:
 
 
 def chat_template(tokenizer: Tokenizer) -> str | None:
-    """Return how transformers writes a conversation (Jinja), so that its ids are `code_turns`'s.
+    """Return how transformers writes a conversation (Jinja), so that its ids are `encode_turns`'s.
 
     None where roles are words: those are encoded with the text beside them, in pieces of turns. A
     message that spells a control is refused: in a whole text nothing tells it from one.
@@ -145,30 +148,33 @@ def _shown_ids(shown: Sequence[Turn], role: str, tokenizer: Tokenizer) -> list[i
 
 
 def _without_oldest(
-    turns: Sequence[Turn], _: tuple[int, int], tokenizer: Tokenizer, fits: Fits
-) -> Coded | None:
+    turns: Sequence[Turn], _: tuple[int, int], tokenizer: Tokenizer, fits_context: FitsContext
+) -> EncodedExample | None:
     first = [turn for turn in turns[:1] if turn.role == SYSTEM]
     rest = turns[len(first) :]
     for begin, turn in enumerate(rest[:-1]):
         if begin and turn.role == USER:  # a question, with what has been said since
-            coded = code_turns([*first, *rest[begin:]], tokenizer)
-            if fits(len(coded.ids), coded.answer):
-                return coded
+            encoded = encode_turns([*first, *rest[begin:]], tokenizer)
+            if fits_context(len(encoded.ids), encoded.answer):
+                return encoded
     return None
 
 
 def _with_shorter_prompt(
-    turns: Sequence[Turn], soft: tuple[int, int], tokenizer: Tokenizer, fits: Fits
-) -> Coded | None:
-    """Keep as much of the soft characters as fits, by halving what is uncertain."""
-    prompt, (begin, end) = turns[0], soft
+    turns: Sequence[Turn],
+    truncatable: tuple[int, int],
+    tokenizer: Tokenizer,
+    fits_context: FitsContext,
+) -> EncodedExample | None:
+    """Keep as much of the truncatable characters as fits, by halving what is uncertain."""
+    prompt, (begin, end) = turns[0], truncatable
     best, least, most = None, 0, end - begin
     for _ in range(CUTS):
         kept = (least + most) // 2
         text = prompt.text[: begin + kept] + prompt.text[end:]
-        coded = code_turns([Turn(prompt.role, text), *turns[1:]], tokenizer)
-        if fits(len(coded.ids), coded.answer):
-            best, least = coded, kept
+        encoded = encode_turns([Turn(prompt.role, text), *turns[1:]], tokenizer)
+        if fits_context(len(encoded.ids), encoded.answer):
+            best, least = encoded, kept
         else:
             most = kept
         if most - least <= 1:

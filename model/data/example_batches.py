@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from model.data.chat import Coded
+from model.data.chat import EncodedExample
 from model.network.architecture import DECODER, ENCODER_DECODER, ROTARY, ModelConfig
 from model.network.batch import Batch, attention_mask, pad
 from pipeline.errors import TrainingError
@@ -27,7 +27,7 @@ def packs(config: ModelConfig) -> bool:
     return config.family == DECODER and config.positions == ROTARY
 
 
-def fits(config: ModelConfig, tokens: int, before_answer: int) -> bool:
+def fits_context(config: ModelConfig, tokens: int, before_answer: int) -> bool:
     """Tell whether an example of `tokens`, controls included, fits the network's context."""
     if config.family == ENCODER_DECODER:
         return max(before_answer, tokens - before_answer) <= config.context
@@ -61,7 +61,7 @@ class ExampleBatches:
     Raises TrainingError if there are no examples.
     """
 
-    examples: Sequence[Coded]
+    examples: Sequence[EncodedExample]
     config: ModelConfig
     batch_size: int
     seed: int
@@ -112,12 +112,12 @@ class ExampleBatches:
         return [batches[index] for index in generator.permutation(len(batches))]
 
 
-def collate(rows: Sequence[Sequence[Coded]], config: ModelConfig) -> Batch:
+def collate(rows: Sequence[Sequence[EncodedExample]], config: ModelConfig) -> Batch:
     """Return rows of examples, each after the other, as a batch for a network of this make."""
     if config.family == ENCODER_DECODER:
         return _source_and_target([row[0] for row in rows])
     ids_BT = pad([np.concatenate([one.ids for one in row]) for row in rows])
-    counted_BT = pad([np.concatenate([one.counted for one in row]) for row in rows], 0).bool()
+    counted_BT = pad([np.concatenate([one.loss_mask for one in row]) for row in rows], 0).bool()
     numbers = [
         np.concatenate([np.full(len(one.ids), number) for number, one in enumerate(row, 1)])
         for row in rows
@@ -135,7 +135,7 @@ def collate(rows: Sequence[Sequence[Coded]], config: ModelConfig) -> Batch:
     )
 
 
-def _source_and_target(examples: Sequence[Coded]) -> Batch:
+def _source_and_target(examples: Sequence[EncodedExample]) -> Batch:
     sources = [one.ids[: one.answer] for one in examples]
     targets = [np.concatenate(([Tokenizer.bos_id], one.ids[one.answer :])) for one in examples]
     ids_BT = pad(targets)

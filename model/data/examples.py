@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model.data import example_batches
-from model.data.chat import Coded, Fits, code_example
+from model.data.chat import EncodedExample, FitsContext, encode_example
 from model.network.architecture import ModelConfig
 from pipeline.errors import TrainingError
 from pipeline.hashing import id_hashes
@@ -26,16 +26,16 @@ SHOWN, SHOWN_CHARACTERS = 3, 60  # examples of a reason, and how much of each
 
 @dataclass
 class ExampleSet:
-    """Coded examples of a split with their rows; `dropped` counts others by reason.
+    """Encoded examples of a split with their rows; `dropped` counts others by reason.
 
     `shown` holds the beginnings of the first ones of each reason.
     """
 
-    coded: list[Coded] = field(default_factory=list)
+    encoded: list[EncodedExample] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     shown: dict[str, list[str]] = field(default_factory=dict)
-    cut: int = 0  # prompts that were shortened
+    truncated: int = 0  # prompts that were shortened
 
     @property
     def unusable(self) -> int:
@@ -49,7 +49,7 @@ class ExampleSet:
             first.append(row["turns"][0]["text"][:SHOWN_CHARACTERS])
 
 
-def code_split(
+def encode_split(
     examples: Artifact,
     split: str,
     tokenizer: Tokenizer,
@@ -61,16 +61,16 @@ def code_split(
     A limit takes those whose ids have the lowest hashes: as good as drawn, whatever their order.
     """
     found = ExampleSet()
-    fits = functools.partial(example_batches.fits, model)
+    fits_context = functools.partial(example_batches.fits_context, model)
     rows = rows_of(examples, split)
-    for row in lowest(rows, limit):
-        coded = code_row(row, row["turns"][-1]["text"], tokenizer, fits)
-        if isinstance(coded, str):
-            found.drop(row, coded)
+    for row in lowest_by_hash(rows, limit):
+        encoded = encode_row(row, row["turns"][-1]["text"], tokenizer, fits_context)
+        if isinstance(encoded, str):
+            found.drop(row, encoded)
             continue
-        found.coded.append(coded)
+        found.encoded.append(encoded)
         found.rows.append(row)
-        found.cut += coded.cut
+        found.truncated += encoded.truncated
     if limit is not None and len(rows) > limit:
         found.dropped[BEYOND_LIMIT] = len(rows) - limit
     return found
@@ -79,10 +79,10 @@ def code_split(
 def refuse_mostly_unusable(examples: Artifact, found: ExampleSet, share_max: float) -> None:
     """Raise TrainingError if more of the records than `share_max` taught nothing.
 
-    Counted are records that are no example and, of the split that was coded, those that do not fit.
+    Counted are records that are no example and, of the encoded split, those that do not fit.
     """
     aside, lost = examples.ledger.quarantined, found.unusable
-    total = aside.total() + lost + len(found.coded)
+    total = aside.total() + lost + len(found.encoded)
     bad = aside.total() + lost
     if bad <= share_max * total:
         return
@@ -98,12 +98,14 @@ def refuse_mostly_unusable(examples: Artifact, found: ExampleSet, share_max: flo
     )
 
 
-def code_row(row: dict[str, Any], answer: str, tokenizer: Tokenizer, fits: Fits) -> Coded | str:
+def encode_row(
+    row: dict[str, Any], answer: str, tokenizer: Tokenizer, fits_context: FitsContext
+) -> EncodedExample | str:
     """Return a row of EXAMPLES with this answer at its end as ids, or why it cannot be used."""
     turns = [Turn(turn["role"], turn["text"]) for turn in row["turns"]]
     turns[-1] = Turn(turns[-1].role, answer)
-    soft = None if row["soft_begin"] is None else (row["soft_begin"], row["soft_end"])
-    return code_example(turns, soft, tokenizer, fits)
+    truncatable = None if row["soft_begin"] is None else (row["soft_begin"], row["soft_end"])
+    return encode_example(turns, truncatable, tokenizer, fits_context)
 
 
 def rows_of(examples: Artifact, split: str) -> list[dict[str, Any]]:
@@ -112,7 +114,7 @@ def rows_of(examples: Artifact, split: str) -> list[dict[str, Any]]:
     return [row for table in wanted for row in table.to_pylist()]
 
 
-def lowest(rows: list[dict[str, Any]], limit: int | None) -> list[dict[str, Any]]:
+def lowest_by_hash(rows: list[dict[str, Any]], limit: int | None) -> list[dict[str, Any]]:
     """Return the `limit` rows whose ids have the lowest hashes, in that order; None: all as is."""
     if limit is None:
         return rows

@@ -1,7 +1,7 @@
 """One process or many: who this one is, sums over all, a network spread over all.
 
 Each process holds a `World`; that of a single process does nothing. Networks and optimizers know
-nothing of it: `spread` wraps a module from outside.
+nothing of it: `parallelize` wraps a module from outside.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ class World:
     local_rank: int = 0  # among those of this host
 
     @property
-    def is_first(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Tell whether this process writes files and reports."""
         return self.rank == 0
 
@@ -36,28 +36,28 @@ class World:
             return torch.device("cuda", self.local_rank)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
-    def total(self, values: Tensor) -> Tensor:
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
         """Return the sum of `values` over all processes, the same bits in each."""
         if self.size > 1:
             torch.distributed.all_reduce(values)
         return values
 
     @contextmanager
-    def first_goes_first(self) -> Iterator[None]:
+    def rank_zero_first(self) -> Iterator[None]:
         """Run the block in the first process, then in the others."""
-        if not self.is_first:
-            self.wait()
+        if not self.is_rank_zero:
+            self.barrier()
         yield
-        if self.is_first:
-            self.wait()
+        if self.is_rank_zero:
+            self.barrier()
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Return when all processes have come here."""
         if self.size > 1:
             torch.distributed.barrier()
 
 
-def join(environment: Mapping[str, str]) -> World:
+def init_process_group(environment: Mapping[str, str]) -> World:
     """Join the processes that torchrun started, over NCCL where there are GPUs, else over gloo."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     world = World(*(int(environment[name]) for name in names))
@@ -69,7 +69,7 @@ def join(environment: Mapping[str, str]) -> World:
     return world
 
 
-def spread(module: nn.Module, world: World, parallel: str) -> nn.Module:
+def parallelize(module: nn.Module, world: World, parallel: str) -> nn.Module:
     """Return what computes `module` over all processes, gradients averaged.
 
     With DDP each holds all weights (Li et al. 2020); with FSDP2 they are split, block by block, and
@@ -101,7 +101,7 @@ def _split(module: nn.Module, world: World) -> nn.Module:
     return module
 
 
-def gradients_exchanged(module: nn.Module, now: bool) -> AbstractContextManager[object]:
+def gradient_sync(module: nn.Module, now: bool) -> AbstractContextManager[object]:
     """Return the context of a backward pass that ends with an exchange of gradients, or not."""
     set_exchange = getattr(module, "set_requires_gradient_sync", None)  # FSDP2
     if set_exchange is not None:
@@ -111,12 +111,12 @@ def gradients_exchanged(module: nn.Module, now: bool) -> AbstractContextManager[
     return nullcontext()
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """Return a tensor that is split over processes in one piece; all of them must call this."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
-def placed_like(weight: Tensor, value: Tensor) -> Tensor:
+def distribute_like(weight: Tensor, value: Tensor) -> Tensor:
     """Return `value` on the weight's device, split as the weight is if it has the same shape.
 
     All processes hold all of `value`; nothing is sent.

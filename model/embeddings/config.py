@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.config_checks import AtLeast, OneOf, require
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 
@@ -28,23 +29,27 @@ class EmbeddingConfig:
     tokens_max: int = 5_000_000  # of the shards, for word2vec
 
     def __post_init__(self) -> None:
-        if self.init not in INITS:
-            raise ConfigError(
-                f"train.embeddings.init: {self.init!r}, wanted one of {', '.join(INITS)}"
-            )
+        one = AtLeast(1)
+        require(
+            self,
+            "train.embeddings",
+            init=OneOf(INITS),
+            window=one,
+            negative=one,
+            epochs=one,
+            tokens_max=one,
+        )
         if self.init == GLOVE and self.file is None:
             raise ConfigError(
-                "train.embeddings.init = 'glove' needs a file, as in --set "
+                "train.embeddings.file: off, wanted a file of vectors for init 'glove'; give one, "
+                "as in --set "
                 '\'train.embeddings = {init = "glove", file = {path = "vectors.txt"}}\''
             )
-        for name in ("window", "negative", "epochs", "tokens_max"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"train.embeddings.{name}: {getattr(self, name)}, wanted above 0")
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """What a source says: `values_VW` of the rows `known_V`; the others are zeros."""
+    """Vectors from a source: `values_VW` of the rows `has_vector_V`; the others are zeros."""
 
     values_VW: np.ndarray
-    known_V: np.ndarray
+    has_vector_V: np.ndarray

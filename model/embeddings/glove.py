@@ -1,4 +1,9 @@
-"""GloVe files (Pennington et al. 2014): vectors of words to vectors of tokens."""
+"""GloVe files (Pennington et al. 2014): vectors of words to vectors of tokens.
+
+The file is read by hand: gensim's `load_word2vec_format` refuses words with spaces, of which the
+published files have some, and fills a line that lacks numbers without a word.
+V vocabulary, N words of a file, W their width.
+"""
 
 import gzip
 from pathlib import Path
@@ -24,53 +29,51 @@ def glove(file: InputFile, tokenizer: Tokenizer) -> Vectors:
     counts_V = np.zeros(tokenizer.vocab_size)
     exact: dict[int, np.ndarray] = {}
     for start in range(0, len(words), WORDS_AT_ONCE):
-        few, vectors = (
-            words[start : start + WORDS_AT_ONCE],
-            values_NW[start : start + WORDS_AT_ONCE],
-        )
-        for written in ([f" {word}" for word in few], few):  # within a text, and at its beginning
-            ids, offsets = tokenizer.encode_batch(written)
+        some = words[start : start + WORDS_AT_ONCE]
+        vectors = values_NW[start : start + WORDS_AT_ONCE]
+        for spelled in ([f" {word}" for word in some], some):  # within a text, at its beginning
+            ids, offsets = tokenizer.encode_batch(spelled)
             lengths = np.diff(offsets)
-            np.add.at(sums_VW, ids, vectors[np.repeat(np.arange(len(few)), lengths)])
+            np.add.at(sums_VW, ids, vectors[np.repeat(np.arange(len(some)), lengths)])
             np.add.at(counts_V, ids, 1)
-            whole = np.flatnonzero(lengths == 1)
-            for token, word in zip(ids[offsets[whole]].tolist(), whole.tolist(), strict=True):
+            single = np.flatnonzero(lengths == 1)
+            for token, word in zip(ids[offsets[single]].tolist(), single.tolist(), strict=True):
                 exact.setdefault(token, vectors[word])  # the more frequent of two words is first
-    known_V = counts_V > 0
-    known_V[: len(CONTROLS)] = False
+    has_vector_V = counts_V > 0
+    has_vector_V[: len(CONTROLS)] = False
     values_VW = sums_VW / np.maximum(counts_V, 1)[:, None]
     values_VW[list(exact)] = np.stack(list(exact.values())) if exact else 0.0
-    return Vectors(values_VW, known_V)
+    return Vectors(values_VW, has_vector_V)
 
 
 def read_glove(path: Path) -> tuple[list[str], np.ndarray]:
     """Read at most WORDS_MAX lines of a word, a space and numbers; a header of two numbers is left.
 
-    Words may hold spaces: the numbers are counted from the end, as many as the second line has.
+    Words may hold spaces: the numbers are counted from the end, as many as the shortest of the
+    first lines has.
     """
-    reading = gzip.open if path.suffix == ".gz" else open
-    with reading(path, "rt", encoding="utf-8", newline="\n") as file:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8", newline="\n") as file:
         lines = [line.rstrip("\r\n") for _, line in zip(range(WORDS_MAX + 1), file, strict=False)]
     header = bool(lines) and len(lines[0].split(" ")) == 2
     lines = [line for line in lines[header:] if line]
     if not lines:
         raise ConfigError(f"{path}: no vectors; give a file with a word and its numbers per line")
     width = min(len(line.split(" ")) for line in lines[:100]) - 1
-    cut = [line.rsplit(" ", width) for line in lines]
+    fields = [line.rsplit(" ", width) for line in lines]
     try:
-        numbers = [np.array(fields[1:], np.float32) for fields in cut]
-        values_NW = np.stack(numbers)
+        values_NW = np.stack([np.array(numbers, np.float32) for _, *numbers in fields])
     except ValueError:
-        wrong = next(i for i, fields in enumerate(cut) if not _is_vector(fields[1:], width))
+        wrong = next(i for i, (_, *numbers) in enumerate(fields) if not _is_vector(numbers, width))
         raise ConfigError(
             f"{path}: line {wrong + 1 + header} is not a word and {width} numbers; correct or "
             f"remove it"
         ) from None
-    return [fields[0] for fields in cut], values_NW
+    return [word for word, *_ in fields], values_NW
 
 
-def _is_vector(fields: list[str], width: int) -> bool:
+def _is_vector(numbers: list[str], width: int) -> bool:
     try:
-        return np.array(fields, np.float32).shape == (width,)
+        return np.array(numbers, np.float32).shape == (width,)
     except ValueError:
         return False

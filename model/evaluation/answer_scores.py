@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from model.data.chat import Coded
+from model.data.chat import EncodedExample
 from model.data.example_batches import collate
 from model.network import objectives
 from model.network.batch import batch_of
@@ -24,7 +24,7 @@ class AnswerScores:
 
 
 def score_answers(
-    network: AnyNetwork, examples: Sequence[Coded], batch_size: int = 32
+    network: AnyNetwork, examples: Sequence[EncodedExample], batch_size: int = 32
 ) -> AnswerScores:
     """Return how well a network predicts the answers, their ends included.
 
@@ -49,8 +49,8 @@ def score_answers(
     return AnswerScores(nats_N, tokens_N, correct_N)
 
 
-def _predicted(example: Coded, network: AnyNetwork) -> int:
+def _predicted(example: EncodedExample, network: AnyNetwork) -> int:
     """Count the tokens that a network predicts: of an encoder-decoder those of the last answer."""
     if network.config.family == "encoder_decoder":
         return len(example.ids) - example.answer
-    return int(example.counted.sum())
+    return int(example.loss_mask.sum())

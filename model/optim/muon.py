@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.distributed.world import placed_like, whole
+from model.distributed.world import distribute_like, full_tensor
 
 # Quintic iteration x -> a x + b x^3 + c x^5 on the singular values, chosen by Jordan et al. for its
 # slope at zero: five rounds take everything above 0.01 to between 0.7 and 1.2.
@@ -24,7 +24,7 @@ class Muon(torch.optim.Optimizer):
     """Orthogonalised Nesterov momentum for matrices (R, C); other shapes are refused.
 
     A DTensor's whole matrix is gathered for the iteration: its result depends on all rows.
-    `product_type` may be set: what the iteration's matrices are multiplied in on a CPU.
+    `matmul_dtype` may be set: what the iteration's matrices are multiplied in on a CPU.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.1,
     ):  # fmt: skip
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self.product_type = torch.float32
+        self.matmul_dtype = torch.float32
         shapes = {w.dim() for group in self.param_groups for w in group["params"]}
         if shapes - {2}:
             raise ValueError("Muon takes matrices only; give vectors to another optimizer")
@@ -59,25 +59,25 @@ class Muon(torch.optim.Optimizer):
             buffer.lerp_(gradient, 1.0 - group["momentum"])
             leaning.append(gradient.lerp(buffer, group["momentum"]))
         orthogonal_NRC = orthogonalised(
-            torch.stack([whole(one) for one in leaning]), self.product_type
+            torch.stack([full_tensor(one) for one in leaning]), self.matmul_dtype
         )
         size = RMS_OF_ADAMW * math.sqrt(max(weights[0].shape))
         for weight, update_RC in zip(weights, orthogonal_NRC, strict=True):
             weight.mul_(1.0 - group["lr"] * group["weight_decay"])
-            weight.add_(placed_like(weight, update_RC), alpha=-group["lr"] * size)
+            weight.add_(distribute_like(weight, update_RC), alpha=-group["lr"] * size)
 
 
-def orthogonalised(x_NRC: Tensor, product_type: torch.dtype = torch.float32) -> Tensor:
+def orthogonalised(x_NRC: Tensor, matmul_dtype: torch.dtype = torch.float32) -> Tensor:
     """Return matrices with the same singular vectors and singular values near one.
 
-    Multiplied in bfloat16 on a GPU, as published, elsewhere in `product_type` (float64 as it is).
+    Multiplied in bfloat16 on a GPU, as published, elsewhere in `matmul_dtype` (float64 as it is).
     """
     given = x_NRC.dtype
     tall = x_NRC.shape[1] > x_NRC.shape[2]
     x_NRC = x_NRC.mT if tall else x_NRC
     x_NRC = x_NRC / (x_NRC.norm(dim=(1, 2), keepdim=True) + 1e-7)
     if given != torch.float64:
-        x_NRC = x_NRC.to(torch.bfloat16 if x_NRC.is_cuda else product_type)
+        x_NRC = x_NRC.to(torch.bfloat16 if x_NRC.is_cuda else matmul_dtype)
     a, b, c = COEFFICIENTS
     for _ in range(ROUNDS):
         gram_NRR = x_NRC @ x_NRC.mT

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.distributed.world import placed_like
+from model.distributed.world import distribute_like
 from model.optim.lion import Lion
 from model.optim.muon import Muon
 
@@ -92,7 +92,7 @@ class Optimizer:
             fused = any(group.get("fused") for group in part.param_groups)
             part.state[weight] = {
                 # counts of steps stay on the CPU, as torch has them, unless its kernels are fused
-                name: placed_like(weight, value) if value.dim() or fused else value
+                name: distribute_like(weight, value) if value.dim() or fused else value
                 for name, value in state.items()
             }
 
@@ -101,18 +101,18 @@ def build_optimizer(
     network: nn.Module,
     name: str,
     given: Mapping[str, float | None] | None = None,
-    product_type: torch.dtype = torch.float32,
+    matmul_dtype: torch.dtype = torch.float32,
 ) -> Optimizer:
     """Return the optimizer `name` of OPTIMIZERS over the network's trained weights.
 
     `given` holds settings of Hyperparameters that differ from the usual ones; None is "usual".
-    `product_type` is what Muon multiplies matrices in on a CPU.
+    `matmul_dtype` is what Muon multiplies matrices in on a CPU.
     """
     settled = hyperparameters(name, given or {})
     parts = OPTIMIZERS[name].make(network, settled)
     for part in parts:
         if isinstance(part, Muon):
-            part.product_type = product_type
+            part.matmul_dtype = matmul_dtype
     return Optimizer(parts, settled)
 
 

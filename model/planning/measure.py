@@ -107,17 +107,17 @@ def _rows(config: TrainConfig, rows: int) -> TrainConfig:
 
 
 def trial(config: TrainConfig, vocab_size: int, place: torch.device, folder: Path) -> Training:
-    """Return a training on random tokens, ready for `step.take`; the arithmetic is settled."""
+    """Return a training on random tokens, ready for `train_step`; the arithmetic is settled."""
     torch.manual_seed(config.seed)
     network = families.build(config.model, vocab_size).to(place)
     batches = RandomTokens(config.batch_size, config.model.context, vocab_size)
     chosen = config.precision
     if chosen == precision.AUTO:
-        chosen = precision.measure(network, torch.from_numpy(batches.batch(0)).to(place))
+        chosen = precision.fastest_precision(network, torch.from_numpy(batches.batch(0)).to(place))
     return Training(
         network=network,
         optimizer=build_optimizer(
-            network, config.optimizer, config.hyperparameters, precision.product_type(chosen)
+            network, config.optimizer, config.hyperparameters, precision.matmul_dtype(chosen)
         ),
         loader=batches,
         validation=[],
@@ -131,11 +131,11 @@ def trial(config: TrainConfig, vocab_size: int, place: torch.device, folder: Pat
 def _seconds_per_step(training: Training, seconds: float) -> float:
     """Return the mean of steps for about `seconds`, and of one at least."""
     for _ in range(WARM_UP_STEPS):
-        step.take(training, stop_requested=False)
+        step.train_step(training, stop_requested=False)
     device.synchronise(training.device)
     began, steps = time.perf_counter(), 0
     while steps == 0 or time.perf_counter() - began < seconds:
-        step.take(training, stop_requested=False)
+        step.train_step(training, stop_requested=False)
         steps += 1
     device.synchronise(training.device)
     return (time.perf_counter() - began) / steps

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from model.data.chat import BETWEEN, FORGED, ROLE_WORDS, code_example, role_ids
+from model.data.chat import BETWEEN, FORGED, ROLE_WORDS, encode_example, role_ids
 from model.generation.completion import LoadedModel
 from model.network.architecture import ENCODER_DECODER
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
@@ -167,17 +167,17 @@ def conversation_ids(request: ChatRequest, loaded: LoadedModel) -> list[int]:
     if network.family != ENCODER_DECODER:  # there the answer has a context of its own
         room -= min(request.new_tokens_max, round(network.context * (1 - SHARE_TO_READ)))
     said = [*request.turns, Turn(ASSISTANT, "")]
-    coded = code_example(said, None, loaded.tokenizer, lambda _, before: before <= room)
-    if coded == FORGED:
+    encoded = encode_example(said, None, loaded.tokenizer, lambda _, before: before <= room)
+    if encoded == FORGED:
         words = ", ".join(repr(word) for word in ROLE_WORDS.values())
         raise _refused(f"a message spells a role after an empty line ({words}); leave it out")
-    if isinstance(coded, str):
+    if isinstance(encoded, str):
         raise _refused(
             f"This model's maximum context length is {network.context} tokens. The last question "
             f"does not fit the {room} that the answer leaves; shorten it",
             code="context_length_exceeded",
         )
-    return coded.ids[: coded.answer].tolist()
+    return encoded.ids[: encoded.answer].tolist()
 
 
 def stop_texts(loaded: LoadedModel) -> tuple[str, ...]:

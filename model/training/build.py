@@ -11,14 +11,14 @@ from typing_extensions import TypedDict
 from model.data import loader
 from model.data.config import open_loader
 from model.distributed.launch import DDP, FSDP
-from model.distributed.world import World, spread
-from model.embeddings import initialise
+from model.distributed.world import World, parallelize
+from model.embeddings.initialise import initialise_embeddings
 from model.network import families
 from model.network.batch import batch_of
 from model.network.families import AnyNetwork
 from model.optim.optimizers import OPTIMIZERS, build_optimizer
 from model.training import precision
-from model.training.compilation import forget_activations, settle_compile
+from model.training.compilation import checkpoint_activations, choose_compile
 from model.training.config import TrainConfig
 from model.training.state import Batches, Training, objective_of
 from pipeline.batching.token_file import Layout
@@ -66,23 +66,23 @@ def build_training(
     network = network.to("cpu" if on_cpu else world.device)
     note = place / "embeddings" / "embeddings.npz"
     note.parent.mkdir(parents=True, exist_ok=True)
-    with world.first_goes_first():  # it measures and learns, the others read what it noted
-        initialise.initialise(
-            network, config.embeddings, shards, tokenizer,
+    with world.rank_zero_first():  # it measures and learns, the others read what it noted
+        initialise_embeddings(
+            network, config.embeddings, shards,
             seed=config.seed, note=note, progress=progress,
         )  # fmt: skip
         kind = choose_precision(config, network, batches, place / "precision")
         if not on_cpu:
             rows_BT = _benchmark_rows(config, network, batches)
             rows = config.steps * config.batch_size // world.size
-            settle_compile(config.compile, network, rows_BT, kind, rows, place / "precision")
+            choose_compile(config.compile, network, rows_BT, kind, rows, place / "precision")
     if config.activation_checkpointing:
-        forget_activations(network)
-    spread_out = spread(objective_of(network, config), world, parallel)
+        checkpoint_activations(network)
+    objective = parallelize(objective_of(network, config), world, parallel)
     return Training(
         network=network,
         optimizer=build_optimizer(
-            network, config.optimizer, config.hyperparameters, precision.product_type(kind)
+            network, config.optimizer, config.hyperparameters, precision.matmul_dtype(kind)
         ),
         loader=batches,
         validation=batches_held_out,
@@ -92,7 +92,7 @@ def build_training(
         progress=progress,
         config=config,
         world=world,
-        spread=spread_out if world.size > 1 else None,
+        parallelized=objective if world.size > 1 else None,
     )
 
 
@@ -124,8 +124,8 @@ def choose_precision(
     note = folder / "precision.json"
     noted = storage.recall_json(note, _Noted)
     if noted is None:
-        rates = precision.rates_of(network, _benchmark_rows(config, network, batches))
-        noted = {"precision": precision.faster(rates), "passes_per_second": rates}
+        rates = precision.benchmark_precisions(network, _benchmark_rows(config, network, batches))
+        noted = {"precision": precision.fastest(rates), "passes_per_second": rates}
         storage.write_json(note, noted)
     return noted["precision"]
 

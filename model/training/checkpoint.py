@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from model.distributed.world import World, placed_like, whole
+from model.distributed.world import World, distribute_like, full_tensor
 from model.optim.optimizers import Optimizer
-from model.training.ema import Average
+from model.training.ema import ExponentialMovingAverage
 from pipeline.errors import ArtifactError, TrainingError
 from pipeline.store import storage
 from pipeline.store.artifact import HASHES_FILE, check_hashes, write_hashes
@@ -31,14 +31,14 @@ def save(
     step: int,
     network: nn.Module,
     optimizer: Optimizer,
-    average: Average,
+    average: ExponentialMovingAverage,
     state: Any,
     *,
     keep: int = 2,
     world: World | None = None,
 ) -> None:
     """Write the checkpoint of `step` and remove all but the last `keep`; every process calls it."""
-    first = world is None or world.is_first
+    first = world is None or world.is_rank_zero
     tables = {
         "weights": _gathered(dict(network.named_parameters()), first),
         "optimizer": _gathered(_moments(network, optimizer), first),
@@ -49,11 +49,15 @@ def save(
         for old in steps(folder)[:-keep]:
             shutil.rmtree(_path(folder, old))
     if world is not None:
-        world.wait()
+        world.barrier()
 
 
 def restore(
-    folder: Path, step: int, network: nn.Module, optimizer: Optimizer, average: Average
+    folder: Path,
+    step: int,
+    network: nn.Module,
+    optimizer: Optimizer,
+    average: ExponentialMovingAverage,
 ) -> Any:
     """Load the checkpoint of `step`; return its state.
 
@@ -77,7 +81,7 @@ def restore(
 
 def rewrite_state(folder: Path, step: int, state: Any, world: World) -> None:
     """Replace the state of the checkpoint of `step` and remove all later ones."""
-    if world.is_first:
+    if world.is_rank_zero:
         for later in (found for found in steps(folder) if found > step):
             shutil.rmtree(_path(folder, later))
         with storage.whole_folder(_path(folder, step)) as temporary:
@@ -87,7 +91,7 @@ def rewrite_state(folder: Path, step: int, state: Any, world: World) -> None:
             storage.write_json(temporary / STATE, state)
             names = {file.name for file in temporary.iterdir()} - {HASHES_FILE}
             write_hashes(temporary, sorted(names))
-    world.wait()
+    world.barrier()
 
 
 def mark_best(folder: Path, step: int) -> None:
@@ -101,7 +105,7 @@ def mark_best(folder: Path, step: int) -> None:
             shutil.rmtree(old)
 
 
-def load_best(folder: Path, network: nn.Module, average: Average) -> None:
+def load_best(folder: Path, network: nn.Module, average: ExponentialMovingAverage) -> None:
     """Give the network the weights of the best checkpoint, averaged ones if they were validated."""
     path = max(folder.glob(f"{BEST}*"))
     file = path / ("average" if average.weights else "weights")
@@ -132,7 +136,7 @@ def _gathered(tensors: Mapping[str, Tensor], first: bool) -> dict[str, Tensor]:
     """Return whole tensors on the CPU in the first process; the others only take part."""
     made = {}
     for name, tensor in tensors.items():
-        one = whole(tensor.detach())
+        one = full_tensor(tensor.detach())
         if first:
             made[name] = one.to("cpu").contiguous()
     return made
@@ -152,7 +156,7 @@ def _fill(weights: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:
         odd = sorted(weights.keys() ^ stored.keys())
         raise ValueError(f"{len(odd)} weights are missing or not of this network, as {odd[0]!r}")
     for name, weight in weights.items():
-        weight.copy_(placed_like(weight, stored[name]))
+        weight.copy_(distribute_like(weight, stored[name]))
 
 
 def _fill_moments(network: nn.Module, optimizer: Optimizer, stored: Mapping[str, Tensor]) -> None:

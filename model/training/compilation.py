@@ -18,7 +18,7 @@ from model.network import objectives
 from model.network.batch import Batch
 from model.network.blocks import Block
 from model.network.families import AnyNetwork
-from model.training.precision import arithmetic
+from model.training.precision import autocast
 from pipeline.store import storage
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ ADVANTAGE = 1.05
 NOTE = "compile.json"
 
 
-def forget_activations(network: nn.Module) -> None:
+def checkpoint_activations(network: nn.Module) -> None:
     """Keep only the inputs of blocks for the backward pass, which computes the rest again.
 
     Chen et al. 2016: about a third more time, memory for one block instead of all.
@@ -39,7 +39,7 @@ def forget_activations(network: nn.Module) -> None:
         block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
 
 
-def settle_compile(
+def choose_compile(
     wanted: str, network: AnyNetwork, ids_BT: Tensor, kind: str, rows: int, folder: Path
 ) -> None:
     """Compile the blocks if that is wanted, or pays over the `rows` of a run; note why.
@@ -87,7 +87,7 @@ def _seconds(network: AnyNetwork, ids_BT: Tensor, kind: str) -> tuple[float, flo
     taken = []
     for _ in range(PASSES):
         began = time.perf_counter()
-        with arithmetic(kind, ids_BT.device):
+        with autocast(kind, ids_BT.device):
             loss = objectives.loss(network, Batch(ids_BT))
         loss.backward()
         network.zero_grad(set_to_none=True)

@@ -18,7 +18,7 @@ WINDOW = 8  # steps; short enough to stop early, long enough that one odd batch 
 ROLLBACKS_MAX = 3
 LEARNED_NATS = 0.5  # below chance; what a spike forgets without being high
 VANISHED = 1e-12  # gradient norm; rates of 1e9 leave exactly 0, slow starts 0.1 to 1
-RATE_SHARE = 0.5  # of the learning rate after each rollback
+ROLLBACK_RATE_SCALE = 0.5  # of the learning rate after each rollback
 
 
 class Diverged(Exception):
@@ -26,14 +26,14 @@ class Diverged(Exception):
 
 
 @dataclass
-class Watch:
+class DivergenceMonitor:
     """The last losses, the lowest mean of a window of them, and steps without a gradient so far."""
 
     recent: list[float] = field(default_factory=list)
     lowest: float | None = None
     still: int = 0
 
-    def see(self, loss: float, norm: float, spike_nats: float | None, chance: float) -> None:
+    def observe(self, loss: float, norm: float, spike_nats: float | None, chance: float) -> None:
         """Take in a step's loss and gradient norm; raise Diverged if they tell of it.
 
         `chance` is the loss of one who finds all tokens equally likely.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Average:
+class ExponentialMovingAverage:
     """The moving average of a network's weights, by name; none of it where decay is None."""
 
     def __init__(self, network: nn.Module, decay: float | None):
@@ -29,7 +29,7 @@ class Average:
         torch._foreach_lerp_(list(self.weights.values()), list(self.current.values()), share)
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
+    def swapped_in(self) -> Iterator[None]:
         """Give the network the average inside the block; afterwards it has its own bits again."""
         self._swap()
         try:
@@ -38,7 +38,7 @@ class Average:
             self._swap()
 
     @torch.no_grad()
-    def keep(self) -> None:
+    def copy_to_network(self) -> None:
         """Give the network the average for good."""
         for name, weight in self.current.items():
             weight.copy_(self.weights[name])

@@ -17,7 +17,7 @@ from model.training.allocation import keep_freed_memory
 from model.training.config import STOP
 from model.training.divergence import Diverged, Rollback
 from model.training.state import State, Training
-from model.training.step import Taken
+from model.training.step import StepMetrics
 from pipeline.errors import Interrupted, TrainingError
 from pipeline.store.loading import reading
 
@@ -41,7 +41,7 @@ def fit(training: Training) -> None:
             try:
                 taken = _timed_step(training, stop_requested())
             except Diverged as reason:
-                _go_back(training, reason)
+                _roll_back(training, reason)
                 continue
             if taken.stop or _is_due(training, config.checkpoint_every, config.validate_every):
                 _save(training)
@@ -50,7 +50,7 @@ def fit(training: Training) -> None:
                     f"training stopped at step {training.state.step} of {config.steps} as asked; "
                     f"a checkpoint is written, the same command goes on from it"
                 )
-            _settle(training)
+            _log_and_validate(training)
     if training.world.size > 1:
         _save(training)  # complete, for the process that makes the model of it
     _keep_weights(training)
@@ -61,7 +61,7 @@ def _restore(training: Training) -> None:
     if kept:
         training.state = _load(training, kept[-1])
         logger.info("going on from step %d", training.state.step)
-        _settle(training)  # a checkpoint is written before what else its step asks for
+        _log_and_validate(training)  # a checkpoint is written before what else its step asks for
     elif training.config.on_divergence != STOP:
         _save(training)  # something to go back to
 
@@ -73,10 +73,10 @@ def _load(training: Training, at: int) -> State:
         return State.from_json(stored)
 
 
-def _timed_step(training: Training, stop_requested: bool) -> Taken:
+def _timed_step(training: Training, stop_requested: bool) -> StepMetrics:
     state, began = training.state, time.perf_counter()
     try:
-        taken = step.take(training, stop_requested)
+        taken = step.train_step(training, stop_requested)
     except Diverged:
         training.optimizer.zero_grad()
         raise
@@ -93,7 +93,7 @@ def _is_due(training: Training, *intervals: int) -> bool:
     return done == training.config.steps or any(done % interval == 0 for interval in intervals)
 
 
-def _settle(training: Training) -> None:
+def _log_and_validate(training: Training) -> None:
     """Do what is due after a step: validate, note the best, add a row; once per step."""
     state, config = training.state, training.config
     logged = bool(state.curve) and state.curve[-1]["step"] == state.step
@@ -130,7 +130,7 @@ def _note_best(training: Training, held_out: float) -> None:
     state.stale = 0 if better else state.stale + 1
     if better:
         state.best_loss, state.best_step = held_out, state.step
-        if training.world.is_first:
+        if training.world.is_rank_zero:
             checkpoint.mark_best(training.checkpoints, state.step)
 
 
@@ -150,19 +150,19 @@ def _held_out_losses(training: Training) -> tuple[float | None, dict[str, float]
     sources = list(dict.fromkeys(training.validation_sources))
     sums_S2 = torch.zeros(max(1, len(sources)), 2, dtype=torch.float64)
     training.objective.eval()
-    with training.average.applied(), torch.no_grad():
+    with training.average.swapped_in(), torch.no_grad():
         for start in range(0, len(batches), world.size):
             # every process runs as often as the others, or one would wait for ever
             own = start + world.rank < len(batches)
             number = start + world.rank if own else 0
             batch = batch_of(batches[number], training.device)
-            with precision.arithmetic(training.precision, training.device):
+            with precision.autocast(training.precision, training.device):
                 loss, _ = training.objective(batch, number)
             tokens = predicted_tokens(batch) if own else 0.0
             place = sources.index(training.validation_sources[number]) if sources else 0
             sums_S2[place] += torch.tensor([loss.item() * tokens, tokens])
     training.objective.train()
-    sums_S2 = world.total(sums_S2.to(sum_device(training.device))).cpu()
+    sums_S2 = world.all_reduce_sum(sums_S2.to(sum_device(training.device))).cpu()
     total, predicted = sums_S2.sum(0).tolist()
     means = {name: (row[0] / row[1]).item() for name, row in zip(sources, sums_S2, strict=False)}
     return (total / predicted if predicted else None), means
@@ -181,10 +181,10 @@ def _save(training: Training) -> None:
     )
 
 
-def _go_back(training: Training, reason: Diverged) -> None:
+def _roll_back(training: Training, reason: Diverged) -> None:
     """Return to a checkpoint from before the divergence, or raise TrainingError."""
     state, config = training.state, training.config
-    rate = training.optimizer.hyperparameters.learning_rate * state.rate_share
+    rate = training.optimizer.hyperparameters.learning_rate * state.learning_rate_scale
     kept = checkpoint.steps(training.checkpoints)
     before = [s for s in kept if s <= state.step - divergence.WINDOW] or kept[:1]
     advice = "lower train.learning_rate or raise train.warmup_steps"
@@ -198,24 +198,28 @@ def _go_back(training: Training, reason: Diverged) -> None:
         ) from reason
     events = [*state.rollbacks, Rollback(str(reason), state.step, before[-1])]
     training.state = _load(training, before[-1])
-    training.world.wait()  # for all to have read what is removed next
+    training.world.barrier()  # for all to have read what is removed next
     training.state.rollbacks = events
     training.state.best_loss, training.state.best_step = state.best_loss, state.best_step
     checkpoint.rewrite_state(
         training.checkpoints, training.state.step, asdict(training.state), training.world
     )
-    _settle(training)
+    _log_and_validate(training)
     logger.warning(
         "diverged at step %d (%s): back to step %d, learning rate times %g, %d batches passed by",
-        events[-1].diverged_step, reason, before[-1], training.state.rate_share, events[-1].skipped,
-    )  # fmt: skip
+        events[-1].diverged_step,
+        reason,
+        before[-1],
+        training.state.learning_rate_scale,
+        events[-1].skipped,
+    )
 
 
 def _keep_weights(training: Training) -> None:
     if training.keeps_best:
         checkpoint.load_best(training.checkpoints, training.network, training.average)
     elif training.average.weights:
-        training.average.keep()
+        training.average.copy_to_network()
 
 
 @contextmanager

@@ -20,24 +20,24 @@ PROBE_SECONDS = 2.0  # per arithmetic
 ADVANTAGE = 1.1  # bfloat16 must be this much faster to be worth its rounding
 
 
-def arithmetic(precision: str, device: torch.device) -> AbstractContextManager[object]:
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Return the context to run the forward pass in."""
     if precision in TYPES:
         return torch.autocast(device.type, dtype=TYPES[precision])
     return nullcontext()
 
 
-def product_type(precision: str) -> torch.dtype:
+def matmul_dtype(precision: str) -> torch.dtype:
     """Return the type for an optimizer's products of matrices: bfloat16 where steps are in it."""
     return torch.bfloat16 if precision == BF16 else torch.float32
 
 
-def measure(network: AnyNetwork, ids_BT: torch.Tensor) -> str:
+def fastest_precision(network: AnyNetwork, ids_BT: torch.Tensor) -> str:
     """Time forward and backward passes on windows in both and return the faster one's name."""
-    return faster(rates_of(network, ids_BT))
+    return fastest(benchmark_precisions(network, ids_BT))
 
 
-def rates_of(network: AnyNetwork, ids_BT: torch.Tensor) -> dict[str, float]:
+def benchmark_precisions(network: AnyNetwork, ids_BT: torch.Tensor) -> dict[str, float]:
     """Return passes per second, forward and back, by arithmetic.
 
     Takes about `2 * PROBE_SECONDS`; leaves the network's weights and gradients as they were.
@@ -45,7 +45,7 @@ def rates_of(network: AnyNetwork, ids_BT: torch.Tensor) -> dict[str, float]:
     return {precision: _passes_per_second(network, ids_BT, precision) for precision in (FP32, BF16)}
 
 
-def faster(rates: dict[str, float]) -> str:
+def fastest(rates: dict[str, float]) -> str:
     """Return the arithmetic to use: bfloat16 where it is clearly faster."""
     return BF16 if rates[BF16] > ADVANTAGE * rates[FP32] else FP32
 
@@ -53,7 +53,7 @@ def faster(rates: dict[str, float]) -> str:
 def _passes_per_second(network: AnyNetwork, ids_BT: torch.Tensor, precision: str) -> float:
     passes, began = -1, time.perf_counter()  # the first pass warms up and does not count
     while True:
-        with arithmetic(precision, ids_BT.device):
+        with autocast(precision, ids_BT.device):
             loss = objectives.loss(network, Batch(ids_BT))
         loss.backward()
         network.zero_grad(set_to_none=True)

@@ -15,8 +15,8 @@ from model.network.objectives import Objective
 from model.optim.optimizers import Optimizer
 from model.training import divergence, precision
 from model.training.config import BEST, TrainConfig
-from model.training.divergence import Rollback, Watch
-from model.training.ema import Average
+from model.training.divergence import DivergenceMonitor, Rollback
+from model.training.ema import ExponentialMovingAverage
 from model.training.precision import LossScale
 
 
@@ -52,7 +52,7 @@ class State:
     best_loss: float | None = None
     best_step: int = 0
     stale: int = 0  # validations since the best
-    watch: Watch = field(default_factory=Watch)
+    watch: DivergenceMonitor = field(default_factory=DivergenceMonitor)
     scale: LossScale = field(default_factory=LossScale)
     rollbacks: list[Rollback] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ class State:
     def from_json(cls, stored: dict[str, Any]) -> "State":
         """Read what `asdict` gave."""
         rollbacks = [Rollback(**event) for event in stored.pop("rollbacks")]
-        watch, scale = Watch(**stored.pop("watch")), LossScale(**stored.pop("scale"))
+        watch, scale = DivergenceMonitor(**stored.pop("watch")), LossScale(**stored.pop("scale"))
         return cls(**stored, watch=watch, scale=scale, rollbacks=rollbacks)
 
     @property
@@ -69,9 +69,9 @@ class State:
         return self.step + sum(event.skipped for event in self.rollbacks)
 
     @property
-    def rate_share(self) -> float:
+    def learning_rate_scale(self) -> float:
         """What rollbacks have left of the learning rate."""
-        return divergence.RATE_SHARE ** len(self.rollbacks)
+        return divergence.ROLLBACK_RATE_SCALE ** len(self.rollbacks)
 
 
 @dataclass
@@ -88,12 +88,12 @@ class Training:
     config: TrainConfig
     world: World = field(default_factory=World)
     validation_sources: Sequence[str] = ()  # of each validation batch, where known
-    spread: torch.nn.Module | None = None  # the objective over several processes
+    parallelized: torch.nn.Module | None = None  # the objective over several processes
     state: State = field(default_factory=State)
 
     def __post_init__(self) -> None:
-        self.average = Average(self.network, self.config.ema_decay)
-        self.objective = self.spread or objective_of(self.network, self.config)
+        self.average = ExponentialMovingAverage(self.network, self.config.ema_decay)
+        self.objective = self.parallelized or objective_of(self.network, self.config)
         if self.precision == precision.FP16:
             self.state.scale.value = LossScale.START
 

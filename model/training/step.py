@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from model.distributed.world import gradients_exchanged, sum_device, whole
+from model.distributed.world import full_tensor, gradient_sync, sum_device
 from model.network import objectives
 from model.network.batch import batch_of
 from model.optim.schedule import learning_rate
@@ -15,7 +15,7 @@ from model.training.state import Training
 
 
 @dataclass(frozen=True)
-class Taken:
+class StepMetrics:
     """What a step measured; the norm is that before clipping."""
 
     loss: float
@@ -24,14 +24,14 @@ class Taken:
     stop: bool  # some process was asked to stop
 
 
-def take(training: Training, stop_requested: bool) -> Taken:
+def train_step(training: Training, stop_requested: bool) -> StepMetrics:
     """Take one step. Raises divergence.Diverged, with the weights as they were before it.
 
     The gradient is that of the mean over everything predicted in the global batch, whatever the
     micro-batches and processes it was computed in.
     """
     config, state, scale = training.config, training.state, training.state.scale
-    rate = state.rate_share * learning_rate(
+    rate = state.learning_rate_scale * learning_rate(
         state.step,
         steps=config.steps,
         peak=training.optimizer.hyperparameters.learning_rate,
@@ -48,14 +48,14 @@ def take(training: Training, stop_requested: bool) -> Taken:
         scale.after(False, state.step)
         if not scale.exhausted:
             training.optimizer.zero_grad()
-            return Taken(loss, 0.0, rate, stop)
-    state.watch.see(loss, norm, config.spike_nats, math.log(training.network.vocab_size))
+            return StepMetrics(loss, 0.0, rate, stop)
+    state.watch.observe(loss, norm, config.spike_nats, math.log(training.network.vocab_size))
     training.optimizer.step()
     training.optimizer.zero_grad()
     training.average.update(state.step)
     if training.precision == precision.FP16:
         scale.after(True, state.step)
-    return Taken(loss, norm, rate, stop)
+    return StepMetrics(loss, norm, rate, stop)
 
 
 def _backward(training: Training, stop_requested: bool) -> tuple[float, float, bool]:
@@ -75,14 +75,14 @@ def _backward(training: Training, stop_requested: bool) -> tuple[float, float, b
     for start in range(0, count, size):
         part = rows.part(start, start + size)
         seed = objectives.step_seed(config.seed, training.state.step, world.rank * count + start)
-        with gradients_exchanged(training.objective, start + size >= count):
-            with precision.arithmetic(training.precision, training.device):
+        with gradient_sync(training.objective, start + size >= count):
+            with precision.autocast(training.precision, training.device):
                 loss, weight = training.objective(part, seed)
             (loss * (weight * (scale * world.size / training.tokens_per_step))).backward()
         sums[0] += (loss.detach() * weight).to(sums)
         sums[1] += weight.to(sums)
     sums[2] += float(stop_requested)
-    nats, weight_sum, stops = world.total(sums).tolist()
+    nats, weight_sum, stops = world.all_reduce_sum(sums).tolist()
     return nats, weight_sum, stops > 0
 
 
@@ -93,4 +93,4 @@ def _finish_gradient(training: Training, factor: float) -> float:
         torch._foreach_mul_([w.grad for w in weights if w.grad is not None], factor)
     clip = training.config.gradient_clip
     limit = math.inf if clip is None else clip
-    return whole(torch.nn.utils.clip_grad_norm_(weights, limit)).item()
+    return full_tensor(torch.nn.utils.clip_grad_norm_(weights, limit)).item()

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from model.data.chat import Coded
+from model.data.chat import EncodedExample
 from model.data.example_batches import ExampleBatches
 from model.distributed.world import World
 from model.formats import model_folder
@@ -102,8 +102,8 @@ def best_of_rates(
     job: Job[Any],
     config: FinetuneConfig,
     base: BaseModel,
-    train: Sequence[Coded],
-    held_out: Sequence[Coded],
+    train: Sequence[EncodedExample],
+    held_out: Sequence[EncodedExample],
 ) -> tuple[Training, float | None]:
     """Return what `tune` does at the rate whose validation loss is the lowest; the first wins ties.
 
@@ -135,8 +135,8 @@ def tune(
     job: Job[Any],
     config: FinetuneConfig,
     network: AnyNetwork,
-    train: Sequence[Coded],
-    held_out: Sequence[Coded],
+    train: Sequence[EncodedExample],
+    held_out: Sequence[EncodedExample],
     name: str = "checkpoints",
 ) -> tuple[Training, float | None]:
     """Train the network in place, from the job's newest checkpoint of that name if there is one.

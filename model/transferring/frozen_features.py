@@ -46,15 +46,14 @@ def read_words(
 
     With no epochs they stay what they are; `shape` is (V, D).
     """
-    vocab_size, width = shape
     values_VD = np.zeros(shape, np.float32) if begin_VD is None else begin_VD.astype(np.float32)
     if epochs:
-        names_V = word2vec.names_of(vocab_size)
+        names_V = word2vec.token_names(shape[0])
         sentences = [names_V[ids].tolist() for ids in texts]
         config = EmbeddingConfig(window=READING_WINDOW, epochs=epochs)
-        found = word2vec.skip_gram(sentences, vocab_size, width, config, seed, begin_VD)
+        found = word2vec.skip_gram(sentences, shape, config, seed, begin_VD)
         values_VD = found.values_VW
-    counts_V = np.bincount(np.concatenate(texts), minlength=vocab_size)
+    counts_V = np.bincount(np.concatenate(texts), minlength=shape[0])
     centred_VD = values_VD - (counts_V / counts_V.sum()) @ values_VD
     return WordVectors(np.where(counts_V[:, None] > 0, centred_VD, 0).astype(np.float32))
 

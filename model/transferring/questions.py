@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from model.data.examples import code_row
+from model.data.examples import encode_row
 from pipeline.errors import TrainingError
 from pipeline.tokenizer import Tokenizer
 
@@ -98,8 +98,8 @@ def answerable(
     """Leave out questions that the network cannot read with each of their answers."""
     kept, left = [], Counter[str]()
     for one in asked:
-        coded = [code_row(one.row, answer, tokenizer, fit) for answer in one.candidates]
-        wrong = next((found for found in coded if isinstance(found, str)), None)
+        encoded = [encode_row(one.row, answer, tokenizer, fit) for answer in one.candidates]
+        wrong = next((found for found in encoded if isinstance(found, str)), None)
         if wrong is None:
             kept.append(one)
         else:

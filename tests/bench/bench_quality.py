@@ -77,7 +77,7 @@ def cpu_seconds_per_step(config: TrainConfig) -> float:
         taken = []
         for _ in range(STEPS_TIMED + 2):
             began = time.process_time()
-            step.take(training, stop_requested=False)
+            step.train_step(training, stop_requested=False)
             taken.append(time.process_time() - began)
     return sorted(taken[2:])[STEPS_TIMED // 2]
 

@@ -7,7 +7,7 @@ import torch
 
 from model.network.architecture import ModelConfig
 from model.optim.optimizers import OPTIMIZERS
-from model.training.compilation import settle_compile
+from model.training.compilation import choose_compile
 from model.training.config import TrainConfig
 from model.training.loop import fit
 from pipeline.store import storage
@@ -47,6 +47,6 @@ def test_blocks_compile_and_the_note_has_the_figures(tmp_path, monkeypatch):
     monkeypatch.setattr("model.training.compilation.WORTH_SECONDS", 0.0)
     made = training(tmp_path, replace(CONFIG, precision="bf16"), device="cuda")
     ids_BT = torch.from_numpy(made.loader.batch(0)).cuda()
-    settle_compile("auto", made.network, ids_BT, "bf16", 10**9, tmp_path)
+    choose_compile("auto", made.network, ids_BT, "bf16", 10**9, tmp_path)
     note = storage.read_json(tmp_path / "compile.json")
     assert note["compiled_seconds_per_pass"] > 0, note

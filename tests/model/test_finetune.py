@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.data.chat import code_turns
+from model.data.chat import encode_turns
 from model.data.example_batches import ExampleBatches, collate, pack
-from model.data.examples import code_split
+from model.data.examples import encode_split
 from model.finetune import STAGE
 from model.formats import model_folder
 from model.formats.base_model import BaseModel
@@ -75,7 +75,7 @@ def tuned(base, examples, tmp_path_factory):
 
 
 def coded(tokenizer, *pairs):
-    return [code_turns([Turn(PROMPT, a), Turn(RESPONSE, b)], tokenizer) for a, b in pairs]
+    return [encode_turns([Turn(PROMPT, a), Turn(RESPONSE, b)], tokenizer) for a, b in pairs]
 
 
 @pytest.mark.parametrize("family", ["decoder", "encoder", "encoder_decoder"])
@@ -100,7 +100,7 @@ def test_prompt_tokens_carry_no_gradient(family, tiny_model, tmp_path, monkeypat
     width = touched_BT.shape[1]
     wanted_BT = batch.counted_BT[:, shift : shift + width]
     assert torch.equal(touched_BT, wanted_BT)
-    assert int(wanted_BT.sum()) == sum(int(one.counted.sum()) for one in pairs)
+    assert int(wanted_BT.sum()) == sum(int(one.loss_mask.sum()) for one in pairs)
 
 
 def test_the_loss_is_that_of_the_answers_and_their_end(base):
@@ -119,7 +119,7 @@ def test_examples_in_one_row_do_not_see_each_other(base):
     pairs = coded(tokenizer, ("a model", " learns"), ("data", " instead"), ("by", " hand of"))
     together = objectives.loss(network, collate([pairs], network.config))
     apart = [objectives.loss(network, collate([[one]], network.config)) for one in pairs]
-    tokens = torch.tensor([float(one.counted.sum()) for one in pairs])
+    tokens = torch.tensor([float(one.loss_mask.sum()) for one in pairs])
     assert torch.allclose(together, (torch.stack(apart) * tokens).sum() / tokens.sum())
 
 
@@ -134,14 +134,14 @@ def test_every_example_has_one_place_and_rows_are_nearly_full():
 @pytest.mark.parametrize("design", ["llama", "gpt2", "bert", "bart"])
 def test_batches_depend_on_seed_and_step_alone_and_an_epoch_sees_all(design, base, examples):
     config = ModelConfig(**{**preset(design), **SIZES})
-    found = code_split(examples, "train", load_tokenizer(base.path), config)
-    batches = ExampleBatches(found.coded, config, 3, seed=7)
+    found = encode_split(examples, "train", load_tokenizer(base.path), config)
+    batches = ExampleBatches(found.encoded, config, 3, seed=7)
     steps = range(2 * batches.batches_per_epoch)
     forwards = [batches.batch(step) for step in steps]
-    backwards = [ExampleBatches(found.coded, config, 3, seed=7).batch(s) for s in reversed(steps)]
+    backwards = [ExampleBatches(found.encoded, config, 3, seed=7).batch(s) for s in reversed(steps)]
     for one, other in zip(forwards, reversed(backwards), strict=True):
         assert torch.equal(one.ids_BT, other.ids_BT)
-    answers = sum(int(one.counted.sum()) for one in found.coded)
+    answers = sum(int(one.loss_mask.sum()) for one in found.encoded)
     epoch = forwards[: batches.batches_per_epoch]
     assert sum(predicted_tokens(one) for one in epoch) == answers
 

@@ -108,14 +108,14 @@ class Killed(BaseException):
 def test_going_on_after_an_end_at_any_step_gives_the_same_bytes(
     shards, trained, tmp_path, monkeypatch, step
 ):
-    real = loop.step.take
+    real = loop.step.train_step
 
     def dying(training, stop_requested):
         if training.state.step == step - 1:
             raise Killed
         return real(training, stop_requested)
 
-    monkeypatch.setattr(loop.step, "take", dying)
+    monkeypatch.setattr(loop.step, "train_step", dying)
     with pytest.raises(Killed):
         run_stage(STAGE, CONFIG, [shards], tmp_path / "m")
     monkeypatch.undo()
@@ -170,7 +170,7 @@ def test_a_diverging_run_stops_with_step_loss_and_advice(shards, tmp_path):
 
 def test_precision_is_measured_once_and_kept(shards, tmp_path, monkeypatch):
     answers = iter([{"fp32": 1.0, "bf16": 1.2}])
-    monkeypatch.setattr("model.training.precision.rates_of", lambda *_: next(answers))
+    monkeypatch.setattr("model.training.precision.benchmark_precisions", lambda *_: next(answers))
     config = replace(CONFIG, precision="auto", compile="auto", steps=5)
     artifact = run_stage(STAGE, config, [shards], tmp_path / "m").artifact
     assert artifact.stats["precision"] == "bf16"
@@ -188,7 +188,7 @@ def test_the_measurement_leaves_the_network_as_it_was(shards, monkeypatch):
     torch.manual_seed(0)
     network = GPT(TINY, 100)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    found = precision.measure(network, torch.randint(0, 100, (2, 32)))
+    found = precision.fastest_precision(network, torch.randint(0, 100, (2, 32)))
     assert found in ("fp32", "bf16")
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(weight.grad is None for weight in network.parameters())

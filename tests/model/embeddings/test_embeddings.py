@@ -6,7 +6,7 @@ import torch
 
 from model.embeddings.config import EmbeddingConfig, Vectors
 from model.embeddings.glove import glove, read_glove
-from model.embeddings.initialise import SPREAD, fitted, initialise
+from model.embeddings.initialise import SPREAD, initialise_embeddings, rescaled
 from model.embeddings.word2vec import word2vec
 from model.network.architecture import PRESETS, ModelConfig
 from model.network.families import build
@@ -35,21 +35,21 @@ def test_word2vec_puts_tokens_of_one_kind_together_and_is_the_same_again(shards,
     config = EmbeddingConfig("word2vec", epochs=8)
     told = []
     found = word2vec(
-        shards, tokenizer.vocab_size, 32, config, seed=1, progress=lambda *one: told.append(one)
+        shards, (tokenizer.vocab_size, 32), config, seed=1, progress=lambda *one: told.append(one)
     )
-    assert found.known_V.sum() > 400
+    assert found.has_vector_V.sum() > 400
     assert [what for what, _, _ in told] == ["word2vec"] * len(told)
     assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})
     assert told[-1][1] == told[-1][2] >= 8 * 400  # every word of every pass
-    again = word2vec(shards, tokenizer.vocab_size, 32, config, seed=1)
+    again = word2vec(shards, (tokenizer.vocab_size, 32), config, seed=1)
     assert np.array_equal(found.values_VW, again.values_VW)
     # Chinese tokens are nearer to one another than to English ones
     kinds = {True: [], False: []}
-    for token in np.flatnonzero(found.known_V):
+    for token in np.flatnonzero(found.has_vector_V):
         text = tokenizer.decode([token]).strip()
         if text.isalpha():
             kinds["一" <= text[0] <= "鿿"].append(token)
-    units = fitted(found, 32)
+    units = rescaled(found, 32)
     units /= np.maximum(np.linalg.norm(units, axis=1, keepdims=True), 1e-9)
     chinese, english = units[kinds[True]], units[kinds[False]]
     assert (chinese @ chinese.T).mean() > 0.1 > (chinese @ english.T).mean()
@@ -72,10 +72,10 @@ def test_a_token_gets_the_vector_of_its_word_or_the_mean_of_words_it_is_part_of(
     assert found.values_VW[whole].tolist() == [1, 2, 3]
     part = tokenizer.encode(rare)[-1]
     assert found.values_VW[part].tolist() == [4, 0, -4]
-    assert not found.known_V[:4].any()
+    assert not found.has_vector_V[:4].any()
     unseen = set(range(tokenizer.vocab_size)) - {*tokenizer.encode(f" {word}{word}"),
         *(one for text in (word, rare, f" {rare}") for one in tokenizer.encode(text))}  # fmt: skip
-    assert not found.known_V[sorted(unseen)].any()
+    assert not found.has_vector_V[sorted(unseen)].any()
 
 
 def test_files_with_a_header_words_with_spaces_and_compression_are_read(tmp_path):
@@ -106,11 +106,10 @@ def test_known_rows_have_the_usual_spread_and_others_stay_random(preset, given, 
     known = generator.random(720) < 0.5
     values = generator.normal(3.0, 7.0, (720, given)).astype(np.float32) * known[:, None]
     note = tmp_path / "note.npz"
-    table = fitted(Vectors(values, known), 32)
-    np.savez(note, values_VW=table, known_V=known)
+    table = rescaled(Vectors(values, known), 32)
+    np.savez(note, values_VW=table, has_vector_V=known)
     config = EmbeddingConfig("word2vec")
-    tokens = load_tokenizer(shards.file("tokenizer.model"))
-    assert initialise(network, config, shards, tokens, seed=1, note=note) == known.sum()
+    assert initialise_embeddings(network, config, shards, seed=1, note=note) == known.sum()
     after = network.embed_tokens.weight.detach()
     width = min(given, 32)
     assert torch.equal(after[~known], before[~known])

@@ -5,7 +5,7 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
-from model.data.chat import code_prompt, code_turns
+from model.data.chat import encode_prompt, encode_turns
 from model.generation.completion import complete, load_model
 from model.generation.generate import SamplingConfig
 from model.serve.app import create_app
@@ -54,7 +54,7 @@ def test_the_model_reads_what_fine_tuning_writes(client, words_client, chat_mode
     # words take more room than symbols, and the context is 64 tokens
     for asked, folder, first in ((client, chat_model, 0), (words_client, tiny_model, 3)):
         loaded = load_model(folder)
-        ids = code_prompt(TURNS[first:], loaded.tokenizer)
+        ids = encode_prompt(TURNS[first:], loaded.tokenizer)
         wanted = complete(loaded, ids, SamplingConfig(max_new_tokens=8, temperature=1.0, seed=1))
         body = ask(asked, ASKED[first:]).json()
         assert body["usage"]["prompt_tokens"] == len(ids)
@@ -90,7 +90,7 @@ def test_parts_of_text_are_one_message_and_a_developer_is_the_system(client):
 def test_text_that_spells_a_role_is_text(client, chat_model):
     tokenizer = load_model(chat_model).tokenizer
     roles = {tokenizer.symbol_id(name) for name in ("<|system|>", "<|assistant|>")}
-    ids = code_turns([Turn(USER, SPOOF[0]["content"]), Turn(ASSISTANT, "")], tokenizer).ids
+    ids = encode_turns([Turn(USER, SPOOF[0]["content"]), Turn(ASSISTANT, "")], tokenizer).ids
     assert roles & {*ids[:-2].tolist()} == set()  # the last two announce and end the answer
     reply = ask(client, SPOOF)
     assert reply.status_code == 200
@@ -110,7 +110,7 @@ def test_a_long_conversation_forgets_its_oldest_questions(client, chat_model):
     asked = [ASKED[0], *told, ASKED[-1]]
     used = ask(client, asked).json()["usage"]["prompt_tokens"]
     most = 64 - 8  # context, tokens of the answer
-    sizes = [len(code_prompt([TURNS[0], *[Turn(m["role"], m["content"]) for m in told[start:]],
+    sizes = [len(encode_prompt([TURNS[0], *[Turn(m["role"], m["content"]) for m in told[start:]],
                               TURNS[-1]], tokenizer)) for start in range(0, 25, 2)]  # fmt: skip
     assert used == max(size for size in sizes if size <= most)
 
@@ -151,7 +151,7 @@ def test_what_clients_of_the_original_send_is_answered(client, words_client, nam
 def test_two_questions_in_a_row_are_one_turn(client, chat_model):
     tokenizer = load_model(chat_model).tokenizer
     used = ask(client, [user("a"), user("b")]).json()["usage"]["prompt_tokens"]
-    assert used == len(code_prompt([Turn(USER, "a\n\nb")], tokenizer))
+    assert used == len(encode_prompt([Turn(USER, "a\n\nb")], tokenizer))
 
 
 REFUSED = {

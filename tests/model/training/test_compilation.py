@@ -13,7 +13,7 @@ from model.network.batch import Batch
 from model.network.families import build
 from model.network.objectives import loss
 from model.training import compilation
-from model.training.compilation import forget_activations, settle_compile
+from model.training.compilation import checkpoint_activations, choose_compile
 from pipeline.store import storage
 
 SHAPE = ModelConfig(layers=2, width=32, heads=2, kv_heads=1, hidden=48, context=16, dropout=0.1)
@@ -37,7 +37,7 @@ def case(**options):
 def test_what_is_computed_again_is_the_same_bits(family):
     network, ids_BT = case(family=family)
     wanted, names = gradients(network, ids_BT), list(network.state_dict())
-    forget_activations(network)
+    checkpoint_activations(network)
     found = gradients(network, ids_BT)
     assert found[0] == wanted[0]
     assert all(torch.equal(found[1][name], wanted[1][name]) for name in wanted[1])
@@ -54,13 +54,13 @@ def test_forgotten_activations_are_not_kept():
 
     network, ids_BT = case(layers=6)
     before = kept(network, ids_BT)
-    forget_activations(network)
+    checkpoint_activations(network)
     assert kept(network, ids_BT) < before / 2
 
 
 def test_a_short_run_is_not_compiled_and_the_note_says_why(tmp_path):
     network, ids_BT = case()
-    settle_compile("auto", network, ids_BT, "fp32", 100, tmp_path)
+    choose_compile("auto", network, ids_BT, "fp32", 100, tmp_path)
     note = storage.read_json(tmp_path / compilation.NOTE)
     assert not note["compile"]
     assert "too short to pay" in note["reason"]
@@ -72,7 +72,7 @@ def test_a_short_run_is_not_compiled_and_the_note_says_why(tmp_path):
 def test_compiled_blocks_give_the_same_loss_and_keep_their_names(tmp_path):
     network, ids_BT = case(dropout=0.0)
     wanted, names = gradients(network, ids_BT), list(network.state_dict())
-    settle_compile("on", network, ids_BT, "fp32", 100, tmp_path)
+    choose_compile("on", network, ids_BT, "fp32", 100, tmp_path)
     found = gradients(network, ids_BT)
     assert found[0] == pytest.approx(wanted[0], rel=1e-5)
     for name in wanted[1]:
@@ -84,7 +84,7 @@ def test_compiled_blocks_give_the_same_loss_and_keep_their_names(tmp_path):
 def test_a_long_run_is_compiled_if_that_is_faster(tmp_path, monkeypatch):
     monkeypatch.setattr(compilation, "WORTH_SECONDS", 0.0)
     network, ids_BT = case(dropout=0.0)
-    settle_compile("auto", network, ids_BT, "fp32", 10**9, tmp_path)
+    choose_compile("auto", network, ids_BT, "fp32", 10**9, tmp_path)
     note = storage.read_json(tmp_path / compilation.NOTE)
     faster = note["seconds_per_pass"] > compilation.ADVANTAGE * note["compiled_seconds_per_pass"]
     assert note["compile"] == faster

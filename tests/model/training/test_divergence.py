@@ -6,7 +6,7 @@ import pytest
 
 from model.network.architecture import ModelConfig
 from model.training.config import TrainConfig
-from model.training.divergence import WINDOW, Diverged, Watch
+from model.training.divergence import WINDOW, Diverged, DivergenceMonitor
 from model.training.loop import fit
 from pipeline.errors import TrainingError
 from tests.model.trainings import training
@@ -15,17 +15,17 @@ CHANCE = math.log(300)  # nats
 
 
 def test_one_odd_batch_is_no_spike():
-    watch = Watch()
+    watch = DivergenceMonitor()
     for loss in (5.0, 4.0, 3.0, 2.5, 2.3, 2.2, 2.1, 2.0, 1.9, 9.0, 1.8, 1.8):
-        watch.see(loss, 1.0, 1.5, CHANCE)
+        watch.observe(loss, 1.0, 1.5, CHANCE)
     with pytest.raises(Diverged, match="gradient norm inf"):
-        watch.see(1.8, math.inf, 2.0, CHANCE)
+        watch.observe(1.8, math.inf, 2.0, CHANCE)
 
 
 def seen(losses, norm, spike_nats=2.0):
-    watch = Watch()
+    watch = DivergenceMonitor()
     for loss in losses:
-        watch.see(loss, norm, spike_nats, CHANCE)
+        watch.observe(loss, norm, spike_nats, CHANCE)
 
 
 def test_a_dead_network_is_told_from_a_slow_start():

@@ -13,7 +13,7 @@ from model.optim.optimizers import OPTIMIZERS
 from model.training import checkpoint, loop
 from model.training.config import TrainConfig
 from model.training.divergence import ROLLBACKS_MAX, WINDOW
-from model.training.ema import Average
+from model.training.ema import ExponentialMovingAverage
 from model.training.loop import fit, validation_loss
 from model.training.precision import LossScale
 from pipeline.errors import ConfigError, TrainingError
@@ -56,14 +56,14 @@ def without_speed(state):
 def test_resume_is_bit_exact_for_every_optimizer_with_averaging(tmp_path, monkeypatch, name):
     config = replace(CONFIG, optimizer=name, ema_decay=0.9, micro_batch_size=2, z_loss=1e-4)
     straight = run(tmp_path / "straight", config)
-    real = loop.step.take
+    real = loop.step.train_step
 
     def dying(made, stop_requested):
         if made.state.step == 7:
             raise Killed
         return real(made, stop_requested)
 
-    monkeypatch.setattr(loop.step, "take", dying)
+    monkeypatch.setattr(loop.step, "train_step", dying)
     with pytest.raises(Killed):
         run(tmp_path / "killed", config)
     monkeypatch.undo()
@@ -167,14 +167,14 @@ def test_the_average_is_validated_and_kept(tmp_path):
 def test_the_average_follows_its_formula(tmp_path):
     network = torch.nn.Linear(2, 1, bias=False)
     torch.nn.init.zeros_(network.weight)
-    average = Average(network, 0.5)
+    average = ExponentialMovingAverage(network, 0.5)
     wanted = 0.0
     for step, value in enumerate((1.0, 3.0, -2.0, 4.0)):
         torch.nn.init.constant_(network.weight, value)
         average.update(step)
         decay = min(0.5, (1 + step) / (10 + step))
         wanted = decay * wanted + (1 - decay) * value
-    with average.applied():
+    with average.swapped_in():
         assert network.weight.tolist()[0] == pytest.approx([wanted, wanted])
     assert network.weight.tolist() == [[4.0, 4.0]]
 
@@ -199,14 +199,14 @@ def test_rollback_passes_by_the_batches_that_led_there(tmp_path):
 def test_a_kill_after_a_rollback_changes_nothing(tmp_path, monkeypatch):
     broken = tuple(range(31, 36))
     straight = run(tmp_path / "straight", SPIKY, broken=broken)
-    real = loop.step.take
+    real = loop.step.train_step
 
     def dying(made, stop_requested):
         if made.state.rollbacks and made.state.step == 27:
             raise Killed
         return real(made, stop_requested)
 
-    monkeypatch.setattr(loop.step, "take", dying)
+    monkeypatch.setattr(loop.step, "train_step", dying)
     with pytest.raises(Killed):
         run(tmp_path / "killed", SPIKY, broken=broken)
     monkeypatch.undo()
