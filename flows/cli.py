@@ -18,6 +18,7 @@ from flows.commands.leftovers import no_leftovers
 from flows.commands.parser import Parser
 from flows.commands.shared_arguments import SET, SOURCES
 from flows.commands.table import COMMANDS
+from model.openmp import spin_briefly
 from pipeline.errors import ConfigError, Interrupted, TextmillError
 from pipeline.reading.addresses import refuse_address, without_secrets
 from pipeline.store.disk_space import is_full
@@ -45,6 +46,7 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the console script exits with it."""
+    spin_briefly()
     parser = build_parser()
     given = sys.argv[1:] if arguments is None else arguments
     if not given:  # as git and docker do

@@ -3,7 +3,7 @@
     torchrun ... -m model.train_worker FOLDER
 
 `model/distributed/launch.py` writes `FOLDER/job.json`, builds that line and reads what the first
-process leaves in the folder.
+process leaves in the folder. What loads torch is imported late, after `spin_briefly`.
 """
 
 import json
@@ -11,26 +11,26 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydantic
-import torch
 
 from model.distributed.launch import FIRST, JOB, OUTCOME, WATCH, Launch
-from model.distributed.world import World, init_process_group
-from model.planning import usage
-from model.planning.usage import Meter
-from model.training.build import build_training
-from model.training.config import TrainConfig
-from model.training.loop import fit
+from model.openmp import spin_briefly
 from pipeline.errors import ConfigError, Interrupted, TrainingError
 from pipeline.stage import Progress, silent
 from pipeline.store import storage
 from pipeline.store.artifact import load_artifact
 
+if TYPE_CHECKING:
+    from model.distributed.world import World
+
 
 def main(arguments: list[str]) -> int:
     """Be one of the processes; torchrun says which in the environment."""
+    spin_briefly()
+    from model.distributed.world import destroy_process_group, init_process_group
+
     folder = Path(arguments[0])
     if WATCH in arguments:
         threading.Thread(target=_leave_with_parent, daemon=True).start()
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
         outcome = {"error": type(error).__name__, "message": str(error)}
     if world.is_rank_zero:
         storage.write_json(folder / OUTCOME, outcome)
-    torch.distributed.destroy_process_group()
+    destroy_process_group()
     return 0
 
 
@@ -55,11 +55,17 @@ def resume(
     shards: str,
     place: str,
     *,
-    world: World,
+    world: "World",
     parallel: str,
     progress: Progress,
 ) -> None:
     """Take part in a training as one of several processes; the last checkpoint is the result."""
+    from model.planning import usage
+    from model.planning.usage import Meter
+    from model.training.build import build_training
+    from model.training.config import TrainConfig
+    from model.training.loop import fit
+
     train_config = pydantic.TypeAdapter(TrainConfig).validate_python(config)
     report = progress if world.is_rank_zero else silent
     opened = load_artifact(Path(shards), files=False)  # the parts are checked when read

@@ -3,7 +3,6 @@
 import os
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
 from model.registry import tracking
 from pipeline.errors import ConfigError, ServiceError
+from pipeline.signals import stop_requests
 from pipeline.store import storage
 
 LOCK = "up.lock"  # in Prefect's folder of the store
@@ -50,8 +50,8 @@ def up(options: Namespace) -> None:
     environment = _environment(settings, prefect_url)
     guarded = {**environment, LOGIN_VARIABLE: login}
     environment["PREFECT_API_AUTH_STRING"] = login
-    stop = _stop_on_signals()
     with ExitStack() as services:  # ends them in reverse: the worker first, its server last
+        stop = services.enter_context(stop_requests())
         _say("starting Prefect and MLflow (the first start makes their databases)")
         tracking.connect(tracking_settings(settings))  # a database made in one piece, or none
         server, tracker = (
@@ -169,13 +169,6 @@ def _announced(settings: Settings, prefect_url: str, mlflow_url: str, login: str
     finally:
         settings.services.unlink(missing_ok=True)
         settings.shell_environment.unlink(missing_ok=True)
-
-
-def _stop_on_signals() -> Callable[[], bool]:
-    received: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda n, _frame: received.append(n))
-    return lambda: bool(received)
 
 
 def _require_sole(settings: Settings) -> None:

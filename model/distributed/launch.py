@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError, Interrupted, TextmillError, TrainingError
 from pipeline.stage import Progress
+from pipeline.signals import stop_requests
 from pipeline.store import storage
 
 DDP, FSDP = "ddp", "fsdp"
@@ -94,19 +94,14 @@ def train(launch: Launch, folder: Path, job: dict[str, Any], progress: Progress)
             [*command(launch, folder), WATCH], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=log, text=True, env=_environment(launch), start_new_session=True,
         )  # fmt: skip
-        asked: list[int] = []
-
-        def forward(number: int, _frame: object) -> None:
-            asked.append(number)
-            _ask_to_stop(folder, processes)
-
-        with _handled(forward):
+        with stop_requests(lambda: _ask_to_stop(folder, processes)) as stop_requested:
             assert processes.stdout is not None
             for line in processes.stdout:
                 if line.startswith("{"):
                     progress(*json.loads(line)["progress"])
             code = processes.wait()
-    _report(folder, code, bool(asked))
+            stopped = stop_requested()
+    _report(folder, code, stopped)
 
 
 def _environment(launch: Launch) -> dict[str, str]:
@@ -131,24 +126,7 @@ def _ask_to_stop(folder: Path, processes: subprocess.Popen[str]) -> None:
         processes.terminate()  # before the first step, or after the last
 
 
-class _handled:
-    """SIGTERM and Ctrl-C go to `handler` inside the block, where signals can be had."""
-
-    def __init__(self, handler: Callable[[int, object], None]):
-        self.handler = handler
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self.before[number] = signal.signal(number, self.handler)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-
-def _report(folder: Path, code: int, asked: bool) -> None:
+def _report(folder: Path, code: int, stopped: bool) -> None:
     outcome = storage.read_json(folder / OUTCOME) if (folder / OUTCOME).exists() else {}
     kinds: dict[str, type[TextmillError]] = {
         kind.__name__: kind for kind in (Interrupted, TrainingError, ConfigError)
@@ -157,7 +135,7 @@ def _report(folder: Path, code: int, asked: bool) -> None:
         raise kinds[outcome["error"]](outcome["message"])
     if outcome.get("done"):
         return
-    if asked:
+    if stopped:
         raise Interrupted("training stopped before its first step; run the same command again")
     tail = (folder / LOG).read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
     raise TrainingError(

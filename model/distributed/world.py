@@ -1,4 +1,4 @@
-"""One process or many: who this one is, sums over all, a network spread over all.
+"""One process or many: who this one is, sums over all, a network parallelized over all.
 
 Each process holds a `World`; that of a single process does nothing. Networks and optimizers know
 nothing of it: `parallelize` wraps a module from outside.
@@ -67,6 +67,11 @@ def init_process_group(environment: Mapping[str, str]) -> World:
     else:
         torch.distributed.init_process_group("gloo")
     return world
+
+
+def destroy_process_group() -> None:
+    """Leave the processes that `init_process_group` joined."""
+    torch.distributed.destroy_process_group()
 
 
 def parallelize(module: nn.Module, world: World, parallel: str) -> nn.Module:

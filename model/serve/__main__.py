@@ -7,12 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.serve.server import serve
+from model.openmp import spin_briefly
 from pipeline.errors import TextmillError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and serve; return the exit code."""
+    spin_briefly()
+    from model.serve.server import serve  # late: it loads torch
+
     parser = argparse.ArgumentParser(prog="python -m model.serve", description=__doc__)
     parser.add_argument("model", help="model folder, or models:/NAME@ALIAS")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")

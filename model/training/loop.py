@@ -1,11 +1,7 @@
 """The training loop: steps, a row of the curve now and then, checkpoints to go on from."""
 
 import logging
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 
 import torch
@@ -19,6 +15,7 @@ from model.training.divergence import Diverged, Rollback
 from model.training.state import State, Training
 from model.training.step import StepMetrics
 from pipeline.errors import Interrupted, TrainingError
+from pipeline.signals import stop_requests
 from pipeline.store.loading import reading
 
 logger = logging.getLogger(__name__)
@@ -36,7 +33,7 @@ def fit(training: Training) -> None:
     keep_freed_memory()
     _restore(training)
     training.progress("train", training.state.step, config.steps)
-    with _stop_requests() as stop_requested:
+    with stop_requests() as stop_requested:
         while training.state.step < config.steps and not _stopped_early(training):
             try:
                 taken = _timed_step(training, stop_requested())
@@ -70,7 +67,9 @@ def _load(training: Training, at: int) -> State:
     parts = (training.network, training.optimizer, training.average)
     stored = checkpoint.restore(training.checkpoints, at, *parts)
     with reading(training.checkpoints, "a state of training"):
-        return State.from_json(stored)
+        state = State.from_json(stored)
+        training.scaler.load_state_dict(state.scale)
+        return state
 
 
 def _timed_step(training: Training, stop_requested: bool) -> StepMetrics:
@@ -169,6 +168,7 @@ def _held_out_losses(training: Training) -> tuple[float | None, dict[str, float]
 
 
 def _save(training: Training) -> None:
+    training.state.scale = training.scaler.state_dict()
     checkpoint.save(
         training.checkpoints,
         training.state.step,
@@ -220,21 +220,3 @@ def _keep_weights(training: Training) -> None:
         checkpoint.load_best(training.checkpoints, training.network, training.average)
     elif training.average.weights:
         training.average.copy_to_network()
-
-
-@contextmanager
-def _stop_requests() -> Iterator[Callable[[], bool]]:
-    """Note SIGTERM and Ctrl-C instead of dying, where signals can be had (the main thread)."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = {
-        number: signal.signal(number, lambda n, _frame: received.append(n))
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

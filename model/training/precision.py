@@ -5,7 +5,6 @@ float16 is there for devices without bfloat16; it is never chosen by itself.
 
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 
 import torch
 
@@ -17,6 +16,7 @@ FP32, BF16, FP16, AUTO = "fp32", "bf16", "fp16", "auto"
 PRECISIONS = (AUTO, FP32, BF16, FP16)
 TYPES = {BF16: torch.bfloat16, FP16: torch.float16}
 PROBE_SECONDS = 2.0  # per arithmetic
+SCALE_MIN = 2.0**-14  # of the loss in float16; where that is too much the network overflows
 ADVANTAGE = 1.1  # bfloat16 must be this much faster to be worth its rounding
 
 
@@ -25,6 +25,14 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     if precision in TYPES:
         return torch.autocast(device.type, dtype=TYPES[precision])
     return nullcontext()
+
+
+def loss_scaler(precision: str, device: torch.device) -> torch.amp.GradScaler:
+    """Return what keeps float16 gradients from vanishing (Micikevicius et al. 2018).
+
+    It does nothing in another arithmetic.
+    """
+    return torch.amp.GradScaler(device.type, enabled=precision == FP16)
 
 
 def matmul_dtype(precision: str) -> torch.dtype:
@@ -64,33 +72,3 @@ def _passes_per_second(network: AnyNetwork, ids_BT: torch.Tensor, precision: str
         elapsed = time.perf_counter() - began
         if passes > 0 and elapsed > PROBE_SECONDS:
             return passes / elapsed
-
-
-@dataclass
-class LossScale:
-    """The factor that keeps float16 gradients from vanishing (Micikevicius et al. 2018).
-
-    Halved, and the step left out, when a gradient overflows; doubled after `PATIENCE` good steps.
-    """
-
-    PATIENCE = 2000
-    START = 65536.0
-    LEAST = 2.0**-14
-
-    value: float = 1.0
-    good_steps: int = 0
-    left_out: list[int] = field(default_factory=list)  # steps
-
-    def after(self, finite: bool, step: int) -> None:
-        """Adapt to whether the gradients of `step` were finite."""
-        self.good_steps = self.good_steps + 1 if finite else 0
-        if not finite:
-            self.value /= 2.0
-            self.left_out.append(step)
-        elif self.good_steps == self.PATIENCE:
-            self.value, self.good_steps = 2.0 * self.value, 0
-
-    @property
-    def exhausted(self) -> bool:
-        """Tell whether no scale helps: the network itself overflows."""
-        return self.value < self.LEAST

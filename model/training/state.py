@@ -17,7 +17,6 @@ from model.training import divergence, precision
 from model.training.config import BEST, TrainConfig
 from model.training.divergence import DivergenceMonitor, Rollback
 from model.training.ema import ExponentialMovingAverage
-from model.training.precision import LossScale
 
 
 class Batches(Protocol):
@@ -53,15 +52,15 @@ class State:
     best_step: int = 0
     stale: int = 0  # validations since the best
     watch: DivergenceMonitor = field(default_factory=DivergenceMonitor)
-    scale: LossScale = field(default_factory=LossScale)
+    scale: dict[str, Any] = field(default_factory=dict)  # of the loss scaler, in float16
     rollbacks: list[Rollback] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "State":
         """Read what `asdict` gave."""
         rollbacks = [Rollback(**event) for event in stored.pop("rollbacks")]
-        watch, scale = DivergenceMonitor(**stored.pop("watch")), LossScale(**stored.pop("scale"))
-        return cls(**stored, watch=watch, scale=scale, rollbacks=rollbacks)
+        watch = DivergenceMonitor(**stored.pop("watch"))
+        return cls(**stored, watch=watch, rollbacks=rollbacks)
 
     @property
     def batch(self) -> int:
@@ -94,8 +93,7 @@ class Training:
     def __post_init__(self) -> None:
         self.average = ExponentialMovingAverage(self.network, self.config.ema_decay)
         self.objective = self.parallelized or objective_of(self.network, self.config)
-        if self.precision == precision.FP16:
-            self.state.scale.value = LossScale.START
+        self.scaler = precision.loss_scaler(self.precision, self.device)
 
     @property
     def device(self) -> torch.device:

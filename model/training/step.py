@@ -30,7 +30,7 @@ def train_step(training: Training, stop_requested: bool) -> StepMetrics:
     The gradient is that of the mean over everything predicted in the global batch, whatever the
     micro-batches and processes it was computed in.
     """
-    config, state, scale = training.config, training.state, training.state.scale
+    config, state = training.config, training.state
     rate = state.learning_rate_scale * learning_rate(
         state.step,
         steps=config.steps,
@@ -42,19 +42,16 @@ def train_step(training: Training, stop_requested: bool) -> StepMetrics:
     )
     training.optimizer.set_learning_rate(rate)
     nats, weight, stop = _backward(training, stop_requested)
-    norm = _finish_gradient(training, training.tokens_per_step / (weight * scale.value))
+    overflowed = _unscale(training)
+    norm = _finish_gradient(training, training.tokens_per_step / weight)
     loss = nats / weight
-    if training.precision == precision.FP16 and math.isfinite(loss) and not math.isfinite(norm):
-        scale.after(False, state.step)
-        if not scale.exhausted:
-            training.optimizer.zero_grad()
-            return StepMetrics(loss, 0.0, rate, stop)
+    if overflowed and math.isfinite(loss) and training.scaler.get_scale() >= precision.SCALE_MIN:
+        training.optimizer.zero_grad()
+        return StepMetrics(loss, 0.0, rate, stop)
     state.watch.observe(loss, norm, config.spike_nats, math.log(training.network.vocab_size))
     training.optimizer.step()
     training.optimizer.zero_grad()
     training.average.update(state.step)
-    if training.precision == precision.FP16:
-        scale.after(True, state.step)
     return StepMetrics(loss, norm, rate, stop)
 
 
@@ -64,7 +61,7 @@ def _backward(training: Training, stop_requested: bool) -> tuple[float, float, b
     Returns the nats and the weight of the global batch, and whether any process was asked to stop.
     Gradients stand for nats * scale * processes / expected weight.
     """
-    config, world, scale = training.config, training.world, training.state.scale.value
+    config, world = training.config, training.world
     began = time.perf_counter()
     batch = training.loader.batch(training.state.batch)
     training.state.waited += time.perf_counter() - began
@@ -78,12 +75,28 @@ def _backward(training: Training, stop_requested: bool) -> tuple[float, float, b
         with gradient_sync(training.objective, start + size >= count):
             with precision.autocast(training.precision, training.device):
                 loss, weight = training.objective(part, seed)
-            (loss * (weight * (scale * world.size / training.tokens_per_step))).backward()
+            share = loss * (weight * (world.size / training.tokens_per_step))
+            training.scaler.scale(share).backward()
         sums[0] += (loss.detach() * weight).to(sums)
         sums[1] += weight.to(sums)
     sums[2] += float(stop_requested)
     nats, weight_sum, stops = world.all_reduce_sum(sums).tolist()
     return nats, weight_sum, stops > 0
+
+
+def _unscale(training: Training) -> bool:
+    """Take the loss scale out of the gradients and adapt it; tell whether one overflowed.
+
+    The scale is halved when a gradient overflows and doubled after 2,000 steps without.
+    """
+    scaler = training.scaler
+    if not scaler.is_enabled():
+        return False
+    before = scaler.get_scale()
+    for part in training.optimizer.parts:
+        scaler.unscale_(part)
+    scaler.update()
+    return scaler.get_scale() < before
 
 
 def _finish_gradient(training: Training, factor: float) -> float:

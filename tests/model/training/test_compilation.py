@@ -1,9 +1,4 @@
-"""Compiled blocks and forgotten activations: the same numbers and names; threads that wait."""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""Compiled blocks and forgotten activations: the same numbers and names."""
 
 import pytest
 import torch
@@ -89,15 +84,3 @@ def test_a_long_run_is_compiled_if_that_is_faster(tmp_path, monkeypatch):
     faster = note["seconds_per_pass"] > compilation.ADVANTAGE * note["compiled_seconds_per_pass"]
     assert note["compile"] == faster
     assert "times as fast" in note["reason"]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="torch's wheels have another OpenMP there")
-@pytest.mark.parametrize(("given", "found"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
-def test_threads_that_wait_for_a_busy_core_let_go_of_theirs_soon(given, found):
-    told = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
-    shown = subprocess.run(
-        [sys.executable, "-c", "import model.network.families"],
-        env={**told, **given, "OMP_DISPLAY_ENV": "VERBOSE"}, capture_output=True, text=True,
-        check=True, cwd=Path(__file__).parents[3],
-    ).stderr  # fmt: skip
-    assert f"GOMP_SPINCOUNT = '{found}'" in shown

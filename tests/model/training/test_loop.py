@@ -15,7 +15,6 @@ from model.training.config import TrainConfig
 from model.training.divergence import ROLLBACKS_MAX, WINDOW
 from model.training.ema import ExponentialMovingAverage
 from model.training.loop import fit, validation_loss
-from model.training.precision import LossScale
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.store import storage
 from tests.model.trainings import training
@@ -227,24 +226,31 @@ def test_a_spike_stops_the_run_with_the_figures_and_the_way_out(tmp_path):
 
 
 def test_float16_training_learns_and_leaves_out_steps_that_overflow(tmp_path):
-    config = replace(CONFIG, precision="fp16", steps=40, learning_rate=1e-2)
+    config = replace(CONFIG, precision="fp16", steps=40, learning_rate=1e-2, log_every=1)
     made = training(tmp_path, config)
-    made.state.scale.value = 2.0**40  # too large: the gradients overflow until it has been halved
+    made.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)  # too large: must be halved
     fit(made)
-    assert made.state.scale.left_out[:8] == list(range(8))
-    assert len(made.state.scale.left_out) < 35
-    assert made.state.scale.value == 2.0 ** (40 - len(made.state.scale.left_out))
+    norms = [row["gradient_norm"] for row in made.state.curve]
+    left_out = norms.count(0.0)
+    assert 8 <= left_out < 35
+    assert norms[:left_out] == [0.0] * left_out
+    assert made.scaler.get_scale() == 2.0 ** (40 - left_out)
     longer = run(tmp_path / "usual", config)
     assert longer.state.curve[-1]["loss"] < longer.state.curve[0]["loss"] - 0.5
 
 
-def test_the_loss_scale_doubles_after_its_patience():
-    scale = LossScale(value=4.0)
-    for step in range(LossScale.PATIENCE):
-        scale.after(True, step)
-    assert (scale.value, scale.good_steps) == (8.0, 0)
-    scale.after(False, 7)
-    assert (scale.value, scale.left_out) == (4.0, [7])
+def test_a_resumed_float16_run_has_the_loss_scale_it_was_stopped_with(tmp_path):
+    config = replace(CONFIG, precision="fp16", checkpoint_every=6, schedule="constant")
+    straight = training(tmp_path / "straight", config)
+    straight.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**30, growth_interval=4)
+    fit(straight)
+    begun = training(tmp_path / "resumed", replace(config, steps=6))
+    begun.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**30, growth_interval=4)
+    fit(begun)
+    resumed = run(tmp_path / "resumed", config)
+    assert resumed.scaler.state_dict() == straight.scaler.state_dict()
+    assert resumed.scaler.get_scale() != 2.0**16
+    assert without_speed(resumed.state) == without_speed(straight.state)
 
 
 def test_z_loss_adds_the_mean_square_of_the_logarithm_of_the_sum():
