@@ -17,7 +17,7 @@ from model.training.config import TrainConfig
 from model.training.curve import MEASURED_FILE, SPEED_FILE, choices_measured, write_curve
 from model.training.loop import fit
 from model.training.state import Training
-from pipeline.errors import ConfigError
+from pipeline.config_checks import refused
 from pipeline.stage import Job, Stage
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
@@ -36,9 +36,8 @@ def run(job: Job[TrainConfig], launch: Launch = HERE) -> None:
     shards: Artifact = job.parents[0]
     place = job.scratch("checkpoints").parent
     if config.batch_size % launch.size:
-        raise ConfigError(
-            f"train.batch_size {config.batch_size} on {launch.size} processes: wanted a multiple"
-        )
+        wanted = f"a multiple of the {launch.size} processes"
+        raise refused("train.batch_size", config.batch_size, wanted)
     if launch.size > 1:
         again = {"config": asdict(config), "shards": str(shards.path), "place": str(place)}
         launched.train(launch, job.scratch("launch") / "job", again, job.progress)

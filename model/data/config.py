@@ -8,7 +8,7 @@ from model.data.loader import BEST_FIT, STREAM, ContextFrom, Loader
 from pipeline.batching.curriculum import MEASURES, Levels
 from pipeline.batching.mixture import Share, check_shares
 from pipeline.batching.token_file import Layout, token_file
-from pipeline.errors import ConfigError
+from pipeline.config_checks import AtLeast, OneOf, OrOff, require
 from pipeline.shard import TRAIN
 from pipeline.shard_measures import check_measures
 from pipeline.store.artifact import Artifact
@@ -33,17 +33,15 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_shares(self.mixture)
-        if self.packing not in (STREAM, BEST_FIT):
-            known = ", ".join((STREAM, BEST_FIT))
-            raise ConfigError(f"train.data.packing: {self.packing!r}, wanted one of {known}")
         if self.curriculum is not None:
             check_measures([self.curriculum], "train.data.curriculum", [*MEASURES])
-        if self.block is not None and self.block < 1:
-            raise ConfigError(f"train.data.block: {self.block}, wanted at least 1")
-        if self.curriculum_levels < 2:
-            raise ConfigError(
-                f"train.data.curriculum_levels: {self.curriculum_levels}, wanted at least 2"
-            )
+        require(
+            self,
+            "train.data",
+            packing=OneOf((STREAM, BEST_FIT)),
+            block=OrOff(AtLeast(1)),
+            curriculum_levels=AtLeast(2),
+        )
 
     @property
     def layout(self) -> Layout:

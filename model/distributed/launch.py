@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.config_checks import AtLeast, OneOf, refused
 from pipeline.errors import ConfigError, Interrupted, TextmillError, TrainingError
 from pipeline.stage import Progress
 from pipeline.signals import stop_requests
@@ -45,16 +46,13 @@ class Launch:
 
     def __post_init__(self) -> None:
         if self.parallel not in PARALLEL:
-            raise ConfigError(f"--parallel {self.parallel!r}: wanted {' or '.join(PARALLEL)}")
-        if self.processes < 1 or self.hosts < 1:
-            raise ConfigError(
-                f"--processes {self.processes}, --hosts {self.hosts}: wanted at least 1 of each"
-            )
+            raise refused("--parallel", self.parallel, OneOf(PARALLEL))
+        for flag, count in (("--processes", self.processes), ("--hosts", self.hosts)):
+            if count < 1:
+                raise refused(flag, count, AtLeast(1))
         if self.hosts > 1 and not self.rendezvous:
-            raise ConfigError(
-                f"--hosts {self.hosts}: also give --rendezvous HOST:PORT, an address of this host "
-                f"that the others reach"
-            )
+            wanted = "--rendezvous HOST:PORT beside it, an address of this host that others reach"
+            raise refused("--hosts", self.hosts, wanted)
 
     @property
     def size(self) -> int:
@@ -69,9 +67,11 @@ def command(launch: Launch, folder: Path) -> list[str]:
         line.append("--standalone")
     else:
         line += [
-            f"--nnodes={launch.hosts}", "--rdzv-backend=c10d",
-            f"--rdzv-endpoint={launch.rendezvous}", f"--rdzv-id={folder.parent.parent.name}",
-        ]  # fmt: skip
+            f"--nnodes={launch.hosts}",
+            "--rdzv-backend=c10d",
+            f"--rdzv-endpoint={launch.rendezvous}",
+            f"--rdzv-id={folder.parent.parent.name}",
+        ]
     return [*line, "-m", "model.train_worker", str(folder)]
 
 
@@ -91,9 +91,14 @@ def train(launch: Launch, folder: Path, job: dict[str, Any], progress: Progress)
         )
     with (folder / LOG).open("w") as log:
         processes = subprocess.Popen(
-            [*command(launch, folder), WATCH], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=log, text=True, env=_environment(launch), start_new_session=True,
-        )  # fmt: skip
+            [*command(launch, folder), WATCH],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=_environment(launch),
+            start_new_session=True,
+        )
         with stop_requests(lambda: _ask_to_stop(folder, processes)) as stop_requested:
             assert processes.stdout is not None
             for line in processes.stdout:

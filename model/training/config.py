@@ -1,7 +1,6 @@
 """How a model is trained: every setting of `[train]`, checked when it is read."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 from model.data.config import DataConfig
 from model.data.loader import BEST_FIT
@@ -10,6 +9,7 @@ from model.network.architecture import ENCODER_DECODER, ModelConfig
 from model.optim.optimizers import OPTIMIZERS, Hyperparameters
 from model.optim.schedule import SCHEDULES
 from model.training import compilation, precision
+from pipeline.config_checks import Above, AtLeast, Between, Check, OneOf, OrOff, refused, require
 from pipeline.errors import ConfigError
 
 STOP, ROLLBACK = "stop", "rollback"
@@ -23,13 +23,30 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "keep": (LAST, BEST),
     "on_divergence": (STOP, ROLLBACK),
 }
-AT_LEAST_ONE = (
-    "steps", "batch_size", "micro_batch_size", "patience", "checkpoint_every",
-    "keep_checkpoints", "validate_every", "log_every",
-)  # fmt: skip
-ABOVE_ZERO = ("learning_rate", "matrix_rate_share", "gradient_clip", "z_loss", "spike_nats")
-FROM_ZERO_BELOW_ONE = ("label_smoothing", "beta1", "beta2", "momentum", "ema_decay")
-ABOVE_ZERO_TO_ONE = ("decay_share",)
+ONE = AtLeast(1)
+SHARE = Between(0, 1, below_high=True)
+CHECKS: dict[str, Check] = {
+    **{name: OneOf(words) for name, words in CHOICES.items()},
+    "steps": ONE,
+    "batch_size": ONE,
+    "micro_batch_size": OrOff(ONE),
+    "learning_rate": OrOff(Above(0)),
+    "decay_share": Between(0, 1, above_low=True),
+    "beta1": OrOff(SHARE),
+    "beta2": OrOff(SHARE),
+    "momentum": OrOff(SHARE),
+    "matrix_rate_share": OrOff(Above(0)),
+    "gradient_clip": OrOff(Above(0)),
+    "label_smoothing": SHARE,
+    "z_loss": OrOff(Above(0)),
+    "ema_decay": OrOff(SHARE),
+    "patience": OrOff(ONE),
+    "spike_nats": OrOff(Above(0)),
+    "checkpoint_every": ONE,
+    "keep_checkpoints": ONE,
+    "validate_every": ONE,
+    "log_every": ONE,
+}
 
 
 @dataclass(frozen=True)
@@ -75,14 +92,7 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
 
     def __post_init__(self) -> None:
-        for name, words in CHOICES.items():
-            if getattr(self, name) not in words:
-                found = getattr(self, name)
-                raise ConfigError(f"train.{name}: {found!r}, wanted one of {', '.join(words)}")
-        self._check(AT_LEAST_ONE, lambda value: value >= 1, "at least 1")
-        self._check(ABOVE_ZERO, lambda value: value > 0, "above 0")
-        self._check(FROM_ZERO_BELOW_ONE, lambda value: 0 <= value < 1, "from 0 to below 1")
-        self._check(ABOVE_ZERO_TO_ONE, lambda value: 0 < value <= 1, "above 0, up to 1")
+        require(self, "train", "", **CHECKS)
         apart = self.data.packing == BEST_FIT or self.data.mask_documents
         if apart and self.model.family == ENCODER_DECODER:
             raise ConfigError(
@@ -90,16 +100,8 @@ class TrainConfig:
                 "documents kept apart do not have; use packing 'stream' without mask_documents"
             )
         if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
-            raise ConfigError(
-                f"train.batch_size {self.batch_size} must be a multiple of "
-                f"train.micro_batch_size {self.micro_batch_size}"
-            )
-
-    def _check(self, names: tuple[str, ...], allowed: Any, wanted: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if value is not None and not allowed(value):
-                raise ConfigError(f"train.{name}: {value}, wanted {wanted}")
+            wanted = f"a multiple of train.micro_batch_size ({self.micro_batch_size})"
+            raise refused("train.batch_size", self.batch_size, wanted)
 
     @property
     def tokens_per_step(self) -> int:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from model.formats import huggingface
+from pipeline.config_checks import Above, AtLeast, refused, require
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.store import storage
 from pipeline.store.artifact import check_hashes
@@ -37,12 +38,9 @@ class LoraConfig:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ConfigError(f"finetune.lora.rank: {self.rank}, wanted at least 1")
-        if self.alpha <= 0:
-            raise ConfigError(f"finetune.lora.alpha: {self.alpha}, wanted above 0")
+        require(self, "finetune.lora", rank=AtLeast(1), alpha=Above(0))
         if not self.targets:
-            raise ConfigError("finetune.lora.targets: empty, wanted names such as q_proj")
+            raise refused("finetune.lora.targets", "empty", "names of layers, such as q_proj")
 
 
 class LoraLinear(nn.Linear):

@@ -23,11 +23,28 @@ from model.training.config import BEST, LAST, TrainConfig
 from model.training.loop import fit, validation_loss
 from model.training.lora import LoraConfig
 from model.training.state import Training
-from pipeline.errors import ConfigError, TrainingError
+from pipeline.config_checks import Above, AtLeast, Between, Check, OneOf, OrOff, refused, require
+from pipeline.errors import TrainingError
 from pipeline.stage import Job
 
 STARTS = (WEIGHTS, RANDOM) = ("weights", "random")
 FULL_RATE, LORA_RATE = 5e-4, 5e-3  # adapters begin at zero and want larger steps
+# What a setting may be.
+ONE = AtLeast(1)
+CHECKS: dict[str, Check] = {
+    "epochs": Above(0),
+    "batch_size": ONE,
+    "learning_rate": OrOff(Above(0)),
+    "keep": OneOf((LAST, BEST)),
+    "warmup_share": Between(0, 1, below_high=True),
+    "schedule": OneOf(tuple(SCHEDULES)),
+    "start": OneOf(STARTS),
+    "unusable_share_max": Between(0, 1),
+    "precision": OneOf(precision.PRECISIONS),
+    "checkpoint_every": ONE,
+    "validate_every": ONE,
+    "log_every": ONE,
+}
 
 
 @dataclass(frozen=True)
@@ -56,35 +73,13 @@ class FinetuneConfig:
     log_every: int = 10
 
     def __post_init__(self) -> None:
-        if self.epochs <= 0:
-            raise ConfigError(f"finetune.epochs: {self.epochs}, wanted above 0")
-        if self.learning_rate is not None and self.learning_rate <= 0:
-            raise ConfigError(f"finetune.learning_rate: {self.learning_rate}, wanted above 0")
-        if not 0 <= self.warmup_share < 1:
-            raise ConfigError(
-                f"finetune.warmup_share: {self.warmup_share}, wanted from 0 to below 1"
-            )
-        if not 0 <= self.unusable_share_max <= 1:
-            raise ConfigError(
-                f"finetune.unusable_share_max: {self.unusable_share_max}, wanted from 0 to 1"
-            )
+        require(self, "finetune", "", **CHECKS)
         if min(self.learning_rates, default=1.0) <= 0:
-            raise ConfigError(f"finetune.learning_rates: {self.learning_rates}, wanted above 0")
-        for name in ("batch_size", "checkpoint_every", "validate_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"finetune.{name}: {getattr(self, name)}, wanted at least 1")
-        tables = {
-            "schedule": tuple(SCHEDULES),
-            "precision": precision.PRECISIONS,
-            "start": STARTS,
-            "keep": (LAST, BEST),
-        }
-        for name, table in tables.items():
-            if getattr(self, name) not in table:
-                found = getattr(self, name)
-                raise ConfigError(f"finetune.{name}: {found!r}, wanted one of {', '.join(table)}")
+            raise refused("finetune.learning_rates", self.learning_rates, Above(0))
         if self.lora is not None and self.start == RANDOM:
-            raise ConfigError("finetune.start 'random' with finetune.lora: adapters need weights")
+            raise refused(
+                "finetune.start", RANDOM, WEIGHTS, "adapters of finetune.lora need weights to adapt"
+            )
 
 
 def starting_network(base: BaseModel, config: FinetuneConfig) -> AnyNetwork:
