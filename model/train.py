@@ -7,8 +7,7 @@ from typing import Any
 from model.contracts import CURVE
 from model.data import loader
 from model.data.config import realised, unused_tokens
-from model.distributed import launch as launched
-from model.distributed.launch import Launch
+from model.distributed.launch import Launch, train_in_processes
 from model.formats import model_folder
 from model.planning import usage
 from model.planning.usage import Meter
@@ -20,7 +19,6 @@ from model.training.state import Training
 from pipeline.config_checks import refused
 from pipeline.stage import Job, Stage
 from pipeline.store import storage
-from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import load_tokenizer
 
 HERE = Launch()
@@ -33,25 +31,25 @@ def run(job: Job[TrainConfig], launch: Launch = HERE) -> None:
     that lie in skipped shards are dropped.
     """
     config = job.config
-    shards: Artifact = job.parents[0]
-    place = job.scratch("checkpoints").parent
+    shards = job.parents[0]
+    scratch = job.scratch("checkpoints").parent
     if config.batch_size % launch.size:
         wanted = f"a multiple of the {launch.size} processes"
         raise refused("train.batch_size", config.batch_size, wanted)
     if launch.size > 1:
-        again = {"config": asdict(config), "shards": str(shards.path), "place": str(place)}
-        launched.train(launch, job.scratch("launch") / "job", again, job.progress)
-    training = build_training(config, shards, place, job.progress, on_cpu=launch.size > 1)
+        parts = {"config": asdict(config), "shards": str(shards.path), "scratch": str(scratch)}
+        train_in_processes(launch, job.scratch("launch") / "job", parts, job.progress)
+    training = build_training(config, shards, scratch, job.progress, on_cpu=launch.size > 1)
     meter = Meter(training)
     fit(training)
     tokenizer_file = shards.file("tokenizer.model")
     model_folder.write(training.network, tokenizer_file, job.file)
     storage.write_json(job.folder / SPEED_FILE, training.state.speed)
     if launch.size > 1:
-        storage.link_or_copy(place / usage.SPENT, job.folder / usage.SPENT)
+        storage.link_or_copy(scratch / usage.SPENT, job.folder / usage.SPENT)
     else:
         usage.write(meter.read(training, job.folder), job.folder)
-    storage.write_json(job.folder / MEASURED_FILE, choices_measured(place / "precision"))
+    storage.write_json(job.folder / MEASURED_FILE, choices_measured(scratch / "precision"))
     batches = training.loader
     assert isinstance(batches, loader.Loader)
     used = batches.tokens - batches.leftover

@@ -34,14 +34,14 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[0])
     if WATCH in arguments:
         threading.Thread(target=_leave_with_parent, daemon=True).start()
-    world = init_process_group(os.environ)
-    if world.is_rank_zero:
-        storage.write_bytes(folder / FIRST, str(os.getpid()).encode())
     job = storage.read_json(folder / JOB)
     launch = Launch(**job.pop("launch"))
+    world = init_process_group(os.environ, launch.parallel)
+    if world.is_rank_zero:
+        storage.write_bytes(folder / FIRST, str(os.getpid()).encode())
     outcome: dict[str, Any] = {"done": True}
     try:
-        resume(**job, world=world, parallel=launch.parallel, progress=_print_progress)
+        resume(**job, world=world, progress=_print_progress)
     except (Interrupted, TrainingError, ConfigError) as error:
         outcome = {"error": type(error).__name__, "message": str(error)}
     if world.is_rank_zero:
@@ -53,10 +53,9 @@ def main(arguments: list[str]) -> int:
 def resume(
     config: dict[str, Any],
     shards: str,
-    place: str,
+    scratch: str,
     *,
     world: "World",
-    parallel: str,
     progress: Progress,
 ) -> None:
     """Take part in a training as one of several processes; the last checkpoint is the result."""
@@ -68,14 +67,12 @@ def resume(
 
     train_config = pydantic.TypeAdapter(TrainConfig).validate_python(config)
     report = progress if world.is_rank_zero else silent
-    opened = load_artifact(Path(shards), files=False)  # the parts are checked when read
-    training = build_training(
-        train_config, opened, Path(place), report, world=world, parallel=parallel
-    )
+    artifact = load_artifact(Path(shards), files=False)  # the parts are checked when read
+    training = build_training(train_config, artifact, Path(scratch), report, world=world)
     meter = Meter(training)
     fit(training)
     if world.is_rank_zero:
-        usage.write(meter.read(training, Path(place)), Path(place))
+        usage.write(meter.read(training, Path(scratch)), Path(scratch))
 
 
 def _print_progress(what: str, done: int, total: int) -> None:

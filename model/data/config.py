@@ -52,17 +52,23 @@ class DataConfig:
         return Layout(self.mixture, levels, self.skip_parts)
 
 
+@dataclass(frozen=True)
+class RowShare:
+    """The size of batches and the process, of how many, that takes its rows of them."""
+
+    context: int
+    batch_size: int  # rows of all processes
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+
+
 def open_loader(
     config: DataConfig,
     shards: Artifact,
     tokenizer: Tokenizer,
     folder: Path,
-    *,
-    context: int,
-    batch_size: int,
-    seed: int,
-    rank: int = 0,
-    world_size: int = 1,
+    rows: RowShare,
 ) -> Loader:
     """Return the loader of one process's rows of the training split, its token file in `folder`.
 
@@ -71,16 +77,16 @@ def open_loader(
     source = token_file(shards, TRAIN, tokenizer, folder, config.layout)
     return Loader(
         source,
-        context,
-        batch_size,
-        seed,
+        rows.context,
+        rows.batch_size,
+        rows.seed,
         block=config.block,
         shares=config.mixture,
         packing=config.packing,
         number_documents=config.mask_documents,
         contexts=config.contexts,
-        rank=rank,
-        world_size=world_size,
+        rank=rows.rank,
+        world_size=rows.world_size,
         ahead=STEPS_AHEAD,
     )
 

@@ -5,14 +5,15 @@ begins at every multiple of its length, each epoch visits the blocks in its own 
 row is a window of context + 1 tokens, so that every token is predicted once per epoch.
 
 Position is counted in tokens. A context that divides the block cuts each block into windows taken
-one after the other, so a run may change its context, batch size or number of processes at any step
-and goes on with the very next token. Shapes: B rows of one process, T = context + 1 tokens.
+one after the other: with the same tokens per step, a step reads the same tokens whatever the
+context, the batch size and the number of processes.
+Shapes: B rows of one process, T = context + 1 tokens.
 """
 
 import threading
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,6 @@ class Loader:
     ahead: int = 0
     threads: int = 1
     contexts: tuple[ContextFrom, ...] = ()
-    start_step: int = 0
-    start_tokens: int = 0  # position at `start_step`
 
     def __post_init__(self) -> None:
         self.block = self.block or self.context
@@ -149,28 +148,7 @@ class Loader:
 
     def position(self, step: int) -> int:
         """Return the tokens trained on before 0-based `step`, by all processes."""
-        return self.start_tokens + (step - self.start_step) * self.batch_size * self.context
-
-    def state(self, step: int) -> dict[str, int]:
-        """Return what a checkpoint before `step` keeps, for `resumed`."""
-        assert self.block is not None
-        return {
-            "step": step, "tokens": self.position(step), "block": self.block, "seed": self.seed,
-        }  # fmt: skip
-
-    def resumed(self, state: dict[str, int]) -> "Loader":
-        """Return this loader at the position of `state`, whatever context or batch led there.
-
-        The position is rounded up to a whole window. Raises ConfigError if the order is another.
-        """
-        for name in ("block", "seed"):
-            if state[name] != getattr(self, name):
-                raise ConfigError(
-                    f"the checkpoint's data is in the order of {name} {state[name]}, this run's of "
-                    f"{name} {getattr(self, name)}; give the same {name} to go on"
-                )
-        windows = -(-state["tokens"] // self.context)
-        return replace(self, start_step=state["step"], start_tokens=windows * self.context)
+        return step * self.batch_size * self.context
 
     def batch(self, step: int) -> np.ndarray | Batch:
         """Return `rows` as the training loop takes them: bare ids, a Batch where there is more."""
@@ -197,8 +175,6 @@ class Loader:
         return found.result()
 
     def _make(self, step: int) -> Rows:
-        if step < self.start_step:
-            raise ConfigError(f"step {step}: this loader begins at step {self.start_step}")
         assert self.block is not None
         context = self.context_at(step)
         own = self.batch_size * self.context // (context * self.world_size)

@@ -75,7 +75,9 @@ def command(launch: Launch, folder: Path) -> list[str]:
     return [*line, "-m", "model.train_worker", str(folder)]
 
 
-def train(launch: Launch, folder: Path, job: dict[str, Any], progress: Progress) -> None:
+def train_in_processes(
+    launch: Launch, folder: Path, job: dict[str, Any], progress: Progress
+) -> None:
     """Run the job's training in `launch.size` processes; the last checkpoint is its result.
 
     `job` is what `model.train_worker.resume` is called with. Raises what the training raised, and

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from model.distributed.launch import FSDP
+from model.distributed.launch import DDP, FSDP
 from model.network.blocks import Block
 
 
@@ -23,6 +23,7 @@ class World:
     rank: int = 0
     size: int = 1
     local_rank: int = 0  # among those of this host
+    parallel: str = DDP  # how weights are held, as `Launch` says
 
     @property
     def is_rank_zero(self) -> bool:
@@ -57,10 +58,11 @@ class World:
             torch.distributed.barrier()
 
 
-def init_process_group(environment: Mapping[str, str]) -> World:
+def init_process_group(environment: Mapping[str, str], parallel: str) -> World:
     """Join the processes that torchrun started, over NCCL where there are GPUs, else over gloo."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    world = World(*(int(environment[name]) for name in names))
+    rank, size, local_rank = (int(environment[name]) for name in names)
+    world = World(rank, size, local_rank, parallel)
     if torch.cuda.is_available():
         torch.cuda.set_device(world.device)
         torch.distributed.init_process_group("nccl", device_id=world.device)
@@ -74,7 +76,7 @@ def destroy_process_group() -> None:
     torch.distributed.destroy_process_group()
 
 
-def parallelize(module: nn.Module, world: World, parallel: str) -> nn.Module:
+def parallelize(module: nn.Module, world: World) -> nn.Module:
     """Return what computes `module` over all processes, gradients averaged.
 
     With DDP each holds all weights (Li et al. 2020); with FSDP2 they are split, block by block, and
@@ -82,7 +84,7 @@ def parallelize(module: nn.Module, world: World, parallel: str) -> nn.Module:
     """
     if world.size == 1:
         return module
-    if parallel == FSDP:
+    if world.parallel == FSDP:
         return _split(module, world)
     return DistributedDataParallel(
         module,

@@ -78,8 +78,7 @@ def measure(
         per_step = _seconds_per_step(training, seconds)
         memory = device.memory_used(place) - before
         began = time.perf_counter()
-        parts = (training.network, training.optimizer, training.average)
-        checkpoint.save(Path(folder), 1, *parts, {})
+        checkpoint.save(Path(folder), 1, training.tensors, {})
         per_checkpoint = time.perf_counter() - began
     state = cost.state_bytes(size.parameters)
     return Measured(

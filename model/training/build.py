@@ -9,8 +9,8 @@ import torch
 from typing_extensions import TypedDict
 
 from model.data import loader
-from model.data.config import open_loader
-from model.distributed.launch import DDP, FSDP
+from model.data.config import RowShare, open_loader
+from model.distributed.launch import FSDP
 from model.distributed.world import World, parallelize
 from model.embeddings.initialise import initialise_embeddings
 from model.network import families
@@ -35,81 +35,82 @@ SOURCES_SHOWN, OTHERS = 8, "other sources"  # in the held-out loss by source
 def build_training(
     config: TrainConfig,
     shards: Artifact,
-    place: Path,
+    scratch: Path,
     progress: Progress,
     *,
     world: World = ALONE,
-    parallel: str = DDP,
     on_cpu: bool = False,
 ) -> Training:
-    """Return the training of a config, its scratch files below `place`.
+    """Return the training of a config, its scratch files below `scratch`.
 
-    Raises ConfigError where the optimizer's state cannot be split as `parallel` asks for.
+    Raises ConfigError where the optimizer's state cannot be split as `world` wants it.
     """
-    if parallel == FSDP and not OPTIMIZERS[config.optimizer].shards:
+    if world.parallel == FSDP and not OPTIMIZERS[config.optimizer].shards:
         raise ConfigError(
             f"--parallel fsdp: the state of {config.optimizer!r} is not split with its weights; "
             f"use ddp or another train.optimizer"
         )
-    tokenizer, tokens = load_tokenizer(shards.file("tokenizer.model")), place / "tokens"
+    tokenizer, tokens = load_tokenizer(shards.file("tokenizer.model")), scratch / "tokens"
     tokens.mkdir(parents=True, exist_ok=True)
-    batches = open_loader(
-        config.data, shards, tokenizer, tokens,
-        context=config.model.context, batch_size=config.batch_size, seed=config.seed,
-        rank=world.rank, world_size=world.size,
-    )  # fmt: skip
+    rows = RowShare(config.model.context, config.batch_size, config.seed, world.rank, world.size)
+    batches = open_loader(config.data, shards, tokenizer, tokens, rows)
     held_out = Layout(skip_parts=config.data.skip_parts)
-    validation = loader.token_file(shards, "validation", tokenizer, tokens, held_out)
-    batches_held_out, sources = _held_out_batches(config, validation)
+    validation_tokens = loader.token_file(shards, "validation", tokenizer, tokens, held_out)
+    validation, sources = _validation_batches(config, validation_tokens)
     torch.manual_seed(config.seed)
     network = families.build(config.model, tokenizer.vocab_size)
     network = network.to("cpu" if on_cpu else world.device)
-    note = place / "embeddings" / "embeddings.npz"
-    note.parent.mkdir(parents=True, exist_ok=True)
     with world.rank_zero_first():  # it measures and learns, the others read what it noted
-        initialise_embeddings(
-            network, config.embeddings, shards,
-            seed=config.seed, note=note, progress=progress,
-        )  # fmt: skip
-        kind = choose_precision(config, network, batches, place / "precision")
+        _initialise_from(config, network, shards, scratch, progress)
+        chosen = choose_precision(config, network, batches, scratch / "precision")
         if not on_cpu:
-            rows_BT = _benchmark_rows(config, network, batches)
-            rows = config.steps * config.batch_size // world.size
-            choose_compile(config.compile, network, rows_BT, kind, rows, place / "precision")
+            ids_BT = _benchmark_rows(config, network, batches)
+            run_rows = config.steps * config.batch_size // world.size
+            compile_note = scratch / "precision"
+            choose_compile(config.compile, network, ids_BT, chosen, run_rows, compile_note)
     if config.activation_checkpointing:
         checkpoint_activations(network)
-    objective = parallelize(objective_of(network, config), world, parallel)
+    matmul_dtype = precision.matmul_dtype(chosen)
+    objective = objective_of(network, config)
     return Training(
         network=network,
-        optimizer=build_optimizer(
-            network, config.optimizer, config.hyperparameters, precision.matmul_dtype(kind)
-        ),
+        parallelized=parallelize(objective, world) if world.size > 1 else None,
+        optimizer=build_optimizer(network, config.optimizer, config.hyperparameters, matmul_dtype),
         loader=batches,
-        validation=batches_held_out,
+        validation=validation,
         validation_sources=sources,
-        precision=kind,
-        checkpoints=place / "checkpoints",
+        precision=chosen,
+        checkpoints=scratch / "checkpoints",
         progress=progress,
         config=config,
         world=world,
-        parallelized=objective if world.size > 1 else None,
     )
 
 
-def _held_out_batches(
-    config: TrainConfig, validation: loader.TokenFile
+def _initialise_from(
+    config: TrainConfig, network: AnyNetwork, shards: Artifact, scratch: Path, progress: Progress
+) -> None:
+    note = scratch / "embeddings" / "embeddings.npz"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    initialise_embeddings(
+        network, config.embeddings, shards, seed=config.seed, note=note, progress=progress
+    )
+
+
+def _validation_batches(
+    config: TrainConfig, tokens: loader.TokenFile
 ) -> tuple[list[np.ndarray], list[str]]:
     """Return the validation batches, each of one source, and their sources; rare ones together."""
     context, windows = config.model.context, config.validation_windows
-    ids_BT = loader.spread_windows(validation, context, windows)
-    names = loader.spread_sources(validation, context, windows)
+    ids_BT = loader.spread_windows(tokens, context, windows)
+    names = loader.spread_sources(tokens, context, windows)
     common = [name for name, _ in Counter(names).most_common(SOURCES_SHOWN)]
     groups = np.array([common.index(name) if name in common else len(common) for name in names])
     size = config.micro_batch_size or config.batch_size
     batches: list[np.ndarray] = []
     sources: list[str] = []
-    for place, name in enumerate([*common, OTHERS]):
-        own_BT = ids_BT[groups == place]
+    for group, name in enumerate([*common, OTHERS]):
+        own_BT = ids_BT[groups == group]
         batches += [own_BT[row : row + size] for row in range(0, len(own_BT), size)]
         sources += [name] * (len(batches) - len(sources))
     return batches, sources
@@ -122,16 +123,16 @@ def choose_precision(
     if config.precision != precision.AUTO:
         return config.precision
     note = folder / "precision.json"
-    noted = storage.recall_json(note, _Noted)
-    if noted is None:
+    decision = storage.recall_json(note, _Decision)
+    if decision is None:
         rates = precision.benchmark_precisions(network, _benchmark_rows(config, network, batches))
-        noted = {"precision": precision.fastest(rates), "passes_per_second": rates}
-        storage.write_json(note, noted)
-    return noted["precision"]
+        decision = {"precision": precision.fastest(rates), "passes_per_second": rates}
+        storage.write_json(note, decision)
+    return decision["precision"]
 
 
-class _Noted(TypedDict):
-    precision: Literal["float32", "bfloat16"]
+class _Decision(TypedDict):
+    precision: Literal["fp32", "bf16"]
 
 
 def _benchmark_rows(config: TrainConfig, network: AnyNetwork, batches: Batches) -> torch.Tensor:

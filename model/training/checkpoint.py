@@ -8,7 +8,7 @@ and `state.json`; `best-00000100/` is the same files under a second name.
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -26,25 +26,32 @@ STATE = "state.json"
 STEP, BEST = "step-", "best-"
 
 
+class Tensors(NamedTuple):
+    """What a checkpoint holds as tensors."""
+
+    network: nn.Module
+    optimizer: Optimizer
+    average: ExponentialMovingAverage
+
+
 def save(
     folder: Path,
     step: int,
-    network: nn.Module,
-    optimizer: Optimizer,
-    average: ExponentialMovingAverage,
+    tensors: Tensors,
     state: Any,
     *,
     keep: int = 2,
     world: World | None = None,
 ) -> None:
     """Write the checkpoint of `step` and remove all but the last `keep`; every process calls it."""
-    first = world is None or world.is_rank_zero
+    network, optimizer, average = tensors
+    is_rank_zero = world is None or world.is_rank_zero
     tables = {
-        "weights": _gathered(dict(network.named_parameters()), first),
-        "optimizer": _gathered(_moments(network, optimizer), first),
-        "average": _gathered(average.weights, first),
+        "weights": _gathered(dict(network.named_parameters()), is_rank_zero),
+        "optimizer": _gathered(_moments(network, optimizer), is_rank_zero),
+        "average": _gathered(average.weights, is_rank_zero),
     }
-    if first:
+    if is_rank_zero:
         _write(folder, f"{STEP}{step:08d}", tables, state)
         for old in steps(folder)[:-keep]:
             shutil.rmtree(_path(folder, old))
@@ -52,17 +59,12 @@ def save(
         world.barrier()
 
 
-def restore(
-    folder: Path,
-    step: int,
-    network: nn.Module,
-    optimizer: Optimizer,
-    average: ExponentialMovingAverage,
-) -> Any:
+def restore(folder: Path, step: int, tensors: Tensors) -> Any:
     """Load the checkpoint of `step`; return its state.
 
     Raises TrainingError naming the folder if it cannot be read or is of another network.
     """
+    network, optimizer, average = tensors
     path = _path(folder, step)
     try:
         check_hashes(path)
@@ -82,7 +84,7 @@ def restore(
 def rewrite_state(folder: Path, step: int, state: Any, world: World) -> None:
     """Replace the state of the checkpoint of `step` and remove all later ones."""
     if world.is_rank_zero:
-        for later in (found for found in steps(folder) if found > step):
+        for later in (other for other in steps(folder) if other > step):
             shutil.rmtree(_path(folder, later))
         with storage.whole_folder(_path(folder, step)) as temporary:
             kept = [file for file in _path(folder, step).iterdir() if file.name != STATE]
@@ -132,21 +134,21 @@ def _write(folder: Path, name: str, tables: Mapping[str, Mapping[str, Tensor]], 
         write_hashes(temporary, [*(f"{table}.safetensors" for table in tables), STATE])
 
 
-def _gathered(tensors: Mapping[str, Tensor], first: bool) -> dict[str, Tensor]:
+def _gathered(tensors: Mapping[str, Tensor], is_rank_zero: bool) -> dict[str, Tensor]:
     """Return whole tensors on the CPU in the first process; the others only take part."""
-    made = {}
+    gathered = {}
     for name, tensor in tensors.items():
-        one = full_tensor(tensor.detach())
-        if first:
-            made[name] = one.to("cpu").contiguous()
-    return made
+        full = full_tensor(tensor.detach())
+        if is_rank_zero:
+            gathered[name] = full.to("cpu").contiguous()
+    return gathered
 
 
 def _moments(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     return {
-        f"{kind}/{name}": value
+        f"{moment}/{name}": value
         for name, weight in network.named_parameters()
-        for kind, value in optimizer.state(weight).items()
+        for moment, value in optimizer.state(weight).items()
     }
 
 
@@ -160,9 +162,9 @@ def _fill(weights: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:
 
 
 def _fill_moments(network: nn.Module, optimizer: Optimizer, stored: Mapping[str, Tensor]) -> None:
-    found: dict[str, dict[str, Tensor]] = {}
+    moments: dict[str, dict[str, Tensor]] = {}
     for key, value in stored.items():
-        kind, _, name = key.partition("/")
-        found.setdefault(name, {})[kind] = value
+        moment, _, name = key.partition("/")
+        moments.setdefault(name, {})[moment] = value
     for name, weight in network.named_parameters():
-        optimizer.restore(weight, found.get(name, {}))
+        optimizer.restore(weight, moments.get(name, {}))

@@ -64,8 +64,7 @@ def _restore(training: Training) -> None:
 
 
 def _load(training: Training, at: int) -> State:
-    parts = (training.network, training.optimizer, training.average)
-    stored = checkpoint.restore(training.checkpoints, at, *parts)
+    stored = checkpoint.restore(training.checkpoints, at, training.tensors)
     with reading(training.checkpoints, "a state of training"):
         state = State.from_json(stored)
         training.scaler.load_state_dict(state.scale)
@@ -158,8 +157,8 @@ def _held_out_losses(training: Training) -> tuple[float | None, dict[str, float]
             with precision.autocast(training.precision, training.device):
                 loss, _ = training.objective(batch, number)
             tokens = predicted_tokens(batch) if own else 0.0
-            place = sources.index(training.validation_sources[number]) if sources else 0
-            sums_S2[place] += torch.tensor([loss.item() * tokens, tokens])
+            row = sources.index(training.validation_sources[number]) if sources else 0
+            sums_S2[row] += torch.tensor([loss.item() * tokens, tokens])
     training.objective.train()
     sums_S2 = world.all_reduce_sum(sums_S2.to(sum_device(training.device))).cpu()
     total, predicted = sums_S2.sum(0).tolist()
@@ -172,9 +171,7 @@ def _save(training: Training) -> None:
     checkpoint.save(
         training.checkpoints,
         training.state.step,
-        training.network,
-        training.optimizer,
-        training.average,
+        training.tensors,
         asdict(training.state),
         keep=training.config.keep_checkpoints,
         world=training.world,

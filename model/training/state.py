@@ -14,6 +14,7 @@ from model.network.families import AnyNetwork
 from model.network.objectives import Objective
 from model.optim.optimizers import Optimizer
 from model.training import divergence, precision
+from model.training.checkpoint import Tensors
 from model.training.config import BEST, TrainConfig
 from model.training.divergence import DivergenceMonitor, Rollback
 from model.training.ema import ExponentialMovingAverage
@@ -99,6 +100,11 @@ class Training:
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.network.device
+
+    @property
+    def tensors(self) -> Tensors:
+        """What checkpoints hold beside the state."""
+        return Tensors(self.network, self.optimizer, self.average)
 
     @property
     def tokens_per_step(self) -> int:

@@ -72,13 +72,9 @@ def test_any_number_of_processes_makes_the_same_global_batches(tmp_path):
 def test_a_run_changes_its_world_size_and_goes_on_with_the_next_tokens(tmp_path):
     whole = two_sources(tmp_path, batch_size=12)
     got = []
-    state = whole.state(0)
     for world_size, first, last in ((4, 0, 9), (2, 9, 17), (1, 17, 23), (3, 23, 40)):
-        ranks = [
-            replace(whole, rank=r, world_size=world_size).resumed(state) for r in range(world_size)
-        ]
+        ranks = [replace(whole, rank=r, world_size=world_size) for r in range(world_size)]
         got += [rank.rows(step).ids_BT for step in range(first, last) for rank in ranks]
-        state = ranks[0].state(last)
     assert (np.concatenate(got) == rows(whole, 0, 40)).all()
 
 
@@ -107,21 +103,6 @@ def test_a_context_that_changes_with_the_same_tokens_per_step_reads_the_same_tok
             assert (longer.batch(step)[:, :-1].ravel() == short.batch(step)[:, :-1].ravel()).all()
 
 
-def test_an_epoch_predicts_every_token_once_though_context_and_batch_change(tmp_path):
-    loader = numbers(tmp_path, 64 * 30 + 1, context=16, batch_size=8, block=64)
-    seen, state = [], loader.state(0)
-    changes = ((16, 8, 5), (32, 2, 4), (64, 3, 3), (16, 4, 1))
-    for context, batch_size, steps in changes:
-        loader = replace(loader, context=context, batch_size=batch_size).resumed(state)
-        first = state["step"]
-        seen.append(rows(loader, first, first + steps)[:, 1:].ravel())
-        state = loader.state(first + steps)
-    assert state == {"step": 13, "tokens": 640 + 256 + 576 + 64, "block": 64, "seed": 0}
-    last = replace(loader, context=64, batch_size=6).resumed(state)
-    seen.append(last.batch(13)[:, 1:].ravel())
-    assert sorted(np.concatenate(seen)) == list(range(1, 64 * 30 + 1))
-
-
 def test_rows_that_grow_hold_the_same_tokens_at_every_step(tmp_path):
     plain = numbers(tmp_path, 64 * 30 + 1, context=64, batch_size=4)
     grown = (ContextFrom(0, 16), ContextFrom(3, 32), ContextFrom(5, 64))
@@ -138,19 +119,6 @@ def test_contexts_that_do_not_divide_or_ascend_are_refused(tmp_path, wrong):
     contexts = tuple(ContextFrom(*one) for one in wrong)
     with pytest.raises(ConfigError, match=r"train\.data\.contexts"):
         numbers(tmp_path, 64 * 30 + 1, context=64, contexts=contexts)
-
-
-def test_a_longer_context_begins_with_a_whole_window(tmp_path):
-    loader = numbers(tmp_path, 64 * 30 + 1, context=16, batch_size=5, block=64)
-    longer = replace(loader, context=64, batch_size=1).resumed(loader.state(1))
-    assert longer.position(1) == 128  # 80 tokens were read; the second block is passed by
-
-
-@pytest.mark.parametrize("change", [{"seed": 1}, {"block": 32}])
-def test_another_order_of_the_data_is_refused_on_resume(tmp_path, change):
-    loader = numbers(tmp_path, 64 * 30 + 1, context=16, block=64)
-    with pytest.raises(ConfigError, match=f"give the same {next(iter(change))}"):
-        replace(loader, **change).resumed(loader.state(3))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +138,7 @@ def test_any_step_of_a_large_corpus_is_at_hand(tmp_path):
         file.truncate(2 * 10**11)
     loader = Loader(TokenFile(path, np.dtype(np.uint16)), 1024, 64, seed=3)
     assert loader.windows == 97_656_249
-    assert loader.resumed(loader.state(10**9)).batch(10**9).shape == (64, 1025)
+    assert loader.batch(10**9).shape == (64, 1025)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 9, 40, 400])

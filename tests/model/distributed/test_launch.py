@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from model.distributed.launch import DDP, FSDP, Launch, command
+from model.distributed.world import World
 from model.network.architecture import ModelConfig
 from model.train import STAGE
 from model.training.build import build_training
@@ -176,5 +177,9 @@ def test_places_that_cannot_be_are_refused_by_the_flag(wrong):
 def test_what_cannot_be_split_is_refused(shards, tmp_path):
     with pytest.raises(ConfigError, match="adafactor"):
         build_training(
-            replace(CONFIG, optimizer="adafactor"), shards, tmp_path, silent, parallel=FSDP
+            replace(CONFIG, optimizer="adafactor"),
+            shards,
+            tmp_path,
+            silent,
+            world=World(parallel=FSDP),
         )
