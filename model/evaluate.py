@@ -21,7 +21,7 @@ from model.evaluation.tasks import ask
 from model.evaluation.tasks.questions import TaskConfig
 from model.formats import model_folder as export
 from model.generation.completion import LoadedModel
-from model.network.architecture import DECODER, ENCODER
+from model.network.families import family_of
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.shard import VALIDATION, refuse_another_tokenizer
 from pipeline.stage import Job, Progress, Stage
@@ -106,16 +106,16 @@ def _probes(
 ) -> tuple[list[Estimate], list[EvaluatedExample]]:
     """Run the probes that are on and that the network's family allows."""
     network, tokenizer, seed = loaded.network, loaded.tokenizer, config.seed
-    family = network.config.family
+    family = family_of(network)
     figures: list[Estimate] = []
     examples: list[EvaluatedExample] = []
     # an encoder sees both sides of a token, so it has nothing to continue
-    if config.memorisation.examples is not None and family != ENCODER:
+    if config.memorisation.examples is not None and family.generates:
         made = memorisation.probe(
             network, tokenizer, shards, config.memorisation, seed, config.batch_size
         )
         figures, examples = figures + made[0], examples + made[1]
-    if config.toxicity.samples is not None and family == DECODER:
+    if config.toxicity.samples is not None and family.is_causal:
         made = toxicity.probe(loaded, held_out, config.toxicity, seed)
         figures, examples = figures + made[0], examples + made[1]
     return figures, examples

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from model.data.chat import EncodedExample
-from model.network.architecture import DECODER, ENCODER_DECODER, ROTARY, ModelConfig
+from model.network.architecture import ModelConfig
 from model.network.batch import Batch, attention_mask, pad
+from model.network.families import FAMILIES
 from pipeline.errors import TrainingError
 from pipeline.tokenizer import Tokenizer
 
@@ -24,14 +25,15 @@ SORTED_BATCHES = 16  # rows of so many batches are sorted by length, so that lit
 
 def packs(config: ModelConfig) -> bool:
     """Tell whether examples share rows in networks of this make."""
-    return config.family == DECODER and config.positions == ROTARY
+    return FAMILIES[config.family].packs_examples(config)
 
 
 def fits_context(config: ModelConfig, tokens: int, before_answer: int) -> bool:
     """Tell whether an example of `tokens`, controls included, fits the network's context."""
-    if config.family == ENCODER_DECODER:
+    family = FAMILIES[config.family]
+    if family.reads_source:
         return max(before_answer, tokens - before_answer) <= config.context
-    return tokens <= config.context + (config.family == DECODER)
+    return tokens <= config.context + family.is_causal  # a decoder's last token is predicted alone
 
 
 def pack(lengths: np.ndarray, room: int) -> list[np.ndarray]:
@@ -114,24 +116,24 @@ class ExampleBatches:
 
 def collate(rows: Sequence[Sequence[EncodedExample]], config: ModelConfig) -> Batch:
     """Return rows of examples, each after the other, as a batch for a network of this make."""
-    if config.family == ENCODER_DECODER:
+    if FAMILIES[config.family].reads_source:
         return _source_and_target([row[0] for row in rows])
     ids_BT = pad([np.concatenate([one.ids for one in row]) for row in rows])
-    counted_BT = pad([np.concatenate([one.loss_mask for one in row]) for row in rows], 0).bool()
+    loss_weight_BT = pad([np.concatenate([one.loss_mask for one in row]) for row in rows], 0).bool()
     numbers = [
         np.concatenate([np.full(len(one.ids), number) for number, one in enumerate(row, 1)])
         for row in rows
     ]
     documents_BT = pad(numbers, 0)  # padding is a document of its own
-    if config.family == DECODER:
-        return Batch(ids_BT, counted_BT, documents_BT=documents_BT)
+    if FAMILIES[config.family].is_causal:
+        return Batch(ids_BT, loss_weight_BT, documents_BT=documents_BT)
     # an encoder's objective leaves the last column out
     extra_B1 = torch.full_like(ids_BT[:, :1], Tokenizer.pad_id)
     never_B1 = torch.zeros_like(extra_B1, dtype=torch.bool)
     return Batch(
         torch.cat((ids_BT, extra_B1), 1),
-        torch.cat((counted_BT, never_B1), 1),
-        real_BT=torch.cat((documents_BT > 0, never_B1), 1),
+        torch.cat((loss_weight_BT, never_B1), 1),
+        attention_mask_BT=torch.cat((documents_BT > 0, never_B1), 1),
     )
 
 
@@ -139,10 +141,10 @@ def _source_and_target(examples: Sequence[EncodedExample]) -> Batch:
     sources = [one.ids[: one.answer] for one in examples]
     targets = [np.concatenate(([Tokenizer.bos_id], one.ids[one.answer :])) for one in examples]
     ids_BT = pad(targets)
-    counted_BT = pad([np.arange(len(target)) > 0 for target in targets], 0).bool()
+    loss_weight_BT = pad([np.arange(len(target)) > 0 for target in targets], 0).bool()
     return Batch(
         ids_BT,
-        counted_BT,
+        loss_weight_BT,
         source_BS=pad(sources),
-        source_real_BS=attention_mask(sources),
+        source_attention_mask_BS=attention_mask(sources),
     )

@@ -153,11 +153,11 @@ class Loader:
     def batch(self, step: int) -> np.ndarray | Batch:
         """Return `rows` as the training loop takes them: bare ids, a Batch where there is more."""
         rows = self.rows(step)
-        if rows.documents_BT is None and rows.counted_BT is None:
+        if rows.documents_BT is None and rows.loss_weight_BT is None:
             return rows.ids_BT
-        extra = {"documents_BT": rows.documents_BT, "counted_BT": rows.counted_BT}
-        if rows.counted_BT is not None:
-            extra["real_BT"] = rows.ids_BT != Tokenizer.pad_id
+        extra = {"documents_BT": rows.documents_BT, "loss_weight_BT": rows.loss_weight_BT}
+        if rows.loss_weight_BT is not None:
+            extra["attention_mask_BT"] = rows.ids_BT != Tokenizer.pad_id
         there = {name: torch.from_numpy(rows) for name, rows in extra.items() if rows is not None}
         return Batch(torch.from_numpy(rows.ids_BT), **there)
 

@@ -11,7 +11,7 @@ from model.data.chat import EncodedExample
 from model.data.example_batches import collate
 from model.network import objectives
 from model.network.batch import batch_of
-from model.network.families import AnyNetwork
+from model.network.families import AnyNetwork, family_of
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,6 @@ def score_answers(
 
 def _predicted(example: EncodedExample, network: AnyNetwork) -> int:
     """Count the tokens that a network predicts: of an encoder-decoder those of the last answer."""
-    if network.config.family == "encoder_decoder":
+    if family_of(network).reads_source:
         return len(example.ids) - example.answer
     return int(example.loss_mask.sum())

@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.export.parity import CHOICES, TIMED_ROUNDS, Comparison
-from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER
-from model.network.families import AnyNetwork
+from model.network.families import (
+    FILL_MASK,
+    TEXT_GENERATION,
+    TEXT_TO_TEXT,
+    AnyNetwork,
+    family_of,
+)
 from model.reports.markdown import cell, markdown_table, size
 
-PIPELINE_TAGS = {
-    DECODER: "text-generation",
-    ENCODER: "fill-mask",
-    ENCODER_DECODER: "text2text-generation",
-}
 LIBRARIES = {"hf": "transformers", "gguf": "gguf", "onnx": "onnx"}
 AUTO_CLASSES = {
-    DECODER: "AutoModelForCausalLM",
-    ENCODER: "AutoModelForMaskedLM",
-    ENCODER_DECODER: "AutoModelForSeq2SeqLM",
+    TEXT_GENERATION: "AutoModelForCausalLM",
+    FILL_MASK: "AutoModelForMaskedLM",
+    TEXT_TO_TEXT: "AutoModelForSeq2SeqLM",
 }
 HEADER = (
     "format", "weights", "file", "size", "read by", "log-prob. difference", "divergence, nats",
@@ -39,15 +39,14 @@ class Exported:
 def card(name: str, network: AnyNetwork, files: Sequence[Exported]) -> str:
     """Return the page as Markdown, with the header that model hubs read."""
     formats = list(dict.fromkeys(one.format for one in files))
-    family = network.config.family
+    task = family_of(network).task
     parts = [
-        f"---\nlibrary_name: {LIBRARIES[formats[0]]}\npipeline_tag: {PIPELINE_TAGS[family]}\n"
-        f"tags: [textmill]\n---",
-        f"# {cell(name)}\n\nA language model of the family `{family}` with "
+        f"---\nlibrary_name: {LIBRARIES[formats[0]]}\npipeline_tag: {task}\ntags: [textmill]\n---",
+        f"# {cell(name)}\n\nA language model of the family `{network.config.family}` with "
         f"{network.parameter_count():,} parameters, {network.vocab_size:,} tokens and a context of "
         f"{network.config.context:,}, exported by textmill.",
         "## How to open it",
-        *(USES[one](files, family) for one in formats),
+        *(USES[one](files, task) for one in formats),
         agreement(files),
     ]
     return "\n\n".join(parts) + "\n"
@@ -110,21 +109,21 @@ def _folder(files: Sequence[Exported], kind: str) -> str:
     return first.rpartition("/")[0] or "."
 
 
-def _hf_use(files: Sequence[Exported], family: str) -> str:
+def _hf_use(files: Sequence[Exported], task: str) -> str:
     return (
         f"With transformers (`pip install transformers`):\n\n```python\n"
-        f"from transformers import {AUTO_CLASSES[family]}, AutoTokenizer\n\n"
+        f"from transformers import {AUTO_CLASSES[task]}, AutoTokenizer\n\n"
         f'tokenizer = AutoTokenizer.from_pretrained("{_folder(files, "hf")}")\n'
-        f'model = {AUTO_CLASSES[family]}.from_pretrained("{_folder(files, "hf")}")\n```'
+        f'model = {AUTO_CLASSES[task]}.from_pretrained("{_folder(files, "hf")}")\n```'
     )
 
 
-def _gguf_use(files: Sequence[Exported], family: str) -> str:
+def _gguf_use(files: Sequence[Exported], task: str) -> str:
     names = [one.file for one in files if one.format == "gguf"]
     return f'With llama.cpp:\n\n```\nllama-cli -m {names[-1]} -p "The "\n```'
 
 
-def _onnx_use(files: Sequence[Exported], family: str) -> str:
+def _onnx_use(files: Sequence[Exported], task: str) -> str:
     names = [one.file for one in files if one.format == "onnx"]
     return (
         f"With onnxruntime (`pip install onnxruntime`):\n\n```python\nimport onnxruntime\n\n"

@@ -16,10 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER
 from model.network.attention import KeyValueCache
-from model.network.blocks import View
-from model.network.families import AnyNetwork
+from model.network.blocks import AttentionInputs
+from model.network.families import (
+    FILL_MASK,
+    TEXT_GENERATION,
+    TEXT_TO_TEXT,
+    AnyNetwork,
+    family_of,
+)
 from model.network.stack import Stack
 from pipeline.store import storage
 
@@ -44,15 +49,15 @@ class DecoderGraph(nn.Module):
         """Return logits (B, T, V), then keys and values (B, K, S, E) of every layer."""
         network: Stack = self.network
         cache = KeyValueCache.of(past)
-        positions, real_BS = past[0].shape[2] + input_ids.shape[1], attention_mask.bool()
+        positions, attention_mask_BS = past[0].shape[2] + input_ids.shape[1], attention_mask.bool()
         places_S = torch.arange(positions, device=input_ids.device)
         queries_T = torch.arange(input_ids.shape[1], device=input_ids.device) + past[0].shape[2]
         before_TS = places_S[None, :] <= queries_T[:, None]
         itself_TS = places_S[None, :] == queries_T[:, None]  # so that padding sees something
-        allowed_BTS = (before_TS & real_BS[:, None, :]) | itself_TS
-        view = View(False, network.angles(position_ids), allowed_BTS, cache)
+        allowed_BTS = (before_TS & attention_mask_BS[:, None, :]) | itself_TS
+        view = AttentionInputs(False, network.angles(position_ids), allowed_BTS, cache)
         x_BTD = network.embed(input_ids, position_ids)
-        hidden_BTD = network.through(x_BTD, view)
+        hidden_BTD = network.forward_blocks(x_BTD, view)
         return (self.network.logits(hidden_BTD), *cache.tensors())
 
 
@@ -84,13 +89,13 @@ class EncoderDecoderGraph(nn.Module):
         queries_T = torch.arange(decoder_input_ids.shape[1], device=input_ids.device)
         before_TS = queries_T[None, :] <= queries_T[:, None]
         view = replace(source, rotary=decoder.angles(places), allowed_BTS=before_TS[None])
-        hidden_BTD = decoder.through(decoder.embed(decoder_input_ids, places), view)
+        hidden_BTD = decoder.forward_blocks(decoder.embed(decoder_input_ids, places), view)
         return self.network.logits(hidden_BTD)
 
 
 def write(network: AnyNetwork, path: Path) -> None:
     """Write the graph with its weights into one file, whole or not at all."""
-    graph, example, names, shapes = _GRAPHS[network.config.family](network)
+    graph, example, names, shapes = _GRAPHS[family_of(network).task](network)
     inputs, outputs = names
     with storage.whole_file(path) as temporary, _quiet():
         torch.onnx.export(
@@ -166,7 +171,7 @@ def _encoder_decoder(network: AnyNetwork) -> Example:
 
 
 _GRAPHS: dict[str, Callable[[AnyNetwork], Example]] = {
-    DECODER: _decoder,
-    ENCODER: _encoder,
-    ENCODER_DECODER: _encoder_decoder,
+    TEXT_GENERATION: _decoder,
+    FILL_MASK: _encoder,
+    TEXT_TO_TEXT: _encoder_decoder,
 }

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from model.network.architecture import ENCODER, ENCODER_DECODER
-from model.network.families import AnyNetwork
+from model.network.families import AnyNetwork, family_of
 from pipeline.tokenizer import Tokenizer
 
 ROW_TOKENS = 32  # llama.cpp is asked once per position
@@ -85,7 +84,7 @@ def rows_of(network: AnyNetwork, tokenizer: Tokenizer, texts: Sequence[str]) -> 
     rows = []
     for text in texts:
         ids = tokenizer.encode(text)[: size - 1]
-        if network.config.family == ENCODER_DECODER:
+        if family_of(network).reads_source:
             half = max(1, len(ids) // 2)
             rows.append(Row(tuple(ids[:half]), (tokenizer.bos_id, *ids[half:])))
         else:
@@ -131,7 +130,7 @@ def compare(
         mine_TV, other_TV = own(row, 0), other.read(row, 0)
         largest = max(largest, float(np.abs(mine_TV - other_TV).max()))
         divergences += (np.exp(mine_TV) * (mine_TV - other_TV)).sum(axis=-1).tolist()
-    writes = network.config.family != ENCODER
+    writes = family_of(network).generates
     mine, theirs = (
         [token for row in rows for token in greedy(read, row)] if writes else []
         for read in (own, other.read)

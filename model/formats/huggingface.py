@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 
 from model.formats.layouts import Layout, layout_of, weights_of
 from model.formats.reshape import Weights
-from model.network.architecture import ENCODER, ENCODER_DECODER
-from model.network.families import AnyNetwork
+from model.network.families import AnyNetwork, family_of
 from pipeline.store import storage
 from pipeline.tokenizer import Tokenizer
 
@@ -60,16 +59,16 @@ def config_of(
         "vocab_size": network.vocab_size,
         **layout.keys(network.config),
         **CONTROL_IDS,
-        **(start if network.config.family == ENCODER_DECODER else {}),
+        **(start if family_of(network).reads_source else {}),
         "tie_word_embeddings": network.config.tied_embeddings,
         "dtype": str(dtype).removeprefix("torch."),
-        "use_cache": network.config.family != ENCODER,
+        "use_cache": family_of(network).generates,
     }
 
 
 def generation_of(network: AnyNetwork) -> dict[str, Any]:
     """Return generation_config.json: what ends a text, and how one is drawn unless told."""
-    if network.config.family == ENCODER_DECODER:
+    if family_of(network).reads_source:
         start = {"decoder_start_token_id": Tokenizer.bos_id, "forced_eos_token_id": None}
         return CONTROL_IDS | start | {"max_length": network.config.context, "num_beams": 4}
     return CONTROL_IDS | {"do_sample": True, "temperature": 0.8}

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from model.network.attention import KeyValueCache
 from model.network.batch import attention_mask, pad
-from model.network.blocks import View
-from model.network.families import GPT, AnyNetwork, EncoderDecoder
+from model.network.blocks import AttentionInputs
+from model.network.families import AnyNetwork, Encode, family_of
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer
 
@@ -28,15 +28,16 @@ class DecodingBatch:
     def __init__(self, network: AnyNetwork, prompts: Sequence[Sequence[int]]):
         if not prompts or any(not prompt for prompt in prompts):
             raise ConfigError("generate needs at least one prompt token, such as the bos token")
-        if not isinstance(network, GPT | EncoderDecoder):
+        family = family_of(network)
+        if not family.generates:
             raise ConfigError(f"a model of the family {network.config.family!r} continues no text")
         self.network = network
         context = network.config.context
         recent = [list(prompt)[-context:] for prompt in prompts]
-        self.source: View | None = None
+        self.source: AttentionInputs | None = None
         self.ids = recent
-        if isinstance(network, EncoderDecoder):
-            self.source = _read_sources(network, recent)
+        if family.encode_source is not None:
+            self.source = _read_sources(network, family.encode_source, recent)
             self.ids = [[Tokenizer.bos_id] for _ in recent]
         self._read_anew()
 
@@ -78,7 +79,7 @@ class DecodingBatch:
         self._fresh_BT = self._fresh_BT[index_B]
         self._cache.reorder(index_B)
         if self.source is not None:
-            self.source = View(
+            self.source = AttentionInputs(
                 causal=self.source.causal,
                 source_BSD=_rows_of(self.source.source_BSD, index_B),
                 source_allowed_BTS=_rows_of(self.source.source_allowed_BTS, index_B),
@@ -89,8 +90,10 @@ def _rows_of(tensor: Tensor | None, index_B: Tensor) -> Tensor | None:
     return None if tensor is None else tensor[index_B]
 
 
-def _read_sources(network: EncoderDecoder, sources: Sequence[Sequence[int]]) -> View:
+def _read_sources(
+    network: AnyNetwork, encode: Encode, sources: Sequence[Sequence[int]]
+) -> AttentionInputs:
     uneven = len({len(row) for row in sources}) > 1
-    real_BS = attention_mask(sources).to(network.device) if uneven else None
+    mask_BS = attention_mask(sources).to(network.device) if uneven else None
     with torch.no_grad():
-        return network.encode(pad(sources).to(network.device), real_BS)
+        return encode(network, pad(sources).to(network.device), mask_BS)

@@ -66,10 +66,10 @@ def left_padding_mask(pads_B: Tensor, time: int, positions: int) -> Tensor:
     The T queries are the last of the S positions. Padding sees itself, so that no row is empty.
     """
     device = pads_B.device
-    real_BS = torch.arange(positions, device=device) >= pads_B[:, None]
+    attention_mask_BS = torch.arange(positions, device=device) >= pads_B[:, None]
     itself_TS = torch.ones(time, positions, dtype=torch.bool, device=device)
     itself_TS = itself_TS.triu(positions - time).tril(positions - time)
-    return real_BS[:, None, :] | itself_TS
+    return attention_mask_BS[:, None, :] | itself_TS
 
 
 def rotary_tables(positions: int, head_width: int, theta: float) -> tuple[Tensor, Tensor]:

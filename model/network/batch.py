@@ -19,17 +19,17 @@ Ids = Sequence[int] | np.ndarray  # of one row
 class Batch:
     """Rows of token ids (B, T + 1) and what else decides the loss.
 
-    `counted_BT` (B, T + 1) is True or a weight where the token itself is to be predicted (None:
-    everywhere). `real_BT` and `source_real_BS` are False on padding, which comes after the text.
+    `loss_weight_BT` (B, T + 1) is True or a weight where the token itself is to be predicted (None:
+    everywhere). Both masks are False on padding, which comes after the text.
     `source_BS` is what an encoder-decoder reads; its target rows then begin with <|bos|>.
     """
 
     ids_BT: Tensor
-    counted_BT: Tensor | None = None
-    real_BT: Tensor | None = None
+    loss_weight_BT: Tensor | None = None
+    attention_mask_BT: Tensor | None = None
     documents_BT: Tensor | None = None
     source_BS: Tensor | None = None
-    source_real_BS: Tensor | None = None
+    source_attention_mask_BS: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the same batch with all its tensors on `device`."""
@@ -49,9 +49,9 @@ def batch_of(rows: np.ndarray | Batch, device: torch.device) -> Batch:
 
 def predicted_tokens(batch: Batch) -> float:
     """Count the tokens a batch asks for; those with a weight count by their weight."""
-    if batch.counted_BT is None:
+    if batch.loss_weight_BT is None:
         return float(batch.ids_BT[:, 1:].numel())
-    return float(batch.counted_BT[:, 1:].sum())
+    return float(batch.loss_weight_BT[:, 1:].sum())
 
 
 def pad(rows: Sequence[Ids], value: int = Tokenizer.pad_id) -> Tensor:

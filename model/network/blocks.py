@@ -27,7 +27,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @dataclass(frozen=True)
-class View:
+class AttentionInputs:
     """What the positions of one forward pass may look at; the same for every layer.
 
     `allowed_BTS` limits a stack's own positions, `source_allowed_BTS` the encoder's output
@@ -70,13 +70,13 @@ def build_norm(config: ModelConfig) -> nn.Module:
 class Attention(nn.Module):
     """Multi-head attention with grouped key/value heads, over own positions or a source's."""
 
-    def __init__(self, config: ModelConfig, across: bool = False):
+    def __init__(self, config: ModelConfig, cross: bool = False):
         super().__init__()
         query_width = config.heads * config.head_width
         key_width = config.kv_heads * config.head_width
         biased = config.biases == ALL_BIASES
         self.head_width = config.head_width
-        self.across = across
+        self.cross = cross
         self.q_proj = nn.Linear(config.width, query_width, bias=biased)
         self.k_proj = nn.Linear(config.width, key_width, bias=biased)
         self.v_proj = nn.Linear(config.width, key_width, bias=biased)
@@ -86,9 +86,11 @@ class Attention(nn.Module):
             self.k_norm = RMSNorm(config.head_width, config.norm_epsilon)
         self.qk_norm, self.epsilon = config.qk_norm, config.norm_epsilon
 
-    def forward(self, x_BTD: Tensor, view: View, layer: int) -> Tensor:
-        """Attend to what `view` shows, the encoder's output if this attention is `across`."""
-        y_BHTE = (self._across if self.across else self._within)(x_BTD, view, layer)
+    def forward(self, x_BTD: Tensor, inputs: AttentionInputs, layer: int) -> Tensor:
+        """Attend to what `inputs` shows, the encoder's output if this attention is `cross`."""
+        y_BHTE = (self._cross_attention if self.cross else self._self_attention)(
+            x_BTD, inputs, layer
+        )
         return self.o_proj(y_BHTE.transpose(1, 2).flatten(2))
 
     def _heads(self, x_BTD: Tensor) -> Tensor:
@@ -102,34 +104,36 @@ class Attention(nn.Module):
         k_BKSE, v_BKSE = self._heads(self.k_proj(x_BSD)), self._heads(self.v_proj(x_BSD))
         return (self.k_norm(k_BKSE) if self.qk_norm else k_BKSE), v_BKSE
 
-    def _within(self, x_BTD: Tensor, view: View, layer: int) -> Tensor:
-        q_BHTE, k_BKTE, v_BKTE = self._own(x_BTD, view)
-        if view.cache is not None:
-            k_BKTE, v_BKTE = view.cache.extend(layer, k_BKTE, v_BKTE)
-        return attend(q_BHTE, k_BKTE, v_BKTE, causal=view.causal, allowed_BTS=view.allowed_BTS)
+    def _self_attention(self, x_BTD: Tensor, inputs: AttentionInputs, layer: int) -> Tensor:
+        q_BHTE, k_BKTE, v_BKTE = self._queries_keys_values(x_BTD, inputs)
+        if inputs.cache is not None:
+            k_BKTE, v_BKTE = inputs.cache.extend(layer, k_BKTE, v_BKTE)
+        return attend(q_BHTE, k_BKTE, v_BKTE, causal=inputs.causal, allowed_BTS=inputs.allowed_BTS)
 
-    def _own(self, x_BTD: Tensor, view: View) -> tuple[Tensor, Tensor, Tensor]:
+    def _queries_keys_values(
+        self, x_BTD: Tensor, inputs: AttentionInputs
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values of the same positions, turned by them if so wanted."""
         layers = (self.q_proj, self.k_proj, self.v_proj)
-        shared_angles = view.rotary is not None and view.rotary[0].dim() == 2
-        if view.rotary is not None and shared_angles and fused_blocks.suits(x_BTD, *layers):
+        shared_angles = inputs.rotary is not None and inputs.rotary[0].dim() == 2
+        if inputs.rotary is not None and shared_angles and fused_blocks.suits(x_BTD, *layers):
             norms = (self.q_norm.weight, self.k_norm.weight) if self.qk_norm else None
-            turning = fused_blocks.Turning(*view.rotary, self.epsilon)
+            turning = fused_blocks.Turning(*inputs.rotary, self.epsilon)
             matrices = (self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)
             return fused_blocks.heads(x_BTD, matrices, norms, turning)
         q_BHTE, (k_BKTE, v_BKTE) = self._queries(x_BTD), self._keys_values(x_BTD)
-        if view.rotary is not None:
-            q_BHTE, k_BKTE = rotate(q_BHTE, *view.rotary), rotate(k_BKTE, *view.rotary)
+        if inputs.rotary is not None:
+            q_BHTE, k_BKTE = rotate(q_BHTE, *inputs.rotary), rotate(k_BKTE, *inputs.rotary)
         return q_BHTE, k_BKTE, v_BKTE
 
-    def _across(self, x_BTD: Tensor, view: View, layer: int) -> Tensor:
-        source_BSD, q_BHTE = view.source_BSD, self._queries(x_BTD)
+    def _cross_attention(self, x_BTD: Tensor, inputs: AttentionInputs, layer: int) -> Tensor:
+        source_BSD, q_BHTE = inputs.source_BSD, self._queries(x_BTD)
         assert source_BSD is not None  # a decoder stack with a source is never called without
-        if view.cache is None:
+        if inputs.cache is None:
             k_BKSE, v_BKSE = self._keys_values(source_BSD)
         else:
-            k_BKSE, v_BKSE = view.cache.memory(layer, lambda: self._keys_values(source_BSD))
-        allowed = view.source_allowed_BTS
+            k_BKSE, v_BKSE = inputs.cache.memory(layer, lambda: self._keys_values(source_BSD))
+        allowed = inputs.source_allowed_BTS
         return attend(q_BHTE, k_BKSE, v_BKSE, causal=False, allowed_BTS=allowed)
 
 
@@ -172,23 +176,23 @@ class Block(nn.Module):
     Pre-norm normalises what a sublayer reads, post-norm the sum.
     """
 
-    def __init__(self, config: ModelConfig, across: bool = False):
+    def __init__(self, config: ModelConfig, cross: bool = False):
         super().__init__()
         self.self_attn = Attention(config)
         self.input_layernorm = build_norm(config)
-        if across:
-            self.cross_attn = Attention(config, across=True)
+        if cross:
+            self.cross_attn = Attention(config, cross=True)
             self.cross_attention_layernorm = build_norm(config)
         self.mlp: nn.Module = GatedMLP(config) if config.activation == "swiglu" else MLP(config)
         self.post_attention_layernorm = build_norm(config)
-        self.across, self.pre, self.dropout = across, config.norm_place == PRE, config.dropout
+        self.cross, self.pre, self.dropout = cross, config.norm_place == PRE, config.dropout
 
-    def forward(self, x_BTD: Tensor, view: View, layer: int) -> Tensor:
+    def forward(self, x_BTD: Tensor, inputs: AttentionInputs, layer: int) -> Tensor:
         """Return the residual stream after this block."""
-        x_BTD = self._add(x_BTD, self.input_layernorm, lambda x: self.self_attn(x, view, layer))
-        if self.across:
+        x_BTD = self._add(x_BTD, self.input_layernorm, lambda x: self.self_attn(x, inputs, layer))
+        if self.cross:
             norm = self.cross_attention_layernorm
-            x_BTD = self._add(x_BTD, norm, lambda x: self.cross_attn(x, view, layer))
+            x_BTD = self._add(x_BTD, norm, lambda x: self.cross_attn(x, inputs, layer))
         return self._add(x_BTD, self.post_attention_layernorm, self.mlp)
 
     def _add(self, x_BTD: Tensor, norm: nn.Module, sublayer: Callable[[Tensor], Tensor]) -> Tensor:

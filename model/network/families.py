@@ -1,124 +1,101 @@
-"""The three families built of the same blocks: decoder, encoder, encoder-decoder.
+"""The families of networks, one record each: all that other rooms need to know of a kind.
 
+A fourth family is a network, a row of FAMILIES and its name in `architecture.CHOICES`.
 Shapes: B batch, T time, S positions of the source, D width, V vocabulary.
 """
 
-from torch import Tensor, nn
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER, ModelConfig
-from model.network.attention import KeyValueCache
-from model.network.blocks import ACTIVATIONS, View, build_norm
-from model.network.stack import Network, Stack, initialise
+from torch import Tensor
 
+from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER, ROTARY, ModelConfig
+from model.network.batch import Batch
+from model.network.blocks import AttentionInputs
+from model.network.networks import GPT, BidirectionalEncoder, EncoderDecoder
+from model.network.predictions import (
+    Predictions,
+    causal_lm,
+    causal_logits,
+    causal_vectors,
+    masked_lm,
+    masked_logits,
+    masked_vectors,
+    seq2seq_lm,
+    seq2seq_logits,
+    source_vectors,
+)
 
-class GPT(Stack):
-    """An autoregressive language model; the options of `ModelConfig` make it Llama, GPT-2..."""
-
-    def __init__(self, config: ModelConfig, vocab_size: int):
-        super().__init__(config, vocab_size, causal=True)
-        self.lm_head = nn.Linear(config.width, vocab_size, bias=False)
-        initialise(self, config)
-        if config.tied_embeddings:
-            self.lm_head.weight = self.embed_tokens.weight
-
-    def logits(self, hidden_BTD: Tensor) -> Tensor:
-        """Return logits (B, T, V) of what `hidden` gave."""
-        return self.lm_head(hidden_BTD)
-
-    def forward(
-        self,
-        ids_BT: Tensor,
-        cache: KeyValueCache | None = None,
-        *,
-        documents_BT: Tensor | None = None,
-    ) -> Tensor:
-        """Return logits (B, T, V); `documents_BT` numbers documents that do not see each other."""
-        return self.logits(self.hidden(ids_BT, cache, documents_BT=documents_BT))
+# (network, ids (B, S), mask (B, S)) -> what a decoder attends to
+Encode = Callable[[Any, Tensor, Tensor | None], AttentionInputs]
+AnyNetwork = GPT | BidirectionalEncoder | EncoderDecoder
+# What programs and model hubs call the three kinds of work.
+TEXT_GENERATION, FILL_MASK, TEXT_TO_TEXT = "text-generation", "fill-mask", "text2text-generation"
 
 
-class Encoder(Stack):
-    """Each position sees all; trained to restore masked tokens (Devlin et al. 2019)."""
+@dataclass(frozen=True)
+class Family:
+    """How networks of a family are built, trained, scored, and what can be done with them.
 
-    def __init__(self, config: ModelConfig, vocab_size: int):
-        super().__init__(config, vocab_size, causal=False)
-        if config.head_transform:
-            self.head_dense = nn.Linear(config.width, config.width)
-            self.head_norm = build_norm(config)
-        self.lm_head = nn.Linear(config.width, vocab_size, bias=config.head_transform)
-        initialise(self, config)
-        if config.tied_embeddings:
-            self.lm_head.weight = self.embed_tokens.weight
-
-    def logits(self, hidden_BTD: Tensor) -> Tensor:
-        """Return logits (B, T, V) of what `hidden` gave."""
-        if self.config.head_transform:
-            activation = ACTIVATIONS.get(self.config.activation, ACTIVATIONS["gelu"])
-            hidden_BTD = self.head_norm(activation(self.head_dense(hidden_BTD)))
-        return self.lm_head(hidden_BTD)
-
-    def forward(self, ids_BT: Tensor, real_BT: Tensor | None = None) -> Tensor:
-        """Return logits (B, T, V) over the token at each position; `real_BT` False is padding."""
-        return self.logits(self.hidden(ids_BT, allowed_BTS=visible(real_BT)))
-
-
-class EncoderDecoder(Network):
-    """A source is read as a whole, a target written token by token (Vaswani et al. 2017).
-
-    Source, target and, if tied, the head share one embedding matrix (section 3.4).
+    `text_logits` are those (B, T, V) by which each id of (B, T + 1) but the first is predicted;
+    `last_vectors` are (B, T, D) of ids and their mask (B, T). Where `encode_source` is given, a
+    prompt is a source (B, S) that it reads, and what is written has a context of its own.
     """
 
-    def __init__(self, config: ModelConfig, vocab_size: int):
-        super().__init__()
-        self.config, self.vocab_size = config, vocab_size
-        self.encoder = Stack(config, vocab_size, causal=False)
-        self.decoder = Stack(config, vocab_size, causal=True, across=True)
-        self.decoder.embed_tokens = self.encoder.embed_tokens
-        self.lm_head = nn.Linear(config.width, vocab_size, bias=False)
-        initialise(self, config)
-        if config.tied_embeddings:
-            self.lm_head.weight = self.encoder.embed_tokens.weight
+    network: Callable[[ModelConfig, int], Any]
+    task: str
+    objective: Callable[[Any, Batch, int], Predictions]
+    text_logits: Callable[[Any, Tensor], Tensor]
+    last_vectors: Callable[[Any, Tensor, Tensor], Tensor]
+    generates: bool = True
+    encode_source: Encode | None = None
+    packs_examples: Callable[[ModelConfig], bool] = lambda config: False
 
     @property
-    def embed_tokens(self) -> nn.Embedding:
-        """The shared embedding."""
-        return self.encoder.embed_tokens
+    def reads_source(self) -> bool:
+        """Tell whether a prompt is read by an encoder."""
+        return self.encode_source is not None
 
-    def encode(self, source_BS: Tensor, real_BS: Tensor | None = None) -> View:
-        """Read a source; `real_BS` False is padding, which is never looked at."""
-        allowed_BTS = visible(real_BS)
-        hidden_BSD = self.encoder.hidden(source_BS, allowed_BTS=allowed_BTS)
-        return View(causal=False, source_BSD=hidden_BSD, source_allowed_BTS=allowed_BTS)
-
-    def hidden(
-        self, target_BT: Tensor, cache: KeyValueCache | None = None, *, source: View
-    ) -> Tensor:
-        """Return the decoder's residual stream (B, T, D), with what `encode` gave as `source`."""
-        return self.decoder.hidden(target_BT, cache, source=source)
-
-    def logits(self, hidden_BTD: Tensor) -> Tensor:
-        """Return logits (B, T, V) of what `hidden` gave."""
-        return self.lm_head(hidden_BTD)
-
-    def forward(
-        self, source_BS: Tensor, target_BT: Tensor, real_BS: Tensor | None = None
-    ) -> Tensor:
-        """Return logits (B, T, V) over the token after each of the target."""
-        return self.logits(self.hidden(target_BT, source=self.encode(source_BS, real_BS)))
+    @property
+    def is_causal(self) -> bool:
+        """Tell whether what is written goes on from the prompt, in the same context."""
+        return self.generates and not self.reads_source
 
 
-def visible(real_BS: Tensor | None) -> Tensor | None:
-    """Return the mask (B, 1, S) by which every query sees the real positions of its row."""
-    return None if real_BS is None else real_BS[:, None, :]
-
-
-AnyNetwork = GPT | Encoder | EncoderDecoder
-FAMILIES: dict[str, type[GPT] | type[Encoder] | type[EncoderDecoder]] = {
-    DECODER: GPT,
-    ENCODER: Encoder,
-    ENCODER_DECODER: EncoderDecoder,
+FAMILIES: dict[str, Family] = {
+    DECODER: Family(
+        GPT,
+        TEXT_GENERATION,
+        causal_lm,
+        causal_logits,
+        causal_vectors,
+        packs_examples=lambda config: config.positions == ROTARY,
+    ),
+    ENCODER: Family(
+        BidirectionalEncoder,
+        FILL_MASK,
+        masked_lm,
+        masked_logits,
+        masked_vectors,
+        generates=False,
+    ),
+    ENCODER_DECODER: Family(
+        EncoderDecoder,
+        TEXT_TO_TEXT,
+        seq2seq_lm,
+        seq2seq_logits,
+        source_vectors,
+        encode_source=EncoderDecoder.encode,
+    ),
 }
+
+
+def family_of(network: AnyNetwork) -> Family:
+    """Return the record of a network's family."""
+    return FAMILIES[network.config.family]
 
 
 def build(config: ModelConfig, vocab_size: int) -> AnyNetwork:
     """Return an untrained network; its weights come from torch's random generator."""
-    return FAMILIES[config.family](config, vocab_size)
+    return FAMILIES[config.family].network(config, vocab_size)

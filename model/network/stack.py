@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.network.architecture import (
-    ENCODER_DECODER,
     LEARNED,
     POST,
     PRE,
@@ -24,7 +23,7 @@ from model.network.attention import (
     rotary_tables,
     sinusoidal_table,
 )
-from model.network.blocks import Block, View, build_norm
+from model.network.blocks import AttentionInputs, Block, build_norm
 from pipeline.errors import ConfigError
 
 
@@ -51,11 +50,11 @@ class Stack(Network):
     sin_SE: Tensor
     positions_SD: Tensor
 
-    def __init__(self, config: ModelConfig, vocab_size: int, *, causal: bool, across: bool = False):
+    def __init__(self, config: ModelConfig, vocab_size: int, *, causal: bool, cross: bool = False):
         super().__init__()
         self.config, self.causal, self.vocab_size = config, causal, vocab_size
         self.embed_tokens = nn.Embedding(vocab_size, config.width)
-        self.layers = nn.ModuleList(Block(config, across) for _ in range(config.layers))
+        self.layers = nn.ModuleList(Block(config, cross) for _ in range(config.layers))
         if config.norm_place == PRE:
             self.norm = build_norm(config)
         if config.embedding_norm:
@@ -77,27 +76,27 @@ class Stack(Network):
         *,
         documents_BT: Tensor | None = None,
         allowed_BTS: Tensor | None = None,
-        source: View | None = None,
+        source: AttentionInputs | None = None,
     ) -> Tensor:
         """Return the residual stream (B, T, D) after the last norm; appends to `cache` if given.
 
         `documents_BT` numbers documents that do not see each other; `allowed_BTS` is any other
         mask; `source` holds an encoder's output and which of it may be seen.
         """
-        view, positions = self._view(ids_BT, cache, documents_BT, allowed_BTS)
+        inputs, positions = self._attention_inputs(ids_BT, cache, documents_BT, allowed_BTS)
         if source is not None:
-            view = replace(
-                view, source_BSD=source.source_BSD, source_allowed_BTS=source.source_allowed_BTS
+            inputs = replace(
+                inputs, source_BSD=source.source_BSD, source_allowed_BTS=source.source_allowed_BTS
             )
-        x_BTD = self.through(self.embed(ids_BT, positions), view)
+        x_BTD = self.forward_blocks(self.embed(ids_BT, positions), inputs)
         if cache is not None:
             cache.length += ids_BT.shape[1]
         return x_BTD
 
-    def through(self, x_BTD: Tensor, view: View) -> Tensor:
+    def forward_blocks(self, x_BTD: Tensor, inputs: AttentionInputs) -> Tensor:
         """Return what the blocks and the last norm make of embeddings (B, T, D)."""
         for index, block in enumerate(self.layers):
-            x_BTD = block(x_BTD, view, index)
+            x_BTD = block(x_BTD, inputs, index)
         return x_BTD if self.config.norm_place == POST else self.norm(x_BTD)
 
     def embed(self, ids_BT: Tensor, positions: slice | Tensor) -> Tensor:
@@ -113,13 +112,13 @@ class Stack(Network):
             x_BTD = self.embedding_norm(x_BTD)
         return F.dropout(x_BTD, self.config.dropout, self.training)
 
-    def _view(
+    def _attention_inputs(
         self,
         ids_BT: Tensor,
         cache: KeyValueCache | None,
         documents_BT: Tensor | None,
         allowed_BTS: Tensor | None,
-    ) -> tuple[View, slice | Tensor]:
+    ) -> tuple[AttentionInputs, slice | Tensor]:
         start = 0 if cache is None else cache.length
         stop = start + ids_BT.shape[1]
         if stop > self.config.context:
@@ -135,7 +134,7 @@ class Stack(Network):
             steps_T = torch.arange(start, stop, device=ids_BT.device)
             positions = (steps_T - cache.pads_B[:, None]).clamp(min=0)
         allowed = functools.reduce(torch.logical_and, masks) if masks else None
-        return View(self.causal, self.angles(positions), allowed, cache), positions
+        return AttentionInputs(self.causal, self.angles(positions), allowed, cache), positions
 
     def angles(self, positions: slice | Tensor) -> tuple[Tensor, Tensor] | None:
         """Return cosines and sines of `positions`, a slice or (B, T); None if none are rotary."""
@@ -145,12 +144,11 @@ class Stack(Network):
         return (cos, sin) if isinstance(positions, slice) else (cos[:, None], sin[:, None])
 
 
-def initialise(network: nn.Module, config: ModelConfig) -> None:
+def initialise_weights(network: nn.Module, config: ModelConfig, stacks: int = 1) -> None:
     """Draw matrices from Normal(0, 0.02), those into the residual stream smaller by depth (GPT-2).
 
     Biases are zero, norms one.
     """
-    stacks = 2 if config.family == ENCODER_DECODER else 1
     depth = (2 * config.layers * stacks) ** -0.5
     for name, weight in network.named_parameters():
         if weight.dim() > 1:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from model.network import families
-from model.network.architecture import ENCODER_DECODER, ModelConfig
+from model.network.architecture import ModelConfig
 from model.training.config import TrainConfig
 
 BYTES_PER_NUMBER = 4  # weights, gradients and moments are float32 in every precision
@@ -42,7 +42,7 @@ def size_of(config: ModelConfig, vocab_size: int) -> Size:
     layers = [part for part in network.modules() if isinstance(part, nn.Linear)]
     multiplied = sum(part.in_features * part.out_features for part in layers)
     passed = multiplied
-    if config.family == ENCODER_DECODER:
+    if families.FAMILIES[config.family].reads_source:
         head = vocab_size * config.width
         passed = head + (multiplied - head) // 2
     attended = 12 * config.layers * config.width * config.context

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from model.generation.completion import LoadedModel, prompt_ids
-from model.network.architecture import DECODER
+from model.network.families import family_of
 from model.serve.logprobs import Logprobs, LogprobsRequest
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
 
@@ -133,7 +133,7 @@ def _fitting(request: CompletionRequest, ids: list[int], loaded: LoadedModel) ->
     if request.truncate_prompt_tokens is not None:
         ids = ids[-request.truncate_prompt_tokens :]
     shape = loaded.network.config
-    decodes = shape.family == DECODER
+    decodes = family_of(loaded.network).is_causal
     if request.logprobs is not None and not decodes:
         message = f"logprobs: not of a model of the family {shape.family!r}; leave it out"
         raise ApiError(400, message, param="logprobs")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from model.data.chat import BETWEEN, FORGED, ROLE_WORDS, encode_example, role_ids
 from model.generation.completion import LoadedModel
-from model.network.architecture import ENCODER_DECODER
+from model.network.families import family_of
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
 from pipeline.prompts.turns import ASSISTANT, ROLES, SYSTEM, USER, Turn
 
@@ -164,7 +164,7 @@ def conversation_ids(request: ChatRequest, loaded: LoadedModel) -> list[int]:
     """
     network = loaded.network.config
     room = network.context
-    if network.family != ENCODER_DECODER:  # there the answer has a context of its own
+    if not family_of(loaded.network).reads_source:  # there the answer has a context of its own
         room -= min(request.new_tokens_max, round(network.context * (1 - SHARE_TO_READ)))
     said = [*request.turns, Turn(ASSISTANT, "")]
     encoded = encode_example(said, None, loaded.tokenizer, lambda _, before: before <= room)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, fields
 from model.data.config import DataConfig
 from model.data.loader import BEST_FIT
 from model.embeddings.config import EmbeddingConfig
-from model.network.architecture import ENCODER_DECODER, ModelConfig
+from model.network.architecture import ModelConfig
+from model.network.families import FAMILIES
 from model.optim.optimizers import OPTIMIZERS, Hyperparameters
 from model.optim.schedule import SCHEDULES
 from model.training import compilation, precision
@@ -94,7 +95,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         require(self, "train", "", **CHECKS)
         apart = self.data.packing == BEST_FIT or self.data.mask_documents
-        if apart and self.model.family == ENCODER_DECODER:
+        if apart and FAMILIES[self.model.family].reads_source:
             raise ConfigError(
                 "train.data: an encoder-decoder is trained on the second half of a window, which "
                 "documents kept apart do not have; use packing 'stream' without mask_documents"

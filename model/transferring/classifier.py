@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.network.batch import attention_mask, pad
-from model.network.families import AnyNetwork, Encoder, EncoderDecoder, visible
+from model.network.families import AnyNetwork, family_of
 from model.transferring.opinion_pool import calibrated_cost
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer
@@ -83,33 +83,26 @@ class Classifier(nn.Module):
         nn.init.normal_(self.out.weight, std=FIRST_SPREAD)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, ids_BT: Tensor, real_BT: Tensor) -> Tensor:
-        """Return logits (B, C); `real_BT` is False on padding, which comes after the text."""
+    def forward(self, ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
+        """Return logits (B, C); the mask is False on padding, which comes after the text."""
         means = (
-            _mean(self.network.embed_tokens(ids_BT), real_BT),
-            mean_vectors(self.network, ids_BT, real_BT),
+            _mean(self.network.embed_tokens(ids_BT), attention_mask_BT),
+            mean_vectors(self.network, ids_BT, attention_mask_BT),
         )
         # of one length, whatever the spread of embeddings
         seen_BF = torch.cat([F.layer_norm(mean_BD, mean_BD.shape[-1:]) for mean_BD in means], -1)
         return self.out(F.dropout(seen_BF, self.dropout, self.training))
 
 
-def _mean(vectors_BTD: Tensor, real_BT: Tensor) -> Tensor:
-    real_BT1 = real_BT[..., None].to(vectors_BTD.dtype)
-    return (vectors_BTD * real_BT1).sum(1) / real_BT1.sum(1)
+def _mean(vectors_BTD: Tensor, attention_mask_BT: Tensor) -> Tensor:
+    attention_mask_BT1 = attention_mask_BT[..., None].to(vectors_BTD.dtype)
+    return (vectors_BTD * attention_mask_BT1).sum(1) / attention_mask_BT1.sum(1)
 
 
-def mean_vectors(network: AnyNetwork, ids_BT: Tensor, real_BT: Tensor) -> Tensor:
+def mean_vectors(network: AnyNetwork, ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
     """Return the mean (B, D) of the last vectors of each text."""
-    return _mean(_vectors(network, ids_BT, real_BT), real_BT)
-
-
-def _vectors(network: AnyNetwork, ids_BT: Tensor, real_BT: Tensor) -> Tensor:
-    if isinstance(network, Encoder):
-        return network.hidden(ids_BT, allowed_BTS=visible(real_BT))
-    if isinstance(network, EncoderDecoder):
-        return network.encoder.hidden(ids_BT, allowed_BTS=visible(real_BT))
-    return network.hidden(ids_BT)  # what comes later, padding included, is not seen
+    vectors_BTD = family_of(network).last_vectors(network, ids_BT, attention_mask_BT)
+    return _mean(vectors_BTD, attention_mask_BT)
 
 
 def coded_text(text: str, tokenizer: Tokenizer, context: int) -> list[int]:

@@ -49,11 +49,11 @@ class Packed:
         """Return the rows of blocks; `first` is 0 and `time` a whole row."""
         ids_BT = np.full((len(block_B), time), Tokenizer.pad_id, np.int64)
         documents_BT = np.zeros(ids_BT.shape, np.int64)
-        counted_BT = np.zeros(ids_BT.shape, np.bool_)
+        loss_weight_BT = np.zeros(ids_BT.shape, np.bool_)
         row_B = self._first_G[group_B] + block_B
         _lay(self._tokens, self._start_P, self._length_P, self._first_N, row_B, ids_BT,
-             documents_BT, counted_BT)  # fmt: skip
-        return Rows(ids_BT, documents_BT, counted_BT)
+             documents_BT, loss_weight_BT)  # fmt: skip
+        return Rows(ids_BT, documents_BT, loss_weight_BT)
 
     def tokens_by_stratum(self, group: int, block_N: np.ndarray, length: int) -> np.ndarray:
         """Return how many tokens of blocks are predicted in each stratum (S,)."""
@@ -180,7 +180,7 @@ def _lay(
     row_B: np.ndarray,
     ids_BT: np.ndarray,
     documents_BT: np.ndarray,
-    counted_BT: np.ndarray,
+    loss_weight_BT: np.ndarray,
 ) -> None:
     for b in range(len(row_B)):
         at, before = 0, first_N[row_B[b]] - 1
@@ -188,5 +188,5 @@ def _lay(
             for k in range(length_P[piece]):
                 ids_BT[b, at] = tokens[start_P[piece] + k]
                 documents_BT[b, at] = piece - before
-                counted_BT[b, at] = k > 0
+                loss_weight_BT[b, at] = k > 0
                 at += 1

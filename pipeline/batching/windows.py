@@ -18,13 +18,14 @@ from pipeline.tokenizer import Tokenizer
 class Rows:
     """The rows of one process in one step, int64 ids (B, T).
 
-    `documents_BT` numbers the documents of a row where they are not to see each other. `counted_BT`
-    is False at a token that is not to be predicted, None where all but the first are.
+    `documents_BT` numbers the documents of a row where they are not to see each other.
+    `loss_weight_BT` is False at a token that is not to be predicted, None where all but the first
+    are.
     """
 
     ids_BT: np.ndarray
     documents_BT: np.ndarray | None = None
-    counted_BT: np.ndarray | None = None
+    loss_weight_BT: np.ndarray | None = None
 
 
 class Stream:

@@ -220,7 +220,7 @@ def untrained(tmp_path_factory, name: str, controls: list[str], *, chats: bool =
 
     from model.formats import model_folder as export
     from model.network.architecture import ModelConfig
-    from model.network.families import GPT
+    from model.network.networks import GPT
 
     folder = tmp_path_factory.mktemp(name)
     learned = io.BytesIO()

@@ -15,7 +15,7 @@ from model.evaluation.held_out import choose, documents
 from model.evaluation.scoring import Document, score, windows
 from model.evaluation.slices import calibration, calibration_error, positions, slices
 from model.formats import model_folder
-from model.network.families import GPT
+from model.network.networks import GPT
 from model.train import STAGE as TRAIN
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.shard import iter_documents

@@ -98,7 +98,7 @@ def test_prompt_tokens_carry_no_gradient(family, tiny_model, tmp_path, monkeypat
     touched_BT = (kept[-1].grad != 0).any(-1)
     shift = 0 if family == "encoder" else 1
     width = touched_BT.shape[1]
-    wanted_BT = batch.counted_BT[:, shift : shift + width]
+    wanted_BT = batch.loss_weight_BT[:, shift : shift + width]
     assert torch.equal(touched_BT, wanted_BT)
     assert int(wanted_BT.sum()) == sum(int(one.loss_mask.sum()) for one in pairs)
 

@@ -181,7 +181,7 @@ def test_precision_is_measured_once_and_kept(shards, tmp_path, monkeypatch):
 
 
 def test_the_measurement_leaves_the_network_as_it_was(shards, monkeypatch):
-    from model.network.families import GPT
+    from model.network.networks import GPT
     from model.training import precision
 
     monkeypatch.setattr(precision, "PROBE_SECONDS", 0.05)

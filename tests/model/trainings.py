@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.network.families import GPT, AnyNetwork, build
+from model.network.families import AnyNetwork, build
+from model.network.networks import GPT
 from model.optim.optimizers import build_optimizer
 from model.training.config import TrainConfig
 from model.training.state import Training

@@ -12,7 +12,7 @@ from flows.commands.model_arguments import TASK_NAMES
 from model.formats import model_folder
 from model.formats.base_model import BaseModel
 from model.network.architecture import ModelConfig
-from model.network.families import GPT
+from model.network.networks import GPT
 from pipeline.prompts.task_templates import TASKS
 
 PAIRS = [("什么是晴天？", "太阳出来了。"), ("What is rain?", "Water that falls.")]

@@ -60,17 +60,19 @@ def opened(network, folder, dtype):
 def both_logits(network, theirs):
     """Logits of rows of 20 and of 13 ids, padded, at their real places."""
     ids_BT = torch.randint(4, VOCABULARY, (2, 20), generator=torch.Generator().manual_seed(7))
-    real_BT = torch.ones_like(ids_BT, dtype=torch.bool)
-    real_BT[1, 13:] = False
+    attention_mask_BT = torch.ones_like(ids_BT, dtype=torch.bool)
+    attention_mask_BT[1, 13:] = False
     if network.config.family == ENCODER_DECODER:
         target_BT = torch.randint(4, VOCABULARY, (2, 9))
-        mine = network(ids_BT, target_BT, real_BT)
-        mask = real_BT.long()
+        mine = network(ids_BT, target_BT, attention_mask_BT)
+        mask = attention_mask_BT.long()
         other = theirs(input_ids=ids_BT, attention_mask=mask, decoder_input_ids=target_BT)
         return mine, other.logits
-    masked = {"attention_mask": real_BT.long()}
-    mine = network(ids_BT, real_BT) if network.config.family == ENCODER else network(ids_BT)
-    return mine[real_BT], theirs(input_ids=ids_BT, **masked).logits[real_BT]
+    masked = {"attention_mask": attention_mask_BT.long()}
+    mine = (
+        network(ids_BT, attention_mask_BT) if network.config.family == ENCODER else network(ids_BT)
+    )
+    return mine[attention_mask_BT], theirs(input_ids=ids_BT, **masked).logits[attention_mask_BT]
 
 
 @pytest.mark.parametrize(

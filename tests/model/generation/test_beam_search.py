@@ -9,7 +9,8 @@ from model.formats import huggingface
 from model.generation.beam_search import search
 from model.generation.generate import SamplingConfig, generate
 from model.network.architecture import PRESETS, ModelConfig
-from model.network.families import EncoderDecoder, build
+from model.network.families import build
+from model.network.networks import EncoderDecoder
 from pipeline.tokenizer import Tokenizer
 
 SIZES = {"layers": 2, "width": 32, "heads": 4, "kv_heads": 4, "hidden": 48, "context": 24}

@@ -8,7 +8,7 @@ from model.generation import completion
 from model.generation.completion import complete, complete_batch, load_model, stream
 from model.generation.generate import SamplingConfig
 from model.network.architecture import ModelConfig
-from model.network.families import GPT
+from model.network.networks import GPT
 from pipeline.errors import ArtifactError
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards

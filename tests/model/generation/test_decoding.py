@@ -6,7 +6,8 @@ import torch
 from model.generation.decoding import DecodingBatch
 from model.generation.generate import GenerationBatch, SamplingConfig, generate
 from model.network.architecture import ENCODER_DECODER, PRESETS, ModelConfig
-from model.network.families import EncoderDecoder, build
+from model.network.families import build
+from model.network.networks import EncoderDecoder
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer
 

@@ -8,7 +8,7 @@ import torch
 from model.generation.generate import SamplingConfig, generate
 from model.generation.sampling import apply_penalties, sample_token
 from model.network.architecture import ModelConfig
-from model.network.families import GPT
+from model.network.networks import GPT
 from pipeline.errors import ConfigError
 
 

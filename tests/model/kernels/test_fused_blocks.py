@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from model.kernels import fused_attention, fused_blocks, linear_cross_entropy
 from model.network.architecture import ModelConfig
 from model.network.attention import rotary_tables, rotate
-from model.network.blocks import Attention, GatedMLP, RMSNorm, View
+from model.network.blocks import Attention, AttentionInputs, GatedMLP, RMSNorm
 
 CONFIG = ModelConfig(
     layers=1, width=48, heads=4, kv_heads=2, hidden=80, context=70, norm_epsilon=1e-3
@@ -69,7 +69,9 @@ def test_heads_of_one_product_are_projected_normalised_and_turned(qk_norm):
     angles = rotary_tables(TIME, CONFIG.head_width, 100.0)
 
     def heads(module, x):
-        own = module._own(x, View(True, tuple(table.to(x.dtype) for table in angles)))
+        own = module._queries_keys_values(
+            x, AttentionInputs(True, tuple(table.to(x.dtype) for table in angles))
+        )
         return torch.cat([one.flatten() for one in own])
 
     alike(both_ways(attention, heads, vectors()))
@@ -80,7 +82,7 @@ def test_heads_are_those_of_the_formula():
     attention, x = Attention(CONFIG), vectors()
     angles = rotary_tables(TIME, CONFIG.head_width, 100.0)
     with torch.autocast("cpu", torch.bfloat16):
-        q_BHTE, k_BKTE, v_BKTE = attention._own(x, View(True, angles))
+        q_BHTE, k_BKTE, v_BKTE = attention._queries_keys_values(x, AttentionInputs(True, angles))
     for found, layer, turned in (
         (q_BHTE, attention.q_proj, True),
         (k_BKTE, attention.k_proj, True),
@@ -119,7 +121,7 @@ def test_threads_do_not_change_a_bit(monkeypatch):
         attention.zero_grad()
         x = vectors().requires_grad_()
         with torch.autocast("cpu", torch.bfloat16):
-            attention(x, View(True, angles), 0).sum().backward()
+            attention(x, AttentionInputs(True, angles), 0).sum().backward()
         results.append([x.grad, *(weight.grad for weight in attention.parameters())])
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 

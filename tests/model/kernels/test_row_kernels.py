@@ -9,7 +9,7 @@ from model.network import objectives
 from model.network.architecture import ModelConfig
 from model.network.attention import attend
 from model.network.batch import Batch
-from model.network.families import GPT
+from model.network.networks import GPT
 from model.training.allocation import keep_freed_memory
 
 

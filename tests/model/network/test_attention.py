@@ -14,7 +14,7 @@ from model.network.attention import (
     left_padding_mask,
     sinusoidal_table,
 )
-from model.network.blocks import Attention, View
+from model.network.blocks import Attention, AttentionInputs
 
 
 def by_formula(q, k, v, allowed_BTS):
@@ -94,19 +94,19 @@ def test_gradients_are_those_of_finite_differences(mask):
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen", "gpt2", "vaswani2017"])
-@pytest.mark.parametrize("across", [False, True])
-def test_a_whole_attention_layer_has_right_gradients(name, across):
+@pytest.mark.parametrize("cross", [False, True])
+def test_a_whole_attention_layer_has_right_gradients(name, cross):
     sizes = {"width": 8, "heads": 2, "kv_heads": 1, "hidden": 8, "context": 8, "layers": 1}
     config = ModelConfig(**{**preset(name), **sizes})
     torch.manual_seed(0)
-    layer = Attention(config, across=across).double()
+    layer = Attention(config, cross=cross).double()
     source = torch.randn(1, 3, 8, dtype=torch.float64, requires_grad=True)
     x = torch.randn(1, 4, 8, dtype=torch.float64, requires_grad=True)
     angles = (torch.randn(4, 4, dtype=torch.float64), torch.randn(4, 4, dtype=torch.float64))
 
     def run(x, source, *weights):
         named = dict(zip(dict(layer.named_parameters()), weights, strict=True))
-        view = View(causal=True, rotary=angles, source_BSD=source)
+        view = AttentionInputs(causal=True, rotary=angles, source_BSD=source)
         return torch.func.functional_call(layer, named, (x, view, 0))
 
     assert torch.autograd.gradcheck(run, (x, source, *layer.parameters()))

@@ -10,16 +10,8 @@ from model.formats import model_folder
 from model.network.architecture import PRESETS, ModelConfig, expanded, preset
 from model.network.batch import Batch
 from model.network.families import build
-from model.network.objectives import (
-    MASK_ID,
-    Predictions,
-    corrupt,
-    cross_entropy,
-    loss,
-    predictions,
-    step_seed,
-    text_logits,
-)
+from model.network.objectives import cross_entropy, loss, predictions, step_seed, text_logits
+from model.network.predictions import MASK_ID, Predictions, corrupt
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.tokenizer import CONTROLS, Tokenizer
 
@@ -159,7 +151,7 @@ def test_only_counted_tokens_make_the_loss():
         network.logits(found.hidden).flatten(0, 1), found.targets.flatten(), reduction="none"
     ).view(4, -1)
     wanted = nats[:, 9:12].mean()
-    torch.testing.assert_close(loss(network, Batch(ids, counted_BT=counted)), wanted)
+    torch.testing.assert_close(loss(network, Batch(ids, loss_weight_BT=counted)), wanted)
 
 
 def test_a_pair_is_scored_on_its_target():

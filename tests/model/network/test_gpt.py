@@ -7,7 +7,7 @@ import torch
 
 from model.network.architecture import ModelConfig
 from model.network.attention import KeyValueCache, rotary_tables, rotate
-from model.network.families import GPT
+from model.network.networks import GPT
 from pipeline.errors import ConfigError
 
 TINY = ModelConfig(layers=2, width=32, heads=4, kv_heads=2, hidden=48, context=24)

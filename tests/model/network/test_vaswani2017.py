@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from model.network.architecture import ModelConfig, preset
-from model.network.families import EncoderDecoder, build
+from model.network.families import build
+from model.network.networks import EncoderDecoder
 
 VOCABULARY, WIDTH, HEADS, LAYERS = 70, 32, 4, 3
 SIZES = {"layers": LAYERS, "width": WIDTH, "heads": HEADS, "kv_heads": HEADS, "hidden": 64,

@@ -10,7 +10,7 @@ from torch import nn
 from model.network import objectives
 from model.network.architecture import ModelConfig
 from model.network.batch import Batch
-from model.network.families import GPT
+from model.network.networks import GPT
 from model.optim.muon import orthogonalised
 from model.optim.optimizers import OPTIMIZERS, build_optimizer, hyperparameters, inner_matrices
 from pipeline.tokenizer import load_tokenizer

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from model.network.architecture import ModelConfig
-from model.network.objectives import Predictions, cross_entropy
+from model.network.objectives import cross_entropy
+from model.network.predictions import Predictions
 from model.optim.optimizers import OPTIMIZERS
 from model.training import checkpoint, loop
 from model.training.config import TrainConfig

@@ -69,7 +69,7 @@ def test_unknown_layers_and_other_networks_are_refused(network, tmp_path):
         lora.add(network, LoraConfig(targets=("query",)), seed=1)
     lora.write(trained(network), LoraConfig(rank=3), lambda name: _placed(tmp_path, name))
     from model.network.architecture import ModelConfig
-    from model.network.families import GPT
+    from model.network.networks import GPT
 
     other = GPT(ModelConfig(layers=2, width=32, heads=2, kv_heads=2, hidden=48, context=64), 380)
     with pytest.raises(ArtifactError, match="base model"):

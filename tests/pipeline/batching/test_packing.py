@@ -66,7 +66,7 @@ def test_an_epoch_predicts_every_token_once_and_keeps_documents_apart(shards, to
         rows = loader.rows(step)
         ids.append(rows.ids_BT[0])
         documents.append(rows.documents_BT[0])
-        counted.append(rows.counted_BT[0])
+        counted.append(rows.loss_weight_BT[0])
     ids, documents, counted = map(np.array, (ids, documents, counted))
     stream = source.tokens()
     assert sorted(ids[counted]) == sorted(stream[stream != BOS])
@@ -105,8 +105,8 @@ def test_packing_is_made_once_and_is_the_same_for_all_processes(shards, tokenize
         both = np.concatenate([half.rows(step).ids_BT for half in halves])
         assert (both == loader.rows(step).ids_BT).all()
         batch = loader.batch(step)
-        assert (batch.real_BT.numpy() == (both != PAD)).all()
-        assert batch.counted_BT.shape == batch.documents_BT.shape == both.shape
+        assert (batch.attention_mask_BT.numpy() == (both != PAD)).all()
+        assert batch.loss_weight_BT.shape == batch.documents_BT.shape == both.shape
 
 
 def test_shares_and_levels_are_packed_apart_and_accounted_for(shards, tokenizer, tmp_path):
@@ -117,7 +117,7 @@ def test_shares_and_levels_are_packed_apart_and_accounted_for(shards, tokenizer,
     steps = 2 * loader.windows + 7
     account = {row["lang"]: row["tokens"] for row in loader.account(steps)}
     assert list(account) == ["zh", "en"]
-    counted = sum(int(loader.rows(step).counted_BT.sum()) for step in range(steps))
+    counted = sum(int(loader.rows(step).loss_weight_BT.sum()) for step in range(steps))
     assert sum(account.values()) == counted
     rows = [loader.rows(step).ids_BT for step in range(4)]
     lengths = [np.diff(np.flatnonzero(row[0] == BOS)) for row in rows]

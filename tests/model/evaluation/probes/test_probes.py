@@ -17,7 +17,7 @@ from model.formats import model_folder
 from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig
 from model.network.architecture import ModelConfig
-from model.network.families import GPT
+from model.network.networks import GPT
 from model.registry.model_record import evaluation_figures
 from model.train import STAGE as TRAIN
 from pipeline.errors import ConfigError

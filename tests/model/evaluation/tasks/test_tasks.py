@@ -27,7 +27,7 @@ from model.evaluation.tasks.questions import TaskConfig, build_questions, read_r
 from model.evaluation.tasks.table import TASKS
 from model.generation.completion import LoadedModel
 from model.network.architecture import ModelConfig
-from model.network.families import GPT
+from model.network.networks import GPT
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 from pipeline.tokenizer import load_tokenizer
