@@ -4,20 +4,20 @@ The same type is the parameter of the Prefect flows, so a file, `--set`, the Pre
 `prefect deployment run --param` share one schema.
 """
 
-import difflib
+import functools
 import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import pydantic
 
 from expectations.suites import suite
-from flows.recipe_file import read_recipe
+from flows.recipe_file import read_recipe, to_toml
 from flows.recipe_file import recipe_names as recipe_names
+from flows.setting_types import configs_within, held_config, hint_at, may_be_off
 from model.evaluate import EvaluateConfig
 from model.network.architecture import expanded, preset
 from model.registry.model_name import check_model_name
@@ -25,6 +25,7 @@ from model.training.config import TrainConfig
 from model.training.tuning import FinetuneConfig
 from model.transfer import TransferConfig
 from pipeline.clean import CleanConfig
+from pipeline.config_checks import nearest, refused, unknown_name
 from pipeline.dedup import DedupConfig
 from pipeline.errors import ConfigError
 from pipeline.examples import ExamplesConfig
@@ -113,19 +114,51 @@ def _absolute(path: str, base: Path) -> str:
 
 def build(table: dict[str, Any], where: str = "recipe") -> Recipe:
     """Make a Recipe of a table of differences; refuse unknown keys and wrong types by name."""
-    table = _with_preset(table)
-    refuse_unknown(Recipe, table, where)
     try:
-        return pydantic.TypeAdapter(Recipe).validate_python(table)
+        return _recipe_adapter().validate_python(_with_preset(table))
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        # the last names may be of pydantic's kinds: 'vocab_size', 'int'
-        place = ".".join(str(part) for part in first["loc"] if part not in KINDS)
-        wanted = PLAINER.get(first["type"], first["msg"])
-        raise ConfigError(
-            f"{where}: {place}: {wanted}, found {first['input']!r}; "
-            f"see `textmill run RECIPE --dry-run` for every key with its value"
-        ) from error
+        raise _refusal(error, where) from error
+
+
+@functools.cache
+def _recipe_adapter() -> pydantic.TypeAdapter[Recipe]:
+    for kind in configs_within(Recipe):
+        if not hasattr(kind, "__pydantic_config__"):
+            kind.__pydantic_config__ = STRICT  # type: ignore[attr-defined]
+    return pydantic.TypeAdapter(Recipe)
+
+
+def _refusal(error: pydantic.ValidationError, where: str) -> ConfigError:
+    """Return what is wrong first: a key that is not known, else a value of another type."""
+    errors = error.errors(include_url=False)
+    for fault in errors:
+        if fault["type"] == "unexpected_keyword_argument":
+            *section, key = fault["loc"]
+            holder = held_config(hint_at(Recipe, section))
+            assert holder is not None  # pydantic found a dataclass there
+            place = f"{where}: {dotted(section)}" if section else where
+            return unknown_name(place, str(key), [f.name for f in fields(holder)], "key")
+    name = dotted(errors[0]["loc"])
+    faults = [fault for fault in errors if dotted(fault["loc"]) == name]
+    wanted = " or ".join(dict.fromkeys(_wanted(fault) for fault in faults))
+    missing = faults[0]["type"] == "missing"
+    advice = "see `textmill run RECIPE --dry-run` for every key with its value"
+    return refused(f"{where}: {name}", None if missing else faults[0]["input"], wanted, advice)
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """Return a path of keys as it is written, such as sources[0].path."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part not in KINDS:  # the last names may be of pydantic's kinds: 'vocab_size', 'int'
+            text += f".{part}" if text else part
+    return text
+
+
+def _wanted(fault: Any) -> str:
+    return WANTED.get(fault["type"]) or fault["msg"].removeprefix("Input should be ")
 
 
 def _with_preset(table: dict[str, Any]) -> dict[str, Any]:
@@ -134,26 +167,6 @@ def _with_preset(table: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(train, dict) or not isinstance(train.get("model"), dict):
         return table
     return {**table, "train": {**train, "model": expanded(train["model"])}}
-
-
-def refuse_unknown(kind: Any, table: Any, where: str) -> None:
-    """Raise ConfigError for the first key of `table` that dataclass `kind` does not have."""
-    hints = get_type_hints(kind)
-    for key, value in table.items():
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, 1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(f"{where}: unknown key {key!r}; {hint}known: {', '.join(hints)}")
-        nested = hints[key]
-        if isinstance(nested, UnionType):  # a section that can be off
-            nested = next(filter(is_dataclass, get_args(nested)), nested)
-        if get_origin(nested) is tuple and isinstance(value, list | tuple):
-            item = get_args(nested)[0]
-            for index, entry in enumerate(value):
-                if is_dataclass(item) and isinstance(entry, dict):
-                    refuse_unknown(item, entry, f"{where}: {key}[{index}]")
-        elif is_dataclass(nested) and isinstance(value, dict):
-            refuse_unknown(nested, value, f"{where}: {key}")
 
 
 def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
@@ -165,28 +178,12 @@ def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set {assignment!r}: wanted key.path=value, as in train.steps=100")
-        _put(table, key.strip(), _value(text.strip()), assignment)
+        _set_key(table, key.strip(), text.strip(), assignment)
     return placed_inputs(build(table, where="--set"), Path.cwd())
 
 
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return None if text == "off" else text
-
-
-def _may_be_off(names: Sequence[str]) -> bool:
-    """Tell whether the setting at this path of keys may be none."""
-    kind: Any = Recipe
-    for name in names:
-        hint = get_type_hints(kind).get(name) if is_dataclass(kind) else None
-        kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-        kind = next(filter(is_dataclass, kinds), hint)
-    return hint is None or NoneType in kinds
-
-
-def _put(table: dict[str, Any], key: str, value: Any, assignment: str) -> None:
+def _set_key(table: dict[str, Any], key: str, text: str, assignment: str) -> None:
+    value = _value(text)
     first, _, rest = key.partition(".")
     if first == "gates" and rest:  # metric names hold dots: gates.dedup.duplicate_share.at_most
         metric, _, bound = (rest, "", "") if isinstance(value, dict) else rest.rpartition(".")
@@ -196,21 +193,27 @@ def _put(table: dict[str, Any], key: str, value: Any, assignment: str) -> None:
     if key == PRESET:
         table["train"]["model"].update(preset(value))
         return
-    place = table
-    names = key.split(".")
+    section = table
+    *sections, last = names = key.split(".")
     for depth, name in enumerate(names):
-        if not isinstance(place, dict) or name not in place:
-            known = list(place) if isinstance(place, dict) else []
-            near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
-            hint = f"did you mean {'.'.join([*names[:depth], near[0]])!r}? " if near else ""
+        if not isinstance(section, dict) or name not in section:
+            known = list(section) if isinstance(section, dict) else []
+            near = nearest(name, known)
+            hint = f"did you mean {'.'.join([*names[:depth], near])!r}? " if near else ""
             raise ConfigError(
                 f"--set {assignment!r}: unknown key {key!r}; {hint}known here: {', '.join(known)}"
             )
-        if depth == len(names) - 1:
-            is_word = value is None and not _may_be_off(names)  # clean.pii.action=off
-            place[name] = "off" if is_word else value
-        else:
-            place = place[name]
+        if depth < len(sections):
+            section = section[name]
+    is_word = value is None and not may_be_off(hint_at(Recipe, names))  # clean.pii.action=off
+    section[last] = OFF if is_word else value
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return None if text == OFF else text
 
 
 def as_shown(recipe: Recipe) -> Recipe:
@@ -221,40 +224,7 @@ def as_shown(recipe: Recipe) -> Recipe:
 
 def dump(recipe: Recipe) -> str:
     """Return the resolved recipe as TOML; keys that are off (none) are comments."""
-    lines = _toml_lines(asdict(as_shown(recipe)), "")
-    return "\n".join(lines).strip() + "\n"
-
-
-def _toml_lines(table: dict[str, Any], prefix: str) -> list[str]:
-    plain = {k: v for k, v in table.items() if not isinstance(v, dict)}
-    lines = [_toml_line(key, value) for key, value in plain.items()]
-    for key, value in table.items():
-        if isinstance(value, dict):
-            path = f"{prefix}{_toml_key(key)}"
-            lines += ["", f"[{path}]", *_toml_lines(value, f"{path}.")]
-    return lines
-
-
-def _toml_line(key: str, value: Any) -> str:
-    return f"# {key} is off" if value is None else f"{_toml_key(key)} = {_toml_value(value)}"
-
-
-def _toml_key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() else _toml_value(key)
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-    if isinstance(value, dict):
-        pairs = (f"{_toml_key(k)} = {_toml_value(v)}" for k, v in value.items() if v is not None)
-        return "{" + ", ".join(pairs) + "}"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
-    return repr(value)
+    return to_toml(asdict(as_shown(recipe)))
 
 
 def sections(recipe: Recipe) -> dict[str, Any]:
@@ -272,10 +242,22 @@ def sections(recipe: Recipe) -> dict[str, Any]:
     return flat
 
 
+# For pydantic: a key that a config does not have is an error.
+STRICT = pydantic.ConfigDict(extra="forbid")
+OFF = "off"
 KINDS = ("int", "float", "str", "bool", "literal['auto']")
 PRESET = "train.model.preset"
-PLAINER = {  # what pydantic's kinds of errors ask for, as it is written in TOML
-    "dataclass_type": 'wanted a table, as in {path = "words.txt"} for a file',
-    "tuple_type": "wanted a list, as in [1, 2]",
+WANTED = {  # by pydantic's kind of error, as it is written in TOML
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dataclass_type": 'a table, as in {path = "words.txt"} for a file',
+    "dict_type": "a table",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "missing": "a value",
+    "string_type": "text in quotes",
+    "tuple_type": "a list, as in [1, 2]",
 }
-SECTIONS = tuple(f.name for f in fields(Recipe))

@@ -120,11 +120,11 @@ def refused(where: str, found: Any, wanted: object, advice: str = "") -> ConfigE
     return ConfigError("; ".join([f"{where}: {shown}, wanted {wanted}", *filter(None, hints)]))
 
 
-def unknown_name(where: str, name: str, known: Collection[str]) -> ConfigError:
+def unknown_name(where: str, name: str, known: Collection[str], what: str = "name") -> ConfigError:
     """Return the error for a name that is none of the known ones; it names the nearest."""
     near = nearest(name, known)
     hint = f"did you mean {near!r}? " if near else ""
-    return ConfigError(f"{where}: unknown name {name!r}; {hint}known: {', '.join(known)}")
+    return ConfigError(f"{where}: unknown {what} {name!r}; {hint}known: {', '.join(known)}")
 
 
 def nearest(name: Any, known: Collection[Any]) -> str | None:

@@ -50,7 +50,7 @@ ROWS = {
     ),
     "expectations": ("figures html expect profile", "suites rejects", "gate page"),
     "flows": (
-        "recipe_file recipes/",
+        "recipe_file recipes/ setting_types",
         "config",
         "settings",
         "chain reports/",
@@ -112,6 +112,7 @@ HOMES = {
     "sklearn": ("model/transferring/tfidf.py",),
     "starlette": ("model/serve/app.py",),
     "tokenizers": ("pipeline/tokenizer_sweep.py",),
+    "tomlkit": ("flows/recipe_file.py",),
     "torch": ("model/",),
     "uvicorn": ("model/serve/", "flows/orchestration/guarded.py"),
     "zstandard": ("pipeline/reading/",),

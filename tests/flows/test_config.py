@@ -23,6 +23,13 @@ def test_every_recipe_loads_and_its_dump_is_the_same_recipe(name):
     assert asdict(again) == asdict(recipe)
 
 
+def test_any_text_and_any_figure_come_back_from_the_dump():
+    texts = ('say "no"', "two\nlines", "back\\slash", "bell \a", "汉字", "")
+    gates = {"dedup.duplicate_share": {"at_most": 1e-07, "severity": "warning"}}
+    recipe = build({"description": texts[3], "register": {"prompts": texts}, "gates": gates})
+    assert build(tomllib.loads(dump(recipe))) == recipe
+
+
 def test_a_misspelt_key_is_refused_with_the_nearest_one():
     with pytest.raises(ConfigError, match=r"unknown key 'stepz'.*did you mean 'steps'"):
         build({"train": {"stepz": 5}})
@@ -30,13 +37,19 @@ def test_a_misspelt_key_is_refused_with_the_nearest_one():
         build({"tran": {}})
     with pytest.raises(ConfigError, match=r"sources\[0\].*unknown key 'pth'.*'path'"):
         build({"sources": [{"pth": "x"}]})
+    with pytest.raises(ConfigError, match=r"clean\.pii: unknown key 'actoin'.*'action'"):
+        build({"clean": {"pii": {"actoin": "tag"}}})
     with pytest.raises(ConfigError, match=r"'train\.stepz'; did you mean 'train\.steps'"):
         override(Recipe(), ["train.stepz=5"])
 
 
 def test_a_value_of_the_wrong_type_is_refused_by_place():
-    with pytest.raises(ConfigError, match=r"train\.steps.*found 'many'"):
+    with pytest.raises(ConfigError, match=r"train\.steps: 'many', wanted a whole number; see"):
         override(Recipe(), ["train.steps=many"])
+    with pytest.raises(ConfigError, match=r"vocab_size: 'big', wanted a whole number or 'auto'"):
+        build({"tokenizer": {"vocab_size": "big"}})
+    with pytest.raises(ConfigError, match=r"sources\[0\]\.path: None, wanted a value"):
+        build({"sources": [{"lang": "zh"}]})
     with pytest.raises(ConfigError, match=r"key\.path=value"):
         override(Recipe(), ["train.steps"])
 

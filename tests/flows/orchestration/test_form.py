@@ -6,8 +6,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from flows.config import Recipe
-from flows.orchestration.form import configs_within, describe_settings, descriptions
+from flows.orchestration.form import describe_settings, descriptions
 from flows.orchestration.form_words import WORDS
+from flows.setting_types import configs_within
 
 CONFIGS = list(configs_within(Recipe))
 
