@@ -79,7 +79,11 @@ def open_sources(recipe: Recipe, settings: Settings) -> SourceSet:
             "`--source FOLDER`"
         )
     return SourceSet.open(
-        recipe.sources, Path.cwd(), workers=settings.workers, memory=settings.source_hashes
+        recipe.sources,
+        Path.cwd(),
+        workers=settings.workers,
+        store=settings.store,
+        memory=settings.source_hashes,
     )
 
 

@@ -191,9 +191,9 @@ def run_stage(
 
     `destination` is the fingerprint's own folder (see `store_path`) or a folder that does not exist
     yet. `previous` is an artifact of a part of the parents that the stage may build on; it changes
-    nothing about the result. Without `engine` the work is done in this process. Raises
-    ArtifactError if `destination` holds an artifact of other inputs, LedgerError if a row went
-    missing. A damaged artifact is moved aside and made again.
+    nothing about the result. Without `engine` the work is done in this process; the processes of
+    one end with the stage. Raises ArtifactError if `destination` holds an artifact of other inputs,
+    LedgerError if a row went missing. A damaged artifact is moved aside and made again.
     """
     started = time.monotonic()
     identity = stage.fingerprint(config, parents)
@@ -205,8 +205,8 @@ def run_stage(
         if commit.begun(folder):
             reason = "made: went on from parts finished by an interrupted run"
         if not (folder / MANIFEST).exists():
-            work = engine or LocalEngine()
-            _make(Job(stage, config, parents, folder, work, progress, previous), identity)
+            with engine or LocalEngine() as work:
+                _make(Job(stage, config, parents, folder, work, progress, previous), identity)
         commit.commit(folder, destination, time.monotonic() - started)
     made = load_artifact(destination, checksums=False)
     return StageRun(made, False, reason, time.monotonic() - started)

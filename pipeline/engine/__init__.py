@@ -1,7 +1,7 @@
 """Where parts are worked on: the same map on one process, several, or a cluster."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 
 class Engine(Protocol):
@@ -13,6 +13,10 @@ class Engine(Protocol):
         """Yield (index of task, result) as they finish; raise what `function` raised."""
         ...
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        """Begin a run."""
+        ...
+
+    def __exit__(self, *error: object) -> None:
         """Let go of what serves `imap` between calls."""
         ...

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from pipeline.compiled import open_cache
 
@@ -16,7 +16,7 @@ PARENT_CHECK_SECONDS = 1.0
 
 @dataclass
 class LocalEngine:
-    """Run tasks here (`workers=1`) or in that many processes, which stay until `close`."""
+    """Run tasks here (`workers=1`) or in that many processes, which stay until its block ends."""
 
     workers: int = 1
     _pool: ProcessPoolExecutor | None = field(default=None, init=False, repr=False, compare=False)
@@ -40,8 +40,11 @@ class LocalEngine:
             self._pool = None
             raise
 
-    def close(self) -> None:
-        """Let the processes go; the next `imap` starts new ones."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Let the processes go and wait until they are; the next `imap` starts new ones."""
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None

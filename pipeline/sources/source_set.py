@@ -71,14 +71,20 @@ class SourceSet:
 
     @classmethod
     def open(
-        cls, sources: Sequence[Source], base: Path, workers: int = 1, memory: Path | None = None
+        cls,
+        sources: Sequence[Source],
+        base: Path,
+        workers: int = 1,
+        *,
+        store: Path | None = None,
+        memory: Path | None = None,
     ) -> "SourceSet":
         """List and hash the files of `sources`; relative paths start at `base`.
 
-        `memory` is a database of hashes (see `source_hashes`): unchanged files are not read again.
+        What lies in `store` is no source. `memory` is a database of hashes (see `source_hashes`):
+        unchanged files are not read again.
         Raises SourceError if a source is missing or holds no text, or two files have one name.
         """
-        store = memory.parent if memory is not None else None  # what we wrote is no source
         candidates, skipped = list_candidates(sources, base, store)
         files = _hashed(candidates, workers, memory)
         _refuse_same_names(files)

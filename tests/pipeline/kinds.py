@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 import zipfile
+import zlib
 
 from tests.pipeline.ingesting import TEXTS
 
@@ -63,15 +64,20 @@ def epub(chapters: list[str]) -> bytes:
     return zipped({"META-INF/container.xml": container, "book/p.opf": package, **pages})
 
 
-def pdf(text: str) -> bytes:
-    """Return a PDF of one page with a line of Latin text, '' for a page without."""
+def pdf(text: str, pages: int = 1, padding: int = 0) -> bytes:
+    """Return a PDF of pages with a line of Latin text, '' for pages without; they are one object.
+
+    `padding` are bytes of content that say nothing.
+    """
     content = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET".encode() if text else b""
+    content = zlib.compress(content + b" " * padding)
+    kids = b"3 0 R " * pages
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Pages /Kids [%s] /Count %d >>" % (kids, pages),
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
         b"/Resources << /Font << /F1 5 0 R >> >> >>",
-        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
+        b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(content), content),
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
     data, offsets = b"%PDF-1.4\n", []

@@ -1,6 +1,7 @@
 """Stages: reuse, resume, ledger, contracts, damage."""
 
 import functools
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -85,6 +86,7 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path):
     one = run_stage(COUNT, CountConfig(), [], tmp_path / "one").artifact
     two = run_stage(COUNT, CountConfig(), [], tmp_path / "two", engine=LocalEngine(2)).artifact
     assert digest(one.path) == digest(two.path)
+    assert multiprocessing.active_children() == []  # workers end with the stage
 
 
 def test_the_same_inputs_are_reused_and_other_inputs_refused(tmp_path):

@@ -8,6 +8,7 @@ import zipfile
 import pytest
 
 from pipeline.reading.file_records import entries_of
+from pipeline.reading.pdf_reader import CONTENT_BYTES_MAX
 from pipeline.reading.records import Broken, Input, Record
 from pipeline.sources.source_set import Source, SourceSet
 from tests.pipeline import kinds
@@ -143,6 +144,20 @@ def test_what_is_broken_is_named(tmp_path, suffix):
 
 def test_a_scanned_page_has_no_text(tmp_path):
     assert reasons(read(tmp_path, "a.pdf", pdf(""))) == ["no_text_layer"]
+
+
+@pytest.mark.parametrize(("pages", "reason"), [(2, "no_text_layer"), (3, "pdf_too_costly")])
+def test_a_pdf_is_bounded_by_its_content_on_every_machine(tmp_path, pages, reason):
+    packed = pdf("", pages, padding=CONTENT_BYTES_MAX // 2 - 100)
+    assert reasons(read(tmp_path, "a.pdf", packed)) == [reason]
+
+
+def test_a_pdf_has_at_most_so_many_characters(tmp_path):
+    path = tmp_path / "a.pdf"
+    path.write_bytes(pdf("The wheel turns all day.", 9))
+    entries = entries_of(SourceSet.open([Source(str(path))], tmp_path).files[0],
+                         Input(path, "text", 100, 200.0))  # fmt: skip
+    assert reasons(list(entries)) == ["pdf_too_costly"]
 
 
 def test_a_locked_member_is_named(tmp_path):
