@@ -28,7 +28,7 @@ from pipeline.reading.documents import Fields, document_of
 from pipeline.reading.encodings import require_codec
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
 from pipeline.reading.record_file import record_input
-from pipeline.reading.records import Broken, Entry, Record
+from pipeline.reading.records import Entry, Record, UnreadableRecord
 from pipeline.reading.source_file import SourceFile
 from pipeline.reading.tasks import ReadTask, tasks_of
 from pipeline.schema import EXAMPLES, QUARANTINE
@@ -99,13 +99,13 @@ def read_part(config: ExamplesConfig, task: ReadTask, sink: Sink) -> dict[str, i
     rows: list[dict[str, Any]] = []
     aside = [
         quarantine_row(
-            left.source_name, left.relative, Broken(WHOLE_FILE, left.reason, left.detail)
+            left.source_name, left.relative, UnreadableRecord(WHOLE_FILE, left.reason, left.detail)
         )
         for left in task.skipped
     ]
     for file in task.files:
         for row in _rows(file, config, task):
-            if isinstance(row, Broken):
+            if isinstance(row, UnreadableRecord):
                 aside.append(quarantine_row(file.source_name, file.relative, row))
             else:
                 rows.append(row)
@@ -119,13 +119,15 @@ def _rows(file: SourceFile, config: ExamplesConfig, task: ReadTask) -> Any:
     encoding = file.encoding or config.encoding
     source = record_input(file.path, config.record_bytes_max, task.part, encoding)
     for entry in entries_of(file, source):
-        if isinstance(entry, Broken):  # settings of another stage are settings of this one too
+        if isinstance(entry, UnreadableRecord):  # the settings are this stage's own
             yield replace(entry, detail=entry.detail.replace("ingest.", "examples."))
         else:
             yield row_of(entry, file, config)
 
 
-def row_of(record: Record, file: SourceFile, config: ExamplesConfig) -> dict[str, Any] | Broken:
+def row_of(
+    record: Record, file: SourceFile, config: ExamplesConfig
+) -> dict[str, Any] | UnreadableRecord:
     """Return a record as a row of EXAMPLES without its split, or the reason why it is none."""
     given = config.input_field, config.output_field
     assert config.task is not None  # `run` found it
@@ -133,14 +135,14 @@ def row_of(record: Record, file: SourceFile, config: ExamplesConfig) -> dict[str
         example = read_example(record.fields, config.task, given)
     except Unusable as reason:
         sample = repr(record.fields)[:200]
-        return Broken(record.position, reason.reason, reason.detail, sample)
+        return UnreadableRecord(record.position, reason.reason, reason.detail, sample)
     # id, source and language are found as they are for plain text
     stated = {name: record.fields.get(name) for name in ("id", "lang", "source", "license")}
     whole = Record(record.position, {**stated, "text": _joined(example)})
     document = document_of(
         whole, file, Fields("text", "id", config.record_bytes_max), one_document=False
     )
-    if isinstance(document, Broken):
+    if isinstance(document, UnreadableRecord):
         return document
     begin, end = example.soft or (None, None)
     return {
@@ -193,7 +195,7 @@ def task_in(sources: SourceSet, encoding: str | None = None) -> str:
         found = "no record"
         if records:
             found = f"records with the fields {', '.join(field_names(records[0].fields))}"
-        elif broken := next((one for one in entries if isinstance(one, Broken)), None):
+        elif broken := next((one for one in entries if isinstance(one, UnreadableRecord)), None):
             found = f"no record ({broken.reason}: {broken.detail})"
         raise SourceError(
             f"{sources.files[0].path}: no task is known by the first {len(entries)} entries: found "

@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 from pipeline.engine.watchdog import Watchdog
 from pipeline.errors import ConfigError
 from pipeline.reading.document_ids import IdNotes, Repeats, find_repeats, later_copies
-from pipeline.reading.documents import Document, Fields, document_of
+from pipeline.reading.documents import Fields, RawDocument, document_of
 from pipeline.reading.encodings import known_codec, require_codec
 from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
 from pipeline.reading.readers import READERS, suffix_of
-from pipeline.reading.records import Broken, Input, LineRange, Range, Record
+from pipeline.reading.records import LineRange, Range, ReaderInput, Record, UnreadableRecord
 from pipeline.reading.source_file import SourceFile
 from pipeline.reading.streams import EXPANSION_MAX
 from pipeline.reading.tasks import ReadTask, count_newlines, tasks_of, with_line_numbers
@@ -135,20 +135,20 @@ def read_documents(
     passed_by: Counter[str] = Counter()
     meta_left_out = 0
     for left in task.skipped:
-        broken = Broken(WHOLE_FILE, left.reason, left.detail)
-        rows.set_aside(left.source_name, left.relative, broken)
+        broken = UnreadableRecord(WHOLE_FILE, left.reason, left.detail)
+        rows.quarantine(left.source_name, left.relative, broken)
     for file in task.files:
         source = _input(file, config, task.part)
         with Watchdog(file.relative) as watchdog:
             for entry in _documents(file, source, config):
                 watchdog.passed(file.relative, entry.position)
-                if isinstance(entry, Document):
+                if isinstance(entry, RawDocument):
                     notes.add(entry.wanted_id, entry.derived_id)
                     rows.keep(entry, entry.wanted_id, entry.path)
                     meta_left_out += entry.meta_left_out
                 else:
                     inner = f"!{entry.inner}" if entry.inner else ""
-                    rows.set_aside(file.source_name, file.relative + inner, entry)
+                    rows.quarantine(file.source_name, file.relative + inner, entry)
         if source.encoding and (task.part is None or task.part.begin == 0):
             encodings[source.encoding] += 1
         guessed.update(source.guessed)
@@ -188,9 +188,9 @@ def settle_ids(folder: Path, staged_folder: Path, staged_json: dict[str, Any], s
     return len(endings)
 
 
-def _input(file: SourceFile, config: IngestConfig, part: Range | None) -> Input:
+def _input(file: SourceFile, config: IngestConfig, part: Range | None) -> ReaderInput:
     stated = file.encoding or config.encoding
-    return Input(
+    return ReaderInput(
         file.path,
         config.text_field,
         config.record_bytes_max,
@@ -203,8 +203,8 @@ def _input(file: SourceFile, config: IngestConfig, part: Range | None) -> Input:
 
 
 def _documents(
-    file: SourceFile, source: Input, config: IngestConfig
-) -> Iterator[Document | Broken]:
+    file: SourceFile, source: ReaderInput, config: IngestConfig
+) -> Iterator[RawDocument | UnreadableRecord]:
     """Yield each record of a file as a document or as broken; damage to the file is the last."""
     reader = READERS[suffix_of(file.path.name)]
     wanted = Fields(config.text_field, config.id_field, config.record_bytes_max)
@@ -216,7 +216,9 @@ def _documents(
             yield entry
 
 
-def documents_of(file: SourceFile, config: IngestConfig) -> Iterator[Document | Broken]:
+def documents_of(
+    file: SourceFile, config: IngestConfig
+) -> Iterator[RawDocument | UnreadableRecord]:
     """Yield what a file holds, as this stage reads it."""
     return _documents(file, _input(file, config, None), config)
 
@@ -230,7 +232,7 @@ class _Rows:
         self._aside: list[tuple[Any, ...]] = []
         self._text_bytes = 0
 
-    def keep(self, document: Document, identifier: str, relative: str) -> None:
+    def keep(self, document: RawDocument, identifier: str, relative: str) -> None:
         """Add a document under its final id."""
         self._main.append(
             (
@@ -248,7 +250,7 @@ class _Rows:
         if self._text_bytes >= ROW_GROUP_BYTES:
             self.flush()
 
-    def set_aside(self, source: str, relative: str, broken: Broken) -> None:
+    def quarantine(self, source: str, relative: str, broken: UnreadableRecord) -> None:
         """Add a quarantine row."""
         self._aside.append(quarantine_row(source, relative, broken))
         if len(self._aside) >= QUARANTINE_ROWS:

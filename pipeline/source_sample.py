@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.errors import SourceError
 from pipeline.ingest import IngestConfig, documents_of
-from pipeline.reading.documents import Document
+from pipeline.reading.documents import RawDocument
 from pipeline.reading.remote import is_remote
 from pipeline.reading.source_file import SourceFile
 from pipeline.sources.source_set import SCHEMES, Source, list_candidates
@@ -85,7 +85,7 @@ def sample_sources(files: Sequence[SourceFile], config: IngestConfig) -> SourceS
 def _texts(file: SourceFile, config: IngestConfig) -> Iterator[str]:
     try:
         for entry in documents_of(file, config):
-            if isinstance(entry, Document):
+            if isinstance(entry, RawDocument):
                 yield entry.text
     except SourceError:  # it changes while it is read: `ingest` says so
         return

@@ -202,7 +202,7 @@ def run_stage(
         if stored is not None:
             return StageRun(stored, True, reason, time.monotonic() - started)
         folder = commit.partial(destination, identity)
-        if commit.begun(folder):
+        if commit.has_finished_parts(folder):
             reason = "made: went on from parts finished by an interrupted run"
         if not (folder / MANIFEST).exists():
             with engine or LocalEngine() as work:
@@ -227,7 +227,7 @@ def _stored_artifact(destination: Path, identity: Fingerprint) -> tuple[Artifact
         try:
             stored = load_artifact(destination)
         except ArtifactError as error:
-            aside = commit.set_aside(destination)
+            aside = commit.move_damaged_aside(destination)
             fault = str(error).removesuffix(f"; {REMAKE_ADVICE}")
             reason = f"made again: {fault}; the damaged one is now {aside.name}"
             logger.warning("%s %s", stage, reason)
@@ -241,7 +241,7 @@ def _stored_artifact(destination: Path, identity: Fingerprint) -> tuple[Artifact
             f"{destination}: holds files that are not a textmill artifact; "
             f"choose a folder that is empty or does not exist"
         )
-    aside = commit.set_aside(destination)
+    aside = commit.move_damaged_aside(destination)
     reason = f"made again: {destination / MANIFEST} was gone; the rest is {aside.name}"
     logger.warning("%s %s", stage, reason)
     return None, reason

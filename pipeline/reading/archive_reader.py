@@ -2,7 +2,7 @@
 
 A document is made of a response with status 200 that is HTML, XHTML or plain text, and of a
 `conversion` record of plain text (the WET files of Common Crawl). All other records are counted in
-`Input.passed_by`; damage and pages that cannot be decoded are broken entries.
+`ReaderInput.passed_by`; damage and pages that cannot be decoded are broken entries.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from pipeline.reading.gzip_members import Piece, gzip_members
 from pipeline.reading.html import declared_codec
 from pipeline.reading.http_message import BadPayload, Response, parse_response, payload
 from pipeline.reading.main_text import main_text
-from pipeline.reading.records import Broken, Entry, Input, Record
+from pipeline.reading.records import Entry, ReaderInput, Record, UnreadableRecord
 from pipeline.reading.remote import byte_size
 from pipeline.reading.streams import GZIP_MAGIC, SAMPLE_BYTES, DamagedInput
 
@@ -30,11 +30,11 @@ SIZE_SHARE_MIN = 0.95
 NAMED_KINDS = ("application", "audio", "font", "image", "text", "video")
 
 
-def read_archive(source: Input) -> Iterator[Entry]:
+def read_archive(source: ReaderInput) -> Iterator[Entry]:
     """Yield the pages of a WARC, WET or ARC file; `meta` gets url, date, type and status."""
     keep_max = source.record_bytes_max + HEADER_BYTES_MAX
     for record in archive_records(_pieces(source), keep_max):
-        if isinstance(record, Broken):
+        if isinstance(record, UnreadableRecord):
             yield record
             continue
         entry = _entry(record, source)
@@ -44,7 +44,7 @@ def read_archive(source: Input) -> Iterator[Entry]:
             yield entry
 
 
-def _pieces(source: Input) -> Iterator[Piece]:
+def _pieces(source: ReaderInput) -> Iterator[Piece]:
     with source.path.open("rb") as file:
         packed = file.read(2) == GZIP_MAGIC
     if packed:
@@ -57,7 +57,7 @@ def _pieces(source: Input) -> Iterator[Piece]:
         yield damage
 
 
-def _entry(record: ArchiveRecord, source: Input) -> Entry | str:
+def _entry(record: ArchiveRecord, source: ReaderInput) -> Entry | str:
     """Return the record's document, why it is broken, or the name under which it is counted."""
     content_type = record.headers.get("content-type", "").partition(";")[0].strip().lower()
     if record.kind == "conversion" and content_type == TEXT_TYPE:
@@ -74,20 +74,22 @@ def _entry(record: ArchiveRecord, source: Input) -> Entry | str:
     return _document(record, response, source)
 
 
-def _damage(record: ArchiveRecord, response: Response, source: Input) -> Broken | None:
+def _damage(
+    record: ArchiveRecord, response: Response, source: ReaderInput
+) -> UnreadableRecord | None:
     sample = response.body[:SAMPLE_BYTES]
     if record.size < record.length * SIZE_SHARE_MIN:
         detail = f"{record.size} of {record.length} bytes are there; fetch the archive again"
-        return Broken(record.position, "record_cut_short", detail, sample)
+        return UnreadableRecord(record.position, "record_cut_short", detail, sample)
     if not record.held:
         return source.too_large(record.position, sample, f"record of {record.size} bytes")
     if not digest_fits(record):
         detail = f"{record.headers['warc-block-digest']} is not the digest of the record's block"
-        return Broken(record.position, "bad_digest", detail, sample)
+        return UnreadableRecord(record.position, "bad_digest", detail, sample)
     return None
 
 
-def _document(record: ArchiveRecord, response: Response, source: Input) -> Entry:
+def _document(record: ArchiveRecord, response: Response, source: ReaderInput) -> Entry:
     if problem := _damage(record, response, source):
         return problem
     title = None
@@ -95,9 +97,11 @@ def _document(record: ArchiveRecord, response: Response, source: Input) -> Entry
         page = payload(response, source.record_bytes_max)
         markup, notes = source.decode(page, declared_codec(page, response.charset))
     except BadPayload as error:
-        return Broken(record.position, error.reason, str(error), response.body[:SAMPLE_BYTES])
+        return UnreadableRecord(
+            record.position, error.reason, str(error), response.body[:SAMPLE_BYTES]
+        )
     except DamagedInput as damage:
-        return Broken(record.position, damage.reason, damage.detail, page[:SAMPLE_BYTES])
+        return UnreadableRecord(record.position, damage.reason, damage.detail, page[:SAMPLE_BYTES])
     text = markup
     if response.media_type in HTML_TYPES:
         text, title = main_text(markup)

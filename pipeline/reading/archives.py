@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pipeline.reading.gzip_members import MemberStart, Piece
 from pipeline.reading.http_message import header_fields
-from pipeline.reading.records import Broken
+from pipeline.reading.records import UnreadableRecord
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
 
 HEADER_BYTES_MAX = 1 << 20
@@ -55,23 +55,25 @@ class ArchiveRecord:
         return len(self.block) == self.length
 
 
-def archive_records(pieces: Iterable[Piece], keep_max: int) -> Iterator[ArchiveRecord | Broken]:
-    """Yield records with up to `keep_max` bytes of each, and a Broken per damaged place.
+def archive_records(
+    pieces: Iterable[Piece], keep_max: int
+) -> Iterator[ArchiveRecord | UnreadableRecord]:
+    """Yield records with up to `keep_max` bytes of each, and an UnreadableRecord per damaged place.
 
     A record that ends before its stated length is yielded, and the damage after it.
     """
-    source = _Source(iter(pieces))
+    source = _ArchiveStream(iter(pieces))
     position = 0
     while True:
         try:
             line = _next_start(source)
         except DamagedInput as damage:
-            yield Broken(position, damage.reason, damage.detail)
+            yield UnreadableRecord(position, damage.reason, damage.detail)
             position += 1
             continue
         if source.passed:
             detail = f"{source.passed} bytes that belong to no record were passed by"
-            yield Broken(position, "bad_archive_record", detail, source.passed_sample)
+            yield UnreadableRecord(position, "bad_archive_record", detail, source.passed_sample)
             source.passed = 0
             position += 1
         if line is None:
@@ -79,18 +81,18 @@ def archive_records(pieces: Iterable[Piece], keep_max: int) -> Iterator[ArchiveR
         try:
             record = _record(source, line, position, keep_max)
         except DamagedInput as damage:
-            yield Broken(position, damage.reason, damage.detail, line[:SAMPLE_BYTES])
+            yield UnreadableRecord(position, damage.reason, damage.detail, line[:SAMPLE_BYTES])
             position += 1
             continue
         yield record
         position += 1
         if record.size < record.length:
             detail = f"Content-Length {record.length}, but the record has {record.size} bytes"
-            yield Broken(position, "bad_archive_record", detail, line[:SAMPLE_BYTES])
+            yield UnreadableRecord(position, "bad_archive_record", detail, line[:SAMPLE_BYTES])
             position += 1
 
 
-def _next_start(source: "_Source") -> bytes | None:
+def _next_start(source: "_ArchiveStream") -> bytes | None:
     """Return the next line that begins a record, None at the end; what is passed is counted."""
     while line := source.line():
         if is_start(line):
@@ -108,7 +110,7 @@ def is_start(line: bytes) -> bool:
     return len(line) <= ARC_LINE_BYTES_MAX and ARC_START.match(line) is not None
 
 
-def _record(source: "_Source", line: bytes, position: int, keep_max: int) -> ArchiveRecord:
+def _record(source: "_ArchiveStream", line: bytes, position: int, keep_max: int) -> ArchiveRecord:
     if not line.startswith(b"WARC/") and (arc := ARC_START.match(line)):
         headers = {
             "warc-target-uri": arc["url"].decode("utf-8", "replace"),
@@ -127,7 +129,7 @@ def _record(source: "_Source", line: bytes, position: int, keep_max: int) -> Arc
     return ArchiveRecord(position, kind, headers, block, size, length)
 
 
-def _header_lines(source: "_Source") -> list[str]:
+def _header_lines(source: "_ArchiveStream") -> list[str]:
     lines: list[str] = []
     size = 0
     while line := source.line():
@@ -161,7 +163,7 @@ def digest_fits(record: ArchiveRecord) -> bool:
     )
 
 
-class _Source:
+class _ArchiveStream:
     """Unpacked bytes by line and by length; damage in the stream is raised where it stands."""
 
     def __init__(self, pieces: Iterator[Piece]):

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from pipeline.reading.encodings import UnknownEncoding, notes_of, refuse_damage
-from pipeline.reading.records import Broken, Entry, Input, Record
+from pipeline.reading.records import Entry, ReaderInput, Record, UnreadableRecord
 from pipeline.reading.streams import SAMPLE_BYTES
 
 
-def with_notes(entry: Entry, source: Input) -> Entry:
+def with_notes(entry: Entry, source: ReaderInput) -> Entry:
     """Note on a record of a file in a guessed encoding, or with broken bytes, that it is of one.
 
     A record whose text, or without a text field whose fields, cannot be read is broken.
@@ -25,5 +25,5 @@ def with_notes(entry: Entry, source: Input) -> Entry:
         refuse_damage(replaced, len(text), stream.encoding.codec)
     except UnknownEncoding as error:
         detail = stream.problem or str(error)
-        return Broken(entry.position, "undecodable", detail, text[:SAMPLE_BYTES])
+        return UnreadableRecord(entry.position, "undecodable", detail, text[:SAMPLE_BYTES])
     return replace(entry, notes=notes_of(stream.encoding, replaced))

@@ -14,18 +14,18 @@ from dataclasses import dataclass
 
 from pipeline.reading.held_lines import HeldLines, OverLimit, TextLine
 from pipeline.reading.lenient_row import QUOTE, Dialect, LenientRow, UnclosedQuote
-from pipeline.reading.records import Broken
+from pipeline.reading.records import UnreadableRecord
 from pipeline.reading.row_keys import continues_keys
 from pipeline.reading.streams import SAMPLE_BYTES
 
 RECENT_ROWS = 64  # sound rows against which doubtful ones are compared
 LOOKED_AT_LINES = 1000
-TooLarge = Callable[[int, str, str], Broken]  # position, sample, what is longer
+TooLarge = Callable[[int, str, str], UnreadableRecord]  # position, sample, what is longer
 FITTING_SHARE_MIN = 0.9  # of the lines after an open quote: then they are rows, no cell
 
 
 @dataclass(frozen=True)
-class Row:
+class DelimitedRow:
     """One sound row."""
 
     position: int  # from 0, the header and what stands before it not counted
@@ -59,7 +59,7 @@ class TableRows:
         self._width = len(fields or ())
         return fields
 
-    def __iter__(self) -> Iterator[Row | Broken]:
+    def __iter__(self) -> Iterator[DelimitedRow | UnreadableRecord]:
         position = 0
         while True:
             try:
@@ -74,7 +74,7 @@ class TableRows:
             yield entry
             position += 1
 
-    def _judged(self, position: int, fields: list[str]) -> Row | Broken:
+    def _judged(self, position: int, fields: list[str]) -> DelimitedRow | UnreadableRecord:
         """Return what the csv module took for a row, unless it swallowed rows."""
         held = self._lines.held
         if len(held) > 1 and self._swallowed(fields, held):
@@ -86,15 +86,15 @@ class TableRows:
             )
             sample = held[0].text[:SAMPLE_BYTES]
             self._lines.next_row()
-            return Broken(position, "too_many_fields", detail, sample)
+            return UnreadableRecord(position, "too_many_fields", detail, sample)
         if len(held) == 1:
             self._recent.append(fields)
         return self._row(position, fields)
 
-    def _row(self, position: int, fields: list[str]) -> Row:
+    def _row(self, position: int, fields: list[str]) -> DelimitedRow:
         first = self._lines.held[0]
         self._lines.next_row()
-        return Row(position, first.number, fields, first.text[:SAMPLE_BYTES])
+        return DelimitedRow(position, first.number, fields, first.text[:SAMPLE_BYTES])
 
     def _swallowed(self, fields: list[str], held: Sequence[TextLine]) -> bool:
         """Tell whether a row of several lines is several rows."""
@@ -113,13 +113,13 @@ class TableRows:
             return None
         return row.fields
 
-    def _read_leniently(self, position: int, why: str) -> Row | Broken:
+    def _read_leniently(self, position: int, why: str) -> DelimitedRow | UnreadableRecord:
         held = self._lines.held
         first = held[0]
         if not self._dialect.quoted:
             detail, sample = f"line {first.number}: {why}", first.text[:SAMPLE_BYTES]
             self._lines.next_row()
-            return Broken(position, "bad_csv", detail, sample)
+            return UnreadableRecord(position, "bad_csv", detail, sample)
         row, fed = LenientRow(self._dialect), 0
         self._reader = self._dialect.reader(self._lines)
         try:
@@ -138,7 +138,7 @@ class TableRows:
         except OverLimit:
             return self._over_limit(position)
 
-    def _over_limit(self, position: int) -> Row | Broken:
+    def _over_limit(self, position: int) -> DelimitedRow | UnreadableRecord:
         first = self._lines.held[0]
         self._reader = self._dialect.reader(self._lines)
         if len(self._lines.held) > 1 or first.whole:
@@ -161,7 +161,7 @@ class TableRows:
         while (line := next(lines, None)) and not row.feed(line.text, first=True):
             row.drop()
 
-    def _unclosed(self, position: int, *, check_rows: bool = False) -> Broken:
+    def _unclosed(self, position: int, *, check_rows: bool = False) -> UnreadableRecord:
         """Set the first line aside with those after it that are no rows, give back the rest."""
         held = self._lines.held
         first, end = held[0], len(held)
@@ -175,4 +175,4 @@ class TableRows:
         self._reader = self._dialect.reader(self._lines)
         self._lines.keep(end)
         self._lines.next_row()
-        return Broken(position, "unclosed_quote", detail, first.text[:SAMPLE_BYTES])
+        return UnreadableRecord(position, "unclosed_quote", detail, first.text[:SAMPLE_BYTES])

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.reading.document_ids import derived_id
 from pipeline.reading.meta_json import meta_json
-from pipeline.reading.records import LABELS, Broken, Record
+from pipeline.reading.records import LABELS, Record, UnreadableRecord
 from pipeline.reading.source_file import SourceFile
 from pipeline.reading.text_fields import UnreadableValue, as_text, take_text
 
@@ -20,7 +20,7 @@ BLANK = INVISIBLE + " \t\r\n\v\f\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000"
 
 
 @dataclass(frozen=True)
-class Document:
+class RawDocument:
     """One document before its id is known to be unique."""
 
     position: int
@@ -57,7 +57,7 @@ def file_document_id(file: SourceFile) -> str:
 
 def document_of(
     record: Record, file: SourceFile, wanted: Fields, *, one_document: bool
-) -> Document | Broken:
+) -> RawDocument | UnreadableRecord:
     """Make a document of a record.
 
     `source`, `lang` and `license` of the record win over the file's where they are short strings;
@@ -76,7 +76,7 @@ def document_of(
     own = file_document_id(file) if one_document else None
     labels = {name: _label(fields, name) for name in LABELS}
     meta, left_out = meta_json(fields)
-    return Document(
+    return RawDocument(
         record.position,
         text,
         text_bytes,
@@ -91,32 +91,32 @@ def document_of(
     )
 
 
-def _problem(text: Any, text_bytes: int, record: Record, wanted: Fields) -> Broken | None:
+def _problem(text: Any, text_bytes: int, record: Record, wanted: Fields) -> UnreadableRecord | None:
     if text is None:
         found = sorted(map(str, record.fields))[:20]
         detail = f"fields {found}, wanted a string in {wanted.text!r}; set ingest.text_field"
-        return Broken(record.position, "no_text", detail, SHORT.repr(record.fields))
+        return UnreadableRecord(record.position, "no_text", detail, SHORT.repr(record.fields))
     if isinstance(text, UnreadableValue):
-        return Broken(record.position, text.reason, text.detail, text.sample)
+        return UnreadableRecord(record.position, text.reason, text.detail, text.sample)
     if not isinstance(text, str):
         detail = f"{wanted.text!r} is {type(text).__name__}, wanted a string, or strings in a list"
-        return Broken(record.position, "text_not_string", detail, SHORT.repr(text))
+        return UnreadableRecord(record.position, "text_not_string", detail, SHORT.repr(text))
     if not text.strip(BLANK):
         detail = f"{len(text)} characters, all white space or invisible"
-        return Broken(record.position, "empty_text", detail, text[:200])
+        return UnreadableRecord(record.position, "empty_text", detail, text[:200])
     if text_bytes > wanted.record_bytes_max:
         detail = (
             f"{text_bytes} bytes of text, wanted at most {wanted.record_bytes_max}; "
             f"split it or raise ingest.record_bytes_max"
         )
-        return Broken(record.position, "record_too_large", detail, text[:200])
+        return UnreadableRecord(record.position, "record_too_large", detail, text[:200])
     return None
 
 
-def _half_character(position: int, text: str, at: int) -> Broken:
+def _half_character(position: int, text: str, at: int) -> UnreadableRecord:
     detail = f"half a character (surrogate) at {at}, which cannot be written as UTF-8"
     sample = text[:200].encode("utf-8", "backslashreplace")
-    return Broken(position, "lone_surrogate", detail, sample)
+    return UnreadableRecord(position, "lone_surrogate", detail, sample)
 
 
 def _given_id(fields: dict[str, Any], name: str) -> str | None:

@@ -17,7 +17,7 @@ BOUNDARY = re.compile(rb"[\0-\x20]")
 
 
 @dataclass(frozen=True)
-class Sample:
+class EncodingSample:
     """Counts over all bytes; `data` holds stretches of them with what is not ASCII."""
 
     size: int
@@ -28,7 +28,7 @@ class Sample:
     data: bytes
 
 
-def sample_of(chunks: Iterable[bytes]) -> Sample:
+def sample_of(chunks: Iterable[bytes]) -> EncodingSample:
     """Count over all chunks and keep up to 32 stretches of 1 KiB, spread over them evenly.
 
     Every piece of 32 KiB gives at most one stretch; where there are too many, every second goes.
@@ -50,7 +50,7 @@ def sample_of(chunks: Iterable[bytes]) -> Sample:
             if len(windows) > WINDOWS_MAX:
                 windows, stride = windows[::2], stride * 2
         pieces, before = pieces + 1, piece[-4:]
-    return Sample(total, beyond, beyond - valid, nul, head, b"\n".join(windows) or head)
+    return EncodingSample(total, beyond, beyond - valid, nul, head, b"\n".join(windows) or head)
 
 
 def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError
 from pipeline.reading.encoding_guess import SCORE_MIN, guess_wide, guesses, is_certain, judge
-from pipeline.reading.encoding_sample import HEAD_BYTES, Sample, sample_of
+from pipeline.reading.encoding_sample import HEAD_BYTES, EncodingSample, sample_of
 from pipeline.reading.realign import CODECS as REALIGNED
 from pipeline.reading.realign import realigned
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
@@ -108,7 +108,7 @@ def _has_controls(head: bytes) -> bool:
     return len(head) - len(head.translate(None, CONTROLS)) > CONTROL_SHARE_MAX * len(head)
 
 
-def _seven_bit(sample: Sample) -> str | None:
+def _seven_bit(sample: EncodingSample) -> str | None:
     for pattern, codec in SEVEN_BIT:
         if pattern.search(sample.head) or pattern.search(sample.data):
             text = (sample.head if pattern.search(sample.head) else sample.data).decode(
@@ -119,7 +119,7 @@ def _seven_bit(sample: Sample) -> str | None:
     return None
 
 
-def _declared(sample: Sample, codec: str) -> Encoding | None:
+def _declared(sample: EncodingSample, codec: str) -> Encoding | None:
     text = sample.data.decode(codec, "replace")
     beyond_ascii = len(text) - len(text.encode("ascii", "ignore"))
     if text.count("\ufffd") > REPLACED_MAX * beyond_ascii + 1:
@@ -133,7 +133,7 @@ def _declared(sample: Sample, codec: str) -> Encoding | None:
     return Encoding(codec, "declared", found.score)
 
 
-def _guessed(sample: Sample) -> Encoding:
+def _guessed(sample: EncodingSample) -> Encoding:
     found = guesses(sample.data, wide_head=sample.head)
     if is_certain(found):
         return Encoding(found[0].codec, "guessed", round(found[0].score, 3))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pipeline.errors import SourceError
 from pipeline.reading.decoding_notes import with_notes
 from pipeline.reading.readers import READERS, suffix_of
-from pipeline.reading.records import Broken, Entry, Input
+from pipeline.reading.records import Entry, ReaderInput, UnreadableRecord
 from pipeline.reading.remote import RemoteFile
 from pipeline.reading.source_file import SourceFile
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
@@ -15,7 +15,7 @@ WHOLE_FILE = -1
 DETAIL_CHARACTERS_MAX = 600
 
 
-def entries_of(file: SourceFile, source: Input) -> Iterator[Entry]:
+def entries_of(file: SourceFile, source: ReaderInput) -> Iterator[Entry]:
     """Yield each record of a file, broken ones with a reason; damage to the file is the last.
 
     A file without any record is one entry too, `empty_file` or `no_records`. Raises SourceError if
@@ -28,21 +28,25 @@ def entries_of(file: SourceFile, source: Input) -> Iterator[Entry]:
             found += 1
             yield with_notes(entry, source)
         if not found and source.part is None and not source.passed_by:
-            yield Broken(WHOLE_FILE, "no_records", f"{file.size} bytes without one record")
+            yield UnreadableRecord(
+                WHOLE_FILE, "no_records", f"{file.size} bytes without one record"
+            )
         source.note_stream()
     except DamagedInput as damage:
         source.note_stream()
-        yield Broken(WHOLE_FILE, damage.reason, damage.detail, damage.leftover)
+        yield UnreadableRecord(WHOLE_FILE, damage.reason, damage.detail, damage.leftover)
     except OSError as error:
-        yield Broken(WHOLE_FILE, "unreadable", f"{type(error).__name__}: {error.strerror}")
+        yield UnreadableRecord(
+            WHOLE_FILE, "unreadable", f"{type(error).__name__}: {error.strerror}"
+        )
     if begun is not None:
         whole = source.part is None or source.part.begin == 0  # one range looks for all
         _refuse_changed(file, begun, look=whole)
 
 
-def _entries_or_empty(file: SourceFile, source: Input) -> Iterator[Entry]:
+def _entries_or_empty(file: SourceFile, source: ReaderInput) -> Iterator[Entry]:
     if file.size == 0:
-        return iter((Broken(WHOLE_FILE, "empty_file", "0 bytes, wanted text"),))
+        return iter((UnreadableRecord(WHOLE_FILE, "empty_file", "0 bytes, wanted text"),))
     return READERS[suffix_of(file.path.name)].read(source)
 
 
@@ -72,7 +76,7 @@ def _refuse_changed(
 
 
 def quarantine_row(
-    source: str, relative: str, broken: Broken
+    source: str, relative: str, broken: UnreadableRecord
 ) -> tuple[str, str, int, str, str, str]:
     """Return the columns of the contract QUARANTINE for a record that cannot be used."""
     detail = _escaped(broken.detail[:DETAIL_CHARACTERS_MAX])

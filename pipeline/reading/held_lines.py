@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.reading.streams import Line
+from pipeline.reading.streams import RawLine
 
 REREAD_SHARE = 4  # bytes read twice per byte of sound rows, after the first record_bytes_max
 
@@ -26,7 +26,7 @@ class OverLimit(Exception):
 class HeldLines:
     """Lines for the csv module; those of the row at hand are held and can be given back."""
 
-    def __init__(self, lines: Iterator[Line], bytes_max: int):
+    def __init__(self, lines: Iterator[RawLine], bytes_max: int):
         self._lines = lines
         self._bytes_max = self._budget = bytes_max
         self._again: deque[TextLine] = deque()

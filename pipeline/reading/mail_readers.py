@@ -9,12 +9,12 @@ from typing import Any
 
 from pipeline.reading.html import web_codec
 from pipeline.reading.main_text import main_text
-from pipeline.reading.records import Broken, Entry, Input, Record
+from pipeline.reading.records import Entry, ReaderInput, Record, UnreadableRecord
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput, split_lines
 from pipeline.reading.whole_readers import whole_content
 
 
-def read_mail(source: Input) -> Iterator[Entry]:
+def read_mail(source: ReaderInput) -> Iterator[Entry]:
     """Yield subject and text of a message as one document."""
     content = whole_content(source)
     if content is None:
@@ -23,7 +23,7 @@ def read_mail(source: Input) -> Iterator[Entry]:
     yield _message(source, 0, content)
 
 
-def read_mailbox(source: Input) -> Iterator[Entry]:
+def read_mailbox(source: ReaderInput) -> Iterator[Entry]:
     """Yield each message of a mailbox as one document."""
     held: list[bytes] = []
     position = size = 0
@@ -40,7 +40,7 @@ def read_mailbox(source: Input) -> Iterator[Entry]:
         yield _boxed(source, position, held, size)
 
 
-def _boxed(source: Input, position: int, lines: list[bytes], size: int) -> Entry:
+def _boxed(source: ReaderInput, position: int, lines: list[bytes], size: int) -> Entry:
     if size > source.record_bytes_max:
         return source.too_large(position, lines[0], f"a message of {size} bytes")
     begin = 1 if lines[0].startswith(b"From ") else 0
@@ -48,7 +48,7 @@ def _boxed(source: Input, position: int, lines: list[bytes], size: int) -> Entry
     return _message(source, position, content)
 
 
-def _message(source: Input, position: int, content: bytes) -> Entry:
+def _message(source: ReaderInput, position: int, content: bytes) -> Entry:
     try:
         message = email.message_from_bytes(content, policy=email.policy.default)
         assert isinstance(message, EmailMessage)
@@ -56,11 +56,13 @@ def _message(source: Input, position: int, content: bytes) -> Entry:
         subject, date = _header(message, "subject"), _header(message, "date")
     except (email.errors.MessageError, LookupError, ValueError, AttributeError, TypeError) as error:
         detail = f"{type(error).__name__}: {error}; wanted a message"
-        return Broken(position, "damaged_mail", detail, content[:SAMPLE_BYTES])
+        return UnreadableRecord(position, "damaged_mail", detail, content[:SAMPLE_BYTES])
     except RecursionError:
-        return Broken(position, "nested_too_deep", "messages in messages", content[:SAMPLE_BYTES])
+        return UnreadableRecord(
+            position, "nested_too_deep", "messages in messages", content[:SAMPLE_BYTES]
+        )
     except DamagedInput as damage:
-        return Broken(position, damage.reason, damage.detail, content[:SAMPLE_BYTES])
+        return UnreadableRecord(position, damage.reason, damage.detail, content[:SAMPLE_BYTES])
     fields = {source.text_field: text, "title": subject, "date": date}
     return Record(position, fields, notes=notes)
 
@@ -71,7 +73,7 @@ def _header(message: EmailMessage, name: str) -> str | None:
     return text.encode("utf-8", "replace").decode() or None
 
 
-def _body(source: Input, message: EmailMessage) -> tuple[str, dict[str, Any]]:
+def _body(source: ReaderInput, message: EmailMessage) -> tuple[str, dict[str, Any]]:
     part = message.get_body(("plain", "html"))
     if part is None:
         return "", {}

@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pipeline.reading.decoding_notes import with_notes
-from pipeline.reading.records import Broken, Entry, Input
+from pipeline.reading.records import Entry, ReaderInput, UnreadableRecord
 from pipeline.reading.remote import byte_size
 from pipeline.reading.streams import CHUNK_BYTES, EXPANSION_FLOOR_BYTES, DamagedInput
 
 NESTED_MAX = 3
 MEMBERS_MAX = 1_000_000
-ReadMember = Callable[[str, Input], Iterator[Entry]]
+ReadMember = Callable[[str, ReaderInput], Iterator[Entry]]
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Budget:
 
 
 @contextmanager
-def seekable(source: Input) -> Iterator[IO[bytes]]:
+def seekable(source: ReaderInput) -> Iterator[IO[bytes]]:
     """Open a file, unpacked if it is packed, so that one can go back in it."""
     with tempfile.TemporaryFile() as spool:
         for chunk in source.open():
@@ -51,7 +51,7 @@ def seekable(source: Input) -> Iterator[IO[bytes]]:
         yield spool
 
 
-def read_zip(source: Input, read_member: ReadMember) -> Iterator[Entry]:
+def read_zip(source: ReaderInput, read_member: ReadMember) -> Iterator[Entry]:
     """Yield the records of every file in a ZIP."""
     budget = _budget(source)
     with seekable(source) as file:
@@ -67,9 +67,13 @@ def read_zip(source: Input, read_member: ReadMember) -> Iterator[Entry]:
                 with archive.open(info) as member:
                     yield from _member(source, name, member, budget, read_member)
             except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-                yield Broken(-1, "damaged_member", f"{error}; wanted a whole file", inner=name)
+                yield UnreadableRecord(
+                    -1, "damaged_member", f"{error}; wanted a whole file", inner=name
+                )
             except (RuntimeError, NotImplementedError) as error:
-                yield Broken(-1, "locked_member", f"{error}; unpack it yourself", inner=name)
+                yield UnreadableRecord(
+                    -1, "locked_member", f"{error}; unpack it yourself", inner=name
+                )
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
@@ -85,7 +89,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
     return info.filename
 
 
-def read_tar(source: Input, read_member: ReadMember) -> Iterator[Entry]:
+def read_tar(source: ReaderInput, read_member: ReadMember) -> Iterator[Entry]:
     """Yield the records of every file in a TAR, plain or packed."""
     budget = _budget(source)
     with seekable(source) as file:
@@ -102,7 +106,7 @@ def read_tar(source: Input, read_member: ReadMember) -> Iterator[Entry]:
             raise DamagedInput("damaged_tar", f"{error}; wanted a whole TAR") from error
 
 
-def _budget(source: Input) -> Budget:
+def _budget(source: ReaderInput) -> Budget:
     if source.budget is None:
         packed = byte_size(source.path)
         limit = max(EXPANSION_FLOOR_BYTES, int(packed * source.expansion_max))
@@ -111,7 +115,7 @@ def _budget(source: Input) -> Budget:
 
 
 def _member(
-    source: Input, name: str, member: IO[bytes], budget: Budget, read_member: ReadMember
+    source: ReaderInput, name: str, member: IO[bytes], budget: Budget, read_member: ReadMember
 ) -> Iterator[Entry]:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if any(part.startswith((".", "__MACOSX")) for part in parts if part not in ("..", ".")):
@@ -119,7 +123,7 @@ def _member(
         return
     if source.nested >= NESTED_MAX:
         detail = f"archives in archives, more than {NESTED_MAX} deep; unpack them"
-        yield Broken(-1, "nested_too_deep", detail, inner=name)
+        yield UnreadableRecord(-1, "nested_too_deep", detail, inner=name)
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ("member" + "".join(PurePosixPath(parts[-1]).suffixes[-2:]).lower())
@@ -133,5 +137,5 @@ def _member(
                 inner = f"{name}!{entry.inner}" if entry.inner else name
                 yield replace(with_notes(entry, child), inner=inner)
         except DamagedInput as damage:
-            yield Broken(-1, damage.reason, damage.detail, damage.leftover, inner=name)
+            yield UnreadableRecord(-1, damage.reason, damage.detail, damage.leftover, inner=name)
         source.take_counts(child)

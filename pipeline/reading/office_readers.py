@@ -15,7 +15,7 @@ from xml.parsers import expat
 from pipeline.reading.html import declared_codec
 from pipeline.reading.main_text import main_text
 from pipeline.reading.member_reader import seekable
-from pipeline.reading.records import Entry, Input, Record
+from pipeline.reading.records import Entry, ReaderInput, Record
 from pipeline.reading.streams import DamagedInput
 from pipeline.reading.xml_reader import fed
 
@@ -26,19 +26,19 @@ SPACES = {"tab": "\t", "br": "\n", "line-break": "\n", "s": " ", "cr": "\n"}
 LEFT_OUT = ("instrtext", "deltext", "tracked-changes", "annotation")
 
 
-def read_docx(source: Input) -> Iterator[Entry]:
+def read_docx(source: ReaderInput) -> Iterator[Entry]:
     """Yield the paragraphs of a Word document as one document."""
     with seekable(source) as file, opened(file) as archive:
         yield Record(0, {source.text_field: _paragraphs(archive, "word/document.xml", ("t",))})
 
 
-def read_odt(source: Input) -> Iterator[Entry]:
+def read_odt(source: ReaderInput) -> Iterator[Entry]:
     """Yield the paragraphs of an OpenDocument text as one document."""
     with seekable(source) as file, opened(file) as archive:
         yield Record(0, {source.text_field: _paragraphs(archive, "content.xml", ("p", "h"))})
 
 
-def read_epub(source: Input) -> Iterator[Entry]:
+def read_epub(source: ReaderInput) -> Iterator[Entry]:
     """Yield the chapters of an EPUB, in the order of the book, as one document."""
     with seekable(source) as file, opened(file) as archive:
         texts, title = [], None

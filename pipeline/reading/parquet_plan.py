@@ -15,7 +15,7 @@ DELTA_ROWS_MIN = 16
 
 
 @dataclass(frozen=True)
-class Plan:
+class RowGroupPlan:
     """How a row group is decoded so that no batch can be much larger than BATCH_BYTES_MAX."""
 
     batch_rows: int
@@ -23,7 +23,7 @@ class Plan:
     unpacked_bytes: int  # of all pages, and of the values that lists repeat
 
 
-def plan_of(file: IO[bytes], metadata: pq.FileMetaData, index: int) -> Plan:
+def plan_of(file: IO[bytes], metadata: pq.FileMetaData, index: int) -> RowGroupPlan:
     """Look at all page headers of a row group; raise BadPage if one is none."""
     group = metadata.row_group(index)
     unpacked = in_lists = longest = 0
@@ -40,7 +40,7 @@ def plan_of(file: IO[bytes], metadata: pq.FileMetaData, index: int) -> Plan:
         longest += _longest_value(column, size)
     row_bytes = max(unpacked // max(group.num_rows, 1), 1)
     rows = min(BATCH_ROWS_MAX, BATCH_BYTES // row_bytes, BATCH_BYTES_MAX // max(longest, 1))
-    return Plan(max(rows, 1), tuple(as_dictionary), max(unpacked, in_lists))
+    return RowGroupPlan(max(rows, 1), tuple(as_dictionary), max(unpacked, in_lists))
 
 
 def _longest_value(column: pq.ColumnChunkMetaData, size: ChunkSize) -> int:

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from pipeline.reading.arrow_values import column_values, decoded_bytes
 from pipeline.reading.parquet_pages import BadPage
-from pipeline.reading.parquet_plan import Plan, plan_of
-from pipeline.reading.records import Broken, Entry, Input, Record, RowGroupRange
+from pipeline.reading.parquet_plan import RowGroupPlan, plan_of
+from pipeline.reading.records import Entry, ReaderInput, Record, RowGroupRange, UnreadableRecord
 from pipeline.reading.remote import byte_size
 from pipeline.reading.streams import EXPANSION_FLOOR_BYTES, DamagedInput
 from pipeline.reading.text_fields import UnreadableValue
@@ -22,7 +22,7 @@ ARROW_SCHEMA, NO_ARROW_SCHEMA = b"ARROW:schema", b"ARROW-schema"
 UNREADABLE = (pa.ArrowException, OSError, BadPage, UnicodeDecodeError)
 
 
-def read_parquet(source: Input) -> Iterator[Entry]:
+def read_parquet(source: ReaderInput) -> Iterator[Entry]:
     """Yield the rows of a Parquet file or of a range of its row groups, batch by batch.
 
     A packed one is unpacked to a temporary file. A row group that is damaged is one broken entry; a
@@ -54,7 +54,7 @@ def read_parquet(source: Input) -> Iterator[Entry]:
                     read += batch.num_rows
             except UNREADABLE as error:
                 detail = f"rows {read + 1} to {end}: {error}"
-                yield Broken(read, "damaged_parquet", detail[:500])
+                yield UnreadableRecord(read, "damaged_parquet", detail[:500])
             position = end
 
 
@@ -104,7 +104,9 @@ class _Tables:
             read_dictionary=list(as_dictionary),
         )
 
-    def batches(self, group: int, plan: Plan, asked: Sequence[bool]) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, group: int, plan: RowGroupPlan, asked: Sequence[bool]
+    ) -> Iterator[pa.RecordBatch]:
         """Yield the batches of a row group, without columns that cannot be read.
 
         Raises what pyarrow raises if one that is `asked` for cannot.
@@ -125,7 +127,7 @@ class _Tables:
         raise problem
 
     def _readable(
-        self, table: pq.ParquetFile, group: int, plan: Plan, asked: Sequence[bool]
+        self, table: pq.ParquetFile, group: int, plan: RowGroupPlan, asked: Sequence[bool]
     ) -> list[str]:
         readable = []
         for column, is_asked in zip(self.columns, asked, strict=True):
@@ -145,7 +147,7 @@ def _without_arrow_schema(metadata: pq.FileMetaData) -> pq.FileMetaData:
 
 
 def _after(
-    done: int, table: pq.ParquetFile, group: int, plan: Plan, columns: list[str] | None
+    done: int, table: pq.ParquetFile, group: int, plan: RowGroupPlan, columns: list[str] | None
 ) -> Iterator[pa.RecordBatch]:
     """Yield a row group's batches after the first `done` rows."""
     at = 0
@@ -170,7 +172,7 @@ def _records(
         yield Record(first + number, {**dict(zip(present, row, strict=True)), **left_out})
 
 
-def _seekable(source: Input) -> IO[bytes]:
+def _seekable(source: ReaderInput) -> IO[bytes]:
     with source.path.open("rb") as file:
         plain = file.read(4) == b"PAR1" or source.path.suffix.lower() == ".parquet"
     if plain:

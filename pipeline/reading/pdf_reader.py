@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pipeline.reading.member_reader import seekable
-from pipeline.reading.records import Entry, Input, Record
+from pipeline.reading.records import Entry, ReaderInput, Record
 from pipeline.reading.streams import DamagedInput
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ CONTENT_BYTES_MAX = 128 << 20
 PAGES_MAX = 20_000
 
 
-def read_pdf(source: Input) -> Iterator[Entry]:
+def read_pdf(source: ReaderInput) -> Iterator[Entry]:
     """Yield the text layer of a PDF as one document."""
     import pypdf  # a tenth of a second, for those who have a PDF
 

@@ -1,7 +1,8 @@
 """Readers: the records of a file, one after the other, broken ones with a reason.
 
-A reader gets an `Input` and yields `Record` or `Broken`. It holds one record and one chunk at a
-time; damage that ends the file is raised as DamagedInput after everything before it was yielded.
+A reader gets a `ReaderInput` and yields `Record` or `UnreadableRecord`. It holds one record and one
+chunk at a time; damage that ends the file is raised as DamagedInput after everything before it was
+yielded.
 To add a reader: write the function and its line in READERS at the foot.
 """
 
@@ -23,7 +24,7 @@ from pipeline.reading.member_reader import read_tar, read_zip
 from pipeline.reading.office_readers import read_docx, read_epub, read_odt
 from pipeline.reading.parquet_reader import read_parquet
 from pipeline.reading.pdf_reader import read_pdf
-from pipeline.reading.records import Broken, Entry, Input, LineRange, Reader, Record
+from pipeline.reading.records import Entry, LineRange, Reader, ReaderInput, Record, UnreadableRecord
 from pipeline.reading.streams import SAMPLE_BYTES, read_whole, split_lines
 from pipeline.reading.table_readers import read_csv, read_tsv
 from pipeline.reading.text_pieces import PIECE_BYTES, pieces, separated
@@ -42,7 +43,7 @@ CODE_SUFFIXES = (
 )
 
 
-def read_text(source: Input) -> Iterator[Entry]:
+def read_text(source: ReaderInput) -> Iterator[Entry]:
     """Yield a text file as one document, its encoding detected.
 
     With a separator it is what stands between them; a file over the limit comes in pieces.
@@ -61,12 +62,12 @@ def read_text(source: Input) -> Iterator[Entry]:
     yield Record(0, {source.text_field: text}, notes=notes)
 
 
-def _text_records(source: Input, texts: Iterator[str]) -> Iterator[Record]:
+def _text_records(source: ReaderInput, texts: Iterator[str]) -> Iterator[Record]:
     for position, text in enumerate(texts):
         yield Record(position, {source.text_field: text}, of_several=True)
 
 
-def read_html(source: Input) -> Iterator[Entry]:
+def read_html(source: ReaderInput) -> Iterator[Entry]:
     """Yield the main text of a page as one document, its title beside it."""
     stream = source.open()
     page = read_whole(stream, source.record_bytes_max)
@@ -78,7 +79,7 @@ def read_html(source: Input) -> Iterator[Entry]:
     yield Record(0, {source.text_field: text, "title": title}, notes=notes)
 
 
-def read_json_records(source: Input) -> Iterator[Entry]:
+def read_json_records(source: ReaderInput) -> Iterator[Entry]:
     """Yield the objects of JSON lines, of arrays, of an object around one, or of several in a row.
 
     Which of these it is, the beginning of the file tells and not its name.
@@ -96,7 +97,7 @@ def read_json_records(source: Input) -> Iterator[Entry]:
             yield source.too_large(position, value.data, f"{where} has {value.size} bytes")
 
 
-def _json_lines(source: Input, stream: TextStream) -> Iterator[Entry]:
+def _json_lines(source: ReaderInput, stream: TextStream) -> Iterator[Entry]:
     first = source.part.first_line if isinstance(source.part, LineRange) else 0
     for line in split_lines(stream, source.record_bytes_max, first):
         where = f"line {line.number + 1}"
@@ -106,20 +107,22 @@ def _json_lines(source: Input, stream: TextStream) -> Iterator[Entry]:
             yield _json_record(source, line.number, where, line.data)
 
 
-def _json_record(source: Input, position: int, where: str, data: bytes) -> Entry:
+def _json_record(source: ReaderInput, position: int, where: str, data: bytes) -> Entry:
     data = data.removeprefix(BYTE_ORDER_MARK)
     try:
         # a document is looked at for half characters by itself: its other fields may have them
         value = parse(data, half_characters=source.wants_text)
     except orjson.JSONDecodeError as error:
-        reason, detail = _why_not_json(data, error)
+        reason, detail = _json_fault(data, error)
         if reason == "invalid_utf8":
             return _mended_record(source, position, where, data, detail)
-        return Broken(position, reason, f"{where}: {detail}", data[:SAMPLE_BYTES])
+        return UnreadableRecord(position, reason, f"{where}: {detail}", data[:SAMPLE_BYTES])
     return _object_record(position, value, where, data)
 
 
-def _mended_record(source: Input, position: int, where: str, data: bytes, problem: str) -> Entry:
+def _mended_record(
+    source: ReaderInput, position: int, where: str, data: bytes, problem: str
+) -> Entry:
     """Return the record with U+FFFD in the place of broken bytes, if they are few."""
     text, replaced = decode(data, "utf-8")
     try:
@@ -128,7 +131,9 @@ def _mended_record(source: Input, position: int, where: str, data: bytes, proble
     except (UnknownEncoding, orjson.JSONDecodeError):
         if source.text_stream and source.text_stream.problem:
             problem += f"; of the file {source.text_stream.problem}"
-        return Broken(position, "invalid_utf8", f"{where}: {problem}", data[:SAMPLE_BYTES])
+        return UnreadableRecord(
+            position, "invalid_utf8", f"{where}: {problem}", data[:SAMPLE_BYTES]
+        )
     source.replaced += replaced
     entry = _object_record(position, value, where, data)
     notes = {"replaced_characters": replaced}
@@ -139,10 +144,10 @@ def _object_record(position: int, value: Any, where: str, data: bytes) -> Entry:
     if isinstance(value, dict):
         return Record(position, value)
     detail = f"{where}: found {type(value).__name__}, wanted an object with fields"
-    return Broken(position, "not_an_object", detail, data[:SAMPLE_BYTES])
+    return UnreadableRecord(position, "not_an_object", detail, data[:SAMPLE_BYTES])
 
 
-def _why_not_json(data: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:
+def _json_fault(data: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:
     if not data.strip(b"\0 \t\r"):
         return "nul_bytes", f"{len(data)} bytes of nothing but NUL, wanted a JSON object"
     try:
@@ -163,21 +168,21 @@ def suffix_of(name: str) -> str:
     return Path(path.stem).suffix if path.suffix in PACKED_SUFFIXES else path.suffix
 
 
-def read_zip_file(source: Input) -> Iterator[Entry]:
+def read_zip_file(source: ReaderInput) -> Iterator[Entry]:
     """Yield the records of the files in a ZIP, each read by its own suffix."""
     return read_zip(source, _read_member)
 
 
-def read_tar_file(source: Input) -> Iterator[Entry]:
+def read_tar_file(source: ReaderInput) -> Iterator[Entry]:
     """Yield the records of the files in a TAR, plain or packed, each read by its own suffix."""
     return read_tar(source, _read_member)
 
 
-def _read_member(name: str, source: Input) -> Iterator[Entry]:
+def _read_member(name: str, source: ReaderInput) -> Iterator[Entry]:
     suffix = suffix_of(name)
     if suffix in READERS:
         return READERS[suffix].read(source)
-    return iter((Broken(-1, "unknown_type", f"suffix {suffix!r} is not read"),))
+    return iter((UnreadableRecord(-1, "unknown_type", f"suffix {suffix!r} is not read"),))
 
 
 READERS: dict[str, Reader] = {

@@ -12,7 +12,7 @@ from pipeline.errors import ConfigError
 from pipeline.reading.decoding_notes import with_notes
 from pipeline.reading.encodings import STATE_IT, known_codec
 from pipeline.reading.readers import READERS, suffix_of
-from pipeline.reading.records import Broken, Input, Range, Record
+from pipeline.reading.records import Range, ReaderInput, Record, UnreadableRecord
 from pipeline.reading.remote import RemoteFile
 from pipeline.reading.streams import EXPANSION_MAX, DamagedInput
 
@@ -43,7 +43,7 @@ def read_records(path: Path, record_bytes_max: int, forms: tuple[str, ...] = REC
     try:
         for read in READERS[suffix].read(source):
             entry = with_notes(read, source)
-            if isinstance(entry, Broken):
+            if isinstance(entry, UnreadableRecord):
                 detail = entry.detail.replace(STATE_IT, "convert the file to UTF-8")
                 raise ConfigError(f"{path}: {detail}; correct it or leave it out")
             yield entry
@@ -56,9 +56,9 @@ def record_input(
     record_bytes_max: int,
     part: Range | None = None,
     encoding: str | None = None,
-) -> Input:
+) -> ReaderInput:
     """Return the input for readers of a file whose records need no text field."""
-    return Input(
+    return ReaderInput(
         path, "text", record_bytes_max, EXPANSION_MAX, part, wants_text=False,
         record_fields=RECORD_FIELDS, stated_encoding=known_codec(encoding) if encoding else None,
     )  # fmt: skip

@@ -29,7 +29,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Broken:
+class UnreadableRecord:
     """One record that cannot be used, and why."""
 
     position: int
@@ -39,7 +39,7 @@ class Broken:
     inner: str = ""  # of a file in an archive, its name
 
 
-Entry = Record | Broken
+Entry = Record | UnreadableRecord
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ Range = LineRange | RowGroupRange
 
 
 @dataclass
-class Input:
+class ReaderInput:
     """A file to read: where, under which limits.
 
     Readers note the encoding they found, and count in `passed_by` what is neither a document nor
@@ -119,7 +119,7 @@ class Input:
         if encoding.score is not None:
             self.guessed[encoding.codec] += 1
 
-    def take_counts(self, member: "Input") -> None:
+    def take_counts(self, member: "ReaderInput") -> None:
         """Add the counts of a file in this archive."""
         member.note_stream()
         self.replaced += member.replaced
@@ -158,13 +158,13 @@ class Input:
         wanted = text_columns(self.text_field)
         return bool(wanted & set(renamed_columns(columns, sorted(wanted))))
 
-    def too_large(self, position: int, sample: bytes | str, found: str) -> Broken:
+    def too_large(self, position: int, sample: bytes | str, found: str) -> UnreadableRecord:
         """Return the entry for a record above the limit."""
         detail = (
             f"{found}, wanted at most {self.record_bytes_max} bytes; "
             f"split it or raise ingest.record_bytes_max"
         )
-        return Broken(position, "record_too_large", detail, sample[:SAMPLE_BYTES])
+        return UnreadableRecord(position, "record_too_large", detail, sample[:SAMPLE_BYTES])
 
 
 def _likely_text(columns: Sequence[str]) -> str:
@@ -177,7 +177,7 @@ def _likely_text(columns: Sequence[str]) -> str:
 class Reader:
     """How files of one suffix are read."""
 
-    read: Callable[[Input], Iterator[Entry]]
+    read: Callable[[ReaderInput], Iterator[Entry]]
     one_document: bool = False  # the file is the document
     by_line: bool = False  # ranges of lines can be read apart from each other
     by_row_group: bool = False  # so can row groups

@@ -198,7 +198,7 @@ def _bounded(chunks: Iterator[bytes], packed_bytes: int, expansion_max: float) -
 
 
 @dataclass(frozen=True)
-class Line:
+class RawLine:
     """One line without its newline; of a line over the limit only the first bytes."""
 
     number: int  # from 0, blank lines counted
@@ -211,7 +211,7 @@ class Line:
         return len(self.data) == self.size
 
 
-def split_lines(chunks: Iterable[bytes], line_bytes_max: int, first: int = 0) -> Iterator[Line]:
+def split_lines(chunks: Iterable[bytes], line_bytes_max: int, first: int = 0) -> Iterator[RawLine]:
     r"""Split at b"\n" and nowhere else, counted from `first`; too long ones are not held.
 
     When the chunks end in DamagedInput the unfinished last line travels in its `leftover`.
@@ -232,7 +232,7 @@ def split_lines(chunks: Iterable[bytes], line_bytes_max: int, first: int = 0) ->
             *complete, tail = chunk.split(b"\n")
             for piece in complete:
                 take(piece)
-                yield Line(number, b"".join(held), size)
+                yield RawLine(number, b"".join(held), size)
                 held.clear()
                 size, number = 0, number + 1
             take(tail)
@@ -240,7 +240,7 @@ def split_lines(chunks: Iterable[bytes], line_bytes_max: int, first: int = 0) ->
         damage.leftover = b"".join(held)[:SAMPLE_BYTES]
         raise
     if size:
-        yield Line(number, b"".join(held), size)
+        yield RawLine(number, b"".join(held), size)
 
 
 def read_whole(stream: Iterable[bytes], bytes_max: int) -> bytes | None:

@@ -8,19 +8,19 @@ from dataclasses import replace
 from pipeline.reading.delimited import TableRows
 from pipeline.reading.held_lines import HeldLines
 from pipeline.reading.lenient_row import Dialect
-from pipeline.reading.records import Broken, Entry, Input, Record
+from pipeline.reading.records import Entry, ReaderInput, Record, UnreadableRecord
 from pipeline.reading.streams import split_lines
 
 # What Excel writes and reads before the header where the separator is not the country's own.
 SEPARATOR_LINE = re.compile(r'"?sep=(?P<separator>.)"?\r?\n', re.IGNORECASE)
 
 
-def read_csv(source: Input) -> Iterator[Entry]:
+def read_csv(source: ReaderInput) -> Iterator[Entry]:
     """Yield the rows of a table with a header; ',', ';', tab or '|' by what the header fits."""
     yield from _table(source, ",;\t|")
 
 
-def read_tsv(source: Input) -> Iterator[Entry]:
+def read_tsv(source: ReaderInput) -> Iterator[Entry]:
     """Yield the rows of a tab-separated table with a header.
 
     Quotes are quoting only where the beginning of the file has as many fields that open with one
@@ -29,7 +29,7 @@ def read_tsv(source: Input) -> Iterator[Entry]:
     yield from _table(source, "\t")
 
 
-def _table(source: Input, delimiters: str) -> Iterator[Entry]:
+def _table(source: ReaderInput, delimiters: str) -> Iterator[Entry]:
     stream = source.open_text()
     head = stream.head.decode("utf-8", "ignore")
     stated = SEPARATOR_LINE.match(head)
@@ -50,13 +50,13 @@ def _table(source: Input, delimiters: str) -> Iterator[Entry]:
         return
     header = source.named_columns(header)
     for row in rows:
-        if isinstance(row, Broken):
+        if isinstance(row, UnreadableRecord):
             yield row
         elif row.fields:
             yield Record(row.position, dict(zip(header, row.fields, strict=False)))
 
 
-def _dialect(first_line: str, delimiters: str, source: Input) -> Dialect:
+def _dialect(first_line: str, delimiters: str, source: ReaderInput) -> Dialect:
     """Choose the delimiter that gives the text's column, else that with the most columns."""
     names = {delimiter: _fields(first_line, delimiter) for delimiter in delimiters}
     with_text = (d for d in delimiters if source.wants_text and source.has_text(names[d]))

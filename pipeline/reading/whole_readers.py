@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.reading.records import Entry, Input, Record
+from pipeline.reading.records import Entry, ReaderInput, Record
 from pipeline.reading.streams import DamagedInput, read_whole
 
 # 00:00:01,000 --> 00:00:04,000   and   00:01.000 --> 00:04.000 line:0
@@ -17,12 +17,12 @@ CUE_MARKUP = re.compile(r"<[^<>\n]{1,100}>|\{\\[^{}\n]{1,100}\}")
 NOT_SPOKEN = ("WEBVTT", "NOTE", "STYLE", "REGION")
 
 
-def whole_content(source: Input) -> bytes | None:
+def whole_content(source: ReaderInput) -> bytes | None:
     """Return all bytes of a file within the record limit, else None."""
     return read_whole(source.open(), source.record_bytes_max)
 
 
-def read_subtitles(source: Input) -> Iterator[Entry]:
+def read_subtitles(source: ReaderInput) -> Iterator[Entry]:
     """Yield what is said in SubRip and WebVTT subtitles, without numbers, times and styles."""
     content = whole_content(source)
     if content is None:
@@ -42,7 +42,7 @@ def _said(block: str) -> str:
     return CUE_MARKUP.sub("", block[time.end() :]).strip("\n")
 
 
-def read_notebook(source: Input) -> Iterator[Entry]:
+def read_notebook(source: ReaderInput) -> Iterator[Entry]:
     """Yield the prose and code of a Jupyter notebook, cell after cell, without its outputs."""
     content = whole_content(source)
     if content is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from xml.parsers import expat
 
 from pipeline.reading.main_text import main_text
-from pipeline.reading.records import Broken, Entry, Input, Record
+from pipeline.reading.records import Entry, ReaderInput, Record, UnreadableRecord
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
 
 DEPTH_MAX = 1000
@@ -20,7 +20,7 @@ FIELDS = {"title", "link", "ns", "redirect", "pubdate", "timestamp"}
 MARKUP_SIGNS = ("</", "<p", "<br", "<a ")
 
 
-def read_xml(source: Input) -> Iterator[Entry]:
+def read_xml(source: ReaderInput) -> Iterator[Entry]:
     """Yield pages of a MediaWiki dump, items of a feed, or the text of any other XML file."""
     collector = _Collector(source.record_bytes_max)
     found = False
@@ -35,7 +35,7 @@ def read_xml(source: Input) -> Iterator[Entry]:
             yield Record(0, {source.text_field: text})
 
 
-def _entry(source: Input, position: int, record: dict[str, str] | int) -> Entry:
+def _entry(source: ReaderInput, position: int, record: dict[str, str] | int) -> Entry:
     if isinstance(record, int):
         return source.too_large(position, b"", f"a page of {record} characters")
     text = record.pop("", "")
@@ -45,7 +45,7 @@ def _entry(source: Input, position: int, record: dict[str, str] | int) -> Entry:
         text = main_text(f"<html><body>{text}</body></html>")[0]
     if not text.strip():
         detail = f"page {record.get('title', '')!r} is a redirect, of another kind, or empty"
-        return Broken(position, "no_text", detail, record.get("title", "")[:SAMPLE_BYTES])
+        return UnreadableRecord(position, "no_text", detail, record.get("title", "")[:SAMPLE_BYTES])
     record.pop("ns", None)
     return Record(position, {source.text_field: text, **record})
 

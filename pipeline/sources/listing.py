@@ -28,11 +28,11 @@ def as_utf8(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def why_not(path: Path, root: Path, *, follow_links: bool) -> tuple[str, str]:
+def skip_reason(path: Path, root: Path, *, follow_links: bool) -> tuple[str, str]:
     """Return (reason, detail) for what is not read, ('', '') for a readable file."""
     try:
         if path.is_symlink() and not follow_links:
-            return _why_not_link(path, root)
+            return _link_skip_reason(path, root)
         mode = path.stat().st_mode
     except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
         return "unreadable", f"{type(error).__name__}; check the file and its permissions"
@@ -46,7 +46,7 @@ def why_not(path: Path, root: Path, *, follow_links: bool) -> tuple[str, str]:
     return "", ""
 
 
-def _why_not_link(path: Path, root: Path) -> tuple[str, str]:
+def _link_skip_reason(path: Path, root: Path) -> tuple[str, str]:
     try:
         target = path.resolve(strict=True)
     except FileNotFoundError:

@@ -20,7 +20,7 @@ from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
 from pipeline.reading.remote import RemoteFile, is_remote
 from pipeline.reading.remote_lists import remote_files
 from pipeline.reading.source_file import SkippedFile, SourceFile
-from pipeline.sources.listing import as_utf8, not_read, relative_name, walk, why_not
+from pipeline.sources.listing import as_utf8, not_read, relative_name, skip_reason, walk
 from pipeline.sources.quickstart import builtin_folder, fetch_quickstart
 from pipeline.store import storage
 from pipeline.store.source_hashes import hashed_files
@@ -197,7 +197,7 @@ def _sort_out(
         if own and path.is_relative_to(own):
             continue
         relative = relative_name(path, place.root)
-        reason, detail = why_not(path, place.root, follow_links=place.is_file)
+        reason, detail = skip_reason(path, place.root, follow_links=place.is_file)
         if reason:
             skipped.append(SkippedFile(name, relative, reason, detail))
         else:

@@ -43,7 +43,7 @@ def partial(destination: Path, identity: Fingerprint) -> Path:
     return destination.with_name(f".{destination.name}.{identity.digest[:16]}.partial")
 
 
-def begun(folder: Path) -> bool:
+def has_finished_parts(folder: Path) -> bool:
     """Tell whether a run that was interrupted has finished parts of any phase in this folder."""
     notes = f"{DONE}/*.json"
     return any(folder.glob(notes)) or any(folder.glob(f"{WORK}/*/{notes}"))
@@ -66,7 +66,7 @@ def refuse_other(found: Artifact, identity: Fingerprint) -> None:
         )
 
 
-def set_aside(destination: Path) -> Path:
+def move_damaged_aside(destination: Path) -> Path:
     """Move a damaged artifact out of the way, to `NAME.damaged-1` or the next free number."""
     numbers = (f"{destination.name}.damaged-{number}" for number in itertools.count(1))
     aside = next(path for path in map(destination.with_name, numbers) if not path.exists())

@@ -24,7 +24,7 @@ from pipeline.duplicates.passage_search import PassageConfig
 from pipeline.encoding.encoder import Encoder
 from pipeline.reading.main_text import main_text
 from pipeline.reading.readers import READERS
-from pipeline.reading.records import Input
+from pipeline.reading.records import ReaderInput
 from pipeline.reading.streams import DamagedInput
 from pipeline.schema import RAW
 from pipeline.stage import run_stage
@@ -166,7 +166,7 @@ FILES = {
 
 def read(path: Path) -> int:
     try:
-        source = Input(path, "text", 16 << 20, 200.0)
+        source = ReaderInput(path, "text", 16 << 20, 200.0)
         return sum(1 for _ in READERS[path.suffix].read(source))
     except DamagedInput:
         return 0

@@ -15,7 +15,7 @@ import pytest
 from pipeline.reading.archive_reader import read_archive
 from pipeline.reading.archives import archive_records
 from pipeline.reading.gzip_members import gzip_members
-from pipeline.reading.records import Broken, Input, Record
+from pipeline.reading.records import ReaderInput, Record, UnreadableRecord
 
 PROSE = "磨坊主人每天清晨打开水闸，让河水推动木轮。The miller opens the sluice at dawn. "
 PAGE = f"<html><head><title>磨坊</title></head><body><p>{PROSE * 3}</p></body></html>"
@@ -44,10 +44,10 @@ def page(number: int, *more: str) -> bytes:
 
 
 def read(path: Path, record_bytes_max: int = 1 << 20, expansion_max: float = 200.0):
-    source = Input(path, "text", record_bytes_max, expansion_max)
+    source = ReaderInput(path, "text", record_bytes_max, expansion_max)
     entries = list(read_archive(source))
     records = [entry for entry in entries if isinstance(entry, Record)]
-    broken = [entry for entry in entries if isinstance(entry, Broken)]
+    broken = [entry for entry in entries if isinstance(entry, UnreadableRecord)]
     assert len({entry.position for entry in entries}) == len(entries)
     return records, broken, dict(source.passed_by)
 
@@ -312,7 +312,7 @@ def test_record_counts_are_those_of_warcio(shared_data, tmp_path):
             gzipped = file.read(2) == b"\x1f\x8b"
         pieces = gzip_members(path.open("rb"), 1 << 30, 200) if gzipped else [path.read_bytes()]
         entries = list(archive_records(pieces, 16 << 20))
-        kinds = Counter(e.kind for e in entries if not isinstance(e, Broken))
+        kinds = Counter(e.kind for e in entries if not isinstance(e, UnreadableRecord))
         assert kinds == READ_FURTHER.get(truth["file"], truth["records"]), truth["file"]
         found, broken, passed_by = read(path, 16 << 20)
         assert len(found) + len(broken) + sum(passed_by.values()) == len(entries), truth["file"]

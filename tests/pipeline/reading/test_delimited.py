@@ -8,7 +8,7 @@ import random
 import pytest
 
 from pipeline.reading import held_lines
-from pipeline.reading.records import Broken, Record
+from pipeline.reading.records import Record, UnreadableRecord
 from tests.pipeline.ingesting import TEXTS
 from tests.pipeline.reading.test_readers import entries, reasons, texts, write
 
@@ -36,7 +36,7 @@ def test_an_unclosed_quote_costs_its_own_row_alone(tmp_path, suffix, row):
     assert set(map(str, range(40))) - set(kept) <= {str(row)}
     if suffix != ".tsv":  # there the quotes are text
         assert reasons(found) == ["unclosed_quote"]
-        assert f"line {row + 2}" in next(e for e in found if isinstance(e, Broken)).detail
+        assert f"line {row + 2}" in next(e for e in found if isinstance(e, UnreadableRecord)).detail
 
 
 def test_several_unclosed_quotes_among_quoted_rows(tmp_path):

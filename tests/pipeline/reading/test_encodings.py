@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.reading.encodings import encoding_of, known_codec, text_of
 from pipeline.reading.file_records import entries_of
-from pipeline.reading.records import Input, Record
+from pipeline.reading.records import ReaderInput, Record
 from pipeline.reading.streams import DamagedInput
 from pipeline.sources.source_set import Source, SourceSet
 from tests.pipeline.ingesting import TEXTS
@@ -196,7 +196,7 @@ def read(tmp_path, name: str, content: bytes, encoding: str | None = None) -> li
     (folder / name).write_bytes(content)
     sources = SourceSet.open([Source(str(folder))], folder)
     (file,) = [file for file in sources.files if file.relative == name]
-    source = Input(file.path, "text", 16 << 20, 200.0, stated_encoding=encoding)
+    source = ReaderInput(file.path, "text", 16 << 20, 200.0, stated_encoding=encoding)
     return list(entries_of(file, source))
 
 

@@ -8,7 +8,7 @@ from pipeline import ingest
 from pipeline.reading import streams
 from pipeline.reading.json_stream import is_lines
 from pipeline.reading.json_values import parse
-from pipeline.reading.records import Broken, Record
+from pipeline.reading.records import Record, UnreadableRecord
 from tests.pipeline.ingesting import TEXTS, documents, ingested, quarantine
 from tests.pipeline.reading.test_readers import entries, reasons, texts, write
 
@@ -63,7 +63,14 @@ def test_an_object_without_its_end_costs_no_other(tmp_path):
     objects[2] = objects[2][:-2]
     objects[4] = objects[4].replace('"id"', '"id')
     found = entries(write(tmp_path / "a.json", "\n".join(objects).encode()))
-    assert [type(entry) for entry in found] == [Record, Record, Broken, Record, Broken, Record]
+    assert [type(entry) for entry in found] == [
+        Record,
+        Record,
+        UnreadableRecord,
+        Record,
+        UnreadableRecord,
+        Record,
+    ]
     assert reasons(found) == ["bad_json"] * 2
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.reading.file_records import entries_of
 from pipeline.reading.pdf_reader import CONTENT_BYTES_MAX
-from pipeline.reading.records import Broken, Input, Record
+from pipeline.reading.records import ReaderInput, Record, UnreadableRecord
 from pipeline.sources.source_set import Source, SourceSet
 from tests.pipeline import kinds
 from tests.pipeline.kinds import CHINESE, PROSE, docx, mail, pdf, tarred, zipped
@@ -20,7 +20,7 @@ def read(tmp_path, name: str, content: bytes) -> list:
     folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(content)
     (file,) = SourceSet.open([Source(str(folder))], folder).files
-    return list(entries_of(file, Input(file.path, "text", 16 << 20, 200.0)))
+    return list(entries_of(file, ReaderInput(file.path, "text", 16 << 20, 200.0)))
 
 
 def texts(entries: list) -> list[str]:
@@ -28,7 +28,7 @@ def texts(entries: list) -> list[str]:
 
 
 def reasons(entries: list) -> list[str]:
-    return [entry.reason for entry in entries if isinstance(entry, Broken)]
+    return [entry.reason for entry in entries if isinstance(entry, UnreadableRecord)]
 
 
 @pytest.mark.parametrize("pack", [bz2.compress, lzma.compress], ids=["bz2", "xz"])
@@ -55,7 +55,7 @@ def test_rows_of_an_archive_say_which_file_they_are_from(tmp_path):
         ("a/one.txt", PROSE),
         ("b.zip!deep.txt", CHINESE),
     ]
-    assert [(e.inner, e.reason) for e in found if isinstance(e, Broken)] == [
+    assert [(e.inner, e.reason) for e in found if isinstance(e, UnreadableRecord)] == [
         ("photo.jpg", "unknown_type")
     ]
 
@@ -156,7 +156,7 @@ def test_a_pdf_has_at_most_so_many_characters(tmp_path):
     path = tmp_path / "a.pdf"
     path.write_bytes(pdf("The wheel turns all day.", 9))
     entries = entries_of(SourceSet.open([Source(str(path))], tmp_path).files[0],
-                         Input(path, "text", 100, 200.0))  # fmt: skip
+                         ReaderInput(path, "text", 100, 200.0))  # fmt: skip
     assert reasons(list(entries)) == ["pdf_too_costly"]
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.reading.parquet_pages import chunk_size
-from pipeline.reading.records import Broken
+from pipeline.reading.records import UnreadableRecord
 from tests.pipeline.ingesting import TEXTS, documents, ingested, quarantine
 from tests.pipeline.reading.test_readers import entries, reasons, texts
 
@@ -197,7 +197,7 @@ def test_a_damaged_row_group_costs_no_other(tmp_path):
     path.write_bytes(content)
     found = entries(path)
     assert texts(found) == TEXTS[:5] + TEXTS[10:]
-    (broken,) = [entry for entry in found if isinstance(entry, Broken)]
+    (broken,) = [entry for entry in found if isinstance(entry, UnreadableRecord)]
     assert (broken.reason, broken.position) == ("damaged_parquet", 5)
     assert broken.detail.startswith("rows 6 to 10: ")
 

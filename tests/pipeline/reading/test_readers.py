@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from pipeline.reading.readers import CODE_SUFFIXES, READERS, TEXT_SUFFIXES, suffix_of
-from pipeline.reading.records import Broken, Input, Record
+from pipeline.reading.records import ReaderInput, Record, UnreadableRecord
 from pipeline.reading.streams import DamagedInput
 from tests.pipeline import kinds
 from tests.pipeline.ingesting import TEXTS
@@ -83,7 +83,7 @@ SAMPLES = {
 
 def entries(path: Path, record_bytes_max: int = 1 << 20, expansion_max: float = 200.0) -> list:
     """All entries of a file; a DamagedInput that ends it is the last one."""
-    source = Input(path, "text", record_bytes_max, expansion_max)
+    source = ReaderInput(path, "text", record_bytes_max, expansion_max)
     found: list = []
     try:
         found.extend(READERS[suffix_of(path.name)].read(source))
@@ -168,7 +168,7 @@ BAD_LINES = {
 def test_a_bad_line_is_set_aside_and_the_rest_goes_on(tmp_path, reason):
     good = _jsonl(ROWS[:1])
     found = entries(write(tmp_path / "a.jsonl", good + BAD_LINES[reason] + b"\n" + good))
-    assert [type(entry) for entry in found] == [Record, Broken, Record]
+    assert [type(entry) for entry in found] == [Record, UnreadableRecord, Record]
     assert (found[1].reason, found[1].position) == (reason, 1)
     assert found[1].detail.startswith("line 2: ")
 
@@ -194,7 +194,9 @@ def test_a_line_over_the_limit_is_read_past(tmp_path):
     found = entries(path, record_bytes_max=2000)
     assert len(texts(found)) == 8
     assert reasons(found) == ["record_too_large"]
-    assert "line 5 has 5012 bytes" in next(e for e in found if isinstance(e, Broken)).detail
+    assert (
+        "line 5 has 5012 bytes" in next(e for e in found if isinstance(e, UnreadableRecord)).detail
+    )
 
 
 def test_a_page_over_the_limit_is_set_aside(tmp_path):
