@@ -6,13 +6,14 @@ also kept by themselves, in `adapter/`.
 """
 
 import functools
+from typing import Any
 
 from model.contracts import CURVE
 from model.data.examples import ExampleSet, encode_split, refuse_mostly_unusable
 from model.formats import model_folder
 from model.training import lora
 from model.training.curve import SPEED_FILE, write_curve
-from model.training.tuning import FinetuneConfig, best_of_rates, kept_loss
+from model.training.tuning import FinetuneConfig, FinetuneResult, best_of_rates
 from pipeline.errors import TrainingError
 from pipeline.prompts.task_templates import CHAT
 from pipeline.shard import TRAIN, VALIDATION
@@ -37,19 +38,18 @@ def run(job: Job[FinetuneConfig]) -> None:
         raise TrainingError(_nothing_to_learn(examples, train))
     refuse_mostly_unusable(examples, train, config.unusable_share_max)
     held_out = encode_split(examples, VALIDATION, tokenizer, model, config.validation_examples)
-    training, before = best_of_rates(job, config, base, train.encoded, held_out.encoded)
-    network = training.network
+    result = best_of_rates(job, config, base, train.encoded, held_out.encoded)
+    network = result.training.network
     trained = sum(w.numel() for w in network.parameters() if w.requires_grad)
     if config.lora is not None:
         lora.write(network, config.lora, job.file)
         lora.merge(network)
     model_folder.write(network, tokenizer_file, job.file, chats=examples.stats["task"] == CHAT)
-    storage.write_json(job.folder / SPEED_FILE, training.state.speed)
+    storage.write_json(job.folder / SPEED_FILE, result.training.state.speed)
+    dropped = dict(sorted(train.dropped.items()))
     job.map(
-        functools.partial(write_curve, len(train.encoded), dict(sorted(train.dropped.items()))),
-        [training.state.curve],
+        functools.partial(write_curve, len(train.encoded), dropped), [result.training.state.curve]
     )
-    last = training.state.curve[-1]
     job.stats.update(
         task=examples.stats["task"],
         parent=base.fingerprint,
@@ -59,17 +59,25 @@ def run(job: Job[FinetuneConfig]) -> None:
         held_out=len(held_out.encoded),
         dropped_begin=train.shown,
         prompts_cut=train.truncated,
-        rows_per_epoch=len(training.loader.rows),  # type: ignore[attr-defined]  # ExampleBatches
-        tokens_seen=last["tokens"],
         epochs=config.epochs,
-        loss=last["loss"],
-        validation_loss_before=before,
-        validation_loss=kept_loss(training) if held_out.encoded else None,
-        learning_rate=training.optimizer.hyperparameters.learning_rate,
-        kept_step=training.kept_step,
-        precision=training.precision,
+        **_figures(result),
+        validation_loss=result.loss if held_out.encoded else None,
         tokenizer_sha256=tokenizer.fingerprint,
     )
+
+
+def _figures(result: FinetuneResult) -> dict[str, Any]:
+    training = result.training
+    last = training.state.curve[-1]
+    return {
+        "rows_per_epoch": len(result.batches.rows),
+        "tokens_seen": last["tokens"],
+        "loss": last["loss"],
+        "validation_loss_before": result.loss_before,
+        "learning_rate": training.optimizer.hyperparameters.learning_rate,
+        "kept_step": training.kept_step,
+        "precision": training.precision,
+    }
 
 
 def _nothing_to_learn(examples: Artifact, train: ExampleSet) -> str:

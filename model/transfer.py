@@ -203,13 +203,13 @@ def _by_likelihood(work: Work, settings: FinetuneConfig) -> list[dict[str, Any]]
     short answer would always win.
     """
     taught, held = ([work.encoded[index] for index in part] for part in work.parts())
-    training, _ = tuning.best_of_rates(work.job, settings, work.job.parents[0], taught, held)
-    network = training.network
+    result = tuning.best_of_rates(work.job, settings, work.job.parents[0], taught, held)
+    network = result.training.network
     nats_NC = _candidate_nats(network, work.asked, work.tokenizer, blank=False)
     chosen_NC = nats_NC - _candidate_nats(network, work.asked, work.tokenizer, blank=True)
     work.job.stats.update(
-        learning_rate=training.optimizer.hyperparameters.learning_rate,
-        epochs=training.kept_step / training.loader.batches_per_epoch,  # type: ignore[attr-defined]  # ExampleBatches
+        learning_rate=result.training.optimizer.hyperparameters.learning_rate,
+        epochs=result.training.kept_step / result.batches.batches_per_epoch,
     )
     return [
         outcome(one, int(np.argmin(scores)), float(nats[one.right]))

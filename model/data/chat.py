@@ -79,8 +79,8 @@ def encode_example(
     if fits_context(len(encoded.ids), encoded.answer):
         return encoded
     shorter = _without_oldest if truncatable is None else _with_shorter_prompt
-    found = shorter(turns, truncatable or (0, 0), tokenizer, fits_context)
-    return TOO_LONG if found is None else replace(found, truncated=True)
+    shortened = shorter(turns, truncatable or (0, 0), tokenizer, fits_context)
+    return TOO_LONG if shortened is None else replace(shortened, truncated=True)
 
 
 def encode_turns(turns: Sequence[Turn], tokenizer: Tokenizer) -> EncodedExample:
@@ -108,9 +108,9 @@ def encode_prompt(turns: Sequence[Turn], tokenizer: Tokenizer) -> list[int]:
 
 def role_ids(tokenizer: Tokenizer) -> dict[str, int] | None:
     """Return the ids of the role symbols, None unless the vocabulary has all of them."""
-    found = {role: tokenizer.symbol_id(name) for role, name in ROLE_SYMBOLS.items()}
-    known = {role: token_id for role, token_id in found.items() if token_id is not None}
-    return known if len(known) == len(found) else None
+    ids = {role: tokenizer.symbol_id(name) for role, name in ROLE_SYMBOLS.items()}
+    present = {role: token_id for role, token_id in ids.items() if token_id is not None}
+    return present if len(present) == len(ids) else None
 
 
 def chat_template(tokenizer: Tokenizer) -> str | None:
@@ -141,10 +141,10 @@ def _shown_ids(shown: Sequence[Turn], role: str, tokenizer: Tokenizer) -> list[i
     if role == RESPONSE:
         return tokenizer.encode("".join(turn.text for turn in shown))
     if symbols is None:
-        said = "".join(ROLE_WORDS[turn.role] + turn.text + BETWEEN for turn in shown)
-        return tokenizer.encode(said + ROLE_WORDS[role])
-    spoken = [[symbols[turn.role], *tokenizer.encode(turn.text)] for turn in shown]
-    return [*(one for ids in spoken for one in ids), symbols[role]]
+        text = "".join(ROLE_WORDS[turn.role] + turn.text + BETWEEN for turn in shown)
+        return tokenizer.encode(text + ROLE_WORDS[role])
+    turn_ids = [[symbols[turn.role], *tokenizer.encode(turn.text)] for turn in shown]
+    return [*(token for ids in turn_ids for token in ids), symbols[role]]
 
 
 def _without_oldest(

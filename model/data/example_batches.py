@@ -75,7 +75,7 @@ class ExampleBatches:
                 "no example to train on; look at the artifact's quarantine/ and at what was too "
                 "long, then give other files or a model of a larger context"
             )
-        lengths = np.array([len(one.ids) for one in self.examples])
+        lengths = np.array([len(example.ids) for example in self.examples])
         if packs(self.config):
             self.rows = pack(lengths, self.config.context + 1)
         else:
@@ -95,7 +95,7 @@ class ExampleBatches:
         if self._epoch[0] != epoch:
             self._epoch = (epoch, self._order(epoch))
         rows = [self.rows[row] for row in self._epoch[1][index]]
-        return collate([[self.examples[one] for one in row] for row in rows], self.config)
+        return collate([[self.examples[index] for index in row] for row in rows], self.config)
 
     def in_order(self) -> list[Batch]:
         """Return all rows once, in their own order, as batches: for validation."""
@@ -118,10 +118,11 @@ def collate(rows: Sequence[Sequence[EncodedExample]], config: ModelConfig) -> Ba
     """Return rows of examples, each after the other, as a batch for a network of this make."""
     if FAMILIES[config.family].reads_source:
         return _source_and_target([row[0] for row in rows])
-    ids_BT = pad([np.concatenate([one.ids for one in row]) for row in rows])
-    loss_weight_BT = pad([np.concatenate([one.loss_mask for one in row]) for row in rows], 0).bool()
+    ids_BT = pad([np.concatenate([example.ids for example in row]) for row in rows])
+    masks = [np.concatenate([example.loss_mask for example in row]) for row in rows]
+    loss_weight_BT = pad(masks, 0).bool()
     numbers = [
-        np.concatenate([np.full(len(one.ids), number) for number, one in enumerate(row, 1)])
+        np.concatenate([np.full(len(ex.ids), number) for number, ex in enumerate(row, 1)])
         for row in rows
     ]
     documents_BT = pad(numbers, 0)  # padding is a document of its own
@@ -138,8 +139,9 @@ def collate(rows: Sequence[Sequence[EncodedExample]], config: ModelConfig) -> Ba
 
 
 def _source_and_target(examples: Sequence[EncodedExample]) -> Batch:
-    sources = [one.ids[: one.answer] for one in examples]
-    targets = [np.concatenate(([Tokenizer.bos_id], one.ids[one.answer :])) for one in examples]
+    sources = [example.ids[: example.answer] for example in examples]
+    answers = [example.ids[example.answer :] for example in examples]
+    targets = [np.concatenate(([Tokenizer.bos_id], answer)) for answer in answers]
     ids_BT = pad(targets)
     loss_weight_BT = pad([np.arange(len(target)) > 0 for target in targets], 0).bool()
     return Batch(

@@ -60,41 +60,41 @@ def encode_split(
 
     A limit takes those whose ids have the lowest hashes: as good as drawn, whatever their order.
     """
-    found = ExampleSet()
+    split_set = ExampleSet()
     fits_context = functools.partial(example_batches.fits_context, model)
     rows = rows_of(examples, split)
     for row in lowest_by_hash(rows, limit):
         encoded = encode_row(row, row["turns"][-1]["text"], tokenizer, fits_context)
         if isinstance(encoded, str):
-            found.drop(row, encoded)
+            split_set.drop(row, encoded)
             continue
-        found.encoded.append(encoded)
-        found.rows.append(row)
-        found.truncated += encoded.truncated
+        split_set.encoded.append(encoded)
+        split_set.rows.append(row)
+        split_set.truncated += encoded.truncated
     if limit is not None and len(rows) > limit:
-        found.dropped[BEYOND_LIMIT] = len(rows) - limit
-    return found
+        split_set.dropped[BEYOND_LIMIT] = len(rows) - limit
+    return split_set
 
 
-def refuse_mostly_unusable(examples: Artifact, found: ExampleSet, share_max: float) -> None:
-    """Raise TrainingError if more of the records than `share_max` taught nothing.
+def refuse_mostly_unusable(examples: Artifact, split: ExampleSet, share_max: float) -> None:
+    """Raise TrainingError if more of the records than `share_max` became no example.
 
     Counted are records that are no example and, of the encoded split, those that do not fit.
     """
-    aside, lost = examples.ledger.quarantined, found.unusable
-    total = aside.total() + lost + len(found.encoded)
-    bad = aside.total() + lost
-    if bad <= share_max * total:
+    quarantined = examples.ledger.quarantined
+    unusable = quarantined.total() + split.unusable
+    total = unusable + len(split.encoded)
+    if unusable <= share_max * total:
         return
-    reasons = [f"{n:,} {reason}" for reason, n in (aside + found.dropped).most_common()
-               if reason != BEYOND_LIMIT]  # fmt: skip
-    reasons += [f"{why}: {', '.join(map(repr, first))}" for why, first in found.shown.items()]
+    counts = (quarantined + split.dropped).most_common()
+    reasons = [f"{count:,} {reason}" for reason, count in counts if reason != BEYOND_LIMIT]
+    reasons += [f"{why}: {', '.join(map(repr, first))}" for why, first in split.shown.items()]
     reasons += quarantined_places(examples)
     raise TrainingError(
-        f"{examples.path}: {bad:,} of {total:,} records cannot be used, at most "
+        f"{examples.path}: {unusable:,} of {total:,} records cannot be used, at most "
         f"{share_max:.0%} may be; {'; '.join(reasons)}; correct them, take a model with a longer "
         f"context where they are too_long, or go on with the rest: "
-        f"--set finetune.unusable_share_max={math.ceil(100 * bad / total) / 100}"
+        f"--set finetune.unusable_share_max={math.ceil(100 * unusable / total) / 100}"
     )
 
 
@@ -110,8 +110,8 @@ def encode_row(
 
 def rows_of(examples: Artifact, split: str) -> list[dict[str, Any]]:
     """Return the rows of a split of EXAMPLES in their order."""
-    wanted = [pq.read_table(part, filters=[("split", "=", split)]) for part in examples.parts()]
-    return [row for table in wanted for row in table.to_pylist()]
+    tables = [pq.read_table(part, filters=[("split", "=", split)]) for part in examples.parts()]
+    return [row for table in tables for row in table.to_pylist()]
 
 
 def lowest_by_hash(rows: list[dict[str, Any]], limit: int | None) -> list[dict[str, Any]]:

@@ -106,13 +106,13 @@ class Loader:
 
     def _check_contexts(self) -> None:
         assert self.block is not None
-        steps = [one.step for one in self.contexts]
+        steps = [change.step for change in self.contexts]
         if steps and (steps[0] != 0 or steps != sorted(set(steps))):
             raise ConfigError(f"train.data.contexts: steps {steps}, wanted 0 first, then ascending")
-        for one in self.contexts:
-            if one.context < 1 or self.context % one.context:
+        for change in self.contexts:
+            if change.context < 1 or self.context % change.context:
                 raise ConfigError(
-                    f"train.data.contexts: {one.context} does not divide the model's context of "
+                    f"train.data.contexts: {change.context} does not divide the model's context of "
                     f"{self.context} tokens; give a divisor of it"
                 )
 
@@ -143,8 +143,8 @@ class Loader:
 
     def context_at(self, step: int) -> int:
         """Return the context of the rows of `step`."""
-        begun = [one.context for one in self.contexts if one.step <= step]
-        return begun[-1] if begun else self.context
+        contexts = [change.context for change in self.contexts if change.step <= step]
+        return contexts[-1] if contexts else self.context
 
     def position(self, step: int) -> int:
         """Return the tokens trained on before 0-based `step`, by all processes."""
@@ -158,8 +158,8 @@ class Loader:
         extra = {"documents_BT": rows.documents_BT, "loss_weight_BT": rows.loss_weight_BT}
         if rows.loss_weight_BT is not None:
             extra["attention_mask_BT"] = rows.ids_BT != Tokenizer.pad_id
-        there = {name: torch.from_numpy(rows) for name, rows in extra.items() if rows is not None}
-        return Batch(torch.from_numpy(rows.ids_BT), **there)
+        present = {name: torch.from_numpy(rows) for name, rows in extra.items() if rows is not None}
+        return Batch(torch.from_numpy(rows.ids_BT), **present)
 
     def rows(self, step: int) -> Rows:
         """Return this process's rows of 0-based `step`."""
@@ -171,8 +171,8 @@ class Loader:
             for number in range(step, step + self.ahead + 1):
                 if number not in self._prepared:
                     self._prepared[number] = self._pool.submit(self._make, number)
-            found = self._prepared[step]
-        return found.result()
+            prepared = self._prepared[step]
+        return prepared.result()
 
     def _make(self, step: int) -> Rows:
         assert self.block is not None
@@ -186,20 +186,25 @@ class Loader:
     def account(self, step: int) -> list[dict[str, Any]]:
         """Return the mixture realised before `step`: tokens, share and epochs by source, language.
 
-        Tokens are those predicted or, in a stream, shown; epochs count passes over what there is.
+        Tokens are those predicted or, in a stream, shown; epochs count passes over all there are.
         """
         strata = [stratum for group in self.source.groups() for stratum in group]
         seen: Counter[tuple[str, str]] = Counter()
-        there: Counter[tuple[str, str]] = Counter()
+        available: Counter[tuple[str, str]] = Counter()
         for stratum, tokens in zip(strata, self._visits(len(strata), step).tolist(), strict=True):
             seen[stratum.source, stratum.lang] += tokens
-            there[stratum.source, stratum.lang] += stratum.tokens
+            available[stratum.source, stratum.lang] += stratum.tokens
         total = max(1, seen.total())
         return [
-            {"source": key[0], "lang": key[1], "tokens": tokens,
-             "share": tokens / total, "epochs": tokens / max(1, there[key])}
-            for key, tokens in seen.items()
-        ]  # fmt: skip
+            {
+                "source": source,
+                "lang": lang,
+                "tokens": tokens,
+                "share": tokens / total,
+                "epochs": tokens / max(1, available[source, lang]),
+            }
+            for (source, lang), tokens in seen.items()
+        ]
 
     def _visits(self, strata: int, step: int) -> np.ndarray:
         assert self.block is not None
@@ -233,8 +238,8 @@ def spread_sources(source: TokenFile, context: int, windows: int) -> list[str]:
     """Return the source of the document that each of `spread_windows` begins in."""
     strata = source.groups()[0]
     first_S = np.array([stratum.start for stratum in strata])
-    places_N = np.searchsorted(first_S, _spread_starts(source, context, windows), side="right") - 1
-    return [strata[place].source for place in places_N]
+    strata_N = np.searchsorted(first_S, _spread_starts(source, context, windows), side="right") - 1
+    return [strata[stratum].source for stratum in strata_N]
 
 
 def _spread_starts(source: TokenFile, context: int, windows: int) -> np.ndarray:

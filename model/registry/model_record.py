@@ -16,6 +16,7 @@ from model.planning import usage
 from model.registry.lineage import DOCUMENTS, lineage_tags
 from model.registry.metric_names import GLANCE, metric_name
 from model.registry.tracking import FINGERPRINT, RunLog
+from model.training.curve import MEASURED_FILE, SPEED_FILE
 from pipeline.errors import ArtifactError
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
@@ -47,8 +48,6 @@ FIGURES = (
 )
 MODELS = ("train", "finetune")  # stages whose artifact is a model
 POSITION_FIGURES = ("tokens", "loss", "accuracy", "bits_per_byte", "low", "high")
-MEASURED = "measured.json"  # as SPEED
-SPEED = "speed.json"  # written by the stage `train`, not part of the artifact's identity
 
 
 SPEED_ROWS = list[Annotated[list[float], Field(min_length=2)]]
@@ -125,7 +124,7 @@ class Evidence:
         mixture = mixture_figures(self.training.stats)
         run.metrics([(name, value, 0) for name, value in mixture.items()])
         run.metrics(source_losses(self.training.stats))
-        measured = self.training.path / MEASURED
+        measured = self.training.path / MEASURED_FILE
         if measured.exists():
             run.file(measured)
         run.metrics([(name, value, 0) for name, value in spent_figures(self.training).items()])
@@ -246,13 +245,13 @@ def _enter(found: dict[str, float], place: str, figures: Mapping[str, float | No
 
 def throughput_of(training: Artifact) -> list[tuple[int, float]]:
     """Return (tokens seen, tokens per second) as noted beside the artifact; empty if it was not."""
-    path = training.path / SPEED
+    path = training.path / SPEED_FILE
     return [(seen, rate) for seen, rate, *_ in storage.recall_json(path, SPEED_ROWS) or []]
 
 
 def data_waits_of(training: Artifact) -> list[tuple[int, float]]:
     """Return (tokens seen, share of the time that went into waiting for batches), where noted."""
-    path = training.path / SPEED
+    path = training.path / SPEED_FILE
     rows = storage.recall_json(path, SPEED_ROWS) or []
     return [(seen, waited[0]) for seen, _, *waited in rows if waited]
 

@@ -20,6 +20,7 @@ from model.optim.optimizers import OPTIMIZERS, build_optimizer
 from model.training import precision
 from model.training.compilation import checkpoint_activations, choose_compile
 from model.training.config import TrainConfig
+from model.training.curve import PRECISION_NOTE
 from model.training.state import Batches, Training, objective_of
 from pipeline.batching.token_file import Layout
 from pipeline.errors import ConfigError
@@ -122,7 +123,7 @@ def choose_precision(
     """Return the configured arithmetic, or measure once and keep the answer for every resume."""
     if config.precision != precision.AUTO:
         return config.precision
-    note = folder / "precision.json"
+    note = folder / PRECISION_NOTE
     decision = storage.recall_json(note, _Decision)
     if decision is None:
         rates = precision.benchmark_precisions(network, _benchmark_rows(config, network, batches))

@@ -18,6 +18,7 @@ from model.network import objectives
 from model.network.batch import Batch
 from model.network.blocks import Block
 from model.network.families import AnyNetwork
+from model.training.curve import COMPILE_NOTE
 from model.training.precision import autocast
 from pipeline.store import storage
 
@@ -27,7 +28,6 @@ COMPILE = (AUTO, ON, OFF)
 PASSES = 5  # timed; the first one or two are left out
 WORTH_SECONDS = 1200.0  # a shorter run cannot win back what compiling takes, a minute or two
 ADVANTAGE = 1.05
-NOTE = "compile.json"
 
 
 def checkpoint_activations(network: nn.Module) -> None:
@@ -46,7 +46,7 @@ def choose_compile(
 
     The note in `folder` decides for every later start of the same run.
     """
-    note = folder / NOTE
+    note = folder / COMPILE_NOTE
     noted = storage.recall_json(note, _Noted)
     if noted is None:
         noted = _decision(wanted, network, ids_BT, kind, rows)

@@ -7,20 +7,19 @@ from typing import Any
 import pyarrow as pa
 
 from model.contracts import CURVE
-from model.training.compilation import NOTE
 from pipeline.store import storage
 from pipeline.store.sink import Sink
 
 SPEED_FILE = "speed.json"  # tokens per second; not part of the artifact's identity
 MEASURED_FILE = "measured.json"  # what was chosen by measuring, and why; nor is this
+PRECISION_NOTE, COMPILE_NOTE = "precision.json", "compile.json"  # among a run's scratch files
 
 
 def choices_measured(folder: Path) -> dict[str, Any]:
     """Return the notes of choices made by measuring, by what was chosen."""
-    names = {"precision": "precision.json", "compile": NOTE}
-    files = {what: folder / name for what, name in names.items()}
-    found = {what: storage.recall_json(file) for what, file in files.items()}
-    return {what: noted for what, noted in found.items() if noted is not None}
+    files = {"precision": folder / PRECISION_NOTE, "compile": folder / COMPILE_NOTE}
+    notes = {choice: storage.recall_json(file) for choice, file in files.items()}
+    return {choice: note for choice, note in notes.items() if note is not None}
 
 
 def write_curve(

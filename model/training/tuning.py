@@ -93,13 +93,28 @@ def starting_network(base: BaseModel, config: FinetuneConfig) -> AnyNetwork:
     return network.to(World().device).train()
 
 
+@dataclass(frozen=True)
+class FinetuneResult:
+    """A finished fine-tuning; `loss_before` is that of the validation examples, where there are."""
+
+    training: Training
+    batches: ExampleBatches
+    loss_before: float | None
+
+    @property
+    def loss(self) -> float:
+        """Validation loss of the weights that were kept."""
+        curve = {row["step"]: row["validation_loss"] for row in self.training.state.curve}
+        return curve[self.training.kept_step]
+
+
 def best_of_rates(
     job: Job[Any],
     config: FinetuneConfig,
     base: BaseModel,
     train: Sequence[EncodedExample],
     held_out: Sequence[EncodedExample],
-) -> tuple[Training, float | None]:
+) -> FinetuneResult:
     """Return what `tune` does at the rate whose validation loss is the lowest; the first wins ties.
 
     Raises TrainingError where rates are to be chosen and nothing is held out to choose by.
@@ -109,21 +124,16 @@ def best_of_rates(
             "finetune.learning_rates: no example is held out to choose by; raise "
             "examples.validation_share, or give one finetune.learning_rate"
         )
-    best: tuple[Training, float | None] | None = None
+    best: FinetuneResult | None = None
     for number, rate in enumerate(config.learning_rates or (config.learning_rate,)):
-        settled = replace(config, learning_rate=rate)
-        name = f"checkpoints-{number}" if config.learning_rates else "checkpoints"
-        found = tune(job, settled, starting_network(base, config), train, held_out, name)
-        if best is None or kept_loss(found[0]) < kept_loss(best[0]):
-            best = found
+        with_rate = replace(config, learning_rate=rate)
+        checkpoints = f"checkpoints-{number}" if config.learning_rates else "checkpoints"
+        network = starting_network(base, config)
+        result = tune(job, with_rate, network, train, held_out, checkpoints)
+        if best is None or result.loss < best.loss:
+            best = result
     assert best is not None  # there is at least one rate
     return best
-
-
-def kept_loss(training: Training) -> float:
-    """Return the validation loss of the weights that were kept."""
-    curve = {row["step"]: row["validation_loss"] for row in training.state.curve}
-    return curve[training.kept_step]
 
 
 def tune(
@@ -132,12 +142,9 @@ def tune(
     network: AnyNetwork,
     train: Sequence[EncodedExample],
     held_out: Sequence[EncodedExample],
-    name: str = "checkpoints",
-) -> tuple[Training, float | None]:
-    """Train the network in place, from the job's newest checkpoint of that name if there is one.
-
-    Returns the training and the validation loss before it.
-    """
+    checkpoints: str,
+) -> FinetuneResult:
+    """Train the network in place, from the newest checkpoint of that name if there is one."""
     batches = ExampleBatches(train, network.config, config.batch_size, config.seed)
     validation = (
         ExampleBatches(held_out, network.config, config.batch_size, config.seed).in_order()
@@ -151,13 +158,13 @@ def tune(
         loader=batches,
         validation=validation,
         precision=choose_precision(settings, network, batches, job.scratch("precision")),
-        checkpoints=job.scratch(name),
+        checkpoints=job.scratch(checkpoints),
         progress=job.progress,
         config=settings,
     )
-    before = validation_loss(training)
+    loss_before = validation_loss(training)
     fit(training)
-    return training, before
+    return FinetuneResult(training, batches, loss_before)
 
 
 def train_config(

@@ -11,6 +11,7 @@ from model.registry import model_record, tracking
 from model.registry.metric_names import metric_name
 from model.registry.relocation import local_path
 from model.registry.tracking import TrackingSettings
+from model.training.curve import SPEED_FILE
 from pipeline.errors import ConfigError
 from pipeline.store import storage
 
@@ -30,7 +31,7 @@ def client(settings):
 def chain(made_chain, tmp_path_factory):
     chain = made_chain(tmp_path_factory.mktemp("chain"), points=900)
     speed = "[[4096, 810.5, 0.001], [8192, 905.0, 0.002]]"
-    (chain.training.path / model_record.SPEED).write_text(speed)
+    (chain.training.path / SPEED_FILE).write_text(speed)
     return chain
 
 

@@ -9,6 +9,7 @@ from model.network.families import build
 from model.network.objectives import loss
 from model.training import compilation
 from model.training.compilation import checkpoint_activations, choose_compile
+from model.training.curve import COMPILE_NOTE
 from pipeline.store import storage
 
 SHAPE = ModelConfig(layers=2, width=32, heads=2, kv_heads=1, hidden=48, context=16, dropout=0.1)
@@ -56,7 +57,7 @@ def test_forgotten_activations_are_not_kept():
 def test_a_short_run_is_not_compiled_and_the_note_says_why(tmp_path):
     network, ids_BT = case()
     choose_compile("auto", network, ids_BT, "fp32", 100, tmp_path)
-    note = storage.read_json(tmp_path / compilation.NOTE)
+    note = storage.read_json(tmp_path / COMPILE_NOTE)
     assert not note["compile"]
     assert "too short to pay" in note["reason"]
     assert note["seconds_per_pass"] > 0
@@ -80,7 +81,7 @@ def test_a_long_run_is_compiled_if_that_is_faster(tmp_path, monkeypatch):
     monkeypatch.setattr(compilation, "WORTH_SECONDS", 0.0)
     network, ids_BT = case(dropout=0.0)
     choose_compile("auto", network, ids_BT, "fp32", 10**9, tmp_path)
-    note = storage.read_json(tmp_path / compilation.NOTE)
+    note = storage.read_json(tmp_path / COMPILE_NOTE)
     faster = note["seconds_per_pass"] > compilation.ADVANTAGE * note["compiled_seconds_per_pass"]
     assert note["compile"] == faster
     assert "times as fast" in note["reason"]
