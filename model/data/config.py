@@ -68,7 +68,7 @@ def open_loader(
     shards: Artifact,
     tokenizer: Tokenizer,
     folder: Path,
-    rows: RowShare,
+    share: RowShare,
 ) -> Loader:
     """Return the loader of one process's rows of the training split, its token file in `folder`.
 
@@ -77,16 +77,16 @@ def open_loader(
     source = token_file(shards, TRAIN, tokenizer, folder, config.layout)
     return Loader(
         source,
-        rows.context,
-        rows.batch_size,
-        rows.seed,
+        share.context,
+        share.batch_size,
+        share.seed,
         block=config.block,
         shares=config.mixture,
         packing=config.packing,
         number_documents=config.mask_documents,
         contexts=config.contexts,
-        rank=rows.rank,
-        world_size=rows.world_size,
+        rank=share.rank,
+        world_size=share.world_size,
         ahead=STEPS_AHEAD,
     )
 

@@ -27,7 +27,7 @@ from pipeline.errors import ConfigError
 from pipeline.stage import Progress
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
-from pipeline.tokenizer import load_tokenizer
+from pipeline.tokenizer import Tokenizer, load_tokenizer
 
 ALONE = World()
 SOURCES_SHOWN, OTHERS = 8, "other sources"  # in the held-out loss by source
@@ -51,13 +51,8 @@ def build_training(
             f"--parallel fsdp: the state of {config.optimizer!r} is not split with its weights; "
             f"use ddp or another train.optimizer"
         )
-    tokenizer, tokens = load_tokenizer(shards.file("tokenizer.model")), scratch / "tokens"
-    tokens.mkdir(parents=True, exist_ok=True)
-    rows = RowShare(config.model.context, config.batch_size, config.seed, world.rank, world.size)
-    batches = open_loader(config.data, shards, tokenizer, tokens, rows)
-    held_out = Layout(skip_parts=config.data.skip_parts)
-    validation_tokens = loader.token_file(shards, "validation", tokenizer, tokens, held_out)
-    validation, sources = _validation_batches(config, validation_tokens)
+    tokenizer = load_tokenizer(shards.file("tokenizer.model"))
+    batches, validation, sources = _batches(config, shards, tokenizer, scratch / "tokens", world)
     torch.manual_seed(config.seed)
     network = families.build(config.model, tokenizer.vocab_size)
     network = network.to("cpu" if on_cpu else world.device)
@@ -66,17 +61,16 @@ def build_training(
         chosen = choose_precision(config, network, batches, scratch / "precision")
         if not on_cpu:
             ids_BT = _benchmark_rows(config, network, batches)
-            run_rows = config.steps * config.batch_size // world.size
-            compile_note = scratch / "precision"
-            choose_compile(config.compile, network, ids_BT, chosen, run_rows, compile_note)
+            rows = config.steps * config.batch_size // world.size
+            notes = scratch / "precision"
+            choose_compile(config.compile, network, ids_BT, chosen, rows, notes)
     if config.activation_checkpointing:
         checkpoint_activations(network)
-    matmul_dtype = precision.matmul_dtype(chosen)
-    objective = objective_of(network, config)
+    objective, dtype = objective_of(network, config), precision.matmul_dtype(chosen)
     return Training(
         network=network,
         parallelized=parallelize(objective, world) if world.size > 1 else None,
-        optimizer=build_optimizer(network, config.optimizer, config.hyperparameters, matmul_dtype),
+        optimizer=build_optimizer(network, config.optimizer, config.hyperparameters, dtype),
         loader=batches,
         validation=validation,
         validation_sources=sources,
@@ -86,6 +80,18 @@ def build_training(
         config=config,
         world=world,
     )
+
+
+def _batches(
+    config: TrainConfig, shards: Artifact, tokenizer: Tokenizer, folder: Path, world: World
+) -> tuple[loader.Loader, list[np.ndarray], list[str]]:
+    """Return the training batches, the validation batches and the source of each of these."""
+    folder.mkdir(parents=True, exist_ok=True)
+    share = RowShare(config.model.context, config.batch_size, config.seed, world.rank, world.size)
+    batches = open_loader(config.data, shards, tokenizer, folder, share)
+    held_out = Layout(skip_parts=config.data.skip_parts)
+    tokens = loader.token_file(shards, "validation", tokenizer, folder, held_out)
+    return batches, *_validation_batches(config, tokens)
 
 
 def _initialise_from(

@@ -36,58 +36,59 @@ def checkpoint_activations(network: nn.Module) -> None:
     Chen et al. 2016: about a third more time, memory for one block instead of all.
     """
     for block in _blocks(network):
-        block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+        forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
+        block.forward = forward  # type: ignore[method-assign]  # from outside, as a wrapper would
 
 
 def choose_compile(
-    wanted: str, network: AnyNetwork, ids_BT: Tensor, kind: str, rows: int, folder: Path
+    wanted: str, network: AnyNetwork, ids_BT: Tensor, precision: str, rows: int, folder: Path
 ) -> None:
     """Compile the blocks if that is wanted, or pays over the `rows` of a run; note why.
 
     The note in `folder` decides for every later start of the same run.
     """
     note = folder / COMPILE_NOTE
-    noted = storage.recall_json(note, _Noted)
-    if noted is None:
-        noted = _decision(wanted, network, ids_BT, kind, rows)
-        storage.write_json(note, noted)
-    if noted["compile"]:
+    decision = storage.recall_json(note, _CompileDecision)
+    if decision is None:
+        decision = _decide(wanted, network, ids_BT, precision, rows)
+        storage.write_json(note, decision)
+    if decision["compile"]:
         _compile(network, True)
 
 
-class _Noted(TypedDict):
+class _CompileDecision(TypedDict):
     compile: bool
 
 
-def _decision(
-    wanted: str, network: AnyNetwork, ids_BT: Tensor, kind: str, rows: int
+def _decide(
+    wanted: str, network: AnyNetwork, ids_BT: Tensor, precision: str, rows: int
 ) -> dict[str, Any]:
     if wanted != AUTO:
         return {"compile": wanted == ON, "reason": f"train.compile is {wanted!r}"}
-    eager = _seconds(network, ids_BT, kind)[1]
+    eager = _seconds(network, ids_BT, precision)[1]
     run_seconds = eager * rows / len(ids_BT)
-    found: dict[str, Any] = {"compile": False, "seconds_per_pass": eager}
+    measured: dict[str, Any] = {"compile": False, "seconds_per_pass": eager}
     if run_seconds < WORTH_SECONDS:
-        return {**found, "reason": f"the run takes about {run_seconds:.0f} s: too short to pay"}
+        return {**measured, "reason": f"the run takes about {run_seconds:.0f} s: too short to pay"}
     _compile(network, True)
     try:
-        first, compiled = _seconds(network, ids_BT, kind)
+        first, compiled = _seconds(network, ids_BT, precision)
     except RuntimeError as error:  # what torch raises where no compiler is to be had
         _compile(network, False)
-        return {**found, "reason": f"blocks cannot be compiled here: {str(error)[:300]}"}
+        return {**measured, "reason": f"blocks cannot be compiled here: {str(error)[:300]}"}
     _compile(network, False)
     saved = run_seconds * (1.0 - compiled / eager)
     pays = eager > ADVANTAGE * compiled and saved > first
     reason = f"{eager / compiled:.2f} times as fast, {first:.0f} s to compile"
-    return {**found, "compile": pays, "compiled_seconds_per_pass": compiled, "reason": reason}
+    return {**measured, "compile": pays, "compiled_seconds_per_pass": compiled, "reason": reason}
 
 
-def _seconds(network: AnyNetwork, ids_BT: Tensor, kind: str) -> tuple[float, float]:
+def _seconds(network: AnyNetwork, ids_BT: Tensor, precision: str) -> tuple[float, float]:
     """Return how long the first pass takes, forward and back, and the fastest of the last."""
     taken = []
     for _ in range(PASSES):
         began = time.perf_counter()
-        with autocast(kind, ids_BT.device):
+        with autocast(precision, ids_BT.device):
             loss = objectives.loss(network, Batch(ids_BT))
         loss.backward()
         network.zero_grad(set_to_none=True)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from model.formats import huggingface
-from pipeline.config_checks import Above, AtLeast, refused, require
+from pipeline.config_checks import Above, AtLeast, refused, require, unknown_name
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.store import storage
 from pipeline.store.artifact import check_hashes
@@ -34,8 +34,14 @@ class LoraConfig:
     rank: int = 8
     alpha: float = 16.0
     targets: tuple[str, ...] = (
-        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
-    )  # fmt: skip
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    )
 
     def __post_init__(self) -> None:
         require(self, "finetune.lora", rank=AtLeast(1), alpha=Above(0))
@@ -79,8 +85,8 @@ def add(network: nn.Module, config: LoraConfig, seed: int) -> None:
     layers = _layers(network, nn.Linear)
     for target in config.targets:
         if not any(name.rpartition(".")[2] == target for name in layers):
-            known = sorted({name.rpartition(".")[2] for name in layers})
-            raise ConfigError(f"finetune.lora.targets: no layer {target!r}; this model has {known}")
+            names = sorted({name.rpartition(".")[2] for name in layers})
+            raise unknown_name("finetune.lora.targets", target, names)
     for weight in network.parameters():
         weight.requires_grad_(False)
     torch.manual_seed(seed)
@@ -97,14 +103,9 @@ def merge(network: nn.Module) -> None:
         weight.requires_grad_(True)
 
 
-def write(network: nn.Module, config: LoraConfig, place: Callable[[str], Path]) -> None:
-    """Write the adapters alone, in PEFT's layout, to the paths that `place(name)` gives."""
-    weights = {
-        f"{PREFIX}{name}.{part}.weight": getattr(layer, part)
-        for name, layer in _layers(network, LoraLinear).items()
-        for part in (A, B)
-    }
-    huggingface.save_weights(weights, place(ADAPTER))
+def write(network: nn.Module, config: LoraConfig, path_of: Callable[[str], Path]) -> None:
+    """Write the adapters alone, in PEFT's layout, to the paths that `path_of(name)` gives."""
+    huggingface.save_weights(_adapter_weights(network), path_of(ADAPTER))
     described = {
         "peft_type": "LORA",
         "r": config.rank,
@@ -114,7 +115,7 @@ def write(network: nn.Module, config: LoraConfig, place: Callable[[str], Path]) 
         "bias": "none",
         "fan_in_fan_out": False,
     }
-    storage.write_json(place(ADAPTER_CONFIG), described)
+    storage.write_json(path_of(ADAPTER_CONFIG), described)
 
 
 def read(network: nn.Module, folder: Path) -> LoraConfig:
@@ -152,23 +153,27 @@ class _Described(TypedDict):
 
 
 def _fill(network: nn.Module, folder: Path, stored: dict[str, torch.Tensor]) -> None:
-    found = {
-        f"{PREFIX}{name}.{part}.weight": getattr(layer, part)
-        for name, layer in _layers(network, LoraLinear).items()
-        for part in (A, B)
-    }
-    if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in found.items()}:
+    weights = _adapter_weights(network)
+    if {k: v.shape for k, v in stored.items()} != {k: v.shape for k, v in weights.items()}:
         raise ArtifactError(
             f"{folder / ADAPTER}: its layers are not those of this network; give the base model "
             f"that it was trained on"
         )
     with torch.no_grad():
-        for name, weight in found.items():
+        for name, weight in weights.items():
             weight.copy_(stored[name])
 
 
-def _layers(network: nn.Module, kind: type[nn.Module]) -> dict[str, Any]:
-    return {name: layer for name, layer in network.named_modules() if type(layer) is kind}
+def _adapter_weights(network: nn.Module) -> dict[str, Tensor]:
+    return {
+        f"{PREFIX}{name}.{part}.weight": getattr(layer, part)
+        for name, layer in _layers(network, LoraLinear).items()
+        for part in (A, B)
+    }
+
+
+def _layers(network: nn.Module, layer_type: type[nn.Module]) -> dict[str, Any]:
+    return {name: layer for name, layer in network.named_modules() if type(layer) is layer_type}
 
 
 def _replace(network: nn.Module, name: str, layer: nn.Module) -> None:

@@ -65,7 +65,7 @@ def _placed(folder, name):
 
 
 def test_unknown_layers_and_other_networks_are_refused(network, tmp_path):
-    with pytest.raises(ConfigError, match=r"no layer 'query'; this model has .*'q_proj'"):
+    with pytest.raises(ConfigError, match=r"unknown name 'query'; .*known: .*q_proj"):
         lora.add(network, LoraConfig(targets=("query",)), seed=1)
     lora.write(trained(network), LoraConfig(rank=3), lambda name: _placed(tmp_path, name))
     from model.network.architecture import ModelConfig
