@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from model.distributed.launch import FIRST, JOB, OUTCOME, WATCH, Launch
+from model.distributed.launch import FIRST_PID, JOB, OUTCOME, END_WITH_STDIN, Launch
 from model.openmp import spin_briefly
 from pipeline.errors import ConfigError, Interrupted, TrainingError
 from pipeline.stage import Progress, silent
@@ -32,13 +32,13 @@ def main(arguments: list[str]) -> int:
     from model.distributed.world import destroy_process_group, init_process_group
 
     folder = Path(arguments[0])
-    if WATCH in arguments:
+    if END_WITH_STDIN in arguments:
         threading.Thread(target=_leave_with_parent, daemon=True).start()
     job = storage.read_json(folder / JOB)
     launch = Launch(**job.pop("launch"))
     world = init_process_group(os.environ, launch.parallel)
     if world.is_rank_zero:
-        storage.write_bytes(folder / FIRST, str(os.getpid()).encode())
+        storage.write_bytes(folder / FIRST_PID, str(os.getpid()).encode())
     outcome: dict[str, Any] = {"done": True}
     try:
         resume(**job, world=world, progress=_print_progress)

@@ -25,8 +25,8 @@ from pipeline.store import storage
 
 DDP, FSDP = "ddp", "fsdp"
 PARALLEL = (DDP, FSDP)
-JOB, OUTCOME, FIRST, LOG = "job.json", "outcome.json", "first.pid", "torchrun.log"
-WATCH = "--ends-with-stdin"
+JOB, OUTCOME, FIRST_PID, LOG = "job.json", "outcome.json", "first.pid", "torchrun.log"
+END_WITH_STDIN = "--ends-with-stdin"
 LOG_TAIL_CHARACTERS = 2000
 
 
@@ -92,7 +92,7 @@ def train_in_processes(
         )
     with (folder / LOG).open("w") as log:
         processes = subprocess.Popen(
-            [*command(launch, folder), WATCH],
+            [*command(launch, folder), END_WITH_STDIN],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -100,7 +100,7 @@ def train_in_processes(
             env=_environment(launch),
             start_new_session=True,
         )
-        with stop_requests(lambda: _ask_to_stop(folder, processes)) as stop_requested:
+        with stop_requests(lambda: _request_stop(folder, processes)) as stop_requested:
             assert processes.stdout is not None
             for line in processes.stdout:
                 if line.startswith("{"):
@@ -124,21 +124,21 @@ def _environment(launch: Launch) -> dict[str, str]:
     return environment
 
 
-def _ask_to_stop(folder: Path, processes: subprocess.Popen[str]) -> None:
+def _request_stop(folder: Path, processes: subprocess.Popen[str]) -> None:
     """Signal one training process: the others learn of it with the next step's sums."""
     try:
-        os.kill(int((folder / FIRST).read_text()), signal.SIGTERM)
+        os.kill(int((folder / FIRST_PID).read_text()), signal.SIGTERM)
     except (FileNotFoundError, ValueError, ProcessLookupError):
         processes.terminate()  # before the first step, or after the last
 
 
 def _report(folder: Path, code: int, stopped: bool) -> None:
     outcome = storage.read_json(folder / OUTCOME) if (folder / OUTCOME).exists() else {}
-    kinds: dict[str, type[TextmillError]] = {
+    error_types: dict[str, type[TextmillError]] = {
         kind.__name__: kind for kind in (Interrupted, TrainingError, ConfigError)
     }
     if "error" in outcome:
-        raise kinds[outcome["error"]](outcome["message"])
+        raise error_types[outcome["error"]](outcome["message"])
     if outcome.get("done"):
         return
     if stopped:

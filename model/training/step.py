@@ -75,8 +75,8 @@ def _backward(training: Training, stop_requested: bool) -> tuple[float, float, b
         with gradient_sync(training.objective, start + size >= count):
             with precision.autocast(training.precision, training.device):
                 loss, weight = training.objective(part, seed)
-            share = loss * (weight * (world.size / training.tokens_per_step))
-            training.scaler.scale(share).backward()
+            weighted = loss * (weight * (world.size / training.tokens_per_step))
+            training.scaler.scale(weighted).backward()
         sums[0] += (loss.detach() * weight).to(sums)
         sums[1] += weight.to(sums)
     sums[2] += float(stop_requested)
