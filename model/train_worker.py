@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from model.distributed.launch import FIRST_PID, JOB, OUTCOME, END_WITH_STDIN, Launch
+from model.distributed.launch import END_WITH_STDIN, FIRST_PID, JOB, OUTCOME, Launch
 from model.openmp import spin_briefly
 from pipeline.errors import ConfigError, Interrupted, TrainingError
 from pipeline.stage import Progress, silent
