@@ -82,8 +82,8 @@ class Outcome:
 
     def sentence(self) -> str:
         """What, found, wanted, why, next step."""
-        found = "missing" if self.observed is None else f"{self.observed:.6g}"
-        words = f"{self.metric} is {found}, wanted {self.expect.wanted()}"
+        observed = "missing" if self.observed is None else f"{self.observed:.6g}"
+        words = f"{self.metric} is {observed}, wanted {self.expect.wanted()}"
         words += f", because {self.expect.because}" if self.expect.because else ""
         return words + (f"; {self.expect.next_step}" if self.expect.next_step else "")
 

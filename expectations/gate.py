@@ -126,10 +126,10 @@ def _validate(stage: str, checks: Checks, figures: Mapping[str, float]) -> dict[
         context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]  # as documented
         batch = context.data_sources.pandas_default.read_dataframe(_one_row(checks, figures))
         wanted = [_expectation(index, *each) for index, each in enumerate(checks)]
-        found = batch.validate(
+        validation = batch.validate(
             gx.ExpectationSuite(name=stage, expectations=wanted), result_format="BASIC"
         )
-        return _figures_only(found.to_json_dict())
+        return _figures_only(validation.to_json_dict())
 
 
 def _one_row(checks: Checks, figures: Mapping[str, float]) -> Any:
@@ -186,7 +186,7 @@ def _expectation(index: int, expect: Expect, name: str) -> Any:
     )
 
 
-def _figures_only(found: dict[str, Any]) -> dict[str, Any]:
+def _figures_only(details: dict[str, Any]) -> dict[str, Any]:
     """Keep what Great Expectations found, in our order; ids, times and tracebacks go."""
     results = [
         {
@@ -202,13 +202,13 @@ def _figures_only(found: dict[str, Any]) -> dict[str, Any]:
             "result": entry["result"],
             "exception": entry["exception_info"].get("exception_message"),
         }
-        for entry in found["results"]
+        for entry in details["results"]
     ]
     return {
-        "success": found["success"],
+        "success": details["success"],
         "results": sorted(results, key=lambda entry: entry["index"]),
-        "statistics": found["statistics"],
-        "great_expectations_version": found["meta"]["great_expectations_version"],
+        "statistics": details["statistics"],
+        "great_expectations_version": details["meta"]["great_expectations_version"],
     }
 
 

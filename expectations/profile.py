@@ -69,7 +69,7 @@ def _ingest(artifact: Artifact) -> Figures:
     ledger = artifact.ledger
     broken = sum(n for reason, n in ledger.quarantined.items() if reason not in NO_DOCUMENT)
     text = pl.col("text")
-    found = _figures(
+    computed = _figures(
         artifact,
         empty=(text.str.strip_chars().str.len_bytes() == 0).sum(),
         longest=text.str.len_bytes().max(),
@@ -77,9 +77,9 @@ def _ingest(artifact: Artifact) -> Figures:
     return {
         "rows": artifact.rows,
         "text_bytes": artifact.text_bytes,
-        "empty_texts": found["empty"] or 0,
+        "empty_texts": computed["empty"] or 0,
         "quarantined_share": _share(broken, ledger.seen - ledger.quarantined.total() + broken),
-        "longest_bytes": found["longest"] or 0,
+        "longest_bytes": computed["longest"] or 0,
     }
 
 
@@ -100,14 +100,14 @@ def _clean(artifact: Artifact) -> Figures:
 
 def _dedup(artifact: Artifact) -> Figures:
     ledger = artifact.ledger
-    found = _figures(artifact, distinct=pl.col("text").hash().n_unique())
+    computed = _figures(artifact, distinct=pl.col("text").hash().n_unique())
     figures: Figures = {
         "rows": artifact.rows,
         "duplicate_share": _share(ledger.dropped.total(), ledger.seen),
         "exact_share": _share(ledger.dropped[EXACT_RULE], ledger.seen),
         "near_share": _share(ledger.dropped[NEAR_RULE], ledger.seen),
         "largest_cluster": _largest_cluster(artifact),
-        "remaining_exact_duplicates": artifact.rows - (found["distinct"] or 0),
+        "remaining_exact_duplicates": artifact.rows - (computed["distinct"] or 0),
     }
     kept, lost = _counts(artifact, "source"), _counts(artifact, "source", REJECTS)
     for source in sorted({*kept, *lost}):
@@ -128,14 +128,14 @@ def _tokenizer(artifact: Artifact) -> Figures:
     rows = artifact.scan().sort("lang").collect().to_dicts() if artifact.parts() else []
     whole: dict[str, Any] = next((row for row in rows if row["lang"] == "all"), {})
     stats = artifact.stats
-    size, asked = stats.get("vocab_size"), stats.get("vocab_size_asked")
+    size, size_asked = stats.get("vocab_size"), stats.get("vocab_size_asked")
     figures: Figures = {
         "round_trip_failures": whole.get("round_trip_failures"),
         "byte_fallback_share": (
             whole["byte_tokens"] / whole["tokens"] if whole.get("tokens") else None
         ),
         "vocab_size": size,
-        "vocab_reached_share": size / asked if size and asked else None,
+        "vocab_reached_share": size / size_asked if size and size_asked else None,
     }
     for change in stats.get("drift", []):
         if change["bytes_per_token_then"]:
@@ -174,7 +174,7 @@ def _shard(artifact: Artifact) -> Figures:
 def _train(artifact: Artifact) -> Figures:
     loss = pl.col("loss").sort_by("step")
     validation = pl.col("validation_loss").sort_by("step").drop_nulls()
-    found = _figures(
+    computed = _figures(
         artifact,
         steps=pl.col("step").max(),
         first=loss.first(),
@@ -183,11 +183,11 @@ def _train(artifact: Artifact) -> Figures:
         validation=validation.last(),
     )
     return {
-        "steps": found["steps"] or 0,
-        "final_loss": found["last"],
-        "loss_ratio": found["last"] / found["first"] if found["first"] else None,
-        "not_finite": found["not_finite"],
-        "validation_loss": found["validation"],
+        "steps": computed["steps"] or 0,
+        "final_loss": computed["last"],
+        "loss_ratio": computed["last"] / computed["first"] if computed["first"] else None,
+        "not_finite": computed["not_finite"],
+        "validation_loss": computed["validation"],
     }
 
 

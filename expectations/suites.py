@@ -235,12 +235,12 @@ def suite(stage: str, overrides: Overrides | None = None) -> tuple[Expect, ...]:
             expects.append(_asked_for(metric, key, changes))
             continue
         _known(f"gates.{key}: figure", metric, [expect.metric for expect in SUITES[stage]])
-        place = _changed_by_override(expects, metric)
-        changed = _change(expects[place], key, changes)
+        index = _changed_by_override(expects, metric)
+        changed = _change(expects[index], key, changes)
         if changed is None:
-            del expects[place]
+            del expects[index]
         else:
-            expects[place] = changed
+            expects[index] = changed
     return tuple(expects)
 
 

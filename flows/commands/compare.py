@@ -56,23 +56,24 @@ def compare(options: Namespace) -> dict[str, Any] | None:
     settings = read_settings(options.store, options.workers)
     settings = replace(settings, launch=read_launch(options))
     recipe = config.load(options.recipe, options.overrides, options.source)
-    found = variants(recipe, options.settings)
+    compared = variants(recipe, options.settings)
     with progress_bars() as (progress, narrate):
         shards = (
             load_artifact(Path(options.shards), contract="shard", files=False)
             if options.shards
             else _shards(recipe, settings, progress)
         )
-        trained, made = [], []
-        for number, variant in enumerate(found, 1):
-            one, training = _train(variant, shards, settings, progress)
-            trained.append(one)
-            made.append(training)
-            said = (
-                one.failed or f"validation loss {one.figures.get('validation_loss', math.nan):.4f}"
+        trained, trainings = [], []
+        for number, variant in enumerate(compared, 1):
+            score, training = _train(variant, shards, settings, progress)
+            trained.append(score)
+            trainings.append(training)
+            summary = (
+                score.failed
+                or f"validation loss {score.figures.get('validation_loss', math.nan):.4f}"
             )
-            narrate(f"{number} of {len(found)}  {one.name}, seed {one.seed}: {said}")
-        folder, run_id = _record(found, trained, made, settings)
+            narrate(f"{number} of {len(compared)}  {score.name}, seed {score.seed}: {summary}")
+        folder, run_id = _record(compared, trained, trainings, settings)
     rows = training_comparison.lines(trained)
     if options.json:
         return {"variants": [row.to_json() for row in rows], "path": str(folder), "run": run_id}
@@ -88,13 +89,15 @@ def variants(recipe: Recipe, assignments: Sequence[str]) -> list[Variant]:
     """
     axes = [_axis(assignment) for assignment in assignments]
     tokens = recipe.train.steps * _tokens_per_step(recipe.train)
-    made = []
+    combinations = []
     for values in itertools.product(*(values for _, values in axes)):
         chosen = [f"{key}={value}" for (key, _), value in zip(axes, values, strict=True)]
         changed = _usual(config.override(recipe, chosen), recipe, [key for key, _ in axes])
         name = ", ".join(_short(word) for word in chosen if not word.startswith(f"{SEED}="))
-        made.append(Variant(name or "as the recipe is", _at_equal_tokens(changed, recipe, tokens)))
-    return made
+        combinations.append(
+            Variant(name or "as the recipe is", _at_equal_tokens(changed, recipe, tokens))
+        )
+    return combinations
 
 
 def _axis(assignment: str) -> tuple[str, list[str]]:
@@ -187,14 +190,14 @@ def _train(
 
 
 def _record(
-    found: Sequence[Variant],
+    compared: Sequence[Variant],
     trained: Sequence[Trained],
-    made: Sequence[Artifact | None],
+    trainings: Sequence[Artifact | None],
     settings: Settings,
 ) -> tuple[Path, str]:
     """Write table and plots beside the runs' records and into MLflow; return folder and run."""
-    identity = storage.canonical_json([asdict(variant.recipe.train) for variant in found])
-    parents = [one.manifest["inputs"]["parents"] for one in made if one is not None][:1]
+    identity = storage.canonical_json([asdict(variant.recipe.train) for variant in compared])
+    parents = [score.manifest["inputs"]["parents"] for score in trainings if score is not None][:1]
     digest = storage.sha256_text(f"compare {identity} {storage.canonical_json(parents)}")
     folder = storage.inside(settings.runs, f"compare-{digest[:16]}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -203,19 +206,19 @@ def _record(
     storage.write_bytes(folder / "compare.md", training_comparison.markdown(rows).encode())
     plots = training_comparison.draw(folder, trained)
     where = steps.tracking_settings(settings)
-    variants = ", ".join(dict.fromkeys(one.name for one in trained))
+    variants = ", ".join(dict.fromkeys(score.name for score in trained))
     label = f"compare {variants}"[:RUN_NAME_CHARACTERS]
     with storage.locked(folder / ".lock"), tracking.run_for(where, digest, label, {}) as run:
-        run.params({"variants": "; ".join(dict.fromkeys(one.name for one in trained))})
+        run.params({"variants": "; ".join(dict.fromkeys(score.name for score in trained))})
         for row in rows:
-            place = f"compare/{row.name}"
-            run.metrics([(metric_name(f"{place}/{key}"), v, 0) for key, v in row.means.items()])
+            prefix = f"compare/{row.name}"
+            run.metrics([(metric_name(f"{prefix}/{key}"), v, 0) for key, v in row.means.items()])
         for plot in plots:
             run.file(plot, "plots")
         for name in ("compare.json", "compare.md"):
             run.file(folder / name)
-        for variant, one, training in zip(found, trained, made, strict=True):
-            _record_child(where, run.run_id, variant, one, training)
+        for variant, score, training in zip(compared, trained, trainings, strict=True):
+            _record_child(where, run.run_id, variant, score, training)
     return folder, run.run_id
 
 
@@ -223,16 +226,16 @@ def _record_child(
     where: tracking.TrackingSettings,
     parent: str,
     variant: Variant,
-    one: Trained,
+    score: Trained,
     training: Artifact | None,
 ) -> None:
-    name = f"{one.name}, seed {one.seed}"
+    name = f"{score.name}, seed {score.seed}"
     digest = storage.sha256_text(f"{parent} {name}")
     with tracking.run_for(where, digest, name, {tracking.PARENT: parent}) as child:
         child.params(sections(variant.recipe))
-        child.metrics([(f"final/{key}", value, 0) for key, value in one.figures.items()])
+        child.metrics([(f"final/{key}", value, 0) for key, value in score.figures.items()])
         if training is None:
-            child.text(one.failed or "", "failed.txt")
+            child.text(score.failed or "", "failed.txt")
         else:
             child.curves(training, throughput_of(training), data_waits_of(training))
 

@@ -52,14 +52,14 @@ def _import(options: Namespace) -> dict[str, Any] | None:
             engine=settings.engine(),
             progress=progress,
         )
-    made = run.artifact
+    artifact = run.artifact
     if options.json:
-        return {"path": str(made.path), "reused": run.reused, **made.manifest}
-    dropped = "".join(f", {rule} {n:,}" for rule, n in made.ledger.dropped.most_common())
-    tokens = sum(made.stats["tokens"].values())
+        return {"path": str(artifact.path), "reused": run.reused, **artifact.manifest}
+    dropped = "".join(f", {rule} {n:,}" for rule, n in artifact.ledger.dropped.most_common())
+    tokens = sum(artifact.stats["tokens"].values())
     stdout().print(
-        f"made shards: {made.ledger.kept:,} of {made.ledger.seen:,} documents kept{dropped}, "
-        f"{tokens:,} tokens; {run.reason}, {run.seconds:.1f} s; {made.path}",
+        f"made shards: {artifact.ledger.kept:,} of {artifact.ledger.seen:,} documents kept"
+        f"{dropped}, {tokens:,} tokens; {run.reason}, {run.seconds:.1f} s; {artifact.path}",
         soft_wrap=True,
     )
     return None

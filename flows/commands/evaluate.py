@@ -60,14 +60,14 @@ def evaluate(options: Namespace) -> dict[str, Any] | None:
 def settle(options: Namespace) -> EvaluateConfig:
     """Return what to compute: the recipe's [evaluate] and --set, then the command's own flags."""
     recipe = config.load(options.recipe) if options.recipe else Recipe()
-    settled = config.override(recipe, options.overrides).evaluate
+    evaluation = config.override(recipe, options.overrides).evaluate
     if options.seed is not None:
-        settled = replace(settled, seed=options.seed)
+        evaluation = replace(evaluation, seed=options.seed)
     files = dict(_data_file(entry) for entry in options.data)
     if options.tasks is None:
         if files:
             raise ConfigError("--data: give --tasks too, with the tasks that the files are for")
-        return settled
+        return evaluation
     names = list(TASKS) if options.tasks == "all" else options.tasks.split(",")
     unused = set(files) - set(names)
     if unused:
@@ -76,7 +76,7 @@ def settle(options: Namespace) -> EvaluateConfig:
         TaskConfig(name.strip(), options.shots, options.examples, files.get(name.strip()))
         for name in names
     )
-    return replace(settled, tasks=tasks)
+    return replace(evaluation, tasks=tasks)
 
 
 def _data_file(entry: str) -> tuple[str, InputFile]:
@@ -100,9 +100,11 @@ def _score(
     model = load_artifact(folder)
     with tempfile.TemporaryDirectory() as temporary, progress_bars() as (progress, _):
         destination = Path(temporary) / "evaluation"
-        made = run_stage(STAGE, wanted, [model, shards], destination, progress=progress).artifact
-        report = "\n\n".join(sections(made))
-        return made.rows_of(), made.rows_of("figures"), made.rows_of("examples"), report
+        artifact = run_stage(
+            STAGE, wanted, [model, shards], destination, progress=progress
+        ).artifact
+        report = "\n\n".join(sections(artifact))
+        return artifact.rows_of(), artifact.rows_of("figures"), artifact.rows_of("examples"), report
 
 
 def _write_report(folder: Path, report: str, figures: Rows, examples: Rows) -> None:
@@ -161,15 +163,15 @@ def _print(slices: Rows, figures: Rows, options: Namespace) -> None:
         console.print(f"report, figures and examples: {options.out}", soft_wrap=True)
 
 
-def shots_lines(figures: Sequence[Mapping[str, Any]], asked: int) -> list[str]:
+def shots_lines(figures: Sequence[Mapping[str, Any]], shots: int) -> list[str]:
     """Say of which tasks fewer solved examples fitted into the context than were asked for."""
     few = {
         row["name"].removesuffix(".shots"): row["value"]
         for row in figures
-        if row["name"].endswith(".shots") and row["value"] < asked
+        if row["name"].endswith(".shots") and row["value"] < shots
     }
     return [
-        f"{name}: of {asked} shots {value:.1f} fitted into the model's context on average, so the "
-        f"figures are not those of {asked} shots; ask with fewer, or a model of a longer context"
+        f"{name}: of {shots} shots {value:.1f} fitted into the model's context on average, so the "
+        f"figures are not those of {shots} shots; ask with fewer, or a model of a longer context"
         for name, value in few.items()
     ]

@@ -44,9 +44,9 @@ def export(options: Namespace) -> dict[str, Any] | None:
         int8=options.int8,
         texts=texts,
         tolerance=TOLERANCE if options.tolerance is None else options.tolerance,
-        finished=lambda one: console.print(sentence(one), highlight=False),
+        finished=lambda exported: console.print(sentence(exported), highlight=False),
     )
     if options.json:
-        return {"out": options.out, "files": [asdict(one) for one in files]}
+        return {"out": options.out, "files": [asdict(exported) for exported in files]}
     console.print(f"{len(files)} files in {options.out}; {CARD} there says how to open them")
     return None

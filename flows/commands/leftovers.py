@@ -22,12 +22,12 @@ def no_leftovers(out: str | None) -> Iterator[None]:
         yield
         return
     folder = Path(out).expanduser().absolute()
-    for place in (folder, *folder.parents):
-        if place.exists() and not place.is_dir():
+    for ancestor in (folder, *folder.parents):
+        if ancestor.exists() and not ancestor.is_dir():
             raise ConfigError(
-                f"--out {out}: {place} is a file; give a folder that is empty or does not exist"
+                f"--out {out}: {ancestor} is a file; give a folder that is empty or does not exist"
             )
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    missing = [ancestor for ancestor in (folder, *folder.parents) if not ancestor.exists()]
     before = {*_beside(folder)}
     try:
         yield
@@ -36,9 +36,9 @@ def no_leftovers(out: str | None) -> Iterator[None]:
     except TextmillError:
         for path in {*_beside(folder)} - before:
             _remove(path)
-        for place in missing:  # parents that were made on the way, the innermost first
-            if place.is_dir() and not any(place.iterdir()):
-                place.rmdir()
+        for ancestor in missing:  # parents that were made on the way, the innermost first
+            if ancestor.is_dir() and not any(ancestor.iterdir()):
+                ancestor.rmdir()
         raise
 
 

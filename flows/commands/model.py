@@ -34,8 +34,8 @@ def generate(options: Namespace) -> dict[str, Any] | None:
     prompt = _prompt(options, loaded)
     read, context = len(prompt_ids(loaded, prompt)), loaded.network.config.context
     if read > context:
-        told = f"the prompt has {read:,} tokens; the model reads the last {context:,} of them"
-        print(told, file=sys.stderr)
+        warning = f"the prompt has {read:,} tokens; the model reads the last {context:,} of them"
+        print(warning, file=sys.stderr)
     if options.json:
         done = complete(loaded, prompt, sampling)
         return {

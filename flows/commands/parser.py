@@ -28,8 +28,10 @@ class Parser(argparse.ArgumentParser):
             return options
         command = self._command(options)
         known = [flag for action in command._actions for flag in action.option_strings]
-        names = [one.partition("=")[0] for one in left if one.startswith("-")]
-        hints = [f"did you mean {near}?" for one in names if (near := nearest(one, known))]
+        names = [argument.partition("=")[0] for argument in left if argument.startswith("-")]
+        hints = [
+            f"did you mean {near}?" for argument in names if (near := nearest(argument, known))
+        ]
         command.error(" ".join([f"unrecognized arguments: {' '.join(left)};", *hints]).rstrip(";"))
 
     def _command(self, options: argparse.Namespace) -> argparse.ArgumentParser:

@@ -44,16 +44,16 @@ def plan(options: Namespace) -> dict[str, Any] | None:
     recipe = config.load(options.recipe, options.overrides, options.source)
     settings = read_settings(options.store, options.workers)
     budget = None if options.budget is None else seconds_of(options.budget)
-    place = World().device
-    room = _room(recipe, settings, place, options.price)
+    device_used = World().device
+    room = _room(recipe, settings, device_used, options.price)
     train, vocab_size = recipe.train, _vocab_size(recipe, settings)
     if budget is None:
         reason = forecast.unprobed_memory(train, vocab_size, room.memory_bytes)
         if reason is not None:
             raise TrainingError(f"{reason}; `--budget 1h` proposes a size that suits this machine")
-        measured = measure.measure(train, vocab_size, place, options.seconds)
+        measured = measure.measure(train, vocab_size, device_used, options.seconds)
     else:
-        train, measured = _proposal(train, vocab_size, place, budget, options.seconds)
+        train, measured = _proposal(train, vocab_size, device_used, budget, options.seconds)
     made = forecast.make(train, vocab_size, measured, room)
     large = forecast.size_warning(made) if budget is None else None
     made = replace(made, warnings=(*made.warnings, *([large] if large else [])))
@@ -123,10 +123,10 @@ def _train_tokens(shards: Path) -> int:
 
 def seconds_of(text: str) -> float:
     """Read a time such as 90s, 30m, 2h, 1.5d."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
-    if found is None or float(found[1]) == 0:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
+    if match is None or float(match[1]) == 0:
         raise ConfigError(f"--budget {text!r}: wanted a time such as 90s, 30m, 2h or 1d")
-    return float(found[1]) * UNITS[found[2]]
+    return float(match[1]) * UNITS[match[2]]
 
 
 def _changes(train: TrainConfig) -> list[str]:

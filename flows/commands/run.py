@@ -42,8 +42,8 @@ def run(options: Namespace) -> dict[str, Any] | None:
             state = run_on_server(recipe, settings, server, progress, narrate)
         else:
             state = run_chain(recipe, settings, progress, narrate)
-    made = state.artifacts
-    samples = samples_of(state.recipe.register, made["train"], made["shard"])
+    artifacts = state.artifacts
+    samples = samples_of(state.recipe.register, artifacts["train"], artifacts["shard"])
     if options.data_docs:
         index = gate.build_data_docs(list(state.verdicts.values()), Path(options.data_docs))
         print(f"Data Docs: {index}", file=sys.stderr)

@@ -35,20 +35,20 @@ def tokenizer(options: Namespace) -> dict[str, Any] | None:
         return _convert(options)
     if options.sweep:
         return _sweep(options)
-    told = stages.tokenizer(options)
-    place = Path(f"{options.out}.html")
-    made = load_artifact(Path(options.out), contract="tokenizer_report")
-    storage.write_bytes(place, tokenizer_page.fit_page(made).encode())
-    if told is not None:
-        return {**told, "page": str(place)}
-    stdout().print(f"Tokens per word by language and source: {place}", soft_wrap=True)
+    result = stages.tokenizer(options)
+    page = Path(f"{options.out}.html")
+    artifact = load_artifact(Path(options.out), contract="tokenizer_report")
+    storage.write_bytes(page, tokenizer_page.fit_page(artifact).encode())
+    if result is not None:
+        return {**result, "page": str(page)}
+    stdout().print(f"Tokens per word by language and source: {page}", soft_wrap=True)
     return None
 
 
 def _sweep(options: Namespace) -> dict[str, Any] | None:
     """Train at several sizes and compare on held-out text; write a page with a plot."""
-    sizes = [one.strip() for one in options.sweep.split(",")]
-    if not all(one.isdigit() for one in sizes):
+    sizes = [size.strip() for size in options.sweep.split(",")]
+    if not all(size.isdigit() for size in sizes):
         raise ConfigError(f"--sweep {options.sweep!r}: give sizes, as in 2048,4096,8192")
     algorithms = tuple(tokenizer_sweep.ALGORITHMS)
     if importlib.util.find_spec("tokenizers") is None:
@@ -58,14 +58,14 @@ def _sweep(options: Namespace) -> dict[str, Any] | None:
         options,
         tokenizer_sweep.STAGE,
         lambda recipe: tokenizer_sweep.SweepConfig(
-            tuple(int(one) for one in sizes), algorithms, recipe.tokenizer
+            tuple(int(size) for size in sizes), algorithms, recipe.tokenizer
         ),
     )
-    place = Path(f"{options.out}.html")
-    storage.write_bytes(place, tokenizer_page.sweep_page(swept).encode())
+    page = Path(f"{options.out}.html")
+    storage.write_bytes(page, tokenizer_page.sweep_page(swept).encode())
     rows = swept.scan().collect()
     if options.json:
-        return {**swept.stats, "page": str(place), "rows": rows.to_dicts()}
+        return {**swept.stats, "page": str(page), "rows": rows.to_dicts()}
     table = Table(
         "pieces",
         *(tokenizer_page.NAMES[name] for name in algorithms),
@@ -79,7 +79,7 @@ def _sweep(options: Namespace) -> dict[str, Any] | None:
         ratio = dict(zip(of_size["algorithm"], of_size["bytes"] / of_size["tokens"], strict=True))
         table.add_row(f"{size:,}", *(f"{ratio[name]:.3f}" for name in algorithms))
     stdout().print(table)
-    stdout().print(f"\nEach language, drawn: {place}", soft_wrap=True)
+    stdout().print(f"\nEach language, drawn: {page}", soft_wrap=True)
     return None
 
 

@@ -21,10 +21,10 @@ def what_if(options: Namespace) -> dict[str, Any] | None:
     """Print what each rule costs now and write a page with the whole sweep."""
     artifact = load_artifact(Path(options.artifact), contract="clean")
     recipe = config.override(Recipe(), options.overrides)
-    made = artifact.manifest["inputs"]["config"]
-    profile = options.profile or made["profile"]
+    clean_config = artifact.manifest["inputs"]["config"]
+    profile = options.profile or clean_config["profile"]
     table = profiles.thresholds(profile, recipe.clean.thresholds, recipe.clean.switched_off)
-    profiles.refuse_unmeasured(table, made, str(artifact.path))
+    profiles.refuse_unmeasured(table, clean_config, str(artifact.path))
     if options.rule:
         table = {rule: groups for rule, groups in table.items() if rule in options.rule}
     swept = sweep(artifact, table)

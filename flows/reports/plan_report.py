@@ -35,13 +35,13 @@ def planned(store: Path, recipe: Recipe) -> dict[str, Any] | None:
 
 def rows(plan: dict[str, Any] | None, actual: dict[str, Any] | None) -> list[Row]:
     """Return the figures in words, planned and actual; what is not known is empty."""
-    found = []
+    table_rows = []
     for key, (label, words) in FIGURES.items():
         sides = (plan or {}, actual or {})
-        pair = [words(one[key]) if one.get(key) is not None else "" for one in sides]
+        pair = [words(side[key]) if side.get(key) is not None else "" for side in sides]
         if any(pair):
-            found.append((label, pair[0], pair[1]))
-    return found
+            table_rows.append((label, pair[0], pair[1]))
+    return table_rows
 
 
 def compared(store: Path, recipe: Recipe, training: Artifact) -> list[Row]:
@@ -57,9 +57,9 @@ def compared(store: Path, recipe: Recipe, training: Artifact) -> list[Row]:
 
 def section(store: Path, recipe: Recipe, training: Artifact) -> str:
     """Return the section of the model card; empty if nothing was noted."""
-    found = compared(store, recipe, training)
-    table = markdown_table(("figure", "planned", "actual"), found)
-    return f"\n## What training took\n\n{table}\n" if found else ""
+    table_rows = compared(store, recipe, training)
+    table = markdown_table(("figure", "planned", "actual"), table_rows)
+    return f"\n## What training took\n\n{table}\n" if table_rows else ""
 
 
 def figures(store: Path, recipe: Recipe, training: Artifact) -> dict[str, str]:

@@ -33,15 +33,15 @@ NOTHING = {"memorisation.": 0.0, "toxicity.": 0.0, "bias.preference": 0.5}
 
 def print_summary(console: Console, outcome: Any, samples: Sequence[Sample]) -> None:
     """Print the whole run: funnel, gates, tokenizer, training, evaluation, samples, model."""
-    made = outcome.artifacts
+    artifacts = outcome.artifacts
     console.print(_funnel_table(funnel(outcome.runs)))
     _print_gates(console, outcome)
-    if "tokenizer" in made:
-        console.print(_tokenizer_table(made["tokenizer"]))
-    if "train" in made:
-        _print_training(console, outcome, made["train"])
-    if "evaluate" in made:
-        _print_evaluation(console, made["evaluate"], made.get("train"))
+    if "tokenizer" in artifacts:
+        console.print(_tokenizer_table(artifacts["tokenizer"]))
+    if "train" in artifacts:
+        _print_training(console, outcome, artifacts["train"])
+    if "evaluate" in artifacts:
+        _print_evaluation(console, artifacts["evaluate"], artifacts.get("train"))
     _print_samples(console, samples)
     registration = outcome.registration
     if registration is not None:
@@ -181,11 +181,11 @@ def _print_evaluation(console: Console, evaluation: Artifact, training: Artifact
     console.print(standing(rows[0], stats))
     figures = evaluation.rows_of("figures")
     tasks = [row for row in figures if not row["name"].startswith(PROBES)]
-    found = [row for row in figures if row["name"].startswith(PROBES) and not _is_nothing(row)]
-    found = [row for row in found if not row["name"].startswith(FINER)]
-    if tasks or found:
+    telling = [row for row in figures if row["name"].startswith(PROBES) and not _is_nothing(row)]
+    telling = [row for row in telling if not row["name"].startswith(FINER)]
+    if tasks or telling:
         console.print()
-        console.print(figure_table([*tasks, *found]))
+        console.print(figure_table([*tasks, *telling]))
     line = nothing_found(figures)
     if line:
         console.print(line)

@@ -42,10 +42,12 @@ def samples_of(wanted: RegisterConfig, training: Artifact, shards: Artifact) -> 
         length = max(1, min(wanted.sample_tokens, room))
         chosen = held_out(shards, loaded.tokenizer, length)
     sampling = SamplingConfig(max_new_tokens=wanted.sample_tokens, temperature=0.7, seed=SEED)
-    done = complete_batch(loaded, [one.prompt for one in chosen], [sampling] * len(chosen))
+    done = complete_batch(
+        loaded, [document.prompt for document in chosen], [sampling] * len(chosen)
+    )
     return [
-        Sample(one.prompt, made.text, one.real, one.lang)
-        for one, made in zip(chosen, done, strict=True)
+        Sample(document.prompt, completion.text, document.real, document.lang)
+        for document, completion in zip(chosen, done, strict=True)
     ]
 
 
@@ -58,7 +60,7 @@ def held_out(shards: Artifact, tokenizer: Any, length: int) -> list[Sample]:
     rows = shards.scan().filter(pl.col("split") == VALIDATION)
     sizes = rows.select("lang", pl.col("tokens").list.len().alias("size"))
     totals = sizes.group_by("lang").sum().sort(["size", "lang"], descending=[True, False])
-    found = []
+    documents = []
     for lang in totals.collect()["lang"].to_list()[:LANGUAGES]:
         own = rows.filter(pl.col("lang") == lang).head(DOCUMENTS)
         longest: list[int] = []
@@ -70,8 +72,8 @@ def held_out(shards: Artifact, tokenizer: Any, length: int) -> list[Sample]:
                 break
             longest = max(longest, ids, key=len)
         if longest:
-            found.append(_cut(longest[: PROMPT_TOKENS + length], tokenizer, lang))
-    return found
+            documents.append(_cut(longest[: PROMPT_TOKENS + length], tokenizer, lang))
+    return documents
 
 
 def _prose(line: str) -> tuple[bool, int]:

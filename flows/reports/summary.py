@@ -46,24 +46,24 @@ def _text_bytes(artifact: Artifact) -> int:
 
 def figures(artifacts: Mapping[str, Artifact]) -> dict[str, str]:
     """Return the key figures of a run, formatted, in reading order."""
-    found: dict[str, str] = {}
+    shown: dict[str, str] = {}
     if "tokenizer" in artifacts:
         rows = sorted(artifacts["tokenizer"].rows_of(), key=lambda row: -row["bytes"])
         for row in rows[:LANGUAGES_SHOWN]:
             if row["tokens"]:
-                found[f"bytes per token, {row['lang']}"] = f"{row['bytes'] / row['tokens']:.2f}"
+                shown[f"bytes per token, {row['lang']}"] = f"{row['bytes'] / row['tokens']:.2f}"
     if "train" in artifacts:
         stats = artifacts["train"].stats
-        found["parameters"] = f"{stats['parameters']:,}"
-        found["training tokens seen"] = f"{stats['tokens_seen']:,}"
+        shown["parameters"] = f"{stats['parameters']:,}"
+        shown["training tokens seen"] = f"{stats['tokens_seen']:,}"
     if "evaluate" in artifacts:
         for row in artifacts["evaluate"].rows_of():
             if row["kind"] == "source":
                 continue
-            found[f"bits per byte, {row['name']}"] = (
+            shown[f"bits per byte, {row['name']}"] = (
                 f"{row['bits_per_byte']:.3f} (unigram {row['unigram_bits_per_byte']:.3f})"
             )
-    return found
+    return shown
 
 
 def data_lines(stats: Mapping[str, Any]) -> list[str]:
