@@ -23,11 +23,11 @@ from pipeline.cleaning.edits import EDITS, EditConfig, edit, without_words
 from pipeline.cleaning.lists import ListsConfig
 from pipeline.cleaning.measures import MEASURES, measure
 from pipeline.cleaning.normalize import NormalizeConfig, normalize
-from pipeline.cleaning.optional_measures import ASKED, asked_measures
+from pipeline.cleaning.optional_measures import OPTIONAL_MEASURES, measure_optional
 from pipeline.cleaning.pii import PII_SPAN, PII_SPANS, PiiConfig, find_pii, replace_spans
 from pipeline.cleaning.threshold_sweep import MEASURES_TABLE
+from pipeline.config_checks import Between, require, require_name
 from pipeline.engine.watchdog import Watchdog
-from pipeline.errors import ConfigError
 from pipeline.language import languages
 from pipeline.reject_samples import DROPPED
 from pipeline.schema import CLEAN, Contract, column
@@ -49,7 +49,7 @@ MEASURED = Contract(
                 column(
                     name, pa.float64(), f"{entry.meaning}; null unless a rule asks", nullable=True
                 )
-                for name, entry in ASKED.items()
+                for name, entry in OPTIONAL_MEASURES.items()
             ),
             *(column(name, pa.float64(), meaning) for name, meaning in CHECKS.items()),
             column("partner", pa.string(), "of a contaminated one: the item", nullable=True),
@@ -93,11 +93,8 @@ class CleanConfig:
     def __post_init__(self) -> None:
         profiles.thresholds(self.profile, self.thresholds, self.switched_off)
         for name in self.edits:
-            profiles.known(name, EDITS, "clean.edits")
-        if not 0 <= self.least_language_score <= 1:
-            raise ConfigError(
-                f"clean.least_language_score is {self.least_language_score}; give 0 to 1"
-            )
+            require_name("clean.edits", name, EDITS)
+        require(self, "clean", least_language_score=Between(0, 1))
 
 
 def run(job: Job[CleanConfig]) -> None:
@@ -203,7 +200,7 @@ def clean_texts(documents: pl.DataFrame, config: CleanConfig, wanted: set[str]) 
         documents.select("id", "lang"),
         score.to_frame(),
         measures,
-        asked_measures(texts, lang, wanted),
+        measure_optional(texts, lang, wanted),
         check(documents, measures["words"], config.lists, spans),
     ]
     measured = pl.concat(parts, how="horizontal").select(MEASURED.schema.names)

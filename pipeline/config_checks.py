@@ -127,6 +127,12 @@ def unknown_name(where: str, name: str, known: Collection[str], what: str = "nam
     return ConfigError(f"{where}: unknown {what} {name!r}; {hint}known: {', '.join(known)}")
 
 
+def require_name(where: str, name: str, known: Collection[str]) -> None:
+    """Raise the error of `unknown_name` unless the name is one of the known ones."""
+    if name not in known:
+        raise unknown_name(where, name, known)
+
+
 def nearest(name: Any, known: Collection[Any]) -> str | None:
     """Return the known name that is most like this one, if one is like it."""
     words = [word for word in known if isinstance(word, str)]

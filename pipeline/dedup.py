@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.config_checks import AtLeast, Between, require
 from pipeline.duplicates import candidates, passage_removal, passage_search
 from pipeline.duplicates.candidates import CandidateChunk
 from pipeline.duplicates.corpus import CorpusPart, parquet_rows
@@ -27,9 +28,9 @@ from pipeline.duplicates.numbering import chunk_starts, corpus_parts, refuse_cha
 from pipeline.duplicates.passage_removal import RemovedPassages
 from pipeline.duplicates.passage_search import PassageConfig
 from pipeline.duplicates.provenance import Provenance
+from pipeline.duplicates.shingling import LONGEST_SHINGLE
 from pipeline.duplicates.signatures import Shingling
 from pipeline.duplicates.tables import INDEX, PAIRS, SCRATCH
-from pipeline.errors import ConfigError
 from pipeline.schema import DEDUPED
 from pipeline.stage import Job, PartFunction, Stage
 from pipeline.store.sink import CHANGES
@@ -61,15 +62,17 @@ class DedupConfig:
     keep_index: bool = True  # store hashes and signatures, so that text can be added later
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold <= 1:
-            raise ConfigError(f"dedup.threshold is {self.threshold}; give a value in (0, 1]")
-        for name in ("words_per_shingle", "characters_per_shingle", "bands", "rows_per_band"):
-            if not 1 <= getattr(self, name) <= 256:
-                raise ConfigError(f"dedup.{name} is {getattr(self, name)}; give 1 to 256")
-        if self.neighbours < 1:
-            raise ConfigError(f"dedup.neighbours is {self.neighbours}; give at least 1")
-        if self.seed < 0:
-            raise ConfigError(f"dedup.seed is {self.seed}; give 0 or more")
+        require(
+            self,
+            "dedup",
+            threshold=Between(0, 1, above_low=True),
+            words_per_shingle=Between(1, LONGEST_SHINGLE),
+            characters_per_shingle=Between(1, LONGEST_SHINGLE),
+            bands=Between(1, 256),
+            rows_per_band=Between(1, 256),
+            neighbours=AtLeast(1),
+            seed=AtLeast(0),
+        )
 
 
 def run(job: Job[DedupConfig]) -> None:

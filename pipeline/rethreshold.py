@@ -18,7 +18,7 @@ from pipeline.clean import PII_TABLE, write_judged
 from pipeline.clean import STAGE as CLEAN_STAGE
 from pipeline.cleaning import profiles
 from pipeline.cleaning.filters import Thresholds, measures_of
-from pipeline.cleaning.optional_measures import ASKED
+from pipeline.cleaning.optional_measures import OPTIONAL_MEASURES
 from pipeline.cleaning.threshold_sweep import MEASURES_TABLE
 from pipeline.errors import ConfigError
 from pipeline.reject_samples import DROPPED
@@ -55,12 +55,14 @@ def run(job: Job[RethresholdConfig]) -> None:
 
 def rejudge_part(table: Thresholds, files: PartFiles, sink: Sink) -> None:
     """Write the rows of one part where the new thresholds put them."""
-    unasked = [
-        pl.lit(None, pl.Float64).alias(name) for name in ASKED if name not in measures_of(table)
+    unmeasured = [
+        pl.lit(None, pl.Float64).alias(name)
+        for name in OPTIONAL_MEASURES
+        if name not in measures_of(table)
     ]
     kept, dropped = _RowGroups(files[MAIN]), _RowGroups(files[DROPPED])
     for measured in _row_groups(files[MEASURES_TABLE]):
-        measures = measured.with_columns(unasked)  # as cleaning under these rules leaves them
+        measures = measured.with_columns(unmeasured)  # as cleaning under these rules leaves them
         ids = measures.select("id")
         rows = pl.concat([kept.next_of(ids), dropped.next_of(ids)])
         documents = ids.join(rows, on="id", how="left", maintain_order="left")

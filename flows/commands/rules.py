@@ -11,7 +11,8 @@ from rich.table import Table
 from flows.reports.terminal import stdout
 from pipeline.cleaning.edits import EDITS
 from pipeline.cleaning.normalize import REPAIRS
-from pipeline.cleaning.profiles import PROFILES, describe_rules, known, thresholds
+from pipeline.cleaning.profiles import PROFILES, describe_rules, thresholds
+from pipeline.config_checks import require_name
 from pipeline.reading.readers import READERS
 
 DEFAULT_PROFILE = "web"
@@ -20,7 +21,7 @@ DEFAULT_PROFILE = "web"
 def rules(options: Namespace) -> dict[str, Any] | None:
     """Print profiles, the rules with one profile's bounds, repairs, edits and readers."""
     profile = options.profile or DEFAULT_PROFILE
-    known(profile, PROFILES, "--profile")
+    require_name("--profile", profile, PROFILES)
     tables = described()
     if options.json:
         return tables

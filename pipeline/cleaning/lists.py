@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from pipeline.characters import UNSPACED_RANGES
-from pipeline.errors import ConfigError
+from pipeline.config_checks import Between, OneOf, require
 from pipeline.inputs import InputFile
 from pipeline.store.source_hashes import Stamp
 
@@ -41,14 +41,9 @@ class ListsConfig:
     evaluation_words: int = 13  # shared words in a row that make a document contaminated
 
     def __post_init__(self) -> None:
-        if self.missing_license not in MISSING:
-            raise ConfigError(
-                f"clean.lists.missing_license is {self.missing_license!r}; give one of {MISSING}"
-            )
-        if not 5 <= self.evaluation_words <= 64:
-            raise ConfigError(
-                f"clean.lists.evaluation_words is {self.evaluation_words}; give 5 to 64"
-            )
+        require(
+            self, "clean.lists", missing_license=OneOf(MISSING), evaluation_words=Between(5, 64)
+        )
 
 
 def blocked_terms(texts: pl.Series, files: tuple[InputFile, ...]) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.cleaning import garbled, invisible
-from pipeline.errors import ConfigError
+from pipeline.config_checks import AtLeast, OneOf, OrOff, require
 
 UNICODE_FORMS = ("NFC", "NFKC", "NFD", "NFKD")
 MAX_ROUNDS = 64
@@ -33,15 +33,12 @@ class NormalizeConfig:
     max_blank_lines: int | None = 2  # more in a row become this many
 
     def __post_init__(self) -> None:
-        if self.unicode_form is not None and self.unicode_form not in UNICODE_FORMS:
-            raise ConfigError(
-                f"clean.normalize.unicode_form is {self.unicode_form!r}; "
-                f"give one of {list(UNICODE_FORMS)} or leave it out"
-            )
-        if self.max_blank_lines is not None and self.max_blank_lines < 0:
-            raise ConfigError(
-                f"clean.normalize.max_blank_lines is {self.max_blank_lines}; give 0 or more"
-            )
+        require(
+            self,
+            "clean.normalize",
+            unicode_form=OrOff(OneOf(UNICODE_FORMS)),
+            max_blank_lines=OrOff(AtLeast(0)),
+        )
 
 
 def normalize(texts: pl.Series, config: NormalizeConfig) -> tuple[pl.Series, dict[str, np.ndarray]]:

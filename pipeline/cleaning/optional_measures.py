@@ -1,7 +1,8 @@
 """Measures of published rules that cost too much to make for every text: made where a rule asks.
 
-ASKED names them; a rule on one is in force only in profiles that name it, or where a threshold is
-set by hand. Elsewhere the column is null, and judging again under such a rule is refused.
+OPTIONAL_MEASURES names them; a rule on one is in force only in profiles that name it, or where a
+threshold is set by hand. Elsewhere the column is null, and judging again under such a rule is
+refused.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,20 +38,20 @@ MOST_FREQUENT, ALL_REPEATED = 0, 1
 
 
 @dataclass(frozen=True)
-class Asked:
+class OptionalMeasure:
     """A measure made on demand: (texts, langs) -> float64, and what it means."""
 
     function: Callable[[pl.Series, pl.Series], pl.Series]
     meaning: str
 
 
-def asked_measures(texts: pl.Series, langs: pl.Series, wanted: Iterable[str]) -> pl.DataFrame:
-    """Every column of ASKED, those not `wanted` null."""
+def measure_optional(texts: pl.Series, langs: pl.Series, wanted: Iterable[str]) -> pl.DataFrame:
+    """Every column of OPTIONAL_MEASURES, those not `wanted` null."""
     names = set(wanted)
     nothing = pl.repeat(None, len(texts), dtype=pl.Float64, eager=True)
     return pl.DataFrame(
         (entry.function(texts, langs) if name in names else nothing).alias(name)
-        for name, entry in ASKED.items()
+        for name, entry in OPTIONAL_MEASURES.items()
     )
 
 
@@ -225,21 +226,23 @@ def _traditional(data, rows, simplified):
     return counts
 
 
-ASKED: dict[str, Asked] = {
-    "frequent_character_10_grams": Asked(
+OPTIONAL_MEASURES: dict[str, OptionalMeasure] = {
+    "frequent_character_10_grams": OptionalMeasure(
         lambda texts, langs: frequent_character_grams(texts, 10),
         "runs of 10 characters that are among the most frequent, of all",
     ),
-    "repeated_character_13_grams": Asked(
+    "repeated_character_13_grams": OptionalMeasure(
         lambda texts, langs: repeated_character_grams(texts, 13),
         "runs of 13 characters that occur twice or more, of all; no white space, lower case",
     ),
-    "repeated_word_10_grams": Asked(
+    "repeated_word_10_grams": OptionalMeasure(
         lambda texts, langs: repeated_word_grams(texts, langs, 10),
         "runs of 10 words that occur twice or more, of all",
     ),
-    "stop_word_share": Asked(stop_word_share, "English and Chinese stop words among words"),
-    "traditional_characters": Asked(
+    "stop_word_share": OptionalMeasure(
+        stop_word_share, "English and Chinese stop words among words"
+    ),
+    "traditional_characters": OptionalMeasure(
         lambda texts, langs: traditional_characters(texts),
         "ideographs that have a simplified form",
     ),

@@ -23,7 +23,7 @@ from pipeline.cleaning.pii_scan import (
     TWO_COLONS,
     scan,
 )
-from pipeline.errors import ConfigError
+from pipeline.config_checks import OneOf, require, require_name
 from pipeline.schema import Contract, column
 
 ACTIONS = ("off", "replace", "drop", "tag")
@@ -65,11 +65,9 @@ class PiiConfig:
     kinds: tuple[str, ...] = ()  # names of PII; none means all
 
     def __post_init__(self) -> None:
-        if self.action not in ACTIONS:
-            raise ConfigError(f"clean.pii.action is {self.action!r}; give one of {list(ACTIONS)}")
+        require(self, "clean.pii", action=OneOf(ACTIONS))
         for kind in self.kinds:
-            if kind not in PII:
-                raise ConfigError(f"clean.pii.kinds: no {kind!r}; known: {list(PII)}")
+            require_name("clean.pii.kinds", kind, PII)
 
     @property
     def wanted(self) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ own names with their published bounds, for every language; they change no text b
 family itself does. `web` and `books` are ours.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from pipeline.cleaning.checks import CHECKS
 from pipeline.cleaning.filters import FILTERS, GROUPS, WITH_DETAIL, Thresholds, measures_of
 from pipeline.cleaning.measures import MEASURES
-from pipeline.cleaning.optional_measures import ASKED
+from pipeline.cleaning.optional_measures import OPTIONAL_MEASURES
 from pipeline.cleaning.published import (
     C4,
     CHINESE_WEB_TEXT,
@@ -33,6 +32,7 @@ from pipeline.cleaning.published import (
     family,
     fineweb2,
 )
+from pipeline.config_checks import require_name
 from pipeline.errors import ConfigError
 
 
@@ -49,24 +49,24 @@ class Profile:
 def thresholds(
     profile: str, changes: Mapping[str, float], switched_off: Iterable[str], pii: str = "drop"
 ) -> Thresholds:
-    """Thresholds of a profile with changes: keys 'rule' (all groups) or 'rule.group'.
+    """Return the thresholds of a profile with changes: keys 'rule' (all groups) or 'rule.group'.
 
     `pii` is what is done about personal data: unless it is 'drop' only a change has a rule on them.
     Raises ConfigError for a profile, rule or group that does not exist.
     """
-    known(profile, PROFILES, "clean.profile")
+    require_name("clean.profile", profile, PROFILES)
     table = all_groups(dict.fromkeys(WITH_DETAIL, 0.0))
     if pii != "drop":
         table.pop("personal_data")
     table |= {rule: dict(groups) for rule, groups in PROFILES[profile].thresholds.items()}
     for key, value in changes.items():
         rule, _, group = key.partition(".")
-        known(rule, FILTERS, "clean.thresholds")
+        require_name("clean.thresholds", rule, FILTERS)
         if group:
-            known(group, GROUPS, f"clean.thresholds.{rule}")
+            require_name(f"clean.thresholds.{rule}", group, GROUPS)
         table.setdefault(rule, {}).update(dict.fromkeys([group] if group else GROUPS, value))
     for rule in switched_off:
-        known(rule, FILTERS, "clean.switched_off")
+        require_name("clean.switched_off", rule, FILTERS)
         table.pop(rule, None)
     return table
 
@@ -74,7 +74,7 @@ def thresholds(
 def refuse_unmeasured(table: Thresholds, made: Mapping[str, Any], where: str) -> None:
     """Raise ConfigError for a rule on a measure that cleaning with the config `made` left out."""
     made_with = thresholds(made["profile"], made["thresholds"], made["switched_off"])
-    missing = measures_of(table) & set(ASKED) - measures_of(made_with)
+    missing = measures_of(table) & set(OPTIONAL_MEASURES) - measures_of(made_with)
     if missing:
         rules = [rule for rule in table if table[rule] and FILTERS[rule].measure in missing]
         raise ConfigError(
@@ -84,8 +84,10 @@ def refuse_unmeasured(table: Thresholds, made: Mapping[str, Any], where: str) ->
 
 
 def describe_rules() -> list[dict[str, Any]]:
-    """Every rule in order: rule, measure, meaning, bound and thresholds[profile][group]."""
-    meanings = {name: entry.meaning for name, entry in (MEASURES | ASKED).items()} | CHECKS
+    """Describe every rule in order: measure, meaning, bound and thresholds[profile][group]."""
+    meanings = {
+        name: entry.meaning for name, entry in (MEASURES | OPTIONAL_MEASURES).items()
+    } | CHECKS
     return [
         {
             "rule": rule,
@@ -96,14 +98,6 @@ def describe_rules() -> list[dict[str, Any]]:
         }
         for rule, entry in FILTERS.items()
     ]
-
-
-def known(name: str, table: Iterable[str], where: str) -> None:
-    """Raise ConfigError with the nearest name unless `name` is in `table`."""
-    names = list(table)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, 1) or names
-        raise ConfigError(f"{where}: no {name!r}; did you mean {near[0]!r}? known: {names}")
 
 
 def _prose(bound: float, **others: float) -> dict[str, float]:

@@ -12,15 +12,16 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from pipeline.config_checks import Between, require
 from pipeline.duplicates.candidates import write_ranges
 from pipeline.duplicates.corpus import CorpusPart, read_between, read_documents, row_groups
 from pipeline.duplicates.passage_hashes import KINDS, LINE, PARAGRAPH, SUBSTRING, hash_passages
 from pipeline.duplicates.passage_restoration import INDEX_CUTS
 from pipeline.duplicates.provenance import COVERS, INDEX_ORIGINS, visible_before
-from pipeline.errors import ConfigError
 from pipeline.schema import Contract, column
 from pipeline.store.sink import Sink
 
+PASSAGE_BYTES_MAX = 1 << 20
 INDEX_MARKS = Contract(
     "index_marks",
     2,
@@ -108,16 +109,16 @@ class PassageConfig:
     least_substring_bytes: int = 200
 
     def __post_init__(self) -> None:
-        for kind in KINDS:
-            if not 1 <= self.least(kind) <= 1 << 20:
-                raise ConfigError(
-                    f"dedup.passages.least_{kind}_bytes is {self.least(kind)}; give 1 to {1 << 20}"
-                )
-        if self.least_substring_bytes < 64:
-            raise ConfigError(
-                f"dedup.passages.least_substring_bytes is {self.least_substring_bytes}; "
-                f"give at least 64: shorter runs are phrases that any two texts share"
-            )
+        any_length = Between(1, PASSAGE_BYTES_MAX)
+        require(
+            self, "dedup.passages", least_line_bytes=any_length, least_paragraph_bytes=any_length
+        )
+        require(
+            self,
+            "dedup.passages",
+            advice="shorter runs are phrases that any two texts share",
+            least_substring_bytes=Between(64, PASSAGE_BYTES_MAX),
+        )
 
     def least(self, kind: str) -> int:
         """Return the length from which a passage of this kind counts."""

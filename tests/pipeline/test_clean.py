@@ -11,7 +11,7 @@ from pipeline.clean import MEASURED, STAGE, CleanConfig
 from pipeline.cleaning.checks import CHECKS
 from pipeline.cleaning.measures import MEASURES
 from pipeline.cleaning.normalize import NormalizeConfig, normalize
-from pipeline.cleaning.optional_measures import ASKED
+from pipeline.cleaning.optional_measures import OPTIONAL_MEASURES
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, RAW
@@ -137,9 +137,20 @@ def test_measures_are_stored_for_kept_and_dropped_alike(raw, mixed, tmp_path):
     measured = result.scan("measures").collect()
     assert measured["id"].to_list() == [row["id"] for row in mixed]
     figures = [*MEASURES, *CHECKS]
-    columns = ["id", "lang", "lang_score", *MEASURES, *ASKED, *CHECKS, "partner", "detail"]
+    columns = [
+        "id",
+        "lang",
+        "lang_score",
+        *MEASURES,
+        *OPTIONAL_MEASURES,
+        *CHECKS,
+        "partner",
+        "detail",
+    ]
     assert measured.columns == columns
-    assert measured.select(pl.col(*ASKED).is_null().all()).row(0) == (True,) * len(ASKED)
+    assert measured.select(pl.col(*OPTIONAL_MEASURES).is_null().all()).row(0) == (True,) * len(
+        OPTIONAL_MEASURES
+    )
     assert measured.columns == MEASURED.schema.names
     assert set(measured.select(figures).dtypes) == {pl.Float64}
     assert not measured.select(pl.any_horizontal(pl.col(figures).is_nan().any())).item()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pipeline.clean import MEASURED, CleanConfig, clean_texts
 from pipeline.cleaning.checks import CHECKS
 from pipeline.cleaning.measures import MEASURES
-from pipeline.cleaning.optional_measures import ASKED
+from pipeline.cleaning.optional_measures import OPTIONAL_MEASURES
 from pipeline.cleaning.pii import PiiConfig
 
 PIECES = st.sampled_from(
@@ -36,15 +36,15 @@ CONFIGS = [
 )
 @settings(max_examples=200, deadline=None, derandomize=True)
 def test_cleaning_twice_changes_nothing_and_measures_are_numbers(pieces, config):
-    first = clean_texts(documents("".join(pieces)), config, set(ASKED))
-    again = clean_texts(first.documents, config, set(ASKED))
+    first = clean_texts(documents("".join(pieces)), config, set(OPTIONAL_MEASURES))
+    again = clean_texts(first.documents, config, set(OPTIONAL_MEASURES))
 
     assert again.documents.equals(first.documents)
     assert not any(rows.any() for rows in again.changes.values())
     found = ["pii_spans", "detail"]  # what was found is no more where it was replaced
     assert again.measured.drop(found).equals(first.measured.drop(found))
     assert first.measured.columns == MEASURED.schema.names
-    figures = first.measured.select(*MEASURES, *ASKED, *CHECKS)
+    figures = first.measured.select(*MEASURES, *OPTIONAL_MEASURES, *CHECKS)
     assert not figures.select(pl.any_horizontal(pl.all().is_nan() | (pl.all() < 0))).item()
 
 

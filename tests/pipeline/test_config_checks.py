@@ -5,7 +5,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipeline.config_checks import Above, AtLeast, Between, OneOf, OrOff, require, unknown_name
+from pipeline.config_checks import (
+    Above,
+    AtLeast,
+    Between,
+    OneOf,
+    OrOff,
+    require,
+    require_name,
+    unknown_name,
+)
 from pipeline.errors import ConfigError
 
 
@@ -64,3 +73,9 @@ def test_an_unknown_name_is_told_with_its_nearest():
         "profile: unknown name 'wbe'; did you mean 'web'? known: web, code"
     )
     assert str(unknown_name("task", "zzz", ["qa"])) == "task: unknown name 'zzz'; known: qa"
+
+
+def test_a_name_is_required_to_be_a_known_one():
+    require_name("clean.edits", "markup", ["markup"])
+    with pytest.raises(ConfigError, match=r"clean\.edits: unknown name 'mrkup'.*'markup'"):
+        require_name("clean.edits", "mrkup", ["markup"])

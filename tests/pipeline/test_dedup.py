@@ -10,6 +10,7 @@ import pytest
 from pipeline import dedup
 from pipeline.dedup import DedupConfig, key_ranges
 from pipeline.duplicates import numbering
+from pipeline.duplicates.passage_search import PassageConfig
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.reject_samples import sample_pairs
@@ -237,6 +238,18 @@ def test_no_pair_survives_and_none_goes_without_a_kept_partner(clean, deduped):
 def test_config_that_cannot_be_used_is_refused(options):
     with pytest.raises(ConfigError, match="dedup"):
         DedupConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"least_line_bytes": 0}, r"dedup\.passages\.least_line_bytes: 0, wanted from 1 to"),
+        ({"least_substring_bytes": 63}, r"least_substring_bytes: 63, wanted from 64 .*phrases"),
+    ],
+)
+def test_a_passage_length_that_cannot_be_used_is_refused(options, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        PassageConfig(**options)
 
 
 def lines(path):

@@ -16,7 +16,7 @@ import pytest
 import pipeline
 from pipeline.clean import CleanConfig, clean_texts
 from pipeline.cleaning.edits import EDITS
-from pipeline.cleaning.optional_measures import ASKED
+from pipeline.cleaning.optional_measures import OPTIONAL_MEASURES
 from pipeline.cleaning.pii import PiiConfig
 from pipeline.dedup import STAGE as DEDUP
 from pipeline.dedup import DedupConfig
@@ -102,7 +102,7 @@ def cleaned(text: str) -> None:
     }  # fmt: skip
     documents = pl.DataFrame(pa.table(columns, schema=RAW.schema))
     config = CleanConfig(pii=PiiConfig(action="replace"), edits=tuple(EDITS))
-    clean_texts(documents, config, set(ASKED))
+    clean_texts(documents, config, set(OPTIONAL_MEASURES))
 
 
 LARGE = (

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pipeline.cleaning.lists import term_hits
 from pipeline.cleaning.measures import measure
 from pipeline.cleaning.optional_measures import (
-    ASKED,
-    asked_measures,
+    OPTIONAL_MEASURES,
     frequent_character_grams,
+    measure_optional,
     repeated_character_grams,
     repeated_word_grams,
     stop_word_share,
@@ -53,9 +53,11 @@ def test_traditional_characters_are_those_with_a_simplified_form():
 
 
 def test_what_is_not_asked_for_is_null():
-    found = asked_measures(pl.Series(["a b"]), pl.Series(["en"]), {"stop_word_share"})
-    assert found.columns == list(ASKED)
-    assert found.null_count().row(0) == tuple(int(name != "stop_word_share") for name in ASKED)
+    found = measure_optional(pl.Series(["a b"]), pl.Series(["en"]), {"stop_word_share"})
+    assert found.columns == list(OPTIONAL_MEASURES)
+    assert found.null_count().row(0) == tuple(
+        int(name != "stop_word_share") for name in OPTIONAL_MEASURES
+    )
 
 
 # Ours against data-juicer's: the column that its operator bounds, made with the case's parameters.

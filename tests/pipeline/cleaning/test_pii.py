@@ -177,7 +177,7 @@ def test_long_lines_cost_no_more_than_short_ones():
     assert [kind for kind, _ in kinds_in(text)] == ["email"]
 
 
-@pytest.mark.parametrize("options", [{"action": "hide"}, {"kinds": ("mail",)}])
+@pytest.mark.parametrize("options", [{"action": "hide"}, {"kinds": ("emial",)}])
 def test_config_that_cannot_be_used_is_refused(options):
     with pytest.raises(ConfigError, match=r"clean\.pii"):
         PiiConfig(**options)

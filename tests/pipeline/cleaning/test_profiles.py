@@ -13,7 +13,7 @@ from pipeline.cleaning.checks import check
 from pipeline.cleaning.filters import AT_LEAST, FILTERS, GROUPS, measures_of, verdicts
 from pipeline.cleaning.lists import ListsConfig
 from pipeline.cleaning.measures import measure
-from pipeline.cleaning.optional_measures import asked_measures
+from pipeline.cleaning.optional_measures import measure_optional
 from pipeline.cleaning.pii import PII_SPANS, find_pii
 from pipeline.cleaning.profiles import PROFILES, thresholds
 from pipeline.errors import ConfigError
@@ -291,7 +291,7 @@ def judge(text, lang, profile, spans=PII_SPANS, meta="{}", lists=None):
     langs = pl.Series([lang])
     measured = measure(texts, langs)
     wanted = measures_of(thresholds(profile, {}, ()))
-    measured = measured.hstack(asked_measures(texts, langs, wanted)).hstack(
+    measured = measured.hstack(measure_optional(texts, langs, wanted)).hstack(
         check(given, measured["words"], lists or ListsConfig(), spans)
     )
     measured = measured.with_columns(lang=pl.lit(lang))
