@@ -20,7 +20,7 @@ from pipeline.store.loading import reading
 from pipeline.vocabulary import read_vocabulary
 
 if TYPE_CHECKING:
-    from pipeline.encoding.encoder import Encoder
+    from pipeline.encoding.encoder import CompiledEncoder
 
 MODEL_FILE = "tokenizer.model"
 CONTROLS = ("<|unk|>", "<|bos|>", "<|eos|>", "<|pad|>")  # ids 0 to 3
@@ -32,7 +32,7 @@ MARK_BYTES = tuple(f"<0x{byte:02X}>" for byte in SPACE_MARK.encode())
 
 
 class Tokenizer:
-    """Encoder and decoder of one .model file; build one with `load_tokenizer`."""
+    """Encode and decode by one .model file; build one with `load_tokenizer`."""
 
     unk_id, bos_id, eos_id, pad_id = range(4)
 
@@ -91,7 +91,7 @@ class Tokenizer:
         return token_id if self._model.id_to_piece(token_id) == name else None
 
     @functools.cached_property
-    def _encoder(self) -> "Encoder | None":
+    def _encoder(self) -> "CompiledEncoder | None":
         # Imported here: what encodes a prompt now and then needs no compiled loops.
         from pipeline.encoding.encoder import encoder_of
 

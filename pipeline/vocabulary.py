@@ -1,4 +1,4 @@
-"""What a SentencePiece .model file says: its pieces, their scores and kinds, how text is prepared.
+"""What a SentencePiece .model file says: its pieces, their scores and types, how text is prepared.
 
 The file is a protocol buffer (`sentencepiece_model.proto` of SentencePiece, Kudo and Richardson
 2018, arXiv:1808.06226).
@@ -22,7 +22,7 @@ SYMBOL_SCORE = 1000.0
 MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
-class Kind(IntEnum):
+class PieceType(IntEnum):
     """What a piece is for; the numbers are the file's."""
 
     NORMAL = 1
@@ -35,7 +35,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A .model file as plain data; `scores` (float32) and `kinds` (int8) have one entry per id.
+    """A .model file as plain data; `scores` (float32) and `types` (int8) have one entry per id.
 
     In `pieces` U+2581 stands for a space. An id of a control that the model lacks is None.
     """
@@ -43,7 +43,7 @@ class Vocabulary:
     model_type: str  # one of MODEL_TYPES
     pieces: tuple[str, ...]
     scores: np.ndarray
-    kinds: np.ndarray
+    types: np.ndarray
     byte_fallback: bool
     controls: dict[str, int | None]  # unk, bos, eos, pad
     normalization: str
@@ -53,9 +53,9 @@ class Vocabulary:
     escape_whitespaces: bool
     whitespace_as_suffix: bool
 
-    def of_kind(self, *kinds: Kind) -> list[int]:
-        """Return the ids of pieces of these kinds, in order."""
-        return np.flatnonzero(np.isin(self.kinds, kinds)).tolist()
+    def of_type(self, *types: PieceType) -> list[int]:
+        """Return the ids of pieces of these types, in order."""
+        return np.flatnonzero(np.isin(self.types, types)).tolist()
 
 
 def read_vocabulary(model: bytes) -> Vocabulary:
@@ -76,7 +76,7 @@ def read_vocabulary(model: bytes) -> Vocabulary:
         model_type=MODEL_TYPES[trainer.model_type],
         pieces=pieces,
         scores=np.array([entry.score for entry in stored.pieces], np.float32),
-        kinds=np.array([entry.type for entry in stored.pieces], np.int8),
+        types=np.array([entry.type for entry in stored.pieces], np.int8),
         byte_fallback=trainer.byte_fallback,
         controls={name: number if number >= 0 else None for name, number in ids.items()},
         normalization=normalizer.name,
@@ -97,13 +97,13 @@ def with_exact_scores(model: bytes) -> bytes:
     """
     stored = proto.ModelProto()  # type: ignore[attr-defined] # made at import
     stored.ParseFromString(model)
-    best = max(entry.score for entry in stored.pieces if entry.type == Kind.NORMAL)
-    inside = "".join(entry.piece for entry in stored.pieces if entry.type == Kind.NORMAL)
+    best = max(entry.score for entry in stored.pieces if entry.type == PieceType.NORMAL)
+    inside = "".join(entry.piece for entry in stored.pieces if entry.type == PieceType.NORMAL)
     changed_by_rules = stored.normalizer_spec.precompiled_charsmap
     for entry in stored.pieces:
-        if entry.type == Kind.USER_DEFINED and not changed_by_rules:
+        if entry.type == PieceType.USER_DEFINED and not changed_by_rules:
             alone = len(entry.piece) == 1 and entry.piece not in inside
-            entry.type, entry.score = Kind.NORMAL, best if alone else SYMBOL_SCORE
-        if entry.type == Kind.NORMAL:
+            entry.type, entry.score = PieceType.NORMAL, best if alone else SYMBOL_SCORE
+        if entry.type == PieceType.NORMAL:
             entry.score = round(entry.score / SCORE_STEP) * SCORE_STEP
     return stored.SerializeToString(deterministic=True)

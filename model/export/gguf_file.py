@@ -149,7 +149,7 @@ def _add_tokenizer(writer: Any, vocabulary: Vocabulary) -> None:
     writer.add_tokenizer_pre("default")
     writer.add_token_list([piece.encode() for piece in vocabulary.pieces])
     writer.add_token_scores(vocabulary.scores.tolist())
-    writer.add_token_types(vocabulary.kinds.tolist())  # the numbers are SentencePiece's
+    writer.add_token_types(vocabulary.types.tolist())  # the numbers are SentencePiece's
     writer.add_bos_token_id(Tokenizer.bos_id)
     writer.add_eos_token_id(Tokenizer.eos_id)
     writer.add_unk_token_id(Tokenizer.unk_id)

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 # At 1 a way is believed as it is: more would follow from few examples. At 0 a tie would be left.
 WEIGHT_MIN, WEIGHT_MAX = 1e-6, 1.0
@@ -53,6 +51,8 @@ def cost(nats_NC: np.ndarray, labels: Sequence[int]) -> float:
 
 def _weights(nats_WNC: np.ndarray, labels: Sequence[int]) -> np.ndarray:
     """Return the weights (W) at which right labels cost least; that cost is convex in them."""
+    from scipy.optimize import minimize  # here, since a recipe is read without it
+
     places = np.arange(len(labels)), labels
 
     def cost_and_slope(weights_W: np.ndarray) -> tuple[float, np.ndarray]:
@@ -68,4 +68,6 @@ def _weights(nats_WNC: np.ndarray, labels: Sequence[int]) -> np.ndarray:
 
 
 def _log_shares(nats_NC: np.ndarray) -> np.ndarray:
+    from scipy.special import logsumexp
+
     return -nats_NC - logsumexp(-nats_NC, axis=1, keepdims=True)

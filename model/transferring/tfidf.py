@@ -9,22 +9,22 @@ import re
 import warnings
 import zlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_union
+
+if TYPE_CHECKING:  # imported where they are used: a recipe is read without them
+    import scipy.sparse as sp
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
 
 SPACED = 15  # one space in so many characters, as prose of words has more, Chinese far fewer
-SPACED_NGRAMS = (
-    TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True),
-    TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
+SPACED_NGRAMS: tuple[dict[str, Any], ...] = (  # settings of a TfidfVectorizer each
+    {"token_pattern": r"\w+|[^\w\s]", "ngram_range": (1, 2)},
+    {"analyzer": "char_wb", "ngram_range": (2, 5)},
 )
 # Of 1-2, 1-3 and 1-3 with words, 1-2 was the best on headlines: 77 % against 77 and 72.
-UNSPACED_NGRAMS = (TfidfVectorizer(analyzer="char", ngram_range=(1, 2), sublinear_tf=True),)
+UNSPACED_NGRAMS: tuple[dict[str, Any], ...] = ({"analyzer": "char", "ngram_range": (1, 2)},)
 # Inverse regularisation. By the nats that labels left out cost, not by how many are right: of 400
 # examples too few change sides to tell, and C = 100 was taken where 1 is better (`README.md`, Log).
 STRENGTHS = {"C": [0.3, 1.0, 3.0, 10.0, 30.0, 100.0]}
@@ -42,9 +42,13 @@ def predict_labels(
     texts: Sequence[str], labels: Sequence[str], asked: Sequence[str], seed: int
 ) -> list[str]:
     """Return a label for each text asked for, learned from texts with labels."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_union
+
     spaces = sum(text.count(" ") for text in texts)
     spaced = spaces * SPACED > sum(map(len, texts))
-    features = make_union(*(SPACED_NGRAMS if spaced else UNSPACED_NGRAMS))
+    ngrams = SPACED_NGRAMS if spaced else UNSPACED_NGRAMS
+    features = make_union(*(TfidfVectorizer(**sizes, sublinear_tf=True) for sizes in ngrams))
     model = fitted(features.fit_transform(texts), np.array(labels), seed)
     return model.predict(features.transform(asked)).tolist()
 
@@ -56,6 +60,8 @@ def match(
 
     Each true pair is set against `wrong` answers of other pairs.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     generator = np.random.Generator(np.random.PCG64(seed))
     shapes = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
     shapes.fit([text for pair in pairs for text in pair])
@@ -76,9 +82,13 @@ def match(
 
 
 def fitted(
-    features: sp.csr_matrix | np.ndarray, classes: np.ndarray, seed: int
-) -> LogisticRegression:
+    features: "sp.csr_matrix | np.ndarray", classes: np.ndarray, seed: int
+) -> "LogisticRegression":
     """Return logistic regression of the strength that does best in cross-validation."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+
     _, counts = np.unique(classes, return_counts=True)
     plain = LogisticRegression(max_iter=ITERATIONS, random_state=seed)
     with warnings.catch_warnings():
@@ -91,15 +101,19 @@ def fitted(
 
 
 def _pair_features(
-    shapes: TfidfVectorizer, left: Sequence[str], right: Sequence[str]
-) -> sp.csr_matrix:
+    shapes: "TfidfVectorizer", left: Sequence[str], right: Sequence[str]
+) -> "sp.csr_matrix":
+    import scipy.sparse as sp
+
     shared = shapes.transform(left).multiply(shapes.transform(right)).tocsr()
     cosine = sp.csr_matrix(shared.sum(axis=1))
     return sp.hstack([shared, cosine, _crosses(left, right)], format="csr")
 
 
-def _crosses(left: Sequence[str], right: Sequence[str]) -> sp.csr_matrix:
+def _crosses(left: Sequence[str], right: Sequence[str]) -> "sp.csr_matrix":
     """Return hashed counts of (term of the input, term of the answer), rows of unit length."""
+    import scipy.sparse as sp
+
     rows, columns, values = [], [], []
     for row, (text, answer) in enumerate(zip(left, right, strict=True)):
         mixed = (_hashes(text) * MIX[0])[:, None] ^ (_hashes(answer) * MIX[1])

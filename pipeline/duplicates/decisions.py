@@ -33,7 +33,7 @@ KINDS = {
 ALL_REPEATED = "all_repeated"
 PAIRS_PER_PART = 20
 _COLUMNS = DECISIONS.schema.names
-_EMPTY = pl.DataFrame(DECISIONS.schema.remove_metadata().empty_table())
+_EMPTY = pl.DataFrame(schema=pl.Schema(DECISIONS.schema))
 
 
 class Decider:

@@ -10,7 +10,7 @@ from the exact sum.
 import numpy as np
 
 from pipeline.compiled import njit
-from pipeline.encoding.lookup import ABSENT, fetch, find
+from pipeline.encoding.lookup import ABSENT, find, prefetch
 from pipeline.encoding.memory import borrows_arrays
 from pipeline.encoding.segment import (
     BEGIN,
@@ -30,81 +30,83 @@ _UNKNOWN, _NOWHERE = -1, -1
 
 
 @borrows_arrays
-def best_path(  # type: ignore[no-untyped-def]
-    text, at, end, total, start, edges, pieces, scores, unknown_score, byte_ids,
-    work, path, ids
-):  # fmt: skip
-    """Write the ids of text[at:end] after a path of score `total` (float32) to `ids`.
+def best_path(text, at, end, score, tables, scratch):
+    """Write the ids of text[at:end] after a path of `score` (float32) to `scratch.ids`.
 
     Returns how many there are, the path's margin and the score after it.
     """
-    count = read_characters(text, at, end, work)
+    characters, path = scratch.characters, scratch.path
+    edges, vocab_size = tables.edges, tables.vocab_size
+    count = read_characters(text, at, end, characters)
     for i in range(count):
-        work[i, CODE] = start[work[i, CODE]]
-        if i and work[i, CODE] != ABSENT:
-            fetch(edges, work[i - 1, CODE], work[i, CODE])
+        characters[i, CODE] = tables.start[characters[i, CODE]]
+        if i and characters[i, CODE] != ABSENT:
+            prefetch(edges, characters[i - 1, CODE], characters[i, CODE])
     for i in range(count + 1):
-        work[i, PREVIOUS] = _NOWHERE
+        characters[i, PREVIOUS] = _NOWHERE
         path[i, MARGIN] = np.inf
-    path[0, SCORE] = total
+    path[0, SCORE] = score
     furthest = np.int64(0)
     for i in range(count):
         if abs(path[i, SCORE]) > RESET_SCORE:
-            _reset(work, path, i, furthest)
-        node, is_piece, after = work[i, CODE], False, i + 1
+            _reset_scores(characters, path, i, furthest)
+        node, is_piece, after = characters[i, CODE], False, i + 1
         while node != ABSENT:
-            if node < pieces:
-                _offer(work, path, i, after, node, scores[node])
+            if node < vocab_size:
+                _relax(scratch, i, after, node, tables.scores[node])
                 is_piece |= after == i + 1
                 furthest = max(furthest, after)
-            if after == count or work[after, CODE] == ABSENT:
+            if after == count or characters[after, CODE] == ABSENT:
                 break
-            node = find(edges, node, work[after, CODE])
+            node = find(edges, node, characters[after, CODE])
             after += 1
         if not is_piece:
-            _offer(work, path, i, i + 1, _UNKNOWN, unknown_score)
+            _relax(scratch, i, i + 1, _UNKNOWN, tables.unknown_score)
             furthest = max(furthest, i + 1)
-    written, margin = _write(text, count, byte_ids, work, path, ids)
-    return written, margin, path[count, SCORE]
+    id_count, margin = _write_path(text, count, tables.byte_ids, scratch)
+    return id_count, margin, path[count, SCORE]
 
 
 @njit(inline="always")
-def _write(text, count, byte_ids, work, path, ids):  # type: ignore[no-untyped-def]
-    """Write the ids along the path back from its end; their number and the least margin."""
-    margin, place, step = np.float32(np.inf), np.int64(count), 0
-    while place > 0:
-        margin = min(margin, path[place, MARGIN])
-        work[step, NEXT] = place  # where the pieces end, from the last
-        step += 1
-        place = work[place, PREVIOUS]
-    written = 0
-    while step:
-        step -= 1
-        place = work[step, NEXT]
-        if work[place, TOKEN] == _UNKNOWN:
-            written = write_unknown(text, work[place - 1, BEGIN], byte_ids, ids, written)
+def _write_path(text, count, byte_ids, scratch):
+    """Write the ids along the path, followed back from its end; their count and least margin."""
+    characters, ids = scratch.characters, scratch.ids
+    margin, end, steps = np.float32(np.inf), np.int64(count), 0
+    while end > 0:
+        margin = min(margin, scratch.path[end, MARGIN])
+        characters[steps, NEXT] = end  # where the pieces end, from the last
+        steps += 1
+        end = characters[end, PREVIOUS]
+    id_count = 0
+    while steps:
+        steps -= 1
+        end = characters[steps, NEXT]
+        if characters[end, TOKEN] == _UNKNOWN:
+            id_count = write_unknown(text, characters[end - 1, BEGIN], byte_ids, ids, id_count)
         else:
-            ids[written] = work[place, TOKEN]
-            written += 1
-    return written, margin
+            ids[id_count] = characters[end, TOKEN]
+            id_count += 1
+    return id_count, margin
 
 
 @njit(inline="always")
-def _reset(work, path, at, furthest):  # type: ignore[no-untyped-def]
+def _reset_scores(characters, path, at, furthest):
+    """Subtract the score of the path to `at` from all open paths, as SentencePiece does."""
     offset = path[at, SCORE]
     for i in range(at, furthest + 1):
-        if i == at or work[i, PREVIOUS] != _NOWHERE:
+        if i == at or characters[i, PREVIOUS] != _NOWHERE:
             path[i, SCORE] -= offset
 
 
 @njit(inline="always")
-def _offer(work, path, begin, end, token_id, score):  # type: ignore[no-untyped-def]
+def _relax(scratch, begin, end, token_id, score):
     """Let the path at `end` come from `begin` if that is better; the earlier one wins a tie."""
+    characters, path = scratch.characters, scratch.path
     candidate = path[begin, SCORE] + score
-    is_first = work[end, PREVIOUS] == _NOWHERE
+    is_first = characters[end, PREVIOUS] == _NOWHERE
     if is_first or candidate > path[end, SCORE]:
         path[end, MARGIN] = np.inf if is_first else candidate - path[end, SCORE]
         path[end, SCORE] = candidate
-        work[end, PREVIOUS], work[end, TOKEN] = begin, token_id
+        characters[end, PREVIOUS], characters[end, TOKEN] = begin, token_id
     else:
         path[end, MARGIN] = min(path[end, MARGIN], path[end, SCORE] - candidate)

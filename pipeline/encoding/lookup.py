@@ -8,7 +8,7 @@ way round.
 import numpy as np
 
 from pipeline.compiled import njit
-from pipeline.encoding.memory import fetch_row
+from pipeline.encoding.memory import prefetch_row
 
 ABSENT = -1
 NUMBER_BITS = 21  # of a node, a code point, a symbol or an id; a key is two of them
@@ -31,7 +31,7 @@ def table_of(entries: dict[tuple[int, int], int]) -> np.ndarray:
 
 
 @njit()
-def _fill(table, keys, values):  # type: ignore[no-untyped-def]
+def _fill(table, keys, values):
     mask = np.uint64(len(table) - 1)
     for i in range(len(keys)):
         at = _slot(keys[i], mask)
@@ -41,18 +41,18 @@ def _fill(table, keys, values):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _slot(key, mask):  # type: ignore[no-untyped-def]
+def _slot(key, mask):
     product = key * _FACTOR
     return (product ^ (product >> np.uint64(32))) & mask
 
 
 @njit(inline="always")
-def find(table, first, second):  # type: ignore[no-untyped-def]
-    """Value of the key that two numbers (int64) make, ABSENT if it has none."""
-    wanted = np.uint64(first << NUMBER_BITS | second)
+def find(table, first, second):
+    """Return the value of the key that two numbers (int64) make, ABSENT if it has none."""
+    key = np.uint64(first << NUMBER_BITS | second)
     mask = np.uint64(len(table) - 1)
-    at = _slot(wanted, mask)
-    while table[at] >> _VALUE_BITS != wanted:
+    at = _slot(key, mask)
+    while table[at] >> _VALUE_BITS != key:
         if table[at] == _EMPTY:
             return np.int64(ABSENT)
         at = (at + np.uint64(1)) & mask
@@ -60,10 +60,10 @@ def find(table, first, second):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def fetch(table, first, second):  # type: ignore[no-untyped-def]
+def prefetch(table, first, second):
     """Begin to bring into the cache what `find` will look at."""
-    wanted = np.uint64(first << NUMBER_BITS | second)
-    fetch_row(table, np.int64(_slot(wanted, np.uint64(len(table) - 1))))
+    key = np.uint64(first << NUMBER_BITS | second)
+    prefetch_row(table, np.int64(_slot(key, np.uint64(len(table) - 1))))
 
 
 def pair_bits(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -75,7 +75,7 @@ def pair_bits(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 @njit(inline="always")
-def has_pair(pairs, first, second):  # type: ignore[no-untyped-def]
+def has_pair(pairs, first, second):
     """Tell whether a pair of code points was put in; rarely true for one that was not."""
     product = np.uint64(first) * _FACTOR + np.uint64(second) * _OTHER_FACTOR
     bit = product >> _PAIR_SHIFT

@@ -25,60 +25,70 @@ _LOW = np.int64(0xFFFFFFFF)
 
 
 @borrows_arrays
-def merge_segment(text, at, end, start, edges, ranks, pieces, byte_ids, work, heap, ids):  # type: ignore[no-untyped-def]
-    """Write the ids of text[at:end] to `ids`; return how many there are."""
-    count = read_characters(text, at, end, work)
+def merge_segment(text, at, end, tables, scratch):
+    """Write the ids of text[at:end] to `scratch.ids`; return how many there are."""
+    symbols, heap = scratch.characters, scratch.heap
+    count = read_characters(text, at, end, symbols)
     for i in range(count):
-        work[i, CODE] = start[work[i, CODE]]
-        work[i, NEXT] = i + 1
-        work[i, PREVIOUS] = i - 1
+        symbols[i, CODE] = tables.start[symbols[i, CODE]]
+        symbols[i, NEXT] = i + 1
+        symbols[i, PREVIOUS] = i - 1
     size = 0
     for left in range(count):
-        size = _offer(edges, ranks, work, heap, left, count, size)
+        size = _push_pair(tables, scratch, left, count, size)
     while size:
         entry = heap[0]
         size = _pop(heap, size)
         left = entry & _LOW
-        if work[left, RANK] != entry >> 32:
+        if symbols[left, RANK] != entry >> 32:
             continue
-        right = work[left, NEXT]
-        after = work[right, NEXT]
-        work[left, CODE] = work[left, MERGED]
-        work[left, NEXT] = after
-        work[right, RANK] = _NO_RANK
-        size = _offer(edges, ranks, work, heap, left, count, size)
+        right = symbols[left, NEXT]
+        after = symbols[right, NEXT]
+        symbols[left, CODE] = symbols[left, MERGED]
+        symbols[left, NEXT] = after
+        symbols[right, RANK] = _NO_RANK
+        size = _push_pair(tables, scratch, left, count, size)
         if after < count:
-            work[after, PREVIOUS] = left
+            symbols[after, PREVIOUS] = left
         if left:
-            size = _offer(edges, ranks, work, heap, work[left, PREVIOUS], count, size)
-    written, left = 0, np.int64(0)
-    while left < count:
-        symbol = work[left, CODE]
-        if 0 <= symbol < pieces:
-            ids[written] = symbol
-            written += 1
-        else:
-            written = write_unknown(text, work[left, BEGIN], byte_ids, ids, written)
-        left = work[left, NEXT]
-    return written
+            size = _push_pair(tables, scratch, symbols[left, PREVIOUS], count, size)
+    return _write_symbols(text, count, tables, scratch)
 
 
 @njit(inline="always")
-def _offer(edges, ranks, work, heap, left, count, size):  # type: ignore[no-untyped-def]
-    """Put the pair at `left` into the heap if it merges; new size of the heap."""
-    work[left, RANK] = _NO_RANK
-    right = work[left, NEXT]
-    if right < count and work[left, CODE] >= 0 and work[right, CODE] >= 0:
-        merged = find(edges, work[left, CODE], work[right, CODE])
+def _write_symbols(text, count, tables, scratch):
+    """Write the ids of the symbols that are left; return how many there are."""
+    symbols, ids = scratch.characters, scratch.ids
+    id_count, at = 0, np.int64(0)
+    while at < count:
+        symbol = symbols[at, CODE]
+        if 0 <= symbol < tables.vocab_size:
+            ids[id_count] = symbol
+            id_count += 1
+        else:
+            id_count = write_unknown(text, symbols[at, BEGIN], tables.byte_ids, ids, id_count)
+        at = symbols[at, NEXT]
+    return id_count
+
+
+@njit(inline="always")
+def _push_pair(tables, scratch, left, count, size):
+    """Put the pair at `left` into the heap if it merges; return the new size of the heap."""
+    symbols = scratch.characters
+    symbols[left, RANK] = _NO_RANK
+    right = symbols[left, NEXT]
+    if right < count and symbols[left, CODE] >= 0 and symbols[right, CODE] >= 0:
+        merged = find(tables.edges, symbols[left, CODE], symbols[right, CODE])
         if merged != ABSENT:
-            rank = np.int64(ranks[merged])
-            work[left, RANK], work[left, MERGED] = rank, merged
-            size = _push(heap, size, rank << 32 | left)
+            rank = np.int64(tables.ranks[merged])
+            symbols[left, RANK], symbols[left, MERGED] = rank, merged
+            size = _push(scratch.heap, size, rank << 32 | left)
     return size
 
 
 @njit(inline="always")
-def _push(heap, size, entry):  # type: ignore[no-untyped-def]
+def _push(heap, size, entry):
+    """Put an entry in; return the new size of the heap."""
     at = size
     while at and heap[(at - 1) >> 1] > entry:
         heap[at] = heap[(at - 1) >> 1]
@@ -88,8 +98,8 @@ def _push(heap, size, entry):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _pop(heap, size):  # type: ignore[no-untyped-def]
-    """Take the least entry out; new size of the heap."""
+def _pop(heap, size):
+    """Take the least entry out; return the new size of the heap."""
     size -= 1
     entry, at, child = heap[size], 0, 1
     while child < size:

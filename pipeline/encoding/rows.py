@@ -1,8 +1,11 @@
-"""Texts to ids: each segment is looked up among those met before, or else solved and kept.
+"""Texts to ids: each segment is looked up among those met before, or else computed and cached.
 
-Words and short runs of ideographs repeat, so most are found. Segments are looked up in blocks: the
-slots of all are fetched before the first is read, so that waiting for memory overlaps.
+Words and short runs of ideographs repeat, so most are in the cache. Segments are looked up in
+blocks: the slots of all are prefetched before the first is read, so that waiting for memory
+overlaps.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,7 +13,7 @@ from pipeline.compiled import njit
 from pipeline.encoding.best_path import RESET_SCORE
 from pipeline.encoding.cutting import cut_row
 from pipeline.encoding.memory import borrows_arrays, owns_arrays
-from pipeline.encoding.segment import SHORT, work_tables
+from pipeline.encoding.segment import SHORT, Scratch, scratch_buffers
 from pipeline.encoding.segment_cache import (
     BLOCK,
     LONG_BYTES,
@@ -19,108 +22,134 @@ from pipeline.encoding.segment_cache import (
     SHORT_BYTES,
     SHORT_IDS,
     SHORT_LIMIT,
+    Segment,
+    SegmentCache,
     append_long,
     append_short,
-    find_long,
-    find_short,
-    is_elsewhere,
-    keep_long,
-    keep_short,
+    insert_long,
+    insert_short,
+    is_in_long_table,
+    lookup_long,
+    lookup_short,
     make_keys,
 )
-from pipeline.encoding.segment_ids import append_solved, solve
+from pipeline.encoding.segment_ids import segment_ids
+from pipeline.encoding.tables import Tables
 
 TEXT_PADDING = 16  # bytes beyond a text that may be read
 IDS_PADDING = 4  # ids beyond those of a text that may be written
 
 
-@owns_arrays
-def encode_rows(text, offsets, tables, known, out, ends):  # type: ignore[no-untyped-def]
-    """Write the ids of each row of UTF-8 `text` to `out`, and where they end to `ends`.
+class Workspace(NamedTuple):
+    """What stays the same while rows are encoded."""
 
-    `text` has TEXT_PADDING bytes beyond the last row, `out` room for an id per byte and IDS_PADDING
+    text: np.ndarray  # uint8
+    tables: Tables
+    cache: SegmentCache
+    scratch: Scratch
+    ids: np.ndarray  # int32: of all rows, end to end
+
+
+@owns_arrays
+def encode_rows(text, offsets, tables, cache, ids, ends):
+    """Write the ids of each row of UTF-8 `text` to `ids`, and where they end to `ends`.
+
+    `text` has TEXT_PADDING bytes beyond the last row, `ids` room for one per byte and IDS_PADDING
     more.
     """
     longest = np.int64(0)
     for row in range(len(offsets) - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
     stops = np.empty(longest + 2, np.int64)
-    tools = work_tables(SHORT)
+    workspace = Workspace(text, tables, cache, scratch_buffers(SHORT), ids)
     count = np.int64(0)
     for row in range(len(offsets) - 1):
-        first, at, total = count, offsets[row], np.float32(0)
+        first, at, score = count, offsets[row], np.float32(0)
         segments = cut_row(text, at, offsets[row + 1], tables, stops)
         for begin in range(0, segments, BLOCK):
             block = stops[begin : min(begin + BLOCK, segments)]
-            after = make_keys(text, at, block, known)
-            count, total = _append_block(text, at, block, total, tables, known, tools, out, count)
+            after = make_keys(text, at, block, cache)
+            count, score = _append_block(workspace, at, block, score, count)
             at = after
         if len(tables.byte_ids) == 1:
-            count = _join_unknown(out, first, count, tables.byte_ids[0])
+            count = _merge_unknown(ids, first, count, tables.byte_ids[0])
         ends[row] = count
 
 
 @borrows_arrays
-def _append_block(text, at, stops, total, tables, known, tools, out, count):  # type: ignore[no-untyped-def]
-    """Append the ids of the segments that `make_keys` made keys of; new count and total."""
+def _append_block(workspace, at, stops, score, count):
+    """Append the ids of the segments that `make_keys` made keys of; new count and score."""
+    tables, cache, ids = workspace.tables, workspace.cache, workspace.ids
     is_exact = tables.is_exact
     for i in range(len(stops)):
-        slot = find_short(known, i)
-        is_here = slot >= 0 and not is_elsewhere(known, slot)
-        if is_here and (is_exact or abs(total) < known.short_limits[slot, SHORT_LIMIT]):
-            found = append_short(known, slot, out, count)
+        slot = lookup_short(cache, i)
+        is_here = slot >= 0 and not is_in_long_table(cache, slot)
+        if is_here and (is_exact or abs(score) < cache.short_limits[slot, SHORT_LIMIT]):
+            appended = append_short(cache, slot, ids, count)
             if not is_exact:
-                total = _add(tables.scores, out, count, found, total)
-            count += found
+                score = _add_scores(tables.scores, ids, count, appended, score)
+            count += appended
         else:
             begin = stops[i - 1] >> 1 if i else at
-            count, total = _append_rare(
-                text, begin, stops[i], i, slot, total, tables, known, tools, out, count
-            )
-    return count, total
+            count, score = _append_rare(workspace, begin, stops[i], i, score, count)
+    return count, score
 
 
 @borrows_arrays
-def _append_rare(text, at, stop, i, slot, total, tables, known, tools, out, count):  # type: ignore[no-untyped-def]
-    """Append the ids of a segment that is long, new, or not sure to be found as it was kept."""
-    work, path, heap, ids = tools
+def _append_rare(workspace, at, stop, i, score, count):
+    """Append the ids of a segment that is long, new, or not sure to keep its cached ids."""
+    text, tables, cache, scratch, ids = workspace
     size = (stop >> 1) - at
-    is_short, other, is_known = size <= SHORT_BYTES, np.int64(-1), False
-    if slot >= 0 and not is_elsewhere(known, slot):
-        is_known = True
+    slot, segment = lookup_short(cache, i), Segment(text, at, size)
+    is_short, long_slot, is_cached = size <= SHORT_BYTES, np.int64(-1), False
+    if slot >= 0 and not is_in_long_table(cache, slot):
+        is_cached = True
     elif size <= LONG_BYTES and (slot >= 0 or not is_short):
-        other, is_known = find_long(known, text, at, size)
-        if is_known and abs(total) < known.long_limits[other, LONG_LIMIT]:
-            found = append_long(known, other, out, count)
-            return count + found, _add(tables.scores, out, count, found, total)
-    if not is_known and size <= LONG_BYTES:
-        found, margin, _ = solve(text, at, stop, np.float32(0), tables, work, path, heap, ids)
-        limit = _limit(margin, size, tables.is_exact, tables.cost_bound)
-        if is_short and found <= SHORT_IDS:
-            keep_short(known, i, ids, found, limit)
-        elif found <= LONG_IDS:
+        long_slot, is_cached = lookup_long(cache, segment)
+        if is_cached and abs(score) < cache.long_limits[long_slot, LONG_LIMIT]:
+            appended = append_long(cache, long_slot, ids, count)
+            return count + appended, _add_scores(tables.scores, ids, count, appended, score)
+    if not is_cached and size <= LONG_BYTES:
+        id_count, margin, _ = segment_ids(text, at, stop, np.float32(0), tables, scratch)
+        limit = _score_limit(margin, size, tables.is_exact, tables.cost_bound)
+        if is_short and id_count <= SHORT_IDS:
+            insert_short(cache, i, scratch.ids, id_count, limit)
+        elif id_count <= LONG_IDS:
             if is_short:
-                keep_short(known, i, ids, 0, limit)
-                other, _ = find_long(known, text, at, size)
-            keep_long(known, other, text, at, size, ids, found, limit)
-        if abs(total) < limit:
-            for j in range(found):
-                out[count + j] = ids[j]
-            return count + found, _add(tables.scores, out, count, found, total)
-    return append_solved(text, at, stop, total, tables, work, path, heap, ids, out, count)
+                insert_short(cache, i, scratch.ids, 0, limit)
+                long_slot, _ = lookup_long(cache, segment)
+            insert_long(cache, long_slot, segment, scratch.ids, id_count, limit)
+        if abs(score) < limit:
+            for j in range(id_count):
+                ids[count + j] = scratch.ids[j]
+            return count + id_count, _add_scores(tables.scores, ids, count, id_count, score)
+    return _append_computed(workspace, at, stop, score, count)
+
+
+@owns_arrays
+def _append_computed(workspace, at, stop, score, count):
+    """Append the ids of a segment after a path of `score`, computed anew; new count and score."""
+    scratch, ids = workspace.scratch, workspace.ids
+    characters = (stop >> 1) - at
+    if characters > SHORT:
+        scratch = scratch_buffers(characters)
+    id_count, _, score = segment_ids(workspace.text, at, stop, score, workspace.tables, scratch)
+    for i in range(id_count):
+        ids[count + i] = scratch.ids[i]
+    return count + id_count, score
 
 
 @njit(inline="always")
-def _add(scores, ids, first, count, total):  # type: ignore[no-untyped-def]
-    """Score after a path of score `total` and the ids[first:first + count]."""
+def _add_scores(scores, ids, first, count, score):
+    """Return the score after a path of `score` and the ids[first:first + count]."""
     for i in range(first, first + count):
-        total += scores[ids[i]]
-    return total
+        score += scores[ids[i]]
+    return score
 
 
 @njit(inline="always")
-def _limit(margin, size, is_exact, cost_bound):  # type: ignore[no-untyped-def]
-    """The score before a segment up to which rounding cannot change its path, found from 0.
+def _score_limit(margin, size, is_exact, cost_bound):
+    """Return the score before a segment up to which rounding cannot change its path, found from 0.
 
     No sum on the way passes `reach` = score + 2 size cost_bound, so each is rounded by 2^-24 of it
     at most, and two paths of `size` steps differ by twice that per step; taken four times as much.
@@ -131,11 +160,11 @@ def _limit(margin, size, is_exact, cost_bound):  # type: ignore[no-untyped-def]
 
 
 @borrows_arrays
-def _join_unknown(out, first, count, unknown_id):  # type: ignore[no-untyped-def]
-    """Let unknown ids in a row be one, as in SentencePiece; new number of ids."""
+def _merge_unknown(ids, first, count, unknown_id):
+    """Let unknown ids in a row be one, as in SentencePiece; return the new number of ids."""
     kept = first
     for i in range(first, count):
-        if i == first or out[i] != unknown_id or out[kept - 1] != unknown_id:
-            out[kept] = out[i]
+        if i == first or ids[i] != unknown_id or ids[kept - 1] != unknown_id:
+            ids[kept] = ids[i]
             kept += 1
     return kept

@@ -10,13 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.compiled import njit
-from pipeline.encoding.memory import borrows_arrays, fetch_row, word_at
+from pipeline.encoding.memory import borrows_arrays, load_word, prefetch_row
 
 SHORT_BYTES, SHORT_IDS, ID_BITS = 15, 4, 20
 LONG_BYTES, LONG_IDS = 48, 18
 SHORT_BITS, LONG_BITS = 18, 14  # 8 MiB and 2 MiB; 5 MB of news have 58,000 different segments
-BLOCK = 256  # segments whose slots are fetched before any is read
-_LONG_WORDS = 6
+BLOCK = 256  # segments whose slots are prefetched before any is read
 # Places in a slot, as 64-bit words, 32-bit words (`_ids`) or floats (`_limits`).
 _EARLY, _LATE, SHORT_LIMIT = 2, 6, 7
 _COUNTS, LONG_LIMIT, _LONG_ID = 12, 13, 14
@@ -26,7 +25,7 @@ _FACTORS = tuple(np.uint64(x) for x in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 
 _ONE, _TWO, _THREE = _FACTORS
 
 
-class Known(NamedTuple):
+class SegmentCache(NamedTuple):
     """The tables, each under three types, and what a block of segments needs."""
 
     short: np.ndarray  # (slots, 4) uint64
@@ -40,11 +39,19 @@ class Known(NamedTuple):
     slots: np.ndarray  # (BLOCK,) int64: the first of the two where each may be
 
 
-def nothing_known() -> Known:
-    """Return the empty tables."""
+class Segment(NamedTuple):
+    """text[at : at + size], in bytes."""
+
+    text: np.ndarray
+    at: np.int64
+    size: np.int64
+
+
+def empty_cache() -> SegmentCache:
+    """Return tables that hold no segment."""
     short, long = _slots(1 << SHORT_BITS, 4), _slots(1 << LONG_BITS, 16)
     inside = np.arange(16) < np.minimum(np.arange(SHORT_BYTES + 2), SHORT_BYTES)[:, None]
-    return Known(
+    return SegmentCache(
         short=short,
         short_ids=short.view(np.int32),
         short_limits=short.view(np.float32),
@@ -58,114 +65,114 @@ def nothing_known() -> Known:
 
 
 def _slots(count: int, words: int) -> np.ndarray:
-    """Zeros (count, words) uint64 that begin where a cache line does."""
+    """Return zeros (count, words) uint64 that begin where a cache line does."""
     room = np.zeros(count * words * 8 + _LINE, np.uint8)
     skipped = -room.ctypes.data % _LINE
     return room[skipped : skipped + count * words * 8].view(np.uint64).reshape(count, words)
 
 
 @borrows_arrays
-def make_keys(text, at, stops, known):  # type: ignore[no-untyped-def]
+def make_keys(text, at, stops, cache):
     """Write the key and the slot of each segment, and have the slots brought into the cache.
 
     A segment too long for the short table gets a key that is not in it.
     """
-    short, masks, keys, slots = known.short, known.masks, known.keys, known.slots
+    short, masks, keys, slots = cache.short, cache.masks, cache.keys, cache.slots
     for i in range(len(stops)):
         end = stops[i] >> 1
         size = min(end - at, SHORT_BYTES + 1)
-        one = word_at(text, at) & masks[size, 0]
-        two = word_at(text, at + 8) & masks[size, 1] | np.uint64(size) << np.uint64(_SIZE_SHIFT)
+        one = load_word(text, at) & masks[size, 0]
+        two = load_word(text, at + 8) & masks[size, 1] | np.uint64(size) << np.uint64(_SIZE_SHIFT)
         mixed = one * _ONE
         mixed = ((mixed ^ (mixed >> np.uint64(32))) + two) * _TWO
         mixed = (mixed ^ (mixed >> np.uint64(32))) * _THREE
         slot = np.int64(mixed >> np.uint64(65 - SHORT_BITS)) << 1
-        fetch_row(short, slot)
+        prefetch_row(short, slot)
         keys[i, 0], keys[i, 1], slots[i] = one, two, slot
         at = end
     return at
 
 
 @njit(inline="always")
-def find_short(known, i):  # type: ignore[no-untyped-def]
-    """Slot of segment `i` of the block, -1 if it is not known; without branches between the two."""
-    short, one, two, slot = known.short, known.keys[i, 0], known.keys[i, 1], known.slots[i]
+def lookup_short(cache, i):
+    """Return the slot of segment `i` of the block, -1 if it is in none; without branches."""
+    short, one, two, slot = cache.short, cache.keys[i, 0], cache.keys[i, 1], cache.slots[i]
     first = (short[slot, 0] ^ one) | (short[slot, 1] ^ two) == np.uint64(0)
     second = (short[slot + 1, 0] ^ one) | (short[slot + 1, 1] ^ two) == np.uint64(0)
     return slot + second if first | second else np.int64(-1)
 
 
 @njit(inline="always")
-def is_elsewhere(known, slot):  # type: ignore[no-untyped-def]
+def is_in_long_table(cache, slot):
     """Tell whether a slot says that its segment has too many ids and is in the long table."""
-    return known.short[slot, _EARLY] == np.uint64(0)
+    return cache.short[slot, _EARLY] == np.uint64(0)
 
 
 @njit(inline="always")
-def append_short(known, slot, out, count):  # type: ignore[no-untyped-def]
+def append_short(cache, slot, out, count):
     """Write four ids, as many as there can be, to out[count:]; return how many of them count."""
-    early = known.short[slot, _EARLY]
+    early = cache.short[slot, _EARLY]
     out[count] = early & _ID_MASK
     out[count + 1] = early >> np.uint64(ID_BITS) & _ID_MASK
     out[count + 2] = early >> np.uint64(2 * ID_BITS) & _ID_MASK
-    out[count + 3] = known.short_ids[slot, _LATE]
+    out[count + 3] = cache.short_ids[slot, _LATE]
     return np.int64(early >> np.uint64(_COUNT_SHIFT))
 
 
 @njit(inline="always")
-def keep_short(known, i, ids, found, limit):  # type: ignore[no-untyped-def]
+def insert_short(cache, i, ids, count, limit):
     """Keep the segment `i` of the block; what was met before it moves on to the other slot.
 
-    With `found` = 0 it says that the segment is in the long table.
+    `count` = 0 says that the segment is in the long table.
     """
-    short, slot = known.short, known.slots[i]
+    short, slot = cache.short, cache.slots[i]
     for word in range(4):
         short[slot + 1, word] = short[slot, word]
-    early = np.uint64(found) << np.uint64(_COUNT_SHIFT)
-    for place in range(min(found, 3)):
-        early |= np.uint64(ids[place]) << np.uint64(place * ID_BITS)
-    short[slot, 0], short[slot, 1], short[slot, _EARLY] = known.keys[i, 0], known.keys[i, 1], early
-    known.short_ids[slot, _LATE] = ids[3] if found > 3 else 0
-    known.short_limits[slot, SHORT_LIMIT] = limit
+    early = np.uint64(count) << np.uint64(_COUNT_SHIFT)
+    for j in range(min(count, 3)):
+        early |= np.uint64(ids[j]) << np.uint64(j * ID_BITS)
+    short[slot, 0], short[slot, 1], short[slot, _EARLY] = cache.keys[i, 0], cache.keys[i, 1], early
+    cache.short_ids[slot, _LATE] = ids[3] if count > 3 else 0
+    cache.short_limits[slot, SHORT_LIMIT] = limit
 
 
 @njit(inline="always")
-def find_long(known, text, at, size):  # type: ignore[no-untyped-def]
-    """Slot of text[at:at + size] in the long table and whether it is there."""
-    mixed = np.uint64(size)
+def lookup_long(cache, segment):
+    """Return the slot of a segment in the long table and whether it is there."""
+    size, mixed = segment.size, np.uint64(segment.size)
     for word in range((size + 7) >> 3):
-        mixed = (mixed ^ _long_word(text, at, size, word)) * _ONE
+        mixed = (mixed ^ _long_word(segment, word)) * _ONE
         mixed ^= mixed >> np.uint64(32)
     slot = np.int64((mixed * _TWO) >> np.uint64(64 - LONG_BITS))
-    is_there = known.long_ids[slot, _COUNTS] & 0xFF == size
+    is_there = cache.long_ids[slot, _COUNTS] & 0xFF == size
     for word in range((size + 7) >> 3):
-        is_there &= known.long[slot, word] == _long_word(text, at, size, word)
+        is_there &= cache.long[slot, word] == _long_word(segment, word)
     return slot, is_there
 
 
 @njit(inline="always")
-def append_long(known, slot, out, count):  # type: ignore[no-untyped-def]
+def append_long(cache, slot, out, count):
     """Write the ids of a slot of the long table to out[count:]; return how many there are."""
-    found = known.long_ids[slot, _COUNTS] >> 8
-    for i in range(found):
-        out[count + i] = known.long_ids[slot, _LONG_ID + i]
-    return found
+    appended = cache.long_ids[slot, _COUNTS] >> 8
+    for i in range(appended):
+        out[count + i] = cache.long_ids[slot, _LONG_ID + i]
+    return appended
 
 
 @njit(inline="always")
-def keep_long(known, slot, text, at, size, ids, found, limit):  # type: ignore[no-untyped-def]
-    """Keep text[at:at + size] in a slot of the long table."""
-    for word in range((size + 7) >> 3):
-        known.long[slot, word] = _long_word(text, at, size, word)
-    known.long_ids[slot, _COUNTS] = found << 8 | size
-    known.long_limits[slot, LONG_LIMIT] = limit
-    for i in range(found):
-        known.long_ids[slot, _LONG_ID + i] = ids[i]
+def insert_long(cache, slot, segment, ids, count, limit):
+    """Keep a segment in a slot of the long table."""
+    for word in range((segment.size + 7) >> 3):
+        cache.long[slot, word] = _long_word(segment, word)
+    cache.long_ids[slot, _COUNTS] = count << 8 | segment.size
+    cache.long_limits[slot, LONG_LIMIT] = limit
+    for i in range(count):
+        cache.long_ids[slot, _LONG_ID + i] = ids[i]
 
 
 @njit(inline="always")
-def _long_word(text, at, size, word):  # type: ignore[no-untyped-def]
-    """Eight bytes of a segment, zeros beyond its end."""
-    rest = size - 8 * word
-    value = word_at(text, at + 8 * word)
+def _long_word(segment, word):
+    """Return eight bytes of a segment, zeros beyond its end."""
+    rest = segment.size - 8 * word
+    value = load_word(segment.text, segment.at + 8 * word)
     return value if rest >= 8 else value & ((np.uint64(1) << np.uint64(8 * rest)) - np.uint64(1))

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.encoding.lookup import NUMBER_BITS, pair_bits, table_of
 from pipeline.encoding.segment_cache import ID_BITS
-from pipeline.vocabulary import Kind, Vocabulary
+from pipeline.vocabulary import PieceType, Vocabulary
 
 CODES = 0x110000
 UNKNOWN_PENALTY = np.float32(10)  # SentencePiece's, below the lowest score
@@ -54,9 +54,9 @@ class Tables(NamedTuple):
     vocab_size: int
 
 
-def why_not(model: Vocabulary) -> str | None:
+def skip_reason(model: Vocabulary) -> str | None:
     """Return what in a model the compiled encoder does not do, None if it does it all."""
-    kinds = {*model.kinds.tolist()}
+    types = {*model.types.tolist()}
     reasons = {
         f"the algorithm '{model.model_type}'": model.model_type not in ("bpe", "unigram"),
         f"the normalization '{model.normalization}'": bool(model.charsmap),
@@ -64,9 +64,9 @@ def why_not(model: Vocabulary) -> str | None:
         "spaces that are removed": model.remove_extra_whitespaces,
         "spaces that stay spaces": not model.escape_whitespaces,
         "pieces that end with a space": model.whitespace_as_suffix,
-        "unused pieces": Kind.UNUSED in kinds,
-        "no unknown piece": Kind.UNKNOWN not in kinds,
-        "no piece of text": Kind.NORMAL not in kinds,
+        "unused pieces": PieceType.UNUSED in types,
+        "no unknown piece": PieceType.UNKNOWN not in types,
+        "no piece of text": PieceType.NORMAL not in types,
         "a piece with a space or NUL in it": any(" " in p or "\0" in p for p in model.pieces),
         "no piece for a space, which would be three bytes": MARK not in model.pieces,
         "a piece that is there twice": len({*model.pieces}) < len(model.pieces),
@@ -74,13 +74,13 @@ def why_not(model: Vocabulary) -> str | None:
         f"pieces of more than {CHARACTERS_MAX} characters": sum(map(len, model.pieces))
         > CHARACTERS_MAX,
     }
-    return next((reason for reason, found in reasons.items() if found), None)
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def tables_of(model: Vocabulary) -> Tables:
-    """Return the arrays of a model for which `why_not` is None."""
+def build_tables(model: Vocabulary) -> Tables:
+    """Return the arrays of a model for which `skip_reason` is None."""
     is_unigram = model.model_type == "unigram"
-    normal, own = _of_kind(model, Kind.NORMAL), _of_kind(model, Kind.USER_DEFINED)
+    normal, own = _of_type(model, PieceType.NORMAL), _of_type(model, PieceType.USER_DEFINED)
     in_path, frozen = (normal | own, {}) if is_unigram else (normal, own)
     left, right = _neighbours([*in_path])
     start, edges = (_paths if is_unigram else _merges)(in_path, len(model.pieces))
@@ -104,13 +104,13 @@ def tables_of(model: Vocabulary) -> Tables:
     )
 
 
-def _of_kind(model: Vocabulary, kind: Kind) -> dict[str, int]:
-    """Ids of the pieces of a kind by their text, with spaces as spaces."""
-    return {model.pieces[number].replace(MARK, " "): number for number in model.of_kind(kind)}
+def _of_type(model: Vocabulary, piece_type: PieceType) -> dict[str, int]:
+    """Return the ids of the pieces of a type by their text, with spaces as spaces."""
+    return {model.pieces[number].replace(MARK, " "): number for number in model.of_type(piece_type)}
 
 
 def _neighbours(pieces: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Code points side by side in pieces: each first one, each second one."""
+    """Return code points side by side in pieces: each first one, each second one."""
     codes = np.frombuffer("\0".join(pieces).encode("utf-32-le"), np.uint32)
     inside = (codes[:-1] != 0) & (codes[1:] != 0)
     return codes[:-1][inside], codes[1:][inside]
@@ -135,7 +135,7 @@ def _ascii_pairs(left: np.ndarray, right: np.ndarray, flags: np.ndarray) -> np.n
 
 
 def _merges(pieces: dict[str, int], vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """`start` and `edges` for BPE: every way to put a piece together from two symbols."""
+    """Return `start` and `edges` for BPE: every way to put a piece together from two symbols."""
     symbols = dict(pieces)
     for number, character in enumerate(sorted(set("".join(pieces)) - set(pieces))):
         symbols[character] = vocab_size + number
@@ -150,7 +150,7 @@ def _merges(pieces: dict[str, int], vocab_size: int) -> tuple[np.ndarray, np.nda
 
 
 def _ranks(model: Vocabulary) -> np.ndarray:
-    """Place of each id's score among all, from the best; equal scores share it."""
+    """Return the place of each id's score among all, from the best; equal scores share it."""
     bits = model.scores.view(np.int32).astype(np.int64)
     # As SentencePiece compares them: by their bits, so that -0.0 is less than 0.0.
     ordered = np.where(bits < 0, -1 - (bits & 0x7FFFFFFF), bits)
@@ -158,7 +158,7 @@ def _ranks(model: Vocabulary) -> np.ndarray:
 
 
 def _paths(pieces: dict[str, int], vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """`start` and `edges` for unigram."""
+    """Return `start` and `edges` for unigram."""
     edges = _tree(pieces, vocab_size)
     nodes = vocab_size + 1 + len(edges)  # more than there are
     numbers = {c: nodes + number for number, c in enumerate(sorted(set("".join(pieces))))}
@@ -178,7 +178,10 @@ def _start(numbers: dict[str, int]) -> np.ndarray:
 
 
 def _tree(pieces: dict[str, int], vocab_size: int) -> dict[tuple[int, int], int]:
-    """Node after each node and code point of the tree of pieces; the root is `vocab_size`."""
+    """Return the node after each node and code point of the tree of pieces, from its root on.
+
+    The root is `vocab_size`.
+    """
     edges: dict[tuple[int, int], int] = {}
     unnamed = itertools.count(vocab_size + 1)
     for piece, token_id in sorted(pieces.items(), key=lambda item: len(item[0])):
@@ -191,16 +194,16 @@ def _tree(pieces: dict[str, int], vocab_size: int) -> dict[tuple[int, int], int]
 
 
 def _scores(model: Vocabulary) -> tuple[np.ndarray, np.float32]:
-    """What each id adds to a path, and an unknown character.
+    """Return what each id adds to a path, and an unknown character.
 
     A user-defined piece has a bonus by its bytes instead of its score. Of the bytes of an unknown
     character the first stands for it, so that the sum over ids is the sum over the path.
     """
-    unknown = model.scores[model.kinds == Kind.NORMAL].min() - UNKNOWN_PENALTY
-    scores = np.where(model.kinds == Kind.NORMAL, model.scores, unknown)
-    for token_id in model.of_kind(Kind.USER_DEFINED):
+    unknown = model.scores[model.types == PieceType.NORMAL].min() - UNKNOWN_PENALTY
+    scores = np.where(model.types == PieceType.NORMAL, model.scores, unknown)
+    for token_id in model.of_type(PieceType.USER_DEFINED):
         scores[token_id] = 0.1 * (len(model.pieces[token_id].encode()) - 1)
-    for piece, token_id in _of_kind(model, Kind.BYTE).items():
+    for piece, token_id in _of_type(model, PieceType.BYTE).items():
         if 0x80 <= int(piece[1:-1], 16) < 0xC0:
             scores[token_id] = 0
     return np.append(scores, np.float32(0)), unknown
@@ -216,8 +219,8 @@ def _adds_up(scores: np.ndarray) -> bool:
 
 def _byte_ids(model: Vocabulary) -> np.ndarray:
     if not model.byte_fallback:
-        return np.array([model.of_kind(Kind.UNKNOWN)[0]], np.int32)
+        return np.array([model.of_type(PieceType.UNKNOWN)[0]], np.int32)
     ids = np.zeros(256, np.int32)
-    for piece, token_id in _of_kind(model, Kind.BYTE).items():
+    for piece, token_id in _of_type(model, PieceType.BYTE).items():
         ids[int(piece[1:-1], 16)] = token_id
     return ids

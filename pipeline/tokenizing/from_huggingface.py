@@ -19,7 +19,7 @@ from pipeline.errors import ArtifactError, ConfigError
 from pipeline.tokenizer import CONTROLS, SPACE_MARK
 from pipeline.tokenizing.huggingface_form import check_config, check_form
 from pipeline.tokenizing.to_huggingface import NEVER, TOKENIZER_CONFIG, merges
-from pipeline.vocabulary import Kind, read_vocabulary
+from pipeline.vocabulary import PieceType, read_vocabulary
 
 ROLES = ("unk", "bos", "eos", "pad")
 AGAIN = "write the file again with `save_pretrained` of transformers or `save` of tokenizers"
@@ -200,19 +200,19 @@ def _kinds(content: dict[str, Any], names: list[str], roles: dict[str, int]) -> 
         found = [len(name) == 1 or name in made for name in names]
     else:
         found = [score > NEVER for _, score in model["vocab"]]
-    kinds = [int(Kind.NORMAL if one else Kind.CONTROL) for one in found]
+    kinds = [int(PieceType.NORMAL if one else PieceType.CONTROL) for one in found]
     if model.get("byte_fallback"):
         named = zip(names, kinds, strict=True)
-        kinds = [int(Kind.BYTE) if BYTE.fullmatch(name) else kind for name, kind in named]
+        kinds = [int(PieceType.BYTE) if BYTE.fullmatch(name) else kind for name, kind in named]
     for token in content.get("added_tokens", []):
         if token["id"] >= len(names) or names[token["id"]] != token["content"]:
             raise ConfigError(
                 f"SentencePiece cannot give these ids: the added token {token['content']!r} is not "
                 f"in the model's vocabulary"
             )
-        kinds[token["id"]] = int(Kind.CONTROL if token["special"] else Kind.USER_DEFINED)
+        kinds[token["id"]] = int(PieceType.CONTROL if token["special"] else PieceType.USER_DEFINED)
     for role, token_id in roles.items():
-        kinds[token_id] = int(Kind.UNKNOWN if role == "unk" else Kind.CONTROL)
+        kinds[token_id] = int(PieceType.UNKNOWN if role == "unk" else PieceType.CONTROL)
     return kinds
 
 

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from pipeline.cleaning.counts import counts
-from pipeline.vocabulary import Kind, read_vocabulary
+from pipeline.vocabulary import PieceType, read_vocabulary
 
 BATCH_ROWS = 256
 COUNTED = ("documents", "bytes", "characters", "words", "tokens", "byte_tokens",
@@ -97,5 +97,5 @@ def _batches(sample: Path, bytes_max: int | None) -> Iterator[pl.DataFrame]:
 def unused_pieces(model: bytes, uses: np.ndarray) -> list[str]:
     """Return the pieces for text that no measured text used, in the order of their ids."""
     vocabulary = read_vocabulary(model)
-    pieces = vocabulary.of_kind(Kind.NORMAL, Kind.USER_DEFINED)
+    pieces = vocabulary.of_type(PieceType.NORMAL, PieceType.USER_DEFINED)
     return [vocabulary.pieces[i] for i in pieces if not uses[i]]

@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.errors import ConfigError
 from pipeline.store import storage
 from pipeline.tokenizer import SPACE_MARK
-from pipeline.vocabulary import SCORE_STEP, Kind, Vocabulary, read_vocabulary
+from pipeline.vocabulary import SCORE_STEP, PieceType, Vocabulary, read_vocabulary
 
 TOKENIZER_JSON, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 # Byte and control pieces are in the trie of Hugging Face's unigram: no text may come to choose
@@ -92,7 +92,9 @@ def tokenizer_config(
     for name, token_id in vocabulary.controls.items():
         if token_id is not None:
             config[f"{name}_token"] = vocabulary.pieces[token_id]
-    more = [i for i in vocabulary.of_kind(Kind.CONTROL) if i not in vocabulary.controls.values()]
+    more = [
+        i for i in vocabulary.of_type(PieceType.CONTROL) if i not in vocabulary.controls.values()
+    ]
     if more:
         config["extra_special_tokens"] = [vocabulary.pieces[i] for i in more]
     if chat_template is not None:
@@ -103,7 +105,7 @@ def tokenizer_config(
 def _refuse_what_differs(vocabulary: Vocabulary) -> None:
     for wrong, reason in (
         (vocabulary.model_type not in MODELS, f"its type is {vocabulary.model_type!r}"),
-        (vocabulary.of_kind(Kind.UNUSED), "it has pieces marked unused"),
+        (vocabulary.of_type(PieceType.UNUSED), "it has pieces marked unused"),
         (vocabulary.charsmap, f"its normalization is {vocabulary.normalization!r}"),
         (vocabulary.remove_extra_whitespaces, "it removes spaces"),
         (not vocabulary.escape_whitespaces, "it leaves spaces as they are"),
@@ -119,8 +121,10 @@ def _refuse_what_differs(vocabulary: Vocabulary) -> None:
     ):
         if wrong:
             raise ConfigError(f"no tokenizer.json gives the ids of this model: {reason}; {NEXT}")
-    known = {vocabulary.pieces[i] for i in vocabulary.of_kind(Kind.NORMAL, Kind.USER_DEFINED)}
-    for token_id in vocabulary.of_kind(Kind.NORMAL):
+    known = {
+        vocabulary.pieces[i] for i in vocabulary.of_type(PieceType.NORMAL, PieceType.USER_DEFINED)
+    }
+    for token_id in vocabulary.of_type(PieceType.NORMAL):
         lacking = [c for c in vocabulary.pieces[token_id] if c not in known]
         if lacking:
             raise ConfigError(
@@ -135,7 +139,7 @@ def _refuse_what_differs(vocabulary: Vocabulary) -> None:
 
 
 def _is_rounded(vocabulary: Vocabulary) -> bool:
-    scores = vocabulary.scores[vocabulary.of_kind(Kind.NORMAL)] / SCORE_STEP
+    scores = vocabulary.scores[vocabulary.of_type(PieceType.NORMAL)] / SCORE_STEP
     return vocabulary.model_type == "unigram" and bool((scores != np.round(scores)).any())
 
 
@@ -151,7 +155,7 @@ def _symbols_to_match(vocabulary: Vocabulary) -> list[int]:
     if vocabulary.model_type == "unigram":
         return []
     inside = "".join(p for p in vocabulary.pieces if len(p) > 1)
-    symbols = vocabulary.of_kind(Kind.USER_DEFINED)
+    symbols = vocabulary.of_type(PieceType.USER_DEFINED)
     return [i for i in symbols if len(vocabulary.pieces[i]) > 1 or vocabulary.pieces[i] in inside]
 
 
@@ -202,7 +206,7 @@ def merges(vocabulary: Vocabulary) -> Iterator[tuple[str, str]]:
     Raises ConfigError if two pieces have the same score, which no order of merges expresses.
     """
     spelled = _spelled(vocabulary)
-    normal = np.array([i for i in vocabulary.of_kind(Kind.NORMAL) if len(spelled[i]) > 1], int)
+    normal = np.array([i for i in vocabulary.of_type(PieceType.NORMAL) if len(spelled[i]) > 1], int)
     order = normal[np.argsort(-vocabulary.scores[normal], kind="stable")]
     for before, after in pairwise(order):
         if vocabulary.scores[before] == vocabulary.scores[after]:
@@ -210,7 +214,7 @@ def merges(vocabulary: Vocabulary) -> Iterator[tuple[str, str]]:
                 f"pieces {spelled[before]!r} and {spelled[after]!r} have the same score, which no "
                 f"tokenizer.json can say; {NEXT}"
             )
-    joined = {spelled[i] for i in vocabulary.of_kind(Kind.NORMAL)}
+    joined = {spelled[i] for i in vocabulary.of_type(PieceType.NORMAL)}
     for token_id in order:
         piece = spelled[token_id]
         for cut in range(len(piece) - 1, 0, -1):
@@ -220,10 +224,10 @@ def merges(vocabulary: Vocabulary) -> Iterator[tuple[str, str]]:
 
 def _unigram(vocabulary: Vocabulary) -> dict[str, Any]:
     scores = vocabulary.scores.astype(np.float64)
-    best = scores[vocabulary.of_kind(Kind.NORMAL)].max()
-    for token_id in vocabulary.of_kind(Kind.USER_DEFINED):
+    best = scores[vocabulary.of_type(PieceType.NORMAL)].max()
+    for token_id in vocabulary.of_type(PieceType.USER_DEFINED):
         scores[token_id] = len(vocabulary.pieces[token_id].encode()) * best - 0.1
-    scores[vocabulary.of_kind(Kind.CONTROL, Kind.UNKNOWN, Kind.BYTE)] = NEVER
+    scores[vocabulary.of_type(PieceType.CONTROL, PieceType.UNKNOWN, PieceType.BYTE)] = NEVER
     return {
         "type": "Unigram",
         "unk_id": vocabulary.controls["unk"],

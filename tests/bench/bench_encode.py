@@ -20,7 +20,7 @@ import peers
 import pyarrow as pa
 import sentencepiece
 
-from pipeline.encoding.encoder import Encoder
+from pipeline.encoding.encoder import CompiledEncoder
 from pipeline.tokenizer_training import SEGMENT, TokenizerConfig, train
 from pipeline.vocabulary import read_vocabulary
 
@@ -50,9 +50,9 @@ def compare(model: bytes, texts: list[str], before: list[str]) -> tuple[float, f
     lists, cold, warm = [], [], []
     for _ in range(ROUNDS):
         lists.append(seconds(lambda: theirs.encode(texts, num_threads=1)))
-        own = Encoder(vocabulary)
+        own = CompiledEncoder(vocabulary)
         cold.append(seconds(lambda own=own: own.encode(column)))
-        own = Encoder(vocabulary)
+        own = CompiledEncoder(vocabulary)
         own.encode(pa.array(before, pa.large_string()))
         warm.append(seconds(lambda own=own: own.encode(column)))
     ids, _ = own.encode(column)
@@ -75,7 +75,7 @@ def main() -> int:
             for line in SEGMENT.finditer(text)
         )
         model = train(lines, TokenizerConfig(vocab_size=VOCAB_SIZE, model_type=model_type))
-        Encoder(read_vocabulary(model)).encode(pa.array(["compile"], pa.large_string()))
+        CompiledEncoder(read_vocabulary(model)).encode(pa.array(["compile"], pa.large_string()))
         for case, (texts, before) in halves.items():
             theirs, cold, warm = compare(model, texts, before)
             megabytes = sum(len(text.encode()) for text in texts) / 1e6

@@ -21,7 +21,7 @@ from pipeline.cleaning.pii import PiiConfig
 from pipeline.dedup import STAGE as DEDUP
 from pipeline.dedup import DedupConfig
 from pipeline.duplicates.passage_search import PassageConfig
-from pipeline.encoding.encoder import Encoder
+from pipeline.encoding.encoder import CompiledEncoder
 from pipeline.reading.main_text import main_text
 from pipeline.reading.readers import READERS
 from pipeline.reading.records import ReaderInput
@@ -229,7 +229,7 @@ def test_no_word_is_too_long_for_the_tokenizer(model_type):
         (Path(__file__).parents[1] / "data" / "tokenizer_zh.txt").read_text("utf-8").splitlines()
     )
     config = TokenizerConfig(vocab_size=800, model_type=model_type)
-    encoder = Encoder(read_vocabulary(train(iter([*lines, *[PLAIN] * 50]), config)))
+    encoder = CompiledEncoder(read_vocabulary(train(iter([*lines, *[PLAIN] * 50]), config)))
 
     def encode(text: str) -> float:
         return cpu_seconds(lambda: encoder.encode(pa.array([text], pa.large_string())))

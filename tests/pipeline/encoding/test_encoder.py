@@ -17,9 +17,9 @@ import sentencepiece
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.encoding.encoder import Encoder
+from pipeline.encoding.encoder import CompiledEncoder
 from pipeline.encoding.segment_cache import LONG_BYTES, SHORT_BITS
-from pipeline.encoding.tables import why_not
+from pipeline.encoding.tables import skip_reason
 from pipeline.tokenizer import CONTROLS, SPACE_MARK, Tokenizer
 from pipeline.tokenizer_training import SEGMENT, TokenizerConfig, train
 from pipeline.vocabulary import read_vocabulary
@@ -73,10 +73,10 @@ def model(name: str) -> bytes:
 
 
 @functools.cache
-def encoder(name: str) -> Encoder:
+def encoder(name: str) -> CompiledEncoder:
     vocabulary = read_vocabulary(model(name))
-    assert why_not(vocabulary) is None
-    return Encoder(vocabulary)
+    assert skip_reason(vocabulary) is None
+    return CompiledEncoder(vocabulary)
 
 
 @functools.cache
@@ -94,7 +94,7 @@ def reference(name: str, text: str) -> list[int]:
     return sum(([*mark, *other] for other in others), first)
 
 
-def check(name: str, texts: list[str], own: Encoder | None = None) -> None:
+def check(name: str, texts: list[str], own: CompiledEncoder | None = None) -> None:
     ids, starts = (own or encoder(name)).encode(pa.array(texts, pa.large_string()))
     assert (ids.dtype, starts.dtype, len(starts)) == (np.int32, np.int64, len(texts) + 1)
     for row, text in enumerate(texts):
@@ -159,7 +159,7 @@ def test_more_segments_than_are_kept_change_nothing(name):
     chance = random.Random(11)
     words = ["".join(chance.choices("etaoinshrdlu", k=7)) for _ in range(3 << SHORT_BITS)]
     batch = [" ".join(words[i : i + 5000]) for i in range(0, len(words), 5000)]
-    own = Encoder(read_vocabulary(model(name)))
+    own = CompiledEncoder(read_vocabulary(model(name)))
     first, _ = own.encode(pa.array(batch, pa.large_string()))
     check(name, batch[:5], own)
     again, _ = own.encode(pa.array(batch, pa.large_string()))
@@ -192,7 +192,7 @@ def test_what_is_not_covered_is_encoded_by_sentencepiece(changes, reason):
         model_writer=trained,
         **{**RAW, "vocab_size": 900, "hard_vocab_limit": False, **changes},
     )
-    assert reason in (why_not(read_vocabulary(trained.getvalue())) or "")
+    assert reason in (skip_reason(read_vocabulary(trained.getvalue())) or "")
     own = Tokenizer(trained.getvalue())
     batch = ["ＡＢＣ  the end ", "", "河堤 object"]
     ids, starts = own.encode_batch(batch)

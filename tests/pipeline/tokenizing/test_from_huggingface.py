@@ -54,7 +54,7 @@ def test_what_was_exported_comes_back(model_type, tmp_path):
     (tmp_path / "tokenizer.model").write_bytes(back)
     own, first = load_tokenizer(tmp_path), Tokenizer(model(model_type))
     assert [own.piece(i) for i in range(1024)] == [first.piece(i) for i in range(1024)]
-    kinds = [read_vocabulary(m).kinds.tolist() for m in (back, model(model_type))]
+    kinds = [read_vocabulary(m).types.tolist() for m in (back, model(model_type))]
     assert sum(a != b for a, b in zip(*kinds, strict=True)) <= 1  # the line feed
 
 

@@ -20,7 +20,7 @@ from pipeline.errors import ArtifactError, ConfigError
 from pipeline.tokenizer import CONTROLS, Tokenizer
 from pipeline.tokenizer_training import SEGMENT, TokenizerConfig, train
 from pipeline.tokenizing import to_huggingface
-from pipeline.vocabulary import SCORE_STEP, Kind, read_vocabulary
+from pipeline.vocabulary import SCORE_STEP, PieceType, read_vocabulary
 from tests.conftest import shared_texts
 from tests.pipeline.test_tokenizer import model, pieces
 
@@ -112,7 +112,7 @@ def test_no_text_becomes_a_control_or_byte_by_its_name(model_type, name):
 def test_symbols_are_found_by_both(model_type):
     stored = proto.ModelProto.FromString(model(model_type))
     for name in ("<|tool|>", "<|tool|>>", "§"):
-        stored.pieces.add(piece=name, type=Kind.USER_DEFINED, score=0.0)
+        stored.pieces.add(piece=name, type=PieceType.USER_DEFINED, score=0.0)
     own, reader = Tokenizer(stored.SerializeToString()), reader_of(stored.SerializeToString())
     texts = ["<|tool|>hi<|tool|>>", "a <|tool|><|tool|>\n§§ <|bos|>", "x<|too", "the<|tool|>re"]
     assert not differing(own, reader, texts)
@@ -218,9 +218,9 @@ def test_a_model_trained_elsewhere_that_begins_texts_with_a_space_has_the_same_i
 
 def test_unigram_scores_add_up_exactly():
     stored = read_vocabulary(model("unigram"))
-    normal = stored.scores[stored.of_kind(Kind.NORMAL)]
+    normal = stored.scores[stored.of_type(PieceType.NORMAL)]
     assert (normal / SCORE_STEP == np.round(normal / SCORE_STEP)).all()
-    assert "\n" in [stored.pieces[i] for i in stored.of_kind(Kind.NORMAL)]
+    assert "\n" in [stored.pieces[i] for i in stored.of_type(PieceType.NORMAL)]
     # The same line is cut alike wherever it stands.
     own = Tokenizer(model("unigram"))
     [line] = [own.encode("=-=-=-= banana ....... \n")]
@@ -239,7 +239,7 @@ def changed(change) -> bytes:
         (lambda m: setattr(m.normalizer_spec, "precompiled_charsmap", b"x"), "normalization"),
         (lambda m: setattr(m.normalizer_spec, "remove_extra_whitespaces", True), "removes spaces"),
         (lambda m: setattr(m.trainer_spec, "model_type", 3), "'word'"),
-        (lambda m: setattr(m.pieces[-1], "type", int(Kind.UNUSED)), "unused"),
+        (lambda m: setattr(m.pieces[-1], "type", int(PieceType.UNUSED)), "unused"),
         (lambda m: setattr(m.pieces[-1], "score", -7.3), "with rounding"),
         (lambda m: setattr(m.pieces[-1], "piece", "t\u0fff"), "no piece"),
     ],
