@@ -12,14 +12,14 @@ from flows.reports.terminal import progress_bars, stdout
 from flows.settings import read_settings
 from flows.steps import CommandContext, inputs_folder, run_beside, tracking_settings
 from model import evaluate_answers
-from model import finetune as finetuning
 from model.evaluate_answers import EvaluateAnswersConfig
+from model.finetune import STAGE as FINETUNE
 from model.formats.base_model import BaseModel
 from model.registry import versions
 from model.registry.versions import Registration
 from model.reports import finetune_card
 from model.training.lora import LoraConfig
-from pipeline import examples as reading
+from pipeline.examples import STAGE as EXAMPLES
 from pipeline.shard import VALIDATION
 from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import StageRun, run_stage
@@ -37,16 +37,20 @@ def finetune(options: Namespace) -> dict[str, Any] | None:
         context = CommandContext(settings, progress)
         examples = _examples(options, recipe, context)
         run = run_stage(
-            finetuning.STAGE, recipe.finetune, [base, examples], destination,
-            engine=settings.engine(), progress=progress,
-        )  # fmt: skip
+            FINETUNE,
+            recipe.finetune,
+            [base, examples],
+            destination,
+            engine=settings.engine(),
+            progress=progress,
+        )
         registration = None
         if options.register:
             registration = _register(options, recipe, context, examples, run.artifact)
     if options.json:
-        told = {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}
-        told["records"] = _records(run.artifact, examples)
-        return told | ({"registration": asdict(registration)} if registration else {})
+        result = {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}
+        result["records"] = _records(run.artifact, examples)
+        return result | ({"registration": asdict(registration)} if registration else {})
     for line in _lines(run, examples):
         stdout().print(line, soft_wrap=True, markup=False, highlight=False)
     if registration is not None:
@@ -65,12 +69,12 @@ def _register(
     tuned: Artifact,
 ) -> Registration:
     """Score held-out answers and register the model with what it came from."""
-    asked = EvaluateAnswersConfig()
+    evaluation_config = EvaluateAnswersConfig()
     evaluation = run_beside(
         inputs_folder(options.out),
         "evaluate",
         evaluate_answers.STAGE,
-        asked,
+        evaluation_config,
         [tuned, examples],
         context,
     ).artifact
@@ -85,7 +89,9 @@ def _register(
         params={"finetune.parent": options.model, **sections(recipe)},
         card=finetune_card.render(examples, tuned, evaluation, options.register, options.model),
         pages=[],
-        compare=lambda champion: evaluate_answers.bits_per_byte(champion, examples, asked),
+        compare=lambda champion: evaluate_answers.bits_per_byte(
+            champion, examples, evaluation_config
+        ),
     )
 
 
@@ -106,9 +112,9 @@ def _examples(options: Namespace, recipe: Recipe, context: CommandContext) -> Ar
     if len(options.data) == 1 and artifact_exists(Path(options.data[0])):
         return load_artifact(Path(options.data[0]), contract="examples")
     sources = [Source(path=path) for path in options.data]
-    found = SourceSet.open(sources, Path.cwd(), workers=context.settings.workers)
+    source_set = SourceSet.open(sources, Path.cwd(), workers=context.settings.workers)
     folder = inputs_folder(options.out)
-    return run_beside(folder, "examples", reading.STAGE, recipe.examples, [found], context).artifact
+    return run_beside(folder, "examples", EXAMPLES, recipe.examples, [source_set], context).artifact
 
 
 def _lines(run: StageRun, examples: Artifact) -> list[str]:
@@ -129,8 +135,8 @@ def _lines(run: StageRun, examples: Artifact) -> list[str]:
         parts.append(f"loss of held-out answers {before:.3f} -> {after:.3f} nats per token")
     first = f"{', '.join(parts)}; {run.reason}, {run.seconds:.1f} s; {run.artifact.path}"
     begin = stats["dropped_begin"].items()
-    told = [f"  {reason}: {', '.join(map(repr, texts))}" for reason, texts in begin]
-    return [first, *told, *(f"  {one}" for one in quarantined_places(examples))]
+    reason_lines = [f"  {reason}: {', '.join(map(repr, texts))}" for reason, texts in begin]
+    return [first, *reason_lines, *(f"  {place}" for place in quarantined_places(examples))]
 
 
 def _records(tuned: Artifact, examples: Artifact) -> dict[str, Any]:

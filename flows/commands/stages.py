@@ -45,9 +45,9 @@ def _rethreshold(options: Namespace) -> dict[str, Any] | None:
     before = load_artifact(Path(options.input[0]), contract="clean")
     given = config.override(Recipe(), options.overrides).clean
     profile = options.profile or before.manifest["inputs"]["config"]["profile"]
-    settled = rethreshold.RethresholdConfig(profile, given.thresholds, given.switched_off)
+    stage_config = rethreshold.RethresholdConfig(profile, given.thresholds, given.switched_off)
     stage = replace(STAGES["clean"], definition=rethreshold.STAGE, summary="judged documents again")
-    return _run_stage(options, stage, settled, lambda context: [before])
+    return _run_stage(options, stage, stage_config, lambda context: [before])
 
 
 def dedup(options: Namespace) -> dict[str, Any] | None:
@@ -80,7 +80,9 @@ def tokenizer(options: Namespace) -> dict[str, Any] | None:
     """Train a tokenizer."""
     recipe = _with(options, "tokenizer", vocab_size=options.vocab_size, model_type=options.type)
     given = [open_tokenizer(options.use)] if options.use else []
-    given = [GivenTokenizer(one.file(MODEL_FILE)) for one in given]  # used, whatever its figures
+    given = [
+        GivenTokenizer(earlier.file(MODEL_FILE)) for earlier in given
+    ]  # used, whatever its figures
 
     def parents(context: CommandContext) -> list[Any]:
         return [_documents(options, "tokenizer", context), *given]
@@ -91,7 +93,7 @@ def tokenizer(options: Namespace) -> dict[str, Any] | None:
 
 
 def run_tokenizer_stage(
-    options: Namespace, stage: Stage, settled: Callable[[Recipe], Any], *more: Any
+    options: Namespace, stage: Stage, config_of: Callable[[Recipe], Any], *more: Any
 ) -> Artifact:
     """Run a stage beside the chain on the documents of IN, `more` being its other parents."""
     recipe = config.override(Recipe(), options.overrides)
@@ -99,9 +101,13 @@ def run_tokenizer_stage(
     with progress_bars() as (progress, _):
         documents = _documents(options, "tokenizer", CommandContext(settings, progress))
         return run_stage(
-            stage, settled(recipe), [documents, *more], Path(options.out),
-            engine=settings.engine(), progress=progress,
-        ).artifact  # fmt: skip
+            stage,
+            config_of(recipe),
+            [documents, *more],
+            Path(options.out),
+            engine=settings.engine(),
+            progress=progress,
+        ).artifact
 
 
 def open_tokenizer(given: str) -> Artifact | GivenTokenizer:
@@ -150,7 +156,7 @@ def _run(options: Namespace, recipe: Recipe, name: str, parents: Any) -> dict[st
 def _run_stage(
     options: Namespace,
     stage: ChainStage,
-    settled: Any,
+    stage_config: Any,
     parents: Any,
     previous: Artifact | None = None,
 ) -> dict[str, Any] | None:
@@ -160,7 +166,7 @@ def _run_stage(
         context = CommandContext(settings, progress)
         run = run_stage(
             settings.with_launch(stage.definition),
-            settled,
+            stage_config,
             parents(context),
             Path(options.out),
             engine=settings.engine(),
@@ -196,34 +202,38 @@ def _documents(options: Namespace, stage: str, context: CommandContext) -> Artif
     Raw files pass through `clean` with the profile 'none': repaired and measured, nothing dropped.
     """
     paths = [Path(path) for path in options.input]
-    before = [one for one in CORPUS if one.name in ("ingest", "clean") and one.name != stage]
+    before = [
+        chain_stage
+        for chain_stage in CORPUS
+        if chain_stage.name in ("ingest", "clean") and chain_stage.name != stage
+    ]
     before = before[: 1 if stage == "clean" else 2]
-    made: Any
+    documents: Any
     if len(paths) == 1 and artifact_exists(paths[0]):
-        made = load_artifact(paths[0])
-        if made.stage not in DOCUMENTS:
+        documents = load_artifact(paths[0])
+        if documents.stage not in DOCUMENTS:
             raise ConfigError(
-                f"{paths[0]}: was made by `{made.stage}` and holds no documents; `{stage}` wants "
-                f"raw files or what `ingest`, `clean` or `dedup` wrote"
+                f"{paths[0]}: was made by `{documents.stage}` and holds no documents; `{stage}` "
+                f"wants raw files or what `ingest`, `clean` or `dedup` wrote"
             )
-        if made.stage != "ingest" or stage != "dedup":
-            return made
+        if documents.stage != "ingest" or stage != "dedup":
+            return documents
         before = before[1:]  # raw documents have no language yet
     elif any(artifact_exists(path) for path in paths):
         raise ConfigError("IN: give one artifact folder, or raw files only, not both")
     else:
-        made = _sources(options.input, context.settings)
+        documents = _sources(options.input, context.settings)
     recipe = config.override(Recipe(), ["clean.profile=none"])
     for earlier_stage in before:
-        settled = earlier_stage.config(recipe)
+        stage_config = earlier_stage.config(recipe)
         run = run_beside(
             inputs_folder(options.out),
             earlier_stage.name,
             earlier_stage.definition,
-            settled,
-            [made],
+            stage_config,
+            [documents],
             context,
         )
         context.lines.extend(_lines(run, earlier_stage))
-        made = run.artifact
-    return made
+        documents = run.artifact
+    return documents
