@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from flows import config
-from flows.commands.model import model_folder
 from flows.config import Recipe
 from flows.reports.run_report import figure_table
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
-from model.evaluate import STAGE, EvaluateConfig, asked
+from model.evaluate import STAGE, EvaluateConfig, run_bias_and_tasks
 from model.evaluation.tasks import lm_eval
 from model.evaluation.tasks.questions import TaskConfig, build_questions
 from model.evaluation.tasks.table import TASKS
 from model.generation.completion import load_model
 from model.registry.model_record import log_figures
-from model.registry.versions import run_of
+from model.registry.versions import resolve, run_of
 from model.reports.model_card_evaluation import figure_sections, sections
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
@@ -43,7 +42,7 @@ def evaluate(options: Namespace) -> dict[str, Any] | None:
         )
     if options.log and not options.model.startswith("models:/"):
         raise ConfigError(f"--log: {options.model} has no run; give models:/NAME@champion")
-    folder = model_folder(options.model, settings)
+    folder = resolve(options.model, tracking_settings(settings))
     if options.lm_eval:
         return _write_lm_eval(options, folder, wanted)
     slices, figures, examples, report = _score(options, folder, wanted, settings)
@@ -92,7 +91,7 @@ def _score(
     """Return slices, figures, examples and the report in Markdown."""
     if options.shards is None:
         with progress_bars() as (progress, _):
-            figures, examples = asked(load_model(folder), wanted, progress)
+            figures, examples = run_bias_and_tasks(load_model(folder), wanted, progress)
         rows = [asdict(figure) for figure in figures]
         report = "\n\n".join(figure_sections(rows))
         return [], rows, [asdict(example) for example in examples], report

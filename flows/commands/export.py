@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.commands.model import model_folder
 from flows.reports.terminal import stdout
 from flows.settings import read_settings
+from flows.steps import tracking_settings
+from model.registry.versions import resolve
 from pipeline.errors import ConfigError
 from pipeline.inputs import small_text
 
@@ -36,7 +37,7 @@ def export(options: Namespace) -> dict[str, Any] | None:
             raise ConfigError(f"{options.text}: no lines of text to compare with")
     console = Console(stderr=True) if options.json else stdout()
     files = export_model(
-        model_folder(options.model, settings),
+        resolve(options.model, tracking_settings(settings)),
         options.format,
         Path(options.out),
         name=options.name or served_name(options.model),

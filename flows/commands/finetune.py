@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from flows import config
-from flows.commands.model import model_folder
 from flows.config import Recipe, sections
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import read_settings
@@ -31,7 +30,7 @@ def finetune(options: Namespace) -> dict[str, Any] | None:
     """Fine-tune a model and write the new one as a folder like that of `train`."""
     recipe = _recipe(options)
     settings = read_settings(options.store, options.workers)
-    base = BaseModel(model_folder(options.model, settings))
+    base = BaseModel(versions.resolve(options.model, tracking_settings(settings)))
     destination = Path(options.out)
     with progress_bars() as (progress, _):
         context = CommandContext(settings, progress)

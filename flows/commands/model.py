@@ -2,11 +2,11 @@
 
 import sys
 from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.settings import Settings, read_settings
+from flows.settings import read_settings
 from flows.steps import tracking_settings
+from model.registry.versions import resolve
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def generate(options: Namespace) -> dict[str, Any] | None:
     from model.generation.generate import SamplingConfig
 
     settings = read_settings(options.store, options.workers)
-    loaded = load_model(model_folder(options.model, settings))
+    loaded = load_model(resolve(options.model, tracking_settings(settings)))
     sampling = SamplingConfig(
         max_new_tokens=options.max_tokens,
         temperature=options.temperature,
@@ -71,15 +71,6 @@ def serve(options: Namespace) -> None:
     from model.serve.server import serve as serve_model
 
     settings = read_settings(options.store, options.workers)
-    folder = model_folder(options.model, settings)
+    folder = resolve(options.model, tracking_settings(settings))
     name = options.name or served_name(options.model)
     serve_model(folder, name, options.host, options.port, hosts=options.allow_host)
-
-
-def model_folder(model: str, settings: Settings) -> Path:
-    """Return the folder of a model given as a folder or a models:/ address."""
-    if not model.startswith("models:/"):
-        return Path(model)
-    from model.registry import versions
-
-    return versions.resolve(model, tracking_settings(settings))

@@ -8,7 +8,6 @@ from typing import Any
 from rich.table import Table
 
 from flows import config
-from flows.commands.model import model_folder
 from flows.config import Recipe
 from flows.reports import transfer_page
 from flows.reports.terminal import progress_bars, stdout
@@ -17,6 +16,7 @@ from flows.steps import CommandContext, run_beside, tracking_settings
 from model import transfer as arms
 from model.formats.base_model import BaseModel
 from model.registry import tracking
+from model.registry.versions import resolve
 from model.transfer import ARMS, TransferConfig
 from model.transferring import plots as transfer_plots
 from model.transferring.comparison import Comparison, compare
@@ -34,7 +34,7 @@ def transfer(options: Namespace) -> dict[str, Any] | None:
     recipe = config.load(options.recipe) if options.recipe else Recipe()
     recipe = config.override(recipe, options.overrides)
     settings = read_settings(options.store, options.workers)
-    base = BaseModel(model_folder(options.model, settings))
+    base = BaseModel(resolve(options.model, tracking_settings(settings)))
     out = Path(options.out)
     with progress_bars() as (progress, narrate):
         context = CommandContext(settings, progress)

@@ -96,11 +96,12 @@ def find(settings: TrackingSettings, name: str, fingerprint: str) -> Registratio
     return _registration(client, name, str(version.version), reused=True)
 
 
-def resolve(uri: str, settings: TrackingSettings) -> Path:
+def resolve(uri: str, settings: TrackingSettings | None) -> Path:
     """Return the model folder behind a path, `models:/name@alias` or `models:/name/3`.
 
-    A version kept by a remote server is downloaded once. Raises ConfigError for another kind of
-    address or an unknown name, ArtifactError if no textmill model is stored there.
+    A version kept by a remote server is downloaded once; a path needs no `settings`. Raises
+    ConfigError for another kind of address or an unknown name, ArtifactError if no textmill model
+    is stored there.
     """
     if not uri.startswith("models:"):
         folder = storage.expanded(uri)
@@ -109,6 +110,11 @@ def resolve(uri: str, settings: TrackingSettings) -> Path:
                 f"model {uri!r}: no such folder; give a model folder or models:/NAME@champion"
             )
         return folder
+    if settings is None:
+        raise ConfigError(
+            f"model {uri!r}: no MLflow address to look it up at; give --mlflow-uri, or set "
+            f"MLFLOW_TRACKING_URI"
+        )
     client = _connect_to_read(uri, settings)
     return stored_model.fetch(client, settings, _version_at(client, settings, uri))
 

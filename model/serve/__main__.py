@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.openmp import spin_briefly
+from model.registry.tracking_settings import TrackingSettings
 from pipeline.errors import TextmillError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and serve; return the exit code."""
     spin_briefly()
-    from model.serve.server import serve  # late: it loads torch
+    from model.registry.versions import resolve  # late: they load torch
+    from model.serve.server import serve
 
     parser = argparse.ArgumentParser(prog="python -m model.serve", description=__doc__)
     parser.add_argument("model", help="model folder, or models:/NAME@ALIAS")
@@ -29,31 +31,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=os.environ.get("MLFLOW_TRACKING_URI", ""),
         help="where models:/ addresses are looked up; default: MLFLOW_TRACKING_URI",
     )
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING)
     try:
-        folder = served_folder(given.model, given.mlflow_uri)
-        name = given.name or served_name(given.model)
-        serve(folder, name, given.host, given.port, hosts=given.allow_host)
+        folder = resolve(options.model, tracking_at(options.mlflow_uri))
+        name = options.name or served_name(options.model)
+        serve(folder, name, options.host, options.port, hosts=options.allow_host)
     except TextmillError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def served_folder(model: str, mlflow_uri: str) -> Path:
-    """Return the folder of a path or of a `models:/` address in the store at `mlflow_uri`."""
-    if not model.startswith("models:"):
-        return Path(model)
-    from model.registry import versions
-    from model.registry.tracking import TrackingSettings
-
-    cache = Path.home() / ".cache" / "textmill" / "mlflow"
-    return versions.resolve(model, TrackingSettings(mlflow_uri, cache))
+def tracking_at(mlflow_uri: str) -> TrackingSettings | None:
+    """Return where registered models are looked up; remote ones are kept in the user's cache."""
+    if not mlflow_uri:
+        return None
+    return TrackingSettings(mlflow_uri, Path.home() / ".cache" / "textmill" / "mlflow")
 
 
 def served_name(model: str) -> str:
-    """Return what clients call the model if nothing else was asked for."""
+    """Return what clients call the model by default: its folder's or registered name."""
     if model.startswith("models:"):
         return model.removeprefix("models:").strip("/").partition("@")[0].partition("/")[0]
     return Path(model).resolve().name

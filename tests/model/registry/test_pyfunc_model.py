@@ -15,7 +15,7 @@ from model.generation.generate import SamplingConfig
 from model.registry import versions
 from model.registry.pyfunc_model import prompts, sampling
 from model.registry.tracking import TrackingSettings
-from model.serve.__main__ import served_folder, served_name
+from model.serve.__main__ import served_name, tracking_at
 from pipeline.errors import ConfigError
 
 
@@ -115,9 +115,9 @@ def test_every_kind_of_input_becomes_a_list_of_prompts():
 
 
 def test_the_server_finds_a_registered_model_and_names_it(stored):
-    folder = served_folder("models:/tiny@champion", stored.uri)
+    folder = versions.resolve("models:/tiny@champion", tracking_at(stored.uri))
     assert folder == versions.resolve("models:/tiny/1", stored)
     assert served_name("models:/tiny@champion") == served_name("models:/tiny/1") == "tiny"
     assert served_name("some/folder/") == "folder"
     with pytest.raises(ConfigError, match="MLflow address"):
-        served_folder("models:/tiny@champion", "")
+        versions.resolve("models:/tiny@champion", tracking_at(""))
