@@ -15,13 +15,14 @@ from model.evaluation.probes import bias, memorisation, toxicity
 from model.evaluation.probes.memorisation import MemorisationConfig
 from model.evaluation.probes.pairs import pairs
 from model.evaluation.probes.toxicity import ToxicityConfig
-from model.evaluation.scoring import Document, score
+from model.evaluation.scoring import HeldOutDocument, score
 from model.evaluation.slices import calibration, positions, slices
 from model.evaluation.tasks import ask
 from model.evaluation.tasks.questions import TaskConfig
 from model.formats import model_folder as export
 from model.generation.completion import LoadedModel
 from model.network.families import family_of
+from pipeline.config_checks import AtLeast, require
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.shard import VALIDATION, refuse_another_tokenizer
 from pipeline.stage import Job, Progress, Stage
@@ -45,9 +46,8 @@ class EvaluateConfig:
     tasks: tuple[TaskConfig, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("documents_max", "tokens_max", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"evaluate.{name}: {getattr(self, name)}, wanted at least 1")
+        one = AtLeast(1)
+        require(self, "evaluate", documents_max=one, tokens_max=one, batch_size=one)
         names = [task.name for task in self.tasks]
         if len(set(names)) < len(names):
             raise ConfigError(f"evaluate.tasks: {names} names a task twice; give each task once")
@@ -88,8 +88,8 @@ def run(job: Job[EvaluateConfig]) -> None:
     }
     loaded = LoadedModel(network, tokenizer)
     figures, examples = _probes(loaded, shards, held_out, config)
-    more = asked(loaded, config, job.progress)
-    figures, examples = figures + more[0], examples + more[1]
+    answered = run_bias_and_tasks(loaded, config, job.progress)
+    figures, examples = figures + answered[0], examples + answered[1]
     tables["figures"] = [asdict(figure) for figure in figures]
     tables["examples"] = [asdict(example) for example in examples]
     job.map(functools.partial(_write, tables, seen, len(chosen)), [None])
@@ -102,7 +102,7 @@ def run(job: Job[EvaluateConfig]) -> None:
 
 
 def _probes(
-    loaded: LoadedModel, shards: Artifact, held_out: list[Document], config: EvaluateConfig
+    loaded: LoadedModel, shards: Artifact, held_out: list[HeldOutDocument], config: EvaluateConfig
 ) -> tuple[list[Estimate], list[EvaluatedExample]]:
     """Run the probes that are on and that the network's family allows."""
     network, tokenizer, seed = loaded.network, loaded.tokenizer, config.seed
@@ -121,7 +121,7 @@ def _probes(
     return figures, examples
 
 
-def asked(
+def run_bias_and_tasks(
     loaded: LoadedModel, config: EvaluateConfig, progress: Progress
 ) -> tuple[list[Estimate], list[EvaluatedExample]]:
     """Return what needs no held-out text: the bias probe and the tasks."""
@@ -177,7 +177,7 @@ STAGE = Stage(
     contract=EVALUATION,
     run=run,
     module="model.evaluate",
-    libraries=("torch", "numpy", "pyppmd", "sacrebleu"),
+    libraries=("torch", "numpy", "pyppmd", "sacrebleu", "scipy"),
     tables=TABLES,
     counts_rows=False,
 )

@@ -14,7 +14,8 @@ from model.data.examples import ExampleSet, encode_split
 from model.evaluation.answer_scores import AnswerScores, score_answers
 from model.evaluation.intervals import interval, ratio
 from model.formats import model_folder
-from pipeline.errors import ConfigError, TrainingError
+from pipeline.config_checks import AtLeast, require
+from pipeline.errors import TrainingError
 from pipeline.shard import TRAIN, VALIDATION
 from pipeline.stage import Job, Stage
 from pipeline.store.artifact import Artifact
@@ -30,10 +31,7 @@ class EvaluateAnswersConfig:
     seed: int = 0  # of the resamples for the intervals
 
     def __post_init__(self) -> None:
-        if self.examples_max < 1:
-            raise ConfigError(
-                f"evaluate_answers.examples_max: {self.examples_max}, wanted at least 1"
-            )
+        require(self, "evaluate_answers", examples_max=AtLeast(1))
 
 
 def run(job: Job[EvaluateAnswersConfig]) -> None:

@@ -106,7 +106,7 @@ HOMES = {
     "rich": ("flows/commands/", "flows/reports/"),
     "sacrebleu": ("model/evaluation/tasks/metrics.py",),
     "safetensors": ("model/formats/", "model/training/checkpoint.py", "model/training/lora.py"),
-    "scipy": ("model/transferring/",),
+    "scipy": ("model/transferring/", "model/evaluation/intervals.py"),
     "sentencepiece": ("pipeline/tokenizer.py", "pipeline/tokenizer_training.py",
                       "pipeline/tokenizing/from_huggingface.py", "pipeline/vocabulary.py"),
     "sklearn": ("model/transferring/tfidf.py",),

@@ -7,7 +7,7 @@ import numpy as np
 
 from model.evaluation import compression, kneser_ney
 from model.evaluation.held_out import choose, documents
-from model.evaluation.scoring import Document, Scores, TokenModel
+from model.evaluation.scoring import HeldOutDocument, Scores, TokenModel
 from model.evaluation.slices import (
     ALL,
     NATS_PER_BYTE,
@@ -18,7 +18,7 @@ from model.evaluation.slices import (
     members,
     with_baseline,
 )
-from pipeline.errors import ConfigError
+from pipeline.config_checks import AtLeast, OrOff, require
 from pipeline.shard import TRAIN, iter_documents
 from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import Tokenizer
@@ -33,10 +33,13 @@ class BaselineConfig:
     compressor_bytes_max: int | None = 4_000_000  # training text that xz and PPMd read first
 
     def __post_init__(self) -> None:
-        for name in ("ngram_order", "ngram_tokens_max", "compressor_bytes_max"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"evaluate.baselines.{name}: {value}, wanted at least 1, or off")
+        require(
+            self,
+            "evaluate.baselines",
+            ngram_order=OrOff(AtLeast(1)),
+            ngram_tokens_max=AtLeast(1),
+            compressor_bytes_max=OrOff(AtLeast(1)),
+        )
 
 
 def unigram_nats(shards: Artifact, vocab_size: int) -> np.ndarray:
@@ -70,7 +73,7 @@ def _training_text(shards: Artifact, tokens_max: int) -> Iterator[np.ndarray]:
 
 def compressed(
     scores: Scores,
-    scored: list[Document],
+    scored: list[HeldOutDocument],
     shards: Artifact,
     tokenizer: Tokenizer,
     config: BaselineConfig,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from model.evaluation.scoring import Document
+from model.evaluation.scoring import HeldOutDocument
 from pipeline.hashing import hash64
 from pipeline.shard import iter_documents
 from pipeline.store.artifact import Artifact
@@ -37,7 +37,7 @@ def choose(
     return {hashes[index] for index in order[:fits][:documents_max]}, len(hashes)
 
 
-def documents(shards: Artifact, split: str, chosen: set[int]) -> Iterator[Document]:
+def documents(shards: Artifact, split: str, chosen: set[int]) -> Iterator[HeldOutDocument]:
     """Yield the chosen documents of a split in the order of the shards."""
     columns = ["id", "lang", "source", "tokens", "bytes"]
     for batch in iter_documents(shards, split, columns):
@@ -46,11 +46,11 @@ def documents(shards: Artifact, split: str, chosen: set[int]) -> Iterator[Docume
         for index, (name, lang, source, text_bytes) in enumerate(zip(*values, strict=True)):
             if hash64(name) in chosen:
                 ids = tokens[index].values.to_numpy().astype(np.int64)
-                yield Document(lang, source, ids, text_bytes)
+                yield HeldOutDocument(lang, source, ids, text_bytes)
 
 
-def recode(document: Document, old: Tokenizer, new: Tokenizer) -> Document:
+def recode(document: HeldOutDocument, old: Tokenizer, new: Tokenizer) -> HeldOutDocument:
     """Return the same text in the tokens of another tokenizer."""
     text = old.decode(document.ids.tolist())
     ids = new.encode_batch([text])[0].astype(np.int64)
-    return Document(document.lang, document.source, ids, len(text.encode()))
+    return HeldOutDocument(document.lang, document.source, ids, len(text.encode()))

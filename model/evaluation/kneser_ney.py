@@ -15,7 +15,7 @@ FALLBACK = (0.5, 1.0, 1.5)  # discounts where the text is too short to estimate 
 
 
 @dataclass(frozen=True)
-class Order:
+class NgramOrder:
     """The n-grams of one order: sorted keys, and what each adds to a probability.
 
     `held_back` belongs to contexts, the n-grams of the order below: the share that is left to
@@ -30,7 +30,7 @@ class Order:
 class KneserNey:
     """A trained model; build one with `train`."""
 
-    def __init__(self, unigrams_V: np.ndarray, orders: list[Order], bos_id: int):
+    def __init__(self, unigrams_V: np.ndarray, orders: list[NgramOrder], bos_id: int):
         self._unigrams_V, self._orders, self._bos_id = unigrams_V, orders, bos_id
 
     @property
@@ -148,11 +148,11 @@ def _unigrams(count_V: np.ndarray, bos_id: int) -> np.ndarray:
     return unigrams_V
 
 
-def _order(keys_G: np.ndarray, count_G: np.ndarray, contexts: int, vocab_size: int) -> Order:
+def _order(keys_G: np.ndarray, count_G: np.ndarray, contexts: int, vocab_size: int) -> NgramOrder:
     off_G = _discounts(count_G)[np.minimum(count_G, 3)]
     context_G = keys_G // vocab_size
     total = np.bincount(context_G, count_G, contexts)
     held = np.bincount(context_G, off_G, contexts)
     with np.errstate(invalid="ignore"):
         held_back = held / total  # 0 / 0 where nothing follows
-    return Order(keys_G, (count_G - off_G) / total[context_G], held_back)
+    return NgramOrder(keys_G, (count_G - off_G) / total[context_G], held_back)

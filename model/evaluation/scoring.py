@@ -22,7 +22,7 @@ POSITIONS = 24  # buckets that double: 1, 2-3, 4-7, ... tokens into the window
 
 
 @dataclass(frozen=True)
-class Document:
+class HeldOutDocument:
     """A held-out document: token ids without controls, and the UTF-8 bytes they stand for."""
 
     lang: str
@@ -37,7 +37,7 @@ Window = tuple[int, np.ndarray]  # document, at least two ids: context and what 
 
 
 @dataclass
-class Tally:
+class DocumentScore:
     """What one document adds: counts, nats, calibration and figures by position."""
 
     group: Group
@@ -50,7 +50,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Scores:
-    """Tallies of N documents side by side; `baseline_nats` by the baseline's name."""
+    """Scores of N documents side by side; `baseline_nats` by the baseline's name."""
 
     groups: list[Group]
     tokens_N: np.ndarray
@@ -65,7 +65,7 @@ class Scores:
 def score(
     network: AnyNetwork,
     tokenizer: Tokenizer,
-    documents: Iterable[Document],
+    documents: Iterable[HeldOutDocument],
     *,
     baselines: Mapping[str, TokenModel] | None = None,
     batch_size: int = 16,
@@ -76,24 +76,24 @@ def score(
     A document is `<|bos|>` and its ids; the first token of each further window is predicted from
     the token before it. `baselines` score the same tokens.
     """
-    tallies: list[Tally] = []
+    document_scores: list[DocumentScore] = []
     waiting: list[Window] = []
     token_bytes_V = bytes_of_tokens(tokenizer)
     for number, document in enumerate(documents):
-        tallies.append(_tally(document, baselines or {}))
+        document_scores.append(_empty_score(document, baselines or {}))
         waiting.extend(
             (number, w) for w in windows(document.ids, tokenizer, network.config.context)
         )
         if len(waiting) >= WINDOWS_SORTED:
-            _score_windows(network, waiting, batch_size, tallies, token_bytes_V)
+            _score_windows(network, waiting, batch_size, document_scores, token_bytes_V)
             waiting = []
         report(number + 1)
-    _score_windows(network, waiting, batch_size, tallies, token_bytes_V)
-    return _side_by_side(tallies)
+    _score_windows(network, waiting, batch_size, document_scores, token_bytes_V)
+    return _side_by_side(document_scores)
 
 
-def _tally(document: Document, baselines: Mapping[str, TokenModel]) -> Tally:
-    return Tally(
+def _empty_score(document: HeldOutDocument, baselines: Mapping[str, TokenModel]) -> DocumentScore:
+    return DocumentScore(
         (document.lang, document.source),
         len(document.ids),
         document.text_bytes,
@@ -103,17 +103,17 @@ def _tally(document: Document, baselines: Mapping[str, TokenModel]) -> Tally:
     )
 
 
-def _side_by_side(tallies: list[Tally]) -> Scores:
-    names = tallies[0].baseline_nats if tallies else ()
-    positions_NP4 = np.array([t.positions_P4 for t in tallies]).reshape(-1, POSITIONS, 4)
+def _side_by_side(documents: list[DocumentScore]) -> Scores:
+    names = documents[0].baseline_nats if documents else ()
+    positions_NP4 = np.array([d.positions_P4 for d in documents]).reshape(-1, POSITIONS, 4)
     return Scores(
-        groups=[tally.group for tally in tallies],
-        tokens_N=np.array([tally.tokens for tally in tallies], np.int64),
-        bytes_N=np.array([tally.text_bytes for tally in tallies], np.int64),
+        groups=[document.group for document in documents],
+        tokens_N=np.array([document.tokens for document in documents], np.int64),
+        bytes_N=np.array([document.text_bytes for document in documents], np.int64),
         nats_N=positions_NP4[:, :, 2].sum(1),
         correct_N=positions_NP4[:, :, 3].sum(1),
-        baseline_nats={n: np.array([t.baseline_nats[n] for t in tallies]) for n in names},
-        bins_NB3=np.array([tally.bins_B3 for tally in tallies]).reshape(-1, BINS, 3),
+        baseline_nats={n: np.array([d.baseline_nats[n] for d in documents]) for n in names},
+        bins_NB3=np.array([document.bins_B3 for document in documents]).reshape(-1, BINS, 3),
         positions_NP4=positions_NP4,
     )
 
@@ -144,21 +144,22 @@ def _score_windows(
     network: AnyNetwork,
     waiting: list[Window],
     batch_size: int,
-    tallies: list[Tally],
+    document_scores: list[DocumentScore],
     token_bytes_V: np.ndarray,
 ) -> None:
     waiting = sorted(waiting, key=lambda window: len(window[1]))
     for start in range(0, len(waiting), batch_size):
         batch = waiting[start : start + batch_size]
-        found = token_scores(network, pad([window for _, window in batch]))
+        scores_BT3 = token_scores(network, pad([window for _, window in batch]))
         for row, (number, window) in enumerate(batch):
             scored = len(window) - 1  # padding comes after, and attention looks only back
-            nats_T, confidence_T, correct_T = (part[row, :scored] for part in found)
-            _enter(tallies[number], token_bytes_V[window[1:]], nats_T, confidence_T, correct_T)
+            nats_T, confidence_T, correct_T = (part[row, :scored] for part in scores_BT3)
+            bytes_T = token_bytes_V[window[1:]]
+            _add_window(document_scores[number], bytes_T, nats_T, confidence_T, correct_T)
 
 
-def _enter(
-    tally: Tally,
+def _add_window(
+    document_score: DocumentScore,
     bytes_T: np.ndarray,
     nats_T: np.ndarray,
     confidence_T: np.ndarray,
@@ -166,10 +167,10 @@ def _enter(
 ) -> None:
     bin_T = np.minimum((confidence_T * BINS).astype(np.int64), BINS - 1)
     for column, weights_T in enumerate((None, confidence_T, correct_T)):
-        tally.bins_B3[:, column] += np.bincount(bin_T, weights_T, BINS)
+        document_score.bins_B3[:, column] += np.bincount(bin_T, weights_T, BINS)
     place_T = position_bucket(np.arange(1, len(nats_T) + 1))
     for column, weights_T in enumerate((None, bytes_T, nats_T, correct_T)):
-        tally.positions_P4[:, column] += np.bincount(place_T, weights_T, POSITIONS)
+        document_score.positions_P4[:, column] += np.bincount(place_T, weights_T, POSITIONS)
 
 
 def token_scores(
@@ -184,8 +185,8 @@ def token_scores(
         best_BT, likeliest_BT = logits_BTV.max(-1)
         nats_BT = total_BT - logits_BTV.gather(-1, targets_BT[..., None])[..., 0]
         confidence_BT = (best_BT - total_BT).exp().clamp(max=1.0)
-        found = (nats_BT, confidence_BT, likeliest_BT == targets_BT)
-    nats, confidence, correct = (part.double().cpu().numpy() for part in found)
+        scores_BT3 = (nats_BT, confidence_BT, likeliest_BT == targets_BT)
+    nats, confidence, correct = (part.double().cpu().numpy() for part in scores_BT3)
     return nats, confidence, correct
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipeline.config_checks import AtLeast, Between, OrOff, require
 from pipeline.errors import ConfigError
 
 
@@ -34,21 +35,20 @@ class SamplingConfig:
     length_penalty: float = 0.6  # of beams: 0 compares sums, more prefers longer texts
 
     def __post_init__(self) -> None:
-        for name, allowed, wanted in (
-            ("max_new_tokens", (0, float("inf")), "at least 0"),
-            ("temperature", (0, 99.999), "from 0 to below 100"),
-            ("top_k", (1, float("inf")), "at least 1, or none"),
-            ("top_p", (5e-324, 1), "above 0 and at most 1, or none"),
-            ("min_p", (0, 1), "from 0 to 1, or none"),
-            ("repetition_penalty", (1e-3, 1e3), "from 0.001 to 1000, or none"),
-            ("presence_penalty", (-2, 2), "from -2 to 2, or none"),
-            ("frequency_penalty", (-2, 2), "from -2 to 2, or none"),
-            ("beams", (1, 256), "from 1 to 256, or none"),
-            ("length_penalty", (0, 10), "from 0 to 10"),
-        ):
-            value = getattr(self, name)
-            if value is not None and not allowed[0] <= value <= allowed[1]:
-                raise ConfigError(f"{name}: {value}, wanted {wanted}")
+        require(
+            self,
+            "",
+            max_new_tokens=AtLeast(0),
+            temperature=Between(0, 100, below_high=True),
+            top_k=OrOff(AtLeast(1)),
+            top_p=OrOff(Between(0, 1, above_low=True)),
+            min_p=OrOff(Between(0, 1)),
+            repetition_penalty=OrOff(Between(0.001, 1000)),
+            presence_penalty=OrOff(Between(-2, 2)),
+            frequency_penalty=OrOff(Between(-2, 2)),
+            beams=OrOff(Between(1, 256)),
+            length_penalty=Between(0, 10),
+        )
         if any(not text for text in self.stop):
             raise ConfigError("stop: an empty string would stop at once; leave it out")
 

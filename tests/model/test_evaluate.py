@@ -12,7 +12,7 @@ from model.evaluate import STAGE, EvaluateConfig, bits_per_byte
 from model.evaluation.baselines import BaselineConfig, unigram_nats
 from model.evaluation.compression import ppmd_bytes, xz_bytes
 from model.evaluation.held_out import choose, documents
-from model.evaluation.scoring import Document, score, windows
+from model.evaluation.scoring import HeldOutDocument, score, windows
 from model.evaluation.slices import calibration, calibration_error, positions, slices
 from model.formats import model_folder
 from model.network.networks import GPT
@@ -59,7 +59,7 @@ def test_a_model_that_knows_nothing_needs_log2_of_the_vocabulary_per_token(shard
     network = GPT(TINY, tokenizer.vocab_size)
     torch.nn.init.zeros_(network.lm_head.weight)
     ids = np.array([10, 11, 12] * 30)
-    scores = score(network, tokenizer, [Document("en", "s", ids, 45)])
+    scores = score(network, tokenizer, [HeldOutDocument("en", "s", ids, 45)])
     assert scores.groups == [("en", "s")]
     assert scores.nats_N == pytest.approx(90 * math.log(tokenizer.vocab_size), rel=1e-5)
     row = slices(scores)[0]

@@ -8,7 +8,7 @@ import numpy as np
 
 from model.evaluation.figures import Estimate, EvaluatedExample, mean
 from model.evaluation.probes.pairs import Pair
-from model.evaluation.scoring import Document, score
+from model.evaluation.scoring import HeldOutDocument, score
 from model.network.families import AnyNetwork
 from pipeline.tokenizer import Tokenizer
 
@@ -28,7 +28,7 @@ def gaps(
     """Return by how many nats each pair's stereotype is likelier than the other sentence (N,)."""
     sentences = [text for pair in pairs for text in (pair.stereotype, pair.other)]
     documents = [
-        Document("", "", np.array(tokenizer.encode(text), np.int64), len(text.encode()))
+        HeldOutDocument("", "", np.array(tokenizer.encode(text), np.int64), len(text.encode()))
         for text in sentences
     ]
     nats_N2 = score(network, tokenizer, documents, batch_size=batch_size).nats_N.reshape(-1, 2)

@@ -14,7 +14,7 @@ from model.evaluation.figures import Estimate, EvaluatedExample, difference, mea
 from model.evaluation.held_out import choose, documents
 from model.evaluation.scoring import token_scores
 from model.network.families import AnyNetwork
-from pipeline.errors import ConfigError
+from pipeline.config_checks import AtLeast, OrOff, require
 from pipeline.shard import TRAIN, VALIDATION
 from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import Tokenizer
@@ -31,10 +31,13 @@ class MemorisationConfig:
     continuation_tokens: int = 32
 
     def __post_init__(self) -> None:
-        for name in ("examples", "prompt_tokens", "continuation_tokens"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"evaluate.memorisation.{name}: {value}, wanted at least 1")
+        require(
+            self,
+            "evaluate.memorisation",
+            examples=OrOff(AtLeast(1)),
+            prompt_tokens=AtLeast(1),
+            continuation_tokens=AtLeast(1),
+        )
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import polars as pl
 
 from model.evaluation.figures import Estimate, EvaluatedExample, mean
 from model.evaluation.probes.terms import TERMS
-from model.evaluation.scoring import Document
+from model.evaluation.scoring import HeldOutDocument
 from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig
 from pipeline.characters import UNSPACED_RANGES
 from pipeline.cleaning.lists import blocked_terms, term_hits
-from pipeline.errors import ConfigError
+from pipeline.config_checks import AtLeast, OrOff, require
 from pipeline.inputs import InputFile
 
 UNSPACED = "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in UNSPACED_RANGES)
@@ -34,14 +34,11 @@ class ToxicityConfig:
     terms: tuple[InputFile, ...] = ()  # beside the list that comes with textmill
 
     def __post_init__(self) -> None:
-        for name in ("samples", "tokens"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"evaluate.toxicity.{name}: {value}, wanted at least 1")
+        require(self, "evaluate.toxicity", samples=OrOff(AtLeast(1)), tokens=AtLeast(1))
 
 
 def probe(
-    loaded: LoadedModel, held_out: list[Document], config: ToxicityConfig, seed: int
+    loaded: LoadedModel, held_out: list[HeldOutDocument], config: ToxicityConfig, seed: int
 ) -> tuple[list[Estimate], list[EvaluatedExample]]:
     """Return shares of samples and of held-out text with a listed term, and all samples."""
     samples = [

@@ -12,7 +12,7 @@ from model.evaluation.probes import bias, memorisation, toxicity
 from model.evaluation.probes.memorisation import MemorisationConfig
 from model.evaluation.probes.pairs import TABLE, Pair, pairs
 from model.evaluation.probes.toxicity import ToxicityConfig, found, languages_of
-from model.evaluation.scoring import Document
+from model.evaluation.scoring import HeldOutDocument
 from model.formats import model_folder
 from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig
@@ -175,7 +175,9 @@ def test_listed_terms_are_found_in_either_language_as_words(tmp_path):
 
 def test_samples_are_what_the_model_writes_from_nothing(tiny_model):
     loaded = LoadedModel(model_folder.read(tiny_model), load_tokenizer(tiny_model))
-    held_out = [Document("en", "s", np.array(loaded.tokenizer.encode("The mill turns.")), 15)]
+    held_out = [
+        HeldOutDocument("en", "s", np.array(loaded.tokenizer.encode("The mill turns.")), 15)
+    ]
     config = ToxicityConfig(samples=4, tokens=9)
     figures, examples = toxicity.probe(loaded, held_out, config, seed=7)
     sampling = SamplingConfig(max_new_tokens=9, temperature=1.0, seed=8)
