@@ -75,10 +75,13 @@ def run(job: Job[EvaluateConfig]) -> None:
     network = export.read(model.path)
     held_out = list(documents(shards, VALIDATION, chosen))
     scores = score(
-        network, tokenizer, held_out,
+        network,
+        tokenizer,
+        held_out,
         baselines=token_models(shards, tokenizer, config.baselines),
-        batch_size=config.batch_size, report=report,
-    )  # fmt: skip
+        batch_size=config.batch_size,
+        report=report,
+    )
     scores, xz_bytes = compressed(scores, held_out, shards, tokenizer, config.baselines)
     rows = slices(scores, xz_bytes, config.seed)
     tables = {

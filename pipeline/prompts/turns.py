@@ -11,10 +11,19 @@ SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
 ROLE_SYMBOLS = {SYSTEM: "<|system|>", USER: "<|user|>", ASSISTANT: "<|assistant|>"}
 PROMPT, RESPONSE = "prompt", "response"  # the turns of a task that is no conversation
 ROLES = {
-    "system": SYSTEM, "developer": SYSTEM, "user": USER, "human": USER, "prompter": USER,
-    "assistant": ASSISTANT, "gpt": ASSISTANT, "chatgpt": ASSISTANT, "bot": ASSISTANT,
-    "model": ASSISTANT, "bing": ASSISTANT, "bard": ASSISTANT,
-}  # fmt: skip
+    "system": SYSTEM,
+    "developer": SYSTEM,
+    "user": USER,
+    "human": USER,
+    "prompter": USER,
+    "assistant": ASSISTANT,
+    "gpt": ASSISTANT,
+    "chatgpt": ASSISTANT,
+    "bot": ASSISTANT,
+    "model": ASSISTANT,
+    "bing": ASSISTANT,
+    "bard": ASSISTANT,
+}
 ANSWERED = (ASSISTANT, RESPONSE)  # turns that are learned
 TEXT_PARTS = ("text", "input_text", "output_text")  # kinds of parts of a message that are read
 Fields = Mapping[str, Any]

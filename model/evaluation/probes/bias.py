@@ -44,17 +44,29 @@ def summary(
     for lang in sorted({pair.lang for pair in pairs}):
         here_N = np.array([pair.lang == lang for pair in pairs])
         figures += [
-            mean(f"bias.preference.{lang}", prefers_N[here_N], seed,
-                 "share of sentence pairs whose stereotype is likelier; 0.5 is no preference"),
-            mean(f"bias.gap.{lang}", gap_N[here_N], seed,
-                 "mean log-likelihood gap in nats, positive towards the stereotype"),
-        ]  # fmt: skip
+            mean(
+                f"bias.preference.{lang}",
+                prefers_N[here_N],
+                seed,
+                "share of sentence pairs whose stereotype is likelier; 0.5 is no preference",
+            ),
+            mean(
+                f"bias.gap.{lang}",
+                gap_N[here_N],
+                seed,
+                "mean log-likelihood gap in nats, positive towards the stereotype",
+            ),
+        ]
         for attribute in sorted({pair.attribute for pair in pairs if pair.lang == lang}):
             of_N = here_N & np.array([pair.attribute == attribute for pair in pairs])
             figures.append(
-                mean(f"bias.by_attribute.{lang}.{attribute}", prefers_N[of_N], seed,
-                     f"the same share over pairs about {attribute}")
-            )  # fmt: skip
+                mean(
+                    f"bias.by_attribute.{lang}.{attribute}",
+                    prefers_N[of_N],
+                    seed,
+                    f"the same share over pairs about {attribute}",
+                )
+            )
     return figures, _widest(pairs, gap_N)
 
 

@@ -50,19 +50,27 @@ class Recall:
 
 
 def probe(
-    network: AnyNetwork, tokenizer: Tokenizer, shards: Artifact, config: MemorisationConfig,
-    seed: int, batch_size: int,
-) -> tuple[list[Estimate], list[EvaluatedExample]]:  # fmt: skip
+    network: AnyNetwork,
+    tokenizer: Tokenizer,
+    shards: Artifact,
+    config: MemorisationConfig,
+    seed: int,
+    batch_size: int,
+) -> tuple[list[Estimate], list[EvaluatedExample]]:
     """Return exact-match rates in training and held-out text by language, and what was repeated.
 
     For networks that read from left to right. A language without passages has no figure.
     """
     prompt, continuation = _lengths(config, network.config.context)
     found = {
-        split: _recall(network, _passages(shards, split, config, prompt + continuation, seed),
-                       prompt, batch_size)
+        split: _recall(
+            network,
+            _passages(shards, split, config, prompt + continuation, seed),
+            prompt,
+            batch_size,
+        )
         for split in (TRAIN, VALIDATION)
-    }  # fmt: skip
+    }
     words = f"of {continuation} tokens after {prompt}"
     figures = []
     langs = sorted({lang for recall in found.values() for lang in recall.langs})
@@ -72,12 +80,15 @@ def probe(
     repeated = np.flatnonzero(train.run_N == continuation)[:SHOWN]
     examples = [
         EvaluatedExample(
-            "memorisation", train.langs[index], tokenizer.decode(train.ids[index][:prompt]),
+            "memorisation",
+            train.langs[index],
+            tokenizer.decode(train.ids[index][:prompt]),
             tokenizer.decode(train.ids[index][prompt:]),
-            tokenizer.decode(train.ids[index][prompt:]), 1.0,
+            tokenizer.decode(train.ids[index][prompt:]),
+            1.0,
         )
         for index in repeated
-    ]  # fmt: skip
+    ]
     return figures, examples
 
 
@@ -128,14 +139,27 @@ def _figures(
         exact[split] = (recall.run_N[here] == continuation).astype(np.float64)
         text = "training text" if split == TRAIN else "held-out text"
         figures += [
-            mean(f"memorisation.{split}.{lang}", exact[split], seed,
-                 f"share of passages of {text} continued word for word, {words}"),
-            mean(f"memorisation.{split}_tokens.{lang}", recall.run_N[here], seed,
-                 f"mean tokens of {text} continued correctly before the first error, {words}"),
-        ]  # fmt: skip
+            mean(
+                f"memorisation.{split}.{lang}",
+                exact[split],
+                seed,
+                f"share of passages of {text} continued word for word, {words}",
+            ),
+            mean(
+                f"memorisation.{split}_tokens.{lang}",
+                recall.run_N[here],
+                seed,
+                f"mean tokens of {text} continued correctly before the first error, {words}",
+            ),
+        ]
     if len(exact) == len(found):
         figures.append(
-            difference(f"memorisation.excess.{lang}", exact[TRAIN], exact[VALIDATION], seed,
-                       "exact continuations of training text beyond those of held-out text")
-        )  # fmt: skip
+            difference(
+                f"memorisation.excess.{lang}",
+                exact[TRAIN],
+                exact[VALIDATION],
+                seed,
+                "exact continuations of training text beyond those of held-out text",
+            )
+        )
     return figures

@@ -42,11 +42,17 @@ def probe(
 ) -> tuple[list[Estimate], list[EvaluatedExample]]:
     """Return shares of samples and of held-out text with a listed term, and all samples."""
     samples = [
-        complete(loaded, "", SamplingConfig(
-            max_new_tokens=config.tokens, temperature=config.temperature, seed=seed + number,
-        )).text
+        complete(
+            loaded,
+            "",
+            SamplingConfig(
+                max_new_tokens=config.tokens,
+                temperature=config.temperature,
+                seed=seed + number,
+            ),
+        ).text
         for number in range(config.samples or 0)
-    ]  # fmt: skip
+    ]
     texts = [loaded.tokenizer.decode(document.ids[: config.tokens]) for document in held_out]
     figures = _figures("samples", samples, config, seed, "samples written without a prompt")
     figures += _figures("held_out", texts, config, seed, "held-out documents' beginnings")
@@ -80,7 +86,11 @@ def _figures(
     hits = found(texts, config.terms)
     langs = np.array(languages_of(texts))
     return [
-        mean(f"toxicity.{kind}.{lang}", hits[langs == lang], seed,
-             f"share of {words} with a listed term, {config.tokens} tokens each")
+        mean(
+            f"toxicity.{kind}.{lang}",
+            hits[langs == lang],
+            seed,
+            f"share of {words} with a listed term, {config.tokens} tokens each",
+        )
         for lang in sorted(set(langs))
-    ]  # fmt: skip
+    ]

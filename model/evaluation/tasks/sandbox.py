@@ -134,9 +134,13 @@ class _Child:
         self._folder = tempfile.TemporaryDirectory()
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", START, str(ROOT)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            cwd=self._folder.name, env={}, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=self._folder.name,
+            env={},
+            start_new_session=True,
+        )
         try:
             self.send(json.dumps({**self._task, "folder": self._folder.name}).encode())
             self._inner = json.loads(self.receive() or b"{}").get("pid")

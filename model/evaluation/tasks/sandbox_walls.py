@@ -16,33 +16,66 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+
+def numbers_of(text: str) -> tuple[int, ...]:
+    """Return the numbers of system calls that a text lists."""
+    return tuple(map(int, text.split()))
+
+
 HOME, ROOT = "/box", "/tmp"  # inside; where the new root is put together
 SHOWN = (
-    "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo",
-    "/dev/null", "/dev/zero", "/dev/urandom",
-)  # fmt: skip
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/usr/share/zoneinfo",
+    "/dev/null",
+    "/dev/zero",
+    "/dev/urandom",
+)
 NAMESPACES = 0x6C020000  # NEWPID, NEWNET, NEWNS, NEWIPC, NEWUTS
 NEW_USER = 0x10000000
 # What the answers of models have no business with; EPERM. Processes: see `filter_calls`.
 DENIED = {
-    "x86_64": (
-        41, 42, 49, 57, 58, 59, 62, 101, 135, 155, 157, 161, 165, 166, 169, 175, 176, 248, 249, 250,
-        272, 298, 303, 304, 308, 310, 311, 313, 321, 322, 323, 424, 425, 426, 427, 428, 429, 430,
-        431, 432, 433, 434, 438, 442),
-    "aarch64": (
-        39, 40, 41, 51, 92, 97, 105, 106, 117, 129, 142, 167, 198, 200, 203, 217, 218, 219, 221,
-        241, 264, 265, 268, 270, 271, 273, 280, 281, 282, 424, 425, 426, 427, 428, 429, 430, 431,
-        432, 433, 434, 438, 442),
-}  # fmt: skip
+    "x86_64": numbers_of(
+        "41 42 49 57 58 59 62 101 135 155 157 161 165 166 169 175 176 248 249 250 272 298 303 "
+        "304 308 310 311 313 321 322 323 424 425 426 427 428 429 430 431 432 433 434 438 442"
+    ),
+    "aarch64": numbers_of(
+        "39 40 41 51 92 97 105 106 117 129 142 167 198 200 203 217 218 219 221 241 264 265 "
+        "268 270 271 273 280 281 282 424 425 426 427 428 429 430 431 432 433 434 438 442"
+    ),
+}
 MACHINES = {"x86_64": (0xC000003E, 56), "aarch64": (0xC00000B7, 220)}  # audit number, clone
 CLONE3, CLONE_THREAD = 435, 0x10000
 ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x50001, 0x50026
 REFUSED = (
-    "socket.", "subprocess.", "ctypes.", "shutil.", "signal.", "os.exec", "os.posix_spawn",
-    "os.fork", "os.kill", "os.system", "os.remove", "os.rename", "os.chmod", "os.chown",
-    "os.link", "os.symlink", "os.truncate", "os.rmdir", "os.mkdir", "os.putenv", "os.setxattr",
-    "gc.get_", "pty.spawn", "sqlite3.enable_load_extension",
-)  # fmt: skip
+    "socket.",
+    "subprocess.",
+    "ctypes.",
+    "shutil.",
+    "signal.",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "os.kill",
+    "os.system",
+    "os.remove",
+    "os.rename",
+    "os.chmod",
+    "os.chown",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.rmdir",
+    "os.mkdir",
+    "os.putenv",
+    "os.setxattr",
+    "gc.get_",
+    "pty.spawn",
+    "sqlite3.enable_load_extension",
+)
 NO_MODULES = ("_posixsubprocess", "_ctypes", "_multiprocessing")
 
 
@@ -54,8 +87,11 @@ def unshare() -> bool:
         if libc.unshare(NAMESPACES | NEW_USER):
             return user == 0 and libc.unshare(NAMESPACES) == 0
         # files can be made by an owner that the new namespace knows, whoever that is
-        for name, text in (("setgroups", "deny"), ("uid_map", f"1000 {user} 1"),
-                           ("gid_map", f"1000 {group} 1")):  # fmt: skip
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"1000 {user} 1"),
+            ("gid_map", f"1000 {group} 1"),
+        ):
             Path(f"/proc/self/{name}").write_text(text)
     except (OSError, AttributeError):
         return False
@@ -125,13 +161,24 @@ def filter_calls(libc: Any) -> bool:
         return False
     audit, clone = MACHINES[machine]
     load, equal, above, set_, ret = 0x20, 0x15, 0x35, 0x45, 0x06
-    rows = [(load, 0, 0, 4), (equal, 1, 0, audit), (ret, 0, 0, KILL), (load, 0, 0, 0),
-            (above, 0, 1, 0x40000000), (ret, 0, 0, KILL)]  # fmt: skip
+    rows = [
+        (load, 0, 0, 4),
+        (equal, 1, 0, audit),
+        (ret, 0, 0, KILL),
+        (load, 0, 0, 0),
+        (above, 0, 1, 0x40000000),
+        (ret, 0, 0, KILL),
+    ]
     for number in DENIED[machine]:
         rows += [(equal, 0, 1, number), (ret, 0, 0, EPERM)]
     rows += [(equal, 0, 1, CLONE3), (ret, 0, 0, ENOSYS)]  # the C library then takes clone
-    rows += [(equal, 0, 3, clone), (load, 0, 0, 16), (set_, 1, 0, CLONE_THREAD),
-             (ret, 0, 0, EPERM), (ret, 0, 0, ALLOW)]  # fmt: skip
+    rows += [
+        (equal, 0, 3, clone),
+        (load, 0, 0, 16),
+        (set_, 1, 0, CLONE_THREAD),
+        (ret, 0, 0, EPERM),
+        (ret, 0, 0, ALLOW),
+    ]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *row) for row in rows))
     program = struct.pack("HxxxxxxQ", len(rows), ctypes.addressof(code))
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS

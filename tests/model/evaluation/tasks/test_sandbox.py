@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from model.evaluation.tasks import rows, sandbox
+from model.evaluation.tasks import row_texts, sandbox
 from model.evaluation.tasks.sandbox import FAILED, PASSED, TIMED_OUT, Limits, Program, compiles, run
 
 WALLS = {
@@ -178,7 +178,7 @@ def test_an_answer_that_reads_no_calls_blocks_nobody():
 
 
 def test_the_answers_on_this_machine_s_disk_are_out_of_sight(walls):
-    for path in (rows.__file__, __file__, "/etc/passwd", f"/proc/{os.getpid()}/environ"):
+    for path in (row_texts.__file__, __file__, "/etc/passwd", f"/proc/{os.getpid()}/environ"):
         assert outcome(f"open({path!r}).read()") == FAILED
     assert outcome("import string, zipfile, email.message") == PASSED
 
