@@ -19,7 +19,7 @@ from model.evaluation.scoring import HeldOutDocument, score
 from model.evaluation.slices import calibration, positions, slices
 from model.evaluation.tasks import ask
 from model.evaluation.tasks.questions import TaskConfig
-from model.formats import model_folder as export
+from model.formats import model_folder
 from model.generation.completion import LoadedModel
 from model.network.families import family_of
 from pipeline.config_checks import AtLeast, require
@@ -29,6 +29,8 @@ from pipeline.stage import Job, Progress, Stage
 from pipeline.store.artifact import MAIN, Artifact
 from pipeline.store.sink import Sink
 from pipeline.tokenizer import Tokenizer, load_tokenizer
+
+Tables = dict[str, list[dict[str, Any]]]  # rows by the table's name
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def run(job: Job[EvaluateConfig]) -> None:
     """
     config = job.config
     model, shards = job.parents
-    tokenizer = load_tokenizer(model.path / export.TOKENIZER)
+    tokenizer = load_tokenizer(model.path / model_folder.TOKENIZER)
     refuse_another_tokenizer(shards, tokenizer)
     chosen, seen = choose(shards, VALIDATION, config.tokens_max, config.documents_max)
     if not chosen:
@@ -69,39 +71,45 @@ def run(job: Job[EvaluateConfig]) -> None:
             f"shard.validation_share"
         )
 
-    def report(done: int) -> None:
-        job.progress("evaluate", done, len(chosen))
-
-    network = export.read(model.path)
+    loaded = LoadedModel(model_folder.read(model.path), tokenizer)
     held_out = list(documents(shards, VALIDATION, chosen))
-    scores = score(
-        network,
-        tokenizer,
-        held_out,
-        baselines=token_models(shards, tokenizer, config.baselines),
-        batch_size=config.batch_size,
-        report=report,
-    )
-    scores, xz_bytes = compressed(scores, held_out, shards, tokenizer, config.baselines)
-    rows = slices(scores, xz_bytes, config.seed)
-    tables = {
-        MAIN: rows,
-        "calibration": calibration(scores),
-        "positions": positions(scores, network.config.context, config.seed),
-    }
-    loaded = LoadedModel(network, tokenizer)
+    tables = _score_documents(loaded, shards, held_out, config, job.progress)
     figures, examples = _probes(loaded, shards, held_out, config)
-    answered = run_bias_and_tasks(loaded, config, job.progress)
-    figures, examples = figures + answered[0], examples + answered[1]
-    tables["figures"] = [asdict(figure) for figure in figures]
-    tables["examples"] = [asdict(example) for example in examples]
+    more_figures, more_examples = run_bias_and_tasks(loaded, config, job.progress)
+    tables["figures"] = [asdict(figure) for figure in figures + more_figures]
+    tables["examples"] = [asdict(example) for example in examples + more_examples]
     job.map(functools.partial(_write, tables, seen, len(chosen)), [None])
+    whole = tables[MAIN][0]
     job.stats.update(
-        bits_per_byte=rows[0]["bits_per_byte"],
-        unigram_bits_per_byte=rows[0]["unigram_bits_per_byte"],
+        bits_per_byte=whole["bits_per_byte"],
+        unigram_bits_per_byte=whole["unigram_bits_per_byte"],
         documents=len(chosen),
         shards=shards.fingerprint,
     )
+
+
+def _score_documents(
+    loaded: LoadedModel,
+    shards: Artifact,
+    held_out: list[HeldOutDocument],
+    config: EvaluateConfig,
+    progress: Progress,
+) -> Tables:
+    """Return the tables of what the held-out documents cost the model and the baselines."""
+    scores = score(
+        loaded.network,
+        loaded.tokenizer,
+        held_out,
+        baselines=token_models(shards, loaded.tokenizer, config.baselines),
+        batch_size=config.batch_size,
+        report=lambda done: progress("evaluate", done, len(held_out)),
+    )
+    scores, xz_bytes = compressed(scores, held_out, shards, loaded.tokenizer, config.baselines)
+    return {
+        MAIN: slices(scores, xz_bytes, config.seed),
+        "calibration": calibration(scores),
+        "positions": positions(scores, loaded.network.config.context, config.seed),
+    }
 
 
 def _probes(
@@ -114,13 +122,12 @@ def _probes(
     examples: list[EvaluatedExample] = []
     # an encoder sees both sides of a token, so it has nothing to continue
     if config.memorisation.examples is not None and family.generates:
-        made = memorisation.probe(
+        figures, examples = memorisation.probe(
             network, tokenizer, shards, config.memorisation, seed, config.batch_size
         )
-        figures, examples = figures + made[0], examples + made[1]
     if config.toxicity.samples is not None and family.is_causal:
-        made = toxicity.probe(loaded, held_out, config.toxicity, seed)
-        figures, examples = figures + made[0], examples + made[1]
+        more_figures, more_examples = toxicity.probe(loaded, held_out, config.toxicity, seed)
+        figures, examples = figures + more_figures, examples + more_examples
     return figures, examples
 
 
@@ -135,13 +142,15 @@ def run_bias_and_tasks(
             loaded.network, loaded.tokenizer, pairs(), config.seed, config.batch_size
         )
     for task in config.tasks:
-        made = ask.run(loaded, task, config.seed, config.batch_size, progress)
-        figures, examples = figures + made[0], examples + made[1]
+        more_figures, more_examples = ask.run(
+            loaded, task, config.seed, config.batch_size, progress
+        )
+        figures, examples = figures + more_figures, examples + more_examples
     return figures, examples
 
 
 def bits_per_byte(
-    model_folder: Path, shards: Artifact, tokenizer: Tokenizer, config: EvaluateConfig
+    folder: Path, shards: Artifact, tokenizer: Tokenizer, config: EvaluateConfig
 ) -> float:
     """Score any model on the same documents, whatever its tokenizer; lower is better.
 
@@ -149,18 +158,16 @@ def bits_per_byte(
     the model has another.
     """
     chosen, _ = choose(shards, VALIDATION, config.tokens_max, config.documents_max)
-    own = load_tokenizer(model_folder / export.TOKENIZER)
+    own = load_tokenizer(folder / model_folder.TOKENIZER)
     held_out = documents(shards, VALIDATION, chosen)
     if own.fingerprint != tokenizer.fingerprint:
         held_out = (recode(document, tokenizer, own) for document in held_out)
-    network = export.read(model_folder)
+    network = model_folder.read(folder)
     scores = score(network, own, held_out, batch_size=config.batch_size)
     return slices(scores)[0]["bits_per_byte"]
 
 
-def _write(
-    tables: dict[str, list[dict[str, Any]]], seen: int, scored: int, task: None, sink: Sink
-) -> None:
+def _write(tables: Tables, seen: int, scored: int, task: None, sink: Sink) -> None:
     sink.saw(seen)
     sink.kept(scored)
     sink.dropped("beyond_limit", seen - scored)

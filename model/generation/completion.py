@@ -60,41 +60,41 @@ def complete_batch(
     Faster than one by one. Sums in another order may differ in the last digits, so that a token
     whose odds are even can come out otherwise.
     """
-    streams = [TextStream(loaded, *pair) for pair in zip(prompts, samplings, strict=True)]
-    texts = [""] * len(streams)
-    for row, piece in stream_batch(streams):
+    streamers = [TextStreamer(loaded, *pair) for pair in zip(prompts, samplings, strict=True)]
+    texts = [""] * len(streamers)
+    for row, piece in stream_batch(streamers):
         texts[row] += piece
-    return [text_stream.completion(text) for text_stream, text in zip(streams, texts, strict=True)]
+    return [streamer.completion(text) for streamer, text in zip(streamers, texts, strict=True)]
 
 
 def stream(loaded: LoadedModel, prompt: Prompt, sampling: SamplingConfig) -> Iterator[str]:
     """Yield the same text piece by piece, only whole characters, stop strings held back."""
-    for _, piece in stream_batch([TextStream(loaded, prompt, sampling)]):
+    for _, piece in stream_batch([TextStreamer(loaded, prompt, sampling)]):
         if piece:
             yield piece
 
 
-def stream_batch(streams: Sequence["TextStream"]) -> Iterator[tuple[int, str]]:
+def stream_batch(streamers: Sequence["TextStreamer"]) -> Iterator[tuple[int, str]]:
     """Write texts of one model side by side: yield (row, new text) after every token.
 
     The new text may be empty, so that a caller can `stop` a stream after any token. What a stream
     held back comes at the end.
     """
     batch = GenerationBatch(
-        streams[0].loaded.network,
-        [text_stream.prompt for text_stream in streams],
-        [text_stream.sampling for text_stream in streams],
+        streamers[0].loaded.network,
+        [streamer.prompt for streamer in streamers],
+        [streamer.sampling for streamer in streamers],
     )
     for step in batch:
         for row, token in step:
-            yield row, streams[row].push_token(token)
-            if streams[row].finished:
+            yield row, streamers[row].push_token(token)
+            if streamers[row].finished:
                 batch.drop(row)
-    for row, text_stream in enumerate(streams):
-        yield row, text_stream.flush()
+    for row, streamer in enumerate(streamers):
+        yield row, streamer.flush()
 
 
-class TextStream:
+class TextStreamer:
     """Tokens of one continuation to text; counts and `finish_reason` grow with the tokens."""
 
     def __init__(self, loaded: LoadedModel, prompt: Prompt, sampling: SamplingConfig):

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from model.generation.completion import LoadedModel, Prompt, TextStream, stream_batch
+from model.generation.completion import LoadedModel, Prompt, TextStreamer, stream_batch
 from model.generation.generate import SamplingConfig
 from model.serve.logprobs import Logprobs, LogprobsRequest, text_logprobs
 from model.serve.schema import ApiError, SamplingRequest, ServeLimits
@@ -152,7 +152,7 @@ def write(generations: list["Generation"]) -> None:
 class Generation:
     """One continuation: written by a thread beside others, read by the event loop."""
 
-    stream: TextStream
+    stream: TextStreamer
 
     def __init__(
         self, loaded: LoadedModel, request: GenerationRequest, loop: asyncio.AbstractEventLoop
@@ -172,7 +172,7 @@ class Generation:
     def begin(self) -> None:
         """Read the prompt; raises what that raises."""
         self._call(self.begun.set)
-        self.stream = TextStream(self._loaded, self._request.prompt, self._request.sampling)
+        self.stream = TextStreamer(self._loaded, self._request.prompt, self._request.sampling)
 
     def emit(self, piece: str) -> None:
         """Hand a piece to the event loop; stop the text if nobody wants more."""

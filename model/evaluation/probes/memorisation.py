@@ -62,7 +62,7 @@ def probe(
     For networks that read from left to right. A language without passages has no figure.
     """
     prompt, continuation = _lengths(config, network.config.context)
-    found = {
+    recalls = {
         split: _recall(
             network,
             _passages(shards, split, config, prompt + continuation, seed),
@@ -73,18 +73,18 @@ def probe(
     }
     words = f"of {continuation} tokens after {prompt}"
     figures = []
-    langs = sorted({lang for recall in found.values() for lang in recall.langs})
+    langs = sorted({lang for recall in recalls.values() for lang in recall.langs})
     for lang in ["all", *langs]:
-        figures += _figures(lang, found, continuation, seed, words)
-    train = found[TRAIN]
+        figures += _figures(lang, recalls, continuation, seed, words)
+    train = recalls[TRAIN]
     repeated = np.flatnonzero(train.run_N == continuation)[:SHOWN]
     examples = [
         EvaluatedExample(
             "memorisation",
             train.langs[index],
             tokenizer.decode(train.ids[index][:prompt]),
-            tokenizer.decode(train.ids[index][prompt:]),
-            tokenizer.decode(train.ids[index][prompt:]),
+            wanted := tokenizer.decode(train.ids[index][prompt:]),
+            wanted,
             1.0,
         )
         for index in repeated
@@ -129,10 +129,10 @@ def _recall(
 
 
 def _figures(
-    lang: str, found: dict[str, Recall], continuation: int, seed: int, words: str
+    lang: str, recalls: dict[str, Recall], continuation: int, seed: int, words: str
 ) -> list[Estimate]:
     figures, exact = [], {}
-    for split, recall in found.items():
+    for split, recall in recalls.items():
         here = np.array([lang in ("all", one) for one in recall.langs], bool)
         if not here.any():
             continue
@@ -152,7 +152,7 @@ def _figures(
                 f"mean tokens of {text} continued correctly before the first error, {words}",
             ),
         ]
-    if len(exact) == len(found):
+    if len(exact) == len(recalls):
         figures.append(
             difference(
                 f"memorisation.excess.{lang}",

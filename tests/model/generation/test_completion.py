@@ -88,13 +88,13 @@ def test_the_end_token_ends_the_text(loaded, monkeypatch):
 
 def test_a_stream_can_be_stopped_after_any_token_while_others_go_on(loaded):
     sampling = SamplingConfig(max_new_tokens=20, temperature=1.5, seed=2)
-    streams = [completion.TextStream(loaded, "中文", sampling) for _ in range(2)]
-    for row, _ in completion.stream_batch(streams):
-        if row == 0 and streams[0].completion_tokens == 3:
-            streams[0].stop()
-    assert [text_stream.completion_tokens for text_stream in streams] == [3, 20]
-    assert streams[0].ids == streams[1].ids[:3]
-    assert streams[0].finish_reason == "length"
+    streamers = [completion.TextStreamer(loaded, "中文", sampling) for _ in range(2)]
+    for row, _ in completion.stream_batch(streamers):
+        if row == 0 and streamers[0].completion_tokens == 3:
+            streamers[0].stop()
+    assert [streamer.completion_tokens for streamer in streamers] == [3, 20]
+    assert streamers[0].ids == streamers[1].ids[:3]
+    assert streamers[0].finish_reason == "length"
 
 
 def test_an_empty_prompt_is_continued_too(loaded):
