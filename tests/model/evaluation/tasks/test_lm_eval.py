@@ -64,13 +64,12 @@ def share_right(loaded: LoadedModel, questions: list[TaskQuestion]) -> float:
         likelihoods = []
         for choice in question.item.choices:
             whole = [loaded.tokenizer.bos_id, *encode(question.prompt + choice)]
-            first = 1 + len(encode(prompt))
-            ids = torch.tensor(whole)[None]
+            scored = len(whole) - 1 - len(encode(prompt))
+            ids_T = torch.tensor(whole[-loaded.network.config.context - 1 :])
             with torch.no_grad():
-                logs_TV = loaded.network(ids[:, :-1])[0].log_softmax(-1)
-            likelihoods.append(
-                sum(logs_TV[i - 1, whole[i]].item() for i in range(first, ids.numel()))
-            )
+                logs_TV = loaded.network(ids_T[None, :-1])[0].log_softmax(-1)
+            own_T = logs_TV.gather(-1, ids_T[1:, None])[:, 0]
+            likelihoods.append(own_T[-scored:].sum().item())
         right.append(int(np.argmax(likelihoods)) == question.item.gold)
     return float(np.mean(right))
 
