@@ -36,23 +36,23 @@ def fits_context(config: ModelConfig, tokens: int, before_answer: int) -> bool:
     return tokens <= config.context + family.is_causal  # a decoder's last token is predicted alone
 
 
-def pack(lengths: np.ndarray, room: int) -> list[np.ndarray]:
-    """Return rows as indices of examples: each goes where it leaves least room (best fit).
+def pack(lengths: np.ndarray, row_tokens: int) -> list[np.ndarray]:
+    """Return rows as indices of examples: each goes where it leaves least space (best fit).
 
     The longest go first (best-fit decreasing, Johnson 1973), so that rows are nearly full.
     """
-    with_room: dict[int, list[int]] = {}  # room left -> rows
+    rows_by_space: dict[int, list[int]] = {}  # tokens left -> rows
     rows: list[list[int]] = []
     for index in np.argsort(-lengths, kind="stable").tolist():
         length = int(lengths[index])
-        left = next((r for r in range(length, room) if with_room.get(r)), None)
-        if left is None:
+        space = next((s for s in range(length, row_tokens) if rows_by_space.get(s)), None)
+        if space is None:
             rows.append([])
-            row, left = len(rows) - 1, room
+            row, space = len(rows) - 1, row_tokens
         else:
-            row = with_room[left].pop()
+            row = rows_by_space[space].pop()
         rows[row].append(index)
-        with_room.setdefault(left - length, []).append(row)
+        rows_by_space.setdefault(space - length, []).append(row)
     return [np.array(row) for row in rows]
 
 

@@ -36,13 +36,13 @@ def fit(training: Training) -> None:
     with stop_requests() as stop_requested:
         while training.state.step < config.steps and not _stopped_early(training):
             try:
-                taken = _timed_step(training, stop_requested())
+                metrics = _timed_step(training, stop_requested())
             except Diverged as reason:
                 _roll_back(training, reason)
                 continue
-            if taken.stop or _is_due(training, config.checkpoint_every, config.validate_every):
+            if metrics.stop or _is_due(training, config.checkpoint_every, config.validate_every):
                 _save(training)
-            if taken.stop and training.state.step < config.steps:
+            if metrics.stop and training.state.step < config.steps:
                 raise Interrupted(
                     f"training stopped at step {training.state.step} of {config.steps} as asked; "
                     f"a checkpoint is written, the same command goes on from it"
@@ -54,17 +54,17 @@ def fit(training: Training) -> None:
 
 
 def _restore(training: Training) -> None:
-    kept = checkpoint.steps(training.checkpoints)
-    if kept:
-        training.state = _load(training, kept[-1])
+    steps = checkpoint.steps(training.checkpoints)
+    if steps:
+        training.state = _load(training, steps[-1])
         logger.info("going on from step %d", training.state.step)
         _log_and_validate(training)  # a checkpoint is written before what else its step asks for
     elif training.config.on_divergence != STOP:
         _save(training)  # something to go back to
 
 
-def _load(training: Training, at: int) -> State:
-    stored = checkpoint.restore(training.checkpoints, at, training.tensors)
+def _load(training: Training, checkpoint_step: int) -> State:
+    stored = checkpoint.restore(training.checkpoints, checkpoint_step, training.tensors)
     with reading(training.checkpoints, "a state of training"):
         state = State.from_json(stored)
         training.scaler.load_state_dict(state.scale)
@@ -74,21 +74,22 @@ def _load(training: Training, at: int) -> State:
 def _timed_step(training: Training, stop_requested: bool) -> StepMetrics:
     state, began = training.state, time.perf_counter()
     try:
-        taken = step.train_step(training, stop_requested)
+        metrics = step.train_step(training, stop_requested)
     except Diverged:
         training.optimizer.zero_grad()
         raise
     state.seconds += time.perf_counter() - began
     state.step += 1
-    state.loss_sum += taken.loss
+    state.loss_sum += metrics.loss
     state.loss_count += 1
-    state.last = {"learning_rate": taken.learning_rate, "gradient_norm": taken.gradient_norm}
-    return taken
+    state.last = {"learning_rate": metrics.learning_rate, "gradient_norm": metrics.gradient_norm}
+    return metrics
 
 
 def _is_due(training: Training, *intervals: int) -> bool:
-    done = training.state.step
-    return done == training.config.steps or any(done % interval == 0 for interval in intervals)
+    step_done = training.state.step
+    is_last = step_done == training.config.steps
+    return is_last or any(step_done % interval == 0 for interval in intervals)
 
 
 def _log_and_validate(training: Training) -> None:
@@ -102,7 +103,7 @@ def _log_and_validate(training: Training) -> None:
         rate = state.loss_count * training.tokens_per_step / state.seconds
         state.speed.append((tokens, rate, state.waited / state.seconds))
     due = _is_due(training, config.validate_every)
-    held_out, by_source = _held_out_losses(training) if due else (None, {})
+    validation, by_source = _validation_losses(training) if due else (None, {})
     state.source_losses += [
         {"step": state.step, "source": name, "loss": loss} for name, loss in by_source.items()
     ]
@@ -112,22 +113,22 @@ def _log_and_validate(training: Training) -> None:
             "tokens": tokens,
             "loss": state.loss_sum / state.loss_count,
             **state.last,
-            "validation_loss": held_out,
+            "validation_loss": validation,
         }
     )
     state.loss_sum, state.loss_count, state.seconds, state.waited = 0.0, 0, 0.0, 0.0
-    if held_out is not None:
-        _note_best(training, held_out)
+    if validation is not None:
+        _update_best(training, validation)
     training.progress("train", state.step, config.steps)
     logger.info("step %d of %d: loss %.4f", state.step, config.steps, state.curve[-1]["loss"])
 
 
-def _note_best(training: Training, held_out: float) -> None:
+def _update_best(training: Training, loss: float) -> None:
     state = training.state
-    better = state.best_loss is None or held_out < state.best_loss
+    better = state.best_loss is None or loss < state.best_loss
     state.stale = 0 if better else state.stale + 1
     if better:
-        state.best_loss, state.best_step = held_out, state.step
+        state.best_loss, state.best_step = loss, state.step
         if training.world.is_rank_zero:
             checkpoint.mark_best(training.checkpoints, state.step)
 
@@ -139,10 +140,10 @@ def _stopped_early(training: Training) -> bool:
 
 def validation_loss(training: Training) -> float | None:
     """Return the mean loss per predicted token over the validation batches, None without any."""
-    return _held_out_losses(training)[0]
+    return _validation_losses(training)[0]
 
 
-def _held_out_losses(training: Training) -> tuple[float | None, dict[str, float]]:
+def _validation_losses(training: Training) -> tuple[float | None, dict[str, float]]:
     """Return the mean loss per predicted token over all validation batches and by source."""
     batches, world = training.validation, training.world
     sources = list(dict.fromkeys(training.validation_sources))
@@ -182,8 +183,8 @@ def _roll_back(training: Training, reason: Diverged) -> None:
     """Return to a checkpoint from before the divergence, or raise TrainingError."""
     state, config = training.state, training.config
     rate = training.optimizer.hyperparameters.learning_rate * state.learning_rate_scale
-    kept = checkpoint.steps(training.checkpoints)
-    before = [s for s in kept if s <= state.step - divergence.WINDOW] or kept[:1]
+    steps = checkpoint.steps(training.checkpoints)
+    before = [s for s in steps if s <= state.step - divergence.WINDOW] or steps[:1]
     advice = "lower train.learning_rate or raise train.warmup_steps"
     if config.on_divergence == STOP:
         advice += ', or set train.on_divergence = "rollback"'
@@ -193,10 +194,10 @@ def _roll_back(training: Training, reason: Diverged) -> None:
         raise TrainingError(
             f"training diverged at step {state.step}: {reason}, learning rate {rate:.2e}; {advice}"
         ) from reason
-    events = [*state.rollbacks, Rollback(str(reason), state.step, before[-1])]
+    rollback = Rollback(str(reason), state.step, before[-1])
     training.state = _load(training, before[-1])
     training.world.barrier()  # for all to have read what is removed next
-    training.state.rollbacks = events
+    training.state.rollbacks = [*state.rollbacks, rollback]
     training.state.best_loss, training.state.best_step = state.best_loss, state.best_step
     checkpoint.rewrite_state(
         training.checkpoints, training.state.step, asdict(training.state), training.world
@@ -204,11 +205,11 @@ def _roll_back(training: Training, reason: Diverged) -> None:
     _log_and_validate(training)
     logger.warning(
         "diverged at step %d (%s): back to step %d, learning rate times %g, %d batches passed by",
-        events[-1].diverged_step,
+        rollback.diverged_step,
         reason,
-        before[-1],
+        rollback.resumed_step,
         training.state.learning_rate_scale,
-        events[-1].skipped,
+        rollback.skipped,
     )
 
 
