@@ -42,7 +42,9 @@ def causal_attention(q_BHTE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor) -> Tensor:
 
 class _CausalAttention(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, q_NTE: Tensor, k_NTE: Tensor, v_NTE: Tensor) -> Tensor:  # type: ignore[override] # torch declares *args
+    def forward(
+        context: Any, q_NTE: Tensor, k_NTE: Tensor, v_NTE: Tensor
+    ) -> Tensor:  # torch declares *args
         y_NTE, kept = torch.empty_like(q_NTE), []
         for block, past in _blocks(q_NTE.shape[1]):
             shares_NQS = torch.bmm(q_NTE[:, block], k_NTE[:, past].mT)
@@ -53,7 +55,7 @@ class _CausalAttention(torch.autograd.Function):
         return y_NTE
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q_NTE, k_NTE, v_NTE, *kept = context.saved_tensors
         slope_NTE, time = slopes[0].contiguous(), q_NTE.shape[1]
         sums = torch.float32 if len(kept) > 1 else q_NTE.dtype

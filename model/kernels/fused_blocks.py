@@ -43,7 +43,9 @@ def rms_norm(x_BTD: Tensor, weight_D: Tensor, epsilon: float) -> Tensor:
 
 class _Norm(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, x_BTD: Tensor, weight_D: Tensor, epsilon: float) -> Tensor:  # type: ignore[override] # torch declares *args
+    def forward(
+        context: Any, x_BTD: Tensor, weight_D: Tensor, epsilon: float
+    ) -> Tensor:  # torch declares *args
         x_ND = x_BTD.reshape(-1, x_BTD.shape[-1]).contiguous()
         out_ND, scales_N = torch.empty_like(x_ND, dtype=torch.bfloat16), x_ND.new_empty(len(x_ND))
         arrays = (bits(x_ND), bits(weight_D), np.float32(epsilon), bits(out_ND), bits(scales_N))
@@ -52,7 +54,7 @@ class _Norm(torch.autograd.Function):
         return out_ND.view(x_BTD.shape)
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> Grads:  # type: ignore[override]
+    def backward(context: Any, *slopes: Tensor) -> Grads:
         x_ND, weight_D, scales_N = context.saved_tensors
         out_ND, sums_PD = torch.empty_like(x_ND), sums_of_pieces(*x_ND.shape)
         slope_ND = slopes[0].reshape(x_ND.shape).contiguous()
@@ -68,7 +70,7 @@ def gated_mlp(x_BTD: Tensor, gate_FD: Tensor, up_FD: Tensor, down_DF: Tensor) ->
 
 class _GatedMLP(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         context: Any, x_BTD: Tensor, gate_FD: Tensor, up_FD: Tensor, down_DF: Tensor
     ) -> Tensor:
         x_ND, both_2FD = _rows(x_BTD), _joined(gate_FD, up_FD)
@@ -80,7 +82,7 @@ class _GatedMLP(torch.autograd.Function):
         return (inner_NF @ down.T).view(x_BTD.shape)
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> Grads:  # type: ignore[override]
+    def backward(context: Any, *slopes: Tensor) -> Grads:
         x_ND, both_2FD, down_DF, both_N2F, inner_NF = context.saved_tensors
         slope_ND, wanted = _rows(slopes[0]), context.needs_input_grad
         down = (slope_ND.T @ inner_NF).float() if wanted[3] else None
@@ -118,7 +120,7 @@ def heads(
 
 class _Heads(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         context: Any, x_BTD: Tensor, q_WD: Tensor, k_WD: Tensor, v_WD: Tensor,
         q_norm_E: Tensor | None, k_norm_E: Tensor | None, turning: Turning,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
@@ -144,7 +146,7 @@ class _Heads(torch.autograd.Function):
         return made[0], made[1], values
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> Grads:  # type: ignore[override]
+    def backward(context: Any, *slopes: Tensor) -> Grads:
         x_ND, matrix_WD, flat_NW, *kept = context.saved_tensors
         wanted, out_NW, offset = context.needs_input_grad, torch.empty_like(flat_NW), 0
         turning, norms, sizes = context.turning, [], []

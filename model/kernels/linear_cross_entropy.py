@@ -70,7 +70,7 @@ def _shares(weights_N: Tensor | None, targets_N: Tensor) -> Tensor:
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override] # torch declares *args
+    def forward( # torch declares *args
         context: Any, hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, shares_N: Tensor,
         terms: Terms,
     ) -> Tensor:  # fmt: skip
@@ -92,7 +92,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total.to(torch.float32 if hidden_ND.dtype.itemsize < 8 else torch.float64)
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         scaled = [None if one is None else one * slopes[0] for one in context.saved_tensors]
         return scaled[0], scaled[1], None, None, None
 

@@ -9,7 +9,7 @@ from model.kernels.row_kernels import PIECE, narrow, row_kernel, wide
 
 
 @row_kernel
-def norm(start, stop, x_ND, weight_D, epsilon, out_ND, scales_N):  # type: ignore[no-untyped-def]
+def norm(start, stop, x_ND, weight_D, epsilon, out_ND, scales_N):
     """Put RMSNorm of float32 rows into `out_ND`, and what each was multiplied by."""
     width = x_ND.shape[1]
     for n in range(start, stop):
@@ -23,7 +23,7 @@ def norm(start, stop, x_ND, weight_D, epsilon, out_ND, scales_N):  # type: ignor
 
 
 @row_kernel
-def norm_slope(start, stop, x_ND, weight_D, scales_N, slope_ND, out_ND, weight_slopes_PD):  # type: ignore[no-untyped-def]
+def norm_slope(start, stop, x_ND, weight_D, scales_N, slope_ND, out_ND, weight_slopes_PD):
     """Put the slope by x into `out_ND`; add that by the weight to its piece's row."""
     width = x_ND.shape[1]
     for n in range(start, stop):
@@ -39,7 +39,7 @@ def norm_slope(start, stop, x_ND, weight_D, scales_N, slope_ND, out_ND, weight_s
 
 
 @row_kernel
-def turn(start, stop, flat_NW, offset, cos_TE, sin_TE, weight_E, epsilon, out_BHTE, scales_NH):  # type: ignore[no-untyped-def]
+def turn(start, stop, flat_NW, offset, cos_TE, sin_TE, weight_E, epsilon, out_BHTE, scales_NH):
     """Put the heads from `offset` on into `out_BHTE`, normalised and turned by their positions.
 
     A weight of no numbers means that nothing is normalised.
@@ -80,7 +80,7 @@ def turn_slope(
     scales_NH,
     out_NW,
     weight_slopes_PE,
-):  # type: ignore[no-untyped-def]
+):
     """Put the slopes by the heads from `offset` on into `out_NW`; add those by the weight."""
     heads, time, width = slope_BHTE.shape[1], slope_BHTE.shape[2], slope_BHTE.shape[3]
     half = width // 2

@@ -56,13 +56,13 @@ def sums_of_pieces(rows: int, width: int) -> np.ndarray:
 
 
 @inlined
-def wide(number):  # type: ignore[no-untyped-def]
+def wide(number):
     """Return the float32 that a bfloat16's bits stand for."""
     return np.uint32(np.uint32(number) << np.uint32(16)).view(np.float32)
 
 
 @inlined
-def narrow(number):  # type: ignore[no-untyped-def]
+def narrow(number):
     """Return the bits of the bfloat16 nearest to a float32; of two, the even one."""
     whole = np.float32(number).view(np.uint32)
     odd = (whole >> np.uint32(16)) & np.uint32(1)
@@ -70,7 +70,7 @@ def narrow(number):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _exp(x):  # type: ignore[no-untyped-def]
+def _exp(x):
     """e^x for x up to 88 with a relative error of about 3e-7: 2^i times a polynomial of degree 5.
 
     Its coefficients interpolate 2^f at Chebyshev's nodes of [-1/2, 1/2].
@@ -89,7 +89,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _highest(row, count):  # type: ignore[no-untyped-def]
+def _highest(row, count):
     """The largest of the first numbers of a row; any of them if one is NaN."""
     highest = wide(row[0])
     for at in range(count):
@@ -99,7 +99,7 @@ def _highest(row, count):  # type: ignore[no-untyped-def]
 
 
 @row_kernel
-def cross_entropy(start, stop, logits_NV, targets_N, shares_N, smoothing, z_loss, nats_N):  # type: ignore[no-untyped-def]
+def cross_entropy(start, stop, logits_NV, targets_N, shares_N, smoothing, z_loss, nats_N):
     """Put each row's nats into `nats_N`, and into its logits their slope times its share.
 
     Smoothing mixes in the uniform distribution, z-loss is that share of log Z squared.
@@ -128,7 +128,7 @@ def cross_entropy(start, stop, logits_NV, targets_N, shares_N, smoothing, z_loss
 
 
 @row_kernel
-def causal_softmax(start, stop, scores_NQS, scale):  # type: ignore[no-untyped-def]
+def causal_softmax(start, stop, scores_NQS, scale):
     """Turn the scores of the last Q of S positions into shares of what is before them."""
     queries, positions = scores_NQS.shape[1], scores_NQS.shape[2]
     powers_S = np.empty(positions, np.float32)
@@ -147,7 +147,7 @@ def causal_softmax(start, stop, scores_NQS, scale):  # type: ignore[no-untyped-d
 
 
 @row_kernel
-def causal_softmax_slope(start, stop, slope_NQS, shares_NQS, scale):  # type: ignore[no-untyped-def]
+def causal_softmax_slope(start, stop, slope_NQS, shares_NQS, scale):
     """Turn slopes by the shares into slopes by the scores, in place."""
     queries, positions = slope_NQS.shape[1], slope_NQS.shape[2]
     for n in range(start, stop):
@@ -163,7 +163,7 @@ def causal_softmax_slope(start, stop, slope_NQS, shares_NQS, scale):  # type: ig
 
 
 @row_kernel
-def gate(start, stop, both_N2F, out_NF):  # type: ignore[no-untyped-def]
+def gate(start, stop, both_N2F, out_NF):
     """Put silu(left half) * right half into `out_NF`."""
     hidden = out_NF.shape[1]
     for n in range(start, stop):
@@ -175,7 +175,7 @@ def gate(start, stop, both_N2F, out_NF):  # type: ignore[no-untyped-def]
 
 
 @row_kernel
-def gate_slope(start, stop, both_N2F, slope_NF, out_N2F):  # type: ignore[no-untyped-def]
+def gate_slope(start, stop, both_N2F, slope_NF, out_N2F):
     """Put the slopes by both halves into `out_N2F`, given those by the product."""
     hidden = slope_NF.shape[1]
     for n in range(start, stop):

@@ -44,7 +44,7 @@ class CompletionRequest(SamplingRequest):
         if isinstance(self.prompt, str):
             return [self.prompt]
         if self.prompt and isinstance(self.prompt[0], int):
-            return [self.prompt]  # type: ignore[list-item]  # all are, the parser has seen to it
+            return [self.prompt]  # all are, the parser has seen to it
         return self.prompt  # type: ignore[return-value]  # no list of ids any more
 
     @property

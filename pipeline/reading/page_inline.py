@@ -24,7 +24,7 @@ from pipeline.reading.page_tokens import CONCEALED, LEFT_OUT
 
 
 @njit()
-def see_choice(data, work):  # type: ignore[no-untyped-def]
+def see_choice(data, work):
     """Keep the label that a box to tick stands in, or the one after it, inside an item."""
     work[CHOICES] = 1
     for place in range(work[DEPTH] - 1, max(work[DEPTH] - 4, 0), -1):
@@ -38,7 +38,7 @@ def see_choice(data, work):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _in_item(work):  # type: ignore[no-untyped-def]
+def _in_item(work):
     for place in range(work[DEPTH] - 1, -1, -1):
         kind = work[OPEN_AT + place * FIELDS + KIND]
         if kind & BLOCK:
@@ -47,7 +47,7 @@ def _in_item(work):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def judge_inline(data, work, row, role, says):  # type: ignore[no-untyped-def]
+def judge_inline(data, work, row, role, says):
     """Keep an inline element that would be left out if its region has other text; else wait."""
     if says & CONCEALED or (role == BUTTON and work[PRES]):
         work[row + IS_LEFT] = 1

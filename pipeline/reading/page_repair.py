@@ -73,7 +73,7 @@ def repair_page(markup: str) -> RepairedPage:
 
 
 @njit()
-def _protect(data, work):  # type: ignore[no-untyped-def]
+def _protect(data, work):
     boxes = 0
     for place in range(work[BOXES]):
         box = BOXES_AT + 4 * place
@@ -90,7 +90,7 @@ def _protect(data, work):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _with_inserts(data, inserts, texts, sizes):  # type: ignore[no-untyped-def]
+def _with_inserts(data, inserts, texts, sizes):
     total = len(data)
     for place in range(len(inserts)):
         what = inserts[place, 1]

@@ -85,7 +85,7 @@ _QUESTION, _COLON = 63, 58
 
 
 @njit()
-def scan(data, work):  # type: ignore[no-untyped-def]
+def scan(data, work):
     """Read a page (uint8, changed in place) into `work` of `page_state.new_work`."""
     at, end = 0, len(data)
     while at < end:
@@ -111,7 +111,7 @@ def scan(data, work):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _past_comment(data, at):  # type: ignore[no-untyped-def]
+def _past_comment(data, at):
     """Return the place after a comment, a document type or what is read as a comment."""
     end = len(data)
     if at + 3 < end and data[at + 1] == BANG and data[at + 2] == HYPHEN == data[at + 3]:
@@ -127,7 +127,7 @@ def _past_comment(data, at):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _past_raw(data, at, key):  # type: ignore[no-untyped-def]
+def _past_raw(data, at, key):
     """Return where the end tag of a script or the like begins."""
     end = len(data)
     while True:
@@ -143,7 +143,7 @@ def _past_raw(data, at, key):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _start_tag(data, work, at):  # type: ignore[no-untyped-def]
+def _start_tag(data, work, at):
     key, name_end = key_at(data, at + 1)
     kind = kind_of(key)
     role = kind >> ROLE_SHIFT
@@ -189,7 +189,7 @@ def _start_tag(data, work, at):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _close_link(work):  # type: ignore[no-untyped-def]
+def _close_link(work):
     """Let the open link be none any more: another one begins, and links do not nest."""
     for place in range(work[DEPTH] - 1, -1, -1):
         kind = OPEN_AT + place * FIELDS + KIND
@@ -201,7 +201,7 @@ def _close_link(work):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _is_too_much(work, kind, role):  # type: ignore[no-untyped-def]
+def _is_too_much(work, kind, role):
     """Tell whether an element would be too deep, or the parser would open it again and again."""
     if work[DEPTH] >= DEPTH_MAX:
         work[OVER] += 1
@@ -213,7 +213,7 @@ def _is_too_much(work, kind, role):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _drop_tag(data, work, at, end, kind):  # type: ignore[no-untyped-def]
+def _drop_tag(data, work, at, end, kind):
     """Take a tag out; a space stands for that of a block."""
     if kind & BLOCK:
         data[at] = SPACE
@@ -222,14 +222,14 @@ def _drop_tag(data, work, at, end, kind):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _ends_in_colon(data, last):  # type: ignore[no-untyped-def]
+def _ends_in_colon(data, last):
     """Tell whether the visible byte at `last` is a colon, or the last of a full-width one."""
     wide = last >= 2 and data[last] == 0x9A and data[last - 1] == 0xBC and data[last - 2] == 0xEF
     return data[last] == _COLON or wide
 
 
 @njit()
-def _close_implied(data, work, role, at):  # type: ignore[no-untyped-def]
+def _close_implied(data, work, role, at):
     """Close what the start tag of a block closes without an end tag."""
     for place in range(work[DEPTH] - 1, -1, -1):
         kind = work[OPEN_AT + place * FIELDS + KIND]
@@ -250,7 +250,7 @@ def _close_implied(data, work, role, at):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _end_tag(data, work, at):  # type: ignore[no-untyped-def]
+def _end_tag(data, work, at):
     key, end = key_at(data, at + 2)
     while end < len(data) and data[end] != GT:
         end += 1

@@ -63,7 +63,7 @@ def new_work(data: np.ndarray) -> np.ndarray:
 
 
 @njit()
-def insert(work, at, what):  # type: ignore[no-untyped-def]
+def insert(work, at, what):
     """Note that `what` goes before the byte at `at`."""
     place = work[INSERTS_AT] + 2 * work[INSERTS]
     work[place], work[place + 1] = at, what
@@ -71,13 +71,13 @@ def insert(work, at, what):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def take_out(work, start, end):  # type: ignore[no-untyped-def]
+def take_out(work, start, end):
     """Note that the bytes from `start` to `end` go."""
     insert(work, start, TAKEN + end - start)
 
 
 @njit()
-def see_text(data, work, start, end):  # type: ignore[no-untyped-def]
+def see_text(data, work, start, end):
     """Count a run of visible text and mark it if the parser could take it for an icon."""
     first, last, visible, beyond, entity = -1, -1, 0, False, False
     for at in range(start, end):
@@ -102,7 +102,7 @@ def see_text(data, work, start, end):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _is_icon(data, work, at, size):  # type: ignore[no-untyped-def]
+def _is_icon(data, work, at, size):
     """Tell whether it is one character for private use (icon fonts), or ¶ as the text of a link."""
     if size == 3:
         return data[at] == 0xEE or (data[at] == 0xEF and data[at + 1] <= 0xA3)
@@ -110,7 +110,7 @@ def _is_icon(data, work, at, size):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _has_letter(data, first, last):  # type: ignore[no-untyped-def]
+def _has_letter(data, first, last):
     """Tell whether there is more than marks: a letter or digit of ASCII, U+00C0 and most beyond."""
     at = first
     while at <= last:
@@ -126,7 +126,7 @@ def _has_letter(data, first, last):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def begin_region(work):  # type: ignore[no-untyped-def]
+def begin_region(work):
     """Begin a region: a block begins or ends here."""
     work[REGION] += 1
     work[REGION_LEFT] = work[LEFT]
@@ -134,7 +134,7 @@ def begin_region(work):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def keep_element(data, start, role):  # type: ignore[no-untyped-def]
+def keep_element(data, start, role):
     """Rewrite an inline element's tag so that it is not left out."""
     if role == TIME:
         data[start + 1 : start + 5] = _SPAN
@@ -145,7 +145,7 @@ def keep_element(data, start, role):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def keep_end(data, start, role):  # type: ignore[no-untyped-def]
+def keep_end(data, start, role):
     """Rewrite the end tag of an element whose name was rewritten."""
     if role == TIME:
         data[start + 2 : start + 6] = _SPAN
@@ -154,7 +154,7 @@ def keep_end(data, start, role):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _keep_pending(data, work, entry):  # type: ignore[no-untyped-def]
+def _keep_pending(data, work, entry):
     keep_element(data, work[entry], work[entry + 1])
     work[entry + 3] = 1
     if work[entry + 2] >= 0:
@@ -162,7 +162,7 @@ def _keep_pending(data, work, entry):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def push(work, key, kind, start):  # type: ignore[no-untyped-def]
+def push(work, key, kind, start):
     """Open an element and return its place in `work`."""
     role = kind >> ROLE_SHIFT
     row = OPEN_AT + work[DEPTH] * FIELDS
@@ -185,7 +185,7 @@ def push(work, key, kind, start):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def pop_to(data, work, depth, at, end):  # type: ignore[no-untyped-def]
+def pop_to(data, work, depth, at, end):
     """Close elements until `depth` are open; the tag that closes them is at `at`, `end` after it.
 
     Where it is no end tag of the last of them, both are its place.
@@ -197,7 +197,7 @@ def pop_to(data, work, depth, at, end):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _close(data, work, row, at, end):  # type: ignore[no-untyped-def]
+def _close(data, work, row, at, end):
     kind = work[row + KIND]
     role = kind >> ROLE_SHIFT
     work[LEFT] -= work[row + IS_LEFT]
@@ -220,7 +220,7 @@ def _close(data, work, row, at, end):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _close_block(data, work, row, end):  # type: ignore[no-untyped-def]
+def _close_block(data, work, row, end):
     """Judge a list at its end; note a block with most of the prose so far."""
     kind = work[row + KIND]
     prose = work[PROSE] - work[row + PROSE_BEFORE]
@@ -238,7 +238,7 @@ def _close_block(data, work, row, end):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def wrap_list(data, work, row, end):  # type: ignore[no-untyped-def]
+def wrap_list(data, work, row, end):
     """Wrap a list and make its links bold instead: neither depth nor links leave it out."""
     insert(work, work[row + START], OPENING)
     insert(work, end, CLOSING)

@@ -37,7 +37,7 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @njit()
-def key_at(data, at):  # type: ignore[no-untyped-def]
+def key_at(data, at):
     """Return the key of the name that begins at `at` and the place after it."""
     key, size, end = np.uint64(0), 0, len(data)
     while at < end:
@@ -54,7 +54,7 @@ def key_at(data, at):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def kind_of(key):  # type: ignore[no-untyped-def]
+def kind_of(key):
     """Return flags and role of a tag, 0 for one that has none."""
     slot = np.int64(key * _MULTIPLIER >> np.uint64(54))
     while TAG_KEYS[slot]:
@@ -65,7 +65,7 @@ def kind_of(key):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _attribute_of(key):  # type: ignore[no-untyped-def]
+def _attribute_of(key):
     """Return which of ATTRIBUTES a name is, 0 if it is none of them."""
     slot = np.int64(key * _MULTIPLIER >> np.uint64(54))
     while ATTRIBUTE_KEYS[slot]:
@@ -76,7 +76,7 @@ def _attribute_of(key):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _next_attribute(data, at):  # type: ignore[no-untyped-def]
+def _next_attribute(data, at):
     """Return (name start, key, value start, value end, place after it); name start -1 at `>`.
 
     At the end of the data the name start is -2.
@@ -111,7 +111,7 @@ def _next_attribute(data, at):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def read_attributes(data, at):  # type: ignore[no-untyped-def]
+def read_attributes(data, at):
     """Return (place after the tag, what its attributes say of an inline element).
 
     The place is -1 where the data end inside the tag. Attributes beyond the limit become spaces.
@@ -132,7 +132,7 @@ def read_attributes(data, at):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def past_tag(data, at):  # type: ignore[no-untyped-def]
+def past_tag(data, at):
     """Return the place after a tag whose attributes nobody asks for, -1 where the data end in it.
 
     `at` is after its name. A tag of too many attributes is left to `read_attributes`.
@@ -168,7 +168,7 @@ def past_tag(data, at):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def rename_attributes(data, at, every):  # type: ignore[no-untyped-def]
+def rename_attributes(data, at, every):
     """Rename the attributes of the tag whose name ends before `at` for which it is left out.
 
     With `every` those that conceal it too. The names stay as long as they are.
@@ -184,7 +184,7 @@ def rename_attributes(data, at, every):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _meaning(data, which, start, end):  # type: ignore[no-untyped-def]
+def _meaning(data, which, start, end):
     """Return what one attribute says of an inline element."""
     if which in (CLASS, ID):
         if which == CLASS and _has_word(
@@ -212,7 +212,7 @@ def _meaning(data, which, start, end):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _has_word(data, start, end, words, places, whole):  # type: ignore[no-untyped-def]
+def _has_word(data, start, end, words, places, whole):
     """Tell whether a word of a class attribute begins with one of `words`, or is it."""
     begins = True
     for at in range(start, end):
@@ -231,7 +231,7 @@ def _has_word(data, start, end, words, places, whole):  # type: ignore[no-untype
 
 
 @njit()
-def _length_at(data, at, end, words, row):  # type: ignore[no-untyped-def]
+def _length_at(data, at, end, words, row):
     """Return the length of word `row` if it stands at `at`, whatever the case, else 0."""
     size = 0
     while words[row, size]:
@@ -242,7 +242,7 @@ def _length_at(data, at, end, words, row):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _conceals(data, start, end):  # type: ignore[no-untyped-def]
+def _conceals(data, start, end):
     """Tell whether a style says display: none or visibility: hidden."""
     named = False  # the last property's name ends in y
     for at in range(start, end):

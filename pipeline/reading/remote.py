@@ -174,7 +174,7 @@ class _Reader(io.RawIOBase):
         self._hang_up()
         super().close()
 
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+    def readinto(self, buffer) -> int:
         """Fill the buffer with what comes next; 0 at the end of the file."""
         wanted = min(len(buffer), self._file.size - self._at)
         if wanted <= 0:

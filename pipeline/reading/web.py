@@ -56,7 +56,7 @@ def _server(url: str) -> tuple[str, str, int | None]:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
         if scheme_of(newurl) not in ("http", "https"):
             raise _refused(req, newurl, "it is no http or https address")
         plain = super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -107,14 +107,14 @@ def _connection(kind: Any, made: _Request, host: str, **options: Any) -> Any:
 
 
 class _Http(urllib.request.HTTPHandler):
-    def http_open(self, req):  # type: ignore[no-untyped-def]
+    def http_open(self, req):
         return self.do_open(functools.partial(_connection, http.client.HTTPConnection, req), req)
 
 
 class _Https(urllib.request.HTTPSHandler):
-    def https_open(self, req):  # type: ignore[no-untyped-def]
+    def https_open(self, req):
         kind = functools.partial(_connection, http.client.HTTPSConnection, req)
-        return self.do_open(kind, req, context=self._context)  # type: ignore[attr-defined]
+        return self.do_open(kind, req, context=self._context)
 
 
 # Without handlers of other schemes no redirect can lead to a local file.
