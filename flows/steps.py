@@ -19,6 +19,7 @@ from flows.settings import Services, Settings
 from model.evaluate import bits_per_byte
 from model.registry import tracking, versions
 from model.registry.versions import Registration
+from model.registry.model_record import ModelRecord
 from model.reports import model_card
 from pipeline.errors import ConfigError
 from pipeline.reject_samples import sample_pairs, typical_rejects
@@ -178,16 +179,18 @@ def register(state: RunState) -> Registration:
         tracking_settings(state.settings),
         recipe.register.model,
         model.path,
-        evaluation=evaluation,
-        training=model,
-        data=data,
-        verdict_files=verdict_files,
-        params=sections(recipe),
-        card=model_card.render([*data, model, evaluation], verdicts, recipe.register.model)
-        + plan_report.section(state.settings.store, recipe, model),
-        pages=[state.page] if state.page else [],
-        compare=champion_bits_per_byte,
-        sources=[source.path for source in as_shown(recipe).sources],
+        ModelRecord(
+            evaluation=evaluation,
+            training=model,
+            data=data,
+            verdict_files=verdict_files,
+            params=sections(recipe),
+            card=model_card.render([*data, model, evaluation], verdicts, recipe.register.model)
+            + plan_report.section(state.settings.store, recipe, model),
+            pages=[state.page] if state.page else [],
+            sources=[source.path for source in as_shown(recipe).sources],
+        ),
+        champion_bits_per_byte,
     )
 
 

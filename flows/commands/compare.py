@@ -24,7 +24,7 @@ from model.network.architecture import ModelConfig
 from model.optim.optimizers import Hyperparameters
 from model.registry import tracking
 from model.registry.metric_names import metric_name
-from model.registry.model_record import bits_per_byte_of, data_waits_of, throughput_of
+from model.registry.run_figures import bits_per_byte_of, data_waits_of, throughput_of
 from model.reports import training_comparison
 from model.reports.training_comparison import Trained
 from model.training.config import TrainConfig

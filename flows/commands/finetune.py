@@ -15,6 +15,7 @@ from model.evaluate_answers import EvaluateAnswersConfig
 from model.finetune import STAGE as FINETUNE
 from model.formats.base_model import BaseModel
 from model.registry import versions
+from model.registry.model_record import ModelRecord
 from model.registry.versions import Registration
 from model.reports import finetune_card
 from model.training.lora import LoraConfig
@@ -81,16 +82,16 @@ def _register(
         tracking_settings(context.settings),
         options.register,
         tuned.path,
-        evaluation=evaluation,
-        training=tuned,
-        data=[examples],
-        verdict_files=[],
-        params={"finetune.parent": options.model, **sections(recipe)},
-        card=finetune_card.render(examples, tuned, evaluation, options.register, options.model),
-        pages=[],
-        compare=lambda champion: evaluate_answers.bits_per_byte(
-            champion, examples, evaluation_config
+        ModelRecord(
+            evaluation=evaluation,
+            training=tuned,
+            data=[examples],
+            verdict_files=[],
+            params={"finetune.parent": options.model, **sections(recipe)},
+            card=finetune_card.render(examples, tuned, evaluation, options.register, options.model),
+            pages=[],
         ),
+        lambda champion: evaluate_answers.bits_per_byte(champion, examples, evaluation_config),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from model.registry.lineage import is_other_corpus, sources_of
-from model.registry.model_record import BITS_PER_BYTE, YARDSTICK
+from model.registry.model_record import BITS_PER_BYTE, PROTOCOL
 
 if TYPE_CHECKING:
     from model.registry.tracking import MlflowClient, ModelVersion
@@ -46,7 +46,7 @@ class Decision:
         return cls(before and (before[0], before[1]), value["promoted"], value["reason"])
 
 
-def settle(client: "MlflowClient", version: "ModelVersion", score: Score) -> Decision:
+def apply_decision(client: "MlflowClient", version: "ModelVersion", score: Score) -> Decision:
     """Move the aliases as this version deserves and mark it complete; repeatable after a kill."""
     name, number = version.name, str(version.version)
     if _is_newest_challenger(client, version):
@@ -66,7 +66,7 @@ def settle(client: "MlflowClient", version: "ModelVersion", score: Score) -> Dec
 def decide(client: "MlflowClient", version: "ModelVersion", score: Score) -> Decision:
     """Compare bits per byte on the same text; the lower figure wins, a tie keeps the champion.
 
-    The champion's stored figure counts if both were measured with the same yardstick, else `score`
+    The champion's stored figure counts if both were measured by the same protocol, else `score`
     measures it now.
     """
     champion = at_alias(client, version.name, CHAMPION)
@@ -76,12 +76,12 @@ def decide(client: "MlflowClient", version: "ModelVersion", score: Score) -> Dec
     number = str(champion.version)
     if number == str(version.version):
         return Decision((number, own), True, f"champion already, {own:.4f} bits per byte")
-    if champion.tags.get(YARDSTICK) != version.tags[YARDSTICK] and is_other_corpus(
+    if champion.tags.get(PROTOCOL) != version.tags[PROTOCOL] and is_other_corpus(
         version.tags, champion.tags
     ):
         theirs = float(champion.tags[BITS_PER_BYTE])
         return Decision((number, theirs), False, _not_compared(number, champion))
-    if champion.tags.get(YARDSTICK) == version.tags[YARDSTICK]:
+    if champion.tags.get(PROTOCOL) == version.tags[PROTOCOL]:
         theirs, how = float(champion.tags[BITS_PER_BYTE]), "on the same held-out text"
     else:
         theirs, how = score(champion), "when scored now on this model's held-out text"

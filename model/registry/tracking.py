@@ -205,6 +205,10 @@ class RunLog:
             ]
             self.client.log_batch(self.run_id, metrics=batch)
 
+    def figures(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log {metric name: value}, all at one step."""
+        self.metrics([(name, value, step) for name, value in values.items()])
+
     def curves(
         self,
         training: Artifact,

@@ -7,19 +7,18 @@ see `model.registry.champion`) is finished by the next call.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from model.registry import champion, stored_model, tracking
 from model.registry.champion import CHAMPION, COMPLETE, DECISION
 from model.registry.model_name import check_model_name
-from model.registry.model_record import EVALUATION, Evidence
+from model.registry.model_record import EVALUATION, ModelRecord
 from model.registry.tracking import FINGERPRINT, RunLog, TrackingSettings
 from pipeline.errors import ConfigError
 from pipeline.store import storage
-from pipeline.store.artifact import Artifact
 
 if TYPE_CHECKING:
     from model.registry.tracking import MlflowClient, ModelVersion
@@ -46,41 +45,33 @@ def register(
     settings: TrackingSettings,
     name: str,
     model_folder: Path,
-    *,
-    evaluation: Artifact,
-    training: Artifact,
-    data: Sequence[Artifact],
-    verdict_files: Sequence[Path],
-    params: Mapping[str, Any],
-    card: str,
-    pages: Sequence[Path],
+    record: ModelRecord,
     compare: Compare,
-    sources: Sequence[str] = (),
 ) -> Registration:
     """Register the model in `model_folder` as a version of `name`, or reuse the version it has.
 
     Lower bits per byte on the same held-out text makes it champion; a tie keeps the old one. The
     champion's stored figure is used if it was measured on the same text in the same way, otherwise
-    `compare` scores it now; a champion of another corpus (`sources`) is not compared and stays.
-    A model that was registered under another evaluation gets the new one.
+    `compare` scores it now; a champion of another corpus (`record.sources`) is not compared and
+    stays. A model that was registered under another evaluation gets the new one.
     """
     check_model_name(name)
-    evidence = Evidence(training, evaluation, data, verdict_files, params, card, pages, sources)
+    training = record.training
     client = tracking.connect(settings)
     with storage.locked(settings.artifact_root / ".registration.lock"):
         version = _version_of(client, name, training.fingerprint)
         reused = version is not None and COMPLETE in version.tags
         if version is None:
-            tags, label = evidence.run_tags(), f"{name} {training.fingerprint[:8]}"
+            tags, label = record.run_tags(), f"{name} {training.fingerprint[:8]}"
             with tracking.run_for(settings, training.fingerprint, label, tags) as run:
-                evidence.log(run)
-                version = _add_version(run, settings, name, model_folder, evidence)
+                record.log(run)
+                version = _add_version(run, settings, name, model_folder, record)
         else:
             stored_model.repair(client, settings, version, training, model_folder)
-            if version.tags.get(EVALUATION) != evaluation.fingerprint:
-                version = _refresh(client, version, evidence)
+            if version.tags.get(EVALUATION) != record.evaluation.fingerprint:
+                version = _refresh(client, version, record)
         if COMPLETE not in version.tags or champion.at_alias(client, name, CHAMPION) is None:
-            champion.settle(
+            champion.apply_decision(
                 client, version, lambda rival: compare(stored_model.fetch(client, settings, rival))
             )
         return _registration(client, name, str(version.version), reused)
@@ -177,7 +168,7 @@ def _registration(client: "MlflowClient", name: str, number: str, reused: bool) 
 
 
 def _add_version(
-    run: RunLog, settings: TrackingSettings, name: str, model_folder: Path, evidence: Evidence
+    run: RunLog, settings: TrackingSettings, name: str, model_folder: Path, record: ModelRecord
 ) -> "ModelVersion":
     from mlflow.entities import LoggedModelOutput
 
@@ -188,7 +179,7 @@ def _add_version(
         source_run_id=run.run_id,
         model_type="language model",
     )
-    stored_model.store(client, settings, stored, run.run_id, evidence.training, model_folder)
+    stored_model.store(client, settings, stored, run.run_id, record.training, model_folder)
     client.finalize_logged_model(stored.model_id, "READY")
     client.log_outputs(run.run_id, [LoggedModelOutput(stored.model_id, step=0)])
     if not client.search_registered_models(f"name = '{name}'"):
@@ -197,18 +188,20 @@ def _add_version(
         name,
         source=stored.artifact_location,
         run_id=run.run_id,
-        tags=evidence.tags(),
-        description=evidence.description,
+        tags=record.tags(),
+        description=record.description,
         model_id=stored.model_id,
     )
     link = json.dumps([{"name": name, "version": version.version}])
     client.set_logged_model_tags(stored.model_id, {MODEL_VERSIONS: link})
-    label = f"{name} v{version.version} {evidence.training.fingerprint[:8]}"
+    label = f"{name} v{version.version} {record.training.fingerprint[:8]}"
     client.update_run(run.run_id, name=label)
     return version
 
 
-def _refresh(client: "MlflowClient", version: "ModelVersion", evidence: Evidence) -> "ModelVersion":
+def _refresh(
+    client: "MlflowClient", version: "ModelVersion", record: ModelRecord
+) -> "ModelVersion":
     """Give a version the figures of another evaluation; its place is to be decided again."""
     name, number = version.name, str(version.version)
     for tag in (COMPLETE, DECISION):
@@ -216,10 +209,10 @@ def _refresh(client: "MlflowClient", version: "ModelVersion", evidence: Evidence
             client.delete_model_version_tag(name, number, tag)
     run_id = version.run_id or ""
     log = RunLog(client, client.get_run(run_id).info.experiment_id, run_id)
-    evidence.log_evaluation(log)
-    for tag, value in evidence.run_tags().items():
+    record.log_evaluation(log)
+    for tag, value in record.run_tags().items():
         client.set_tag(run_id, tag, value)
-    client.update_model_version(name, number, evidence.description)
-    for tag, value in sorted(evidence.tags().items(), key=lambda item: item[0] == EVALUATION):
+    client.update_model_version(name, number, record.description)
+    for tag, value in sorted(record.tags().items(), key=lambda item: item[0] == EVALUATION):
         client.set_model_version_tag(name, number, tag, value)  # the evaluation's tag comes last
     return client.get_model_version(name, number)

@@ -9,7 +9,8 @@ from model.generation.completion import load_model
 from model.network.architecture import ModelConfig
 from model.planning import usage
 from model.registry import versions
-from model.registry.model_record import throughput_of
+from model.registry.model_record import ModelRecord
+from model.registry.run_figures import throughput_of
 from model.registry.tracking import TrackingSettings
 from model.reports import plots
 from model.training import checkpoint, lora
@@ -109,10 +110,20 @@ def test_a_damaged_registry_is_one_error(made_chain, tiny_model, tmp_path, monke
     database = tmp_path / "mlflow.db"
     settings = TrackingSettings(f"sqlite:///{database}", tmp_path / "artifacts", "lab")
     versions.register(
-        settings, "lab", chain.training.path, evaluation=chain.evaluation, training=chain.training,
-        data=chain.data, verdict_files=chain.verdict_files, params={}, card="# lab", pages=[],
-        compare=lambda folder: 9.0,
-    )  # fmt: skip
+        settings,
+        "lab",
+        chain.training.path,
+        ModelRecord(
+            evaluation=chain.evaluation,
+            training=chain.training,
+            data=chain.data,
+            verdict_files=chain.verdict_files,
+            params={},
+            card="# lab",
+            pages=[],
+        ),
+        lambda folder: 9.0,
+    )
     before = database.read_bytes()
     said = []
     for size in (0, 10, 100, len(before) // 3, len(before) - 4096):

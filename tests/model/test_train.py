@@ -18,7 +18,7 @@ from model.data.loader import spread_windows, token_file
 from model.formats import model_folder
 from model.network.architecture import ModelConfig
 from model.network.batch import Batch
-from model.registry.model_record import source_losses
+from model.registry.run_figures import source_losses
 from model.reports import plots
 from model.train import STAGE
 from model.training import loop

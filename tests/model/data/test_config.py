@@ -9,7 +9,7 @@ from flows.cli import main
 from model.data.config import DataConfig
 from model.data.loader import ContextFrom
 from model.network.architecture import ModelConfig
-from model.registry.model_record import mixture_figures
+from model.registry.run_figures import mixture_figures
 from model.train import STAGE
 from model.training.config import TrainConfig
 from pipeline.batching.mixture import Share

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from model.generation.completion import complete, load_model
 from model.generation.generate import SamplingConfig
 from model.registry import versions
+from model.registry.model_record import ModelRecord
 from model.registry.pyfunc_model import prompts, sampling
 from model.registry.tracking import TrackingSettings
 from model.serve.__main__ import served_name, tracking_at
@@ -26,10 +27,20 @@ def stored(made_chain, tiny_model, tmp_path_factory):
     settings = TrackingSettings(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts", "lab")
     chain = made_chain(folder / "chain", tiny_model)
     versions.register(
-        settings, "tiny", chain.training.path, evaluation=chain.evaluation,
-        training=chain.training, data=chain.data, verdict_files=chain.verdict_files, params={},
-        card="# tiny", pages=chain.pages, compare=lambda folder: 0.0,
-    )  # fmt: skip
+        settings,
+        "tiny",
+        chain.training.path,
+        ModelRecord(
+            evaluation=chain.evaluation,
+            training=chain.training,
+            data=chain.data,
+            verdict_files=chain.verdict_files,
+            params={},
+            card="# tiny",
+            pages=chain.pages,
+        ),
+        lambda folder: 0.0,
+    )
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(settings.uri)
     yield settings

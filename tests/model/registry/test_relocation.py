@@ -8,6 +8,7 @@ import pytest
 
 from model.generation.completion import load_model
 from model.registry import tracking, versions
+from model.registry.model_record import ModelRecord
 from model.registry.relocation import follow_move
 from model.registry.tracking import TrackingSettings, sqlite_address
 from model.reports import plots
@@ -20,10 +21,20 @@ def settings_of(store) -> TrackingSettings:
 
 def register(settings, chain):
     return versions.register(
-        settings, "lab", chain.training.path, evaluation=chain.evaluation, training=chain.training,
-        data=chain.data, verdict_files=chain.verdict_files, params={}, card="# lab", pages=[],
-        compare=lambda folder: 9.0,
-    )  # fmt: skip
+        settings,
+        "lab",
+        chain.training.path,
+        ModelRecord(
+            evaluation=chain.evaluation,
+            training=chain.training,
+            data=chain.data,
+            verdict_files=chain.verdict_files,
+            params={},
+            card="# lab",
+            pages=[],
+        ),
+        lambda folder: 9.0,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from model.registry import model_record, tracking
+from model.registry import model_record, run_figures, tracking
 from model.registry.metric_names import metric_name
 from model.registry.relocation import local_path
 from model.registry.tracking import TrackingSettings
@@ -37,8 +37,8 @@ def chain(made_chain, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def logged(settings, client, chain):
-    """The whole evidence of a chain in one run, and how many requests it took."""
-    everything = model_record.Evidence(
+    """The whole record of a chain in one run, and how many requests it took."""
+    everything = model_record.ModelRecord(
         chain.training, chain.evaluation, chain.data, chain.verdict_files,
         {f"train.key{i}": i for i in range(130)} | {"sources": "x" * 9000, "odd key!": "中"},
         "# card\n通过", chain.pages,
@@ -147,7 +147,7 @@ def test_the_gates_tag_tells_warnings_from_failures(chain, tmp_path):
             verdict = {"stage": stage, "passed": passed, "critical_failures": critical}
             storage.write_json(files[-1], verdict)
         given = (chain.training, chain.evaluation, chain.data, files, {}, "", [])
-        return model_record.Evidence(*given).tags()[model_record.GATES]
+        return model_record.ModelRecord(*given).tags()[model_record.GATES]
 
     assert tag(("clean", True, 0), ("dedup", False, 0)) == "2 passed; warnings: dedup"
     assert tag(("clean", False, 2), ("dedup", True, 0)) == "failed: clean"

@@ -10,7 +10,8 @@ import pytest
 from model.generation.completion import load_model
 from model.registry import tracking, versions
 from model.registry.champion import CHALLENGER, CHAMPION, COMPLETE, DECISION
-from model.registry.model_record import BITS_PER_BYTE, YARDSTICK, log_figures, yardstick
+from model.registry.model_record import BITS_PER_BYTE, PROTOCOL, ModelRecord, log_figures
+from model.registry.run_figures import protocol_hash
 from model.registry.tracking import TrackingSettings
 from model.reports import plots
 from pipeline.errors import ArtifactError, ConfigError
@@ -58,11 +59,21 @@ def register(settings, chains):
     def call(name, which, compare=refuse, **changed):
         chain = changed.pop("chain", chains.get(which))
         return versions.register(
-            settings, name, chain.training.path, evaluation=chain.evaluation,
-            training=chain.training, data=chain.data, verdict_files=chain.verdict_files,
-            params={"train.seed": 1}, card=changed.get("card", f"# {which}"), pages=chain.pages,
-            compare=compare, sources=changed.get("sources", ()),
-        )  # fmt: skip
+            settings,
+            name,
+            chain.training.path,
+            ModelRecord(
+                evaluation=chain.evaluation,
+                training=chain.training,
+                data=chain.data,
+                verdict_files=chain.verdict_files,
+                params={"train.seed": 1},
+                card=changed.get("card", f"# {which}"),
+                pages=chain.pages,
+                sources=changed.get("sources", ()),
+            ),
+            compare,
+        )
 
     return call
 
@@ -172,8 +183,10 @@ def test_on_other_text_the_champion_is_scored_anew(register, chains, measured, p
     assert made.promoted is promoted
     assert made.champion_before == ("1", measured)
     assert "scored now" in made.reason
-    assert yardstick(chains["first"].evaluation) != yardstick(chains["other_data"].evaluation)
-    assert yardstick(chains["first"].evaluation) == yardstick(chains["worse"].evaluation)
+    assert protocol_hash(chains["first"].evaluation) != protocol_hash(
+        chains["other_data"].evaluation
+    )
+    assert protocol_hash(chains["first"].evaluation) == protocol_hash(chains["worse"].evaluation)
 
 
 def test_a_new_evaluation_of_a_registered_model_replaces_its_figures(
@@ -188,7 +201,7 @@ def test_a_new_evaluation_of_a_registered_model_replaces_its_figures(
     assert made.champion_before == ("2", 1.7)
     version = client.get_model_version("judged", "1")
     assert version.tags[BITS_PER_BYTE] == "1.5"
-    assert version.tags[YARDSTICK] == yardstick(again.evaluation)
+    assert version.tags[PROTOCOL] == protocol_hash(again.evaluation)
     assert version.description == "# judged anew"
     assert client.get_run(made.run_id).data.metrics["evaluate/all/bits_per_byte"] == 1.5
     assert versions_of(client, "judged") == [1, 2]
@@ -291,6 +304,7 @@ from pathlib import Path
 import mlflow.pyfunc
 from mlflow import MlflowClient
 from model.registry import versions
+from model.registry.model_record import ModelRecord
 from model.registry.tracking import RunLog, TrackingSettings
 from model.reports import plots
 from pipeline.store.artifact import load_artifact
@@ -316,10 +330,11 @@ def register(name, chain):
               for stage in "ingest clean dedup tokenizer shard train evaluate".split()}
     training, evaluation = opened.pop("train"), opened.pop("evaluate")
     versions.register(
-        TrackingSettings(uri, Path(root), "lab"), name, training.path, evaluation=evaluation,
-        training=training, data=list(opened.values()), params={"train.seed": 1}, card="# killed",
-        verdict_files=sorted(chain.glob("*.verdict.json")), pages=[chain / "gates.html"],
-        compare=lambda folder: 9.9)
+        TrackingSettings(uri, Path(root), "lab"), name, training.path,
+        ModelRecord(training, evaluation, list(opened.values()), card="# killed",
+                    verdict_files=sorted(chain.glob("*.verdict.json")),
+                    params={"train.seed": 1}, pages=[chain / "gates.html"]),
+        lambda folder: 9.9)
 
 instants, uri, root, folder = json.loads(sys.argv[1]), *sys.argv[2:]
 for name, instant in instants.items():
@@ -349,10 +364,20 @@ def killed(settings, client, chains, made_chain, tiny_model, tmp_path_factory):
     made = {}
     for seed, name in enumerate(INSTANTS, start=100):
         versions.register(
-            settings, name, first.training.path, evaluation=first.evaluation,
-            training=first.training, data=first.data, verdict_files=[], params={}, card="",
-            pages=[], compare=refuse,
-        )  # fmt: skip
+            settings,
+            name,
+            first.training.path,
+            ModelRecord(
+                evaluation=first.evaluation,
+                training=first.training,
+                data=first.data,
+                verdict_files=[],
+                params={},
+                card="",
+                pages=[],
+            ),
+            refuse,
+        )
         made[name] = made_chain(folder / name, tiny_model, seed=seed, bits_per_byte=1.9)
     where = (settings.uri, settings.artifact_root, folder)
     command = [sys.executable, "-c", KILLED, json.dumps(INSTANTS), *map(str, where)]
@@ -368,10 +393,20 @@ def test_a_registration_killed_at_any_instant_is_finished_by_the_next(
     chain = killed[name]
     assert versions.find(settings, name, chain.training.fingerprint) is None
     made = versions.register(
-        settings, name, chain.training.path, evaluation=chain.evaluation,
-        training=chain.training, data=chain.data, verdict_files=chain.verdict_files,
-        params={"train.seed": 1}, card="# killed", pages=chain.pages, compare=refuse,
-    )  # fmt: skip
+        settings,
+        name,
+        chain.training.path,
+        ModelRecord(
+            evaluation=chain.evaluation,
+            training=chain.training,
+            data=chain.data,
+            verdict_files=chain.verdict_files,
+            params={"train.seed": 1},
+            card="# killed",
+            pages=chain.pages,
+        ),
+        refuse,
+    )
     assert versions_of(client, name) == [1, 2]
     assert made.aliases == [CHALLENGER, CHAMPION]
     assert (made.promoted, made.champion_before, made.reused) == (True, ("1", 2.0), False)

@@ -18,7 +18,7 @@ from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig
 from model.network.architecture import ModelConfig
 from model.network.networks import GPT
-from model.registry.model_record import evaluation_figures
+from model.registry.run_figures import evaluation_figures
 from model.train import STAGE as TRAIN
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
