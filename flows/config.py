@@ -21,9 +21,10 @@ from flows.setting_types import configs_within, held_config, hint_at, may_be_off
 from model.evaluate import EvaluateConfig
 from model.network.architecture import expanded, preset
 from model.registry.model_name import check_model_name
+from model.reports.markdown import flatten
 from model.training.config import TrainConfig
 from model.training.tuning import FinetuneConfig
-from model.transfer import TransferConfig
+from model.transferring.arms import TransferConfig
 from pipeline.clean import CleanConfig
 from pipeline.config_checks import nearest, refused, unknown_name
 from pipeline.dedup import DedupConfig
@@ -229,17 +230,7 @@ def dump(recipe: Recipe) -> str:
 
 def sections(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe as a flat dict of dotted keys, as logged to the tracking server."""
-    flat: dict[str, Any] = {}
-
-    def walk(prefix: str, value: Any) -> None:
-        if isinstance(value, dict) and value:
-            for key, item in value.items():
-                walk(f"{prefix}.{key}" if prefix else key, item)
-        else:
-            flat[prefix] = value
-
-    walk("", asdict(as_shown(recipe)))
-    return flat
+    return dict(flatten(asdict(as_shown(recipe))))
 
 
 # For pydantic: a key that a config does not have is an error.

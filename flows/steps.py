@@ -18,8 +18,8 @@ from flows.runs import record_run
 from flows.settings import Services, Settings
 from model.evaluate import bits_per_byte
 from model.registry import tracking, versions
-from model.registry.versions import Registration
 from model.registry.model_record import ModelRecord
+from model.registry.versions import Registration
 from model.reports import model_card
 from pipeline.errors import ConfigError
 from pipeline.reject_samples import sample_pairs, typical_rejects

@@ -25,7 +25,7 @@ from expectations.rejects import pair_rows, reject_rows
 from flows import steps
 from flows.chain import CORPUS, STAGES, ChainStage
 from flows.local import TerminalObserver, stage_lines
-from flows.reports.stage_markdown import funnel_markdown, gate_reasons, markdown, markdown_table
+from flows.reports.stage_markdown import funnel_markdown, gate_reasons, markdown, rows_as_markdown
 from flows.steps import RunState
 from model.registry.versions import Registration
 from pipeline.errors import TextmillError
@@ -125,14 +125,14 @@ def _show_documents(artifact: Artifact) -> None:
     if rejects:
         create_markdown_artifact(  # its tables wrap, those of Prefect cut long cells
             key=f"rejects-{artifact.stage}",
-            markdown=markdown_table(rejects),
+            markdown=rows_as_markdown(rejects),
             description=f"What {artifact.stage} dropped: up to five typical documents per rule",
         )
     pairs = pair_rows(sample_pairs(artifact))
     if pairs:
         create_markdown_artifact(
             key=f"pairs-{artifact.stage}",
-            markdown=markdown_table(pairs),
+            markdown=rows_as_markdown(pairs),
             description="Near-duplicates to judge: each removed document above the one that "
             "stands for it, least similar first",
         )

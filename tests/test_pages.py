@@ -12,8 +12,8 @@ from flows import cli
 from flows.reports import transfer_page
 from flows.reports.transfer_page import RIVALS
 from model.serve import page as serve
-from model.transfer import ARMS
-from model.transferring.comparison import Comparison, Figure
+from model.transferring.arms import ARMS
+from model.transferring.comparison import ArmComparison, MeanInterval
 from tests.browser import open_browser
 
 WIDTHS = (1280, 390)
@@ -98,12 +98,12 @@ def serve_page(folder: Path) -> Path:
 
 
 def transfer_report(folder: Path) -> Path:
-    figure = Figure(0.876, 0.851, 0.902)
-    one = Comparison(
+    figure = MeanInterval(0.876, 0.851, 0.902)
+    one = ArmComparison(
         name="chinese-reviews-of-restaurants_long-name", task="classify", langs=("zh", "en"),
         questions=2000, examples=12_345, chance=0.5, seeds=(0, 1),
         accuracy=dict.fromkeys(ARMS, figure), bits_per_byte=dict.fromkeys(ARMS, figure),
-        over=dict.fromkeys(RIVALS, Figure(0.02, -0.01, 0.05)), bits_saved=figure,
+        over=dict.fromkeys(RIVALS, MeanInterval(0.02, -0.01, 0.05)), bits_saved=figure,
     )  # fmt: skip
     told = {"headline": "The transferred model beats training from scratch on 1 of 1 sets.",
             "left_out": {"poems": "poems: fewer than 8 answers are there twice"},

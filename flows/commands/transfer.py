@@ -13,13 +13,13 @@ from flows.reports import transfer_page
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_settings
 from flows.steps import CommandContext, run_beside, tracking_settings
-from model import transfer as arms
 from model.formats.base_model import BaseModel
 from model.registry import tracking
 from model.registry.versions import resolve
-from model.transfer import ARMS, TransferConfig
-from model.transferring import plots as transfer_plots
-from model.transferring.comparison import Comparison, compare
+from model.transfer import STAGE
+from model.transferring import plots
+from model.transferring.arms import ARMS, NETWORKS, TransferConfig, arms_of
+from model.transferring.comparison import ArmComparison, compare
 from pipeline import examples as reading
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.sources.source_set import Source, SourceSet
@@ -38,7 +38,7 @@ def transfer(options: Namespace) -> dict[str, Any] | None:
     out = Path(options.out)
     with progress_bars() as (progress, narrate):
         context = CommandContext(settings, progress)
-        found: list[Comparison] = []
+        found: list[ArmComparison] = []
         left_out: dict[str, str] = {}
         for path in options.data:
             try:
@@ -51,10 +51,10 @@ def transfer(options: Namespace) -> dict[str, Any] | None:
         raise TrainingError("; ".join(left_out.values()))
     report = transfer_page.report(found, left_out, base, recipe.transfer, options.seeds)
     storage.write_json(out / "report.json", report)
-    plots = transfer_plots.draw(out, found)
+    images = plots.draw(out, found)
     page = out / "report.html"
-    storage.write_bytes(page, transfer_page.render(found, report, plots).encode())
-    run_id = _track(settings, report, found, [page, out / "report.json", *plots])
+    storage.write_bytes(page, transfer_page.render(found, report, images).encode())
+    run_id = _track(settings, report, found, [page, out / "report.json", *images])
     if options.json:
         return {**report, "page": str(page), "run_id": run_id}
     _print(found, report, page)
@@ -68,18 +68,18 @@ def _compared(
     seeds: int,
     folder: Path,
     context: CommandContext,
-) -> Comparison:
+) -> ArmComparison:
     workers = context.settings.workers
     sources = SourceSet.open([Source(path=path)], Path.cwd(), workers=workers)
     name = sources.files[0].source_name
     reading_config = replace(recipe.examples, validation_share=recipe.transfer.held_out_share)
     examples = run_beside(folder, name, reading.STAGE, reading_config, [sources], context).artifact
     runs: dict[str, list[Artifact]] = {}
-    for arm in arms.arms_of(examples.stats["task"]):
-        for seed in range(1, 1 + (seeds if arm in arms.NETWORKS else 1)):
+    for arm in arms_of(examples.stats["task"]):
+        for seed in range(1, 1 + (seeds if arm in NETWORKS else 1)):
             asked = _config(recipe.transfer, arm, seed)
             label = f"{name}-{arm}-{seed}"
-            made = run_beside(folder, label, arms.STAGE, asked, [base, examples], context).artifact
+            made = run_beside(folder, label, STAGE, asked, [base, examples], context).artifact
             runs.setdefault(arm, []).append(made)
     return compare(name, runs)
 
@@ -89,7 +89,7 @@ def _config(given: TransferConfig, arm: str, seed: int) -> TransferConfig:
 
 
 def _track(
-    settings: Settings, report: dict[str, Any], found: list[Comparison], files: list[Path]
+    settings: Settings, report: dict[str, Any], found: list[ArmComparison], files: list[Path]
 ) -> str:
     where = tracking_settings(settings)
     fingerprint = storage.sha256_text(storage.canonical_json(report))
@@ -103,7 +103,7 @@ def _track(
         return run.run_id
 
 
-def _print(found: list[Comparison], report: dict[str, Any], page: Path) -> None:
+def _print(found: list[ArmComparison], report: dict[str, Any], page: Path) -> None:
     table = Table("set", *(transfer_page.SHORT[arm] for arm in ARMS), header_style="dim", box=None)
     for one in found:
         known = one.accuracy

@@ -1,18 +1,14 @@
 """Pages about tokenizers: one tokenizer by language and source, many by size and algorithm."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from expectations import html
-from model.reports.plot_style import BLUE, GREEN, ORANGE, style
+from model.reports.line_plot import LinePlot, PlotLine, line_svg
+from model.reports.plot_style import BLUE, GREEN, ORANGE
 from pipeline.store.artifact import Artifact
 from pipeline.tokenizer_training import BY_SOURCE
 from pipeline.tokenizing.drift import ALL
@@ -89,36 +85,22 @@ def _plots(swept: pl.DataFrame) -> list[str]:
     largest = by_size.sort("bytes", "lang", descending=[True, False])["lang"].to_list()
     shown = [ALL, *largest[:LANGUAGES_DRAWN]]
     shown = shown[1:] if len(largest) == 1 else shown
-    return [_svg(swept.filter(pl.col("lang") == lang), lang) for lang in shown]
+    return [_plot(swept.filter(pl.col("lang") == lang), lang) for lang in shown]
 
 
-def _svg(rows: pl.DataFrame, lang: str) -> str:
-    with matplotlib.rc_context({**style(), "font.size": 8, "svg.hashsalt": lang}):
-        figure = Figure(figsize=(3.6, 3.0), layout="constrained")
-        axes = figure.subplots()
-        _paint(axes, rows, lang)
-        axes.set_ylabel("bytes per token, held-out text")
-        axes.legend(frameon=False, fontsize=7)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
-
-
-def _paint(axes: Axes, rows: pl.DataFrame, lang: str) -> None:
+def _plot(rows: pl.DataFrame, lang: str) -> str:
+    lines = []
     for (algorithm,), line in rows.sort("vocab_size").group_by("algorithm", maintain_order=True):
-        name = str(algorithm)
-        ratio = (line["bytes"] / line["tokens"]).to_numpy()
-        axes.plot(
-            line["vocab_size"].to_numpy(),
-            ratio,
-            "o-",
-            ms=3.5,
-            lw=1.4,
-            color=COLOURS[name],
-            label=NAMES[name],
-        )
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(sorted(set(rows["vocab_size"])))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1024:.3g}k"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set(title="all languages" if lang == ALL else lang, xlabel="pieces (1k = 1,024)")
+        name, ratio = str(algorithm), (line["bytes"] / line["tokens"]).to_numpy()
+        lines.append(PlotLine(NAMES[name], COLOURS[name], line["vocab_size"].to_numpy(), ratio))
+    plot = LinePlot(
+        title="all languages" if lang == ALL else lang,
+        ylabel="bytes per token, held-out text",
+        xlabel="pieces (1k = 1,024)",
+        height_inches=3.0,
+        log_base=2,
+        ticks=sorted(set(rows["vocab_size"])),
+        tick_label=lambda value: f"{value / 1024:.3g}k",
+        look={"svg.hashsalt": lang},
+    )
+    return line_svg(plot, lines)

@@ -10,9 +10,16 @@ from expectations import html
 from model.evaluation.intervals import RESAMPLES
 from model.formats.base_model import BaseModel
 from model.registry.metric_names import metric_name
-from model.reports.markdown import flat
-from model.transfer import LINEAR, NETWORKS, SCRATCH, TRANSFERRED, WORDS, TransferConfig
-from model.transferring.comparison import BEATS, LOSES, UNDECIDED, Comparison, Figure, overall
+from model.reports.markdown import flatten
+from model.transferring.arms import LINEAR, NETWORKS, SCRATCH, TRANSFERRED, WORDS, TransferConfig
+from model.transferring.comparison import (
+    BEATS,
+    LOSES,
+    UNDECIDED,
+    ArmComparison,
+    MeanInterval,
+    mean_accuracy,
+)
 from pipeline.store.fingerprint import plain
 
 NAMES = {
@@ -40,7 +47,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def report(
-    found: Sequence[Comparison],
+    found: Sequence[ArmComparison],
     left_out: Mapping[str, str],
     base: BaseModel,
     config: TransferConfig,
@@ -51,15 +58,18 @@ def report(
         {
             "headline": headline(found),
             "model": base.fingerprint,
-            "settings": {**dict(flat(plain(asdict(config)))), "seeds": list(range(1, seeds + 1))},
-            "mean_accuracy": overall(found),
+            "settings": {
+                **dict(flatten(plain(asdict(config)))),
+                "seeds": list(range(1, seeds + 1)),
+            },
+            "mean_accuracy": mean_accuracy(found),
             "sets": [one.to_json() for one in found],
             "left_out": dict(left_out),
         }
     )
 
 
-def headline(found: Sequence[Comparison]) -> str:
+def headline(found: Sequence[ArmComparison]) -> str:
     """Return the outcome in two sentences."""
     won = sum(one.verdict(SCRATCH) == BEATS for one in found)
     lost = [one.name for one in found if one.verdict(LINEAR) == LOSES]
@@ -69,33 +79,33 @@ def headline(found: Sequence[Comparison]) -> str:
     return f"{text} It loses to TF-IDF + logistic regression on {len(lost)}: {', '.join(lost)}."
 
 
-def sentence(one: Comparison) -> str:
+def sentence(one: ArmComparison) -> str:
     """Return what came of one set of examples in a line."""
     told = "; ".join(f"{one.verdict(arm)} {SHORT[arm]} ({_against(one, arm)})" for arm in one.over)
     return f"{one.name}: transferred {percent(one.accuracy[TRANSFERRED])}: {told}"
 
 
-def _against(one: Comparison, arm: str) -> str:
+def _against(one: ArmComparison, arm: str) -> str:
     own = f"{_of(one, TRANSFERRED, arm)} against " if one.by_bits(arm) else ""
     return own + _of(one, arm, arm)
 
 
-def _of(one: Comparison, arm: str, rival: str) -> str:
+def _of(one: ArmComparison, arm: str, rival: str) -> str:
     """Return the figure of an arm by which the transferred model is compared with its rival."""
     if one.by_bits(rival):
         return f"{one.bits_per_byte[arm].mean:.3f} bits per byte"
     return percent(one.accuracy[arm])
 
 
-def percent(figure: Figure, digits: int = 1) -> str:
+def percent(figure: MeanInterval, digits: int = 1) -> str:
     """Return a share with its interval, as in 61.0 [58.5, 63.4] %."""
     mean, *bounds = (f"{100 * one:.{digits}f}" for one in (figure.mean, figure.low, figure.high))
     return f"{mean} [{', '.join(bounds)}] %"
 
 
-def metrics(found: Sequence[Comparison]) -> dict[str, float]:
+def metrics(found: Sequence[ArmComparison]) -> dict[str, float]:
     """Return the figures by the names they have in MLflow."""
-    named = {f"transfer/mean/{arm}/accuracy": value for arm, value in overall(found).items()}
+    named = {f"transfer/mean/{arm}/accuracy": value for arm, value in mean_accuracy(found).items()}
     for one in found:
         place = metric_name(f"transfer/{one.name}")
         for arm, figure in one.accuracy.items():
@@ -107,11 +117,11 @@ def metrics(found: Sequence[Comparison]) -> dict[str, float]:
     return named
 
 
-def _with_bounds(name: str, figure: Figure) -> dict[str, float]:
+def _with_bounds(name: str, figure: MeanInterval) -> dict[str, float]:
     return {name: figure.mean, f"{name}_low": figure.low, f"{name}_high": figure.high}
 
 
-def render(found: Sequence[Comparison], told: dict[str, Any], plots: Sequence[Path]) -> str:
+def render(found: Sequence[ArmComparison], told: dict[str, Any], plots: Sequence[Path]) -> str:
     """Return the page as HTML, plots inside."""
     even = _with_verdict(found, UNDECIDED)
     return html.render(
@@ -136,7 +146,7 @@ def render(found: Sequence[Comparison], told: dict[str, Any], plots: Sequence[Pa
     )
 
 
-def _row(one: Comparison) -> dict[str, Any]:
+def _row(one: ArmComparison) -> dict[str, Any]:
     return {
         "name": one.name,
         "kind": f"{one.task}, {', '.join(one.langs)}",
@@ -149,7 +159,7 @@ def _row(one: Comparison) -> dict[str, Any]:
     }
 
 
-def _rival(one: Comparison, arm: str) -> dict[str, Any]:
+def _rival(one: ArmComparison, arm: str) -> dict[str, Any]:
     """Return the accuracy of an arm, what the transferred network gains on it, and the verdict."""
     gap = one.over[arm]
     kind, word = RIVAL_IS[one.verdict(arm)]
@@ -157,14 +167,14 @@ def _rival(one: Comparison, arm: str) -> dict[str, Any]:
     return {"accuracy": _bounded(one.accuracy[arm]), "gain": gain, "kind": kind, "word": word}
 
 
-def _bounded(figure: Figure) -> dict[str, str]:
+def _bounded(figure: MeanInterval) -> dict[str, str]:
     return {name: f"{getattr(figure, name):.1%}" for name in ("mean", "low", "high")}
 
 
-def _loss(one: Comparison, arm: str) -> str:
+def _loss(one: ArmComparison, arm: str) -> str:
     own = _of(one, TRANSFERRED, arm)
     return f"{one.name}: {NAMES[arm]} has {_of(one, arm, arm)}, the transferred model {own}."
 
 
-def _with_verdict(found: Sequence[Comparison], verdict: str) -> list[tuple[Comparison, str]]:
+def _with_verdict(found: Sequence[ArmComparison], verdict: str) -> list[tuple[ArmComparison, str]]:
     return [(one, arm) for one in found for arm in one.over if one.verdict(arm) == verdict]

@@ -1,17 +1,13 @@
 """The page of `textmill what-if`: what would be kept as each threshold moves."""
 
-import io
 from pathlib import Path
 
-import matplotlib
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from expectations import html
 from expectations.rejects import COLUMNS, NUMBERS, TEXTS, reject_rows
-from model.reports.plot_style import BLUE, GREEN, ORANGE, style
+from model.reports.line_plot import LinePlot, PlotLine, line_svg
+from model.reports.plot_style import BLUE, GREEN, ORANGE
 from pipeline.reject_samples import typical_rejects
 from pipeline.store.artifact import Artifact
 
@@ -54,32 +50,18 @@ def _rules_that_matter(swept: pl.DataFrame) -> list[str]:
 def _plots(swept: pl.DataFrame, rules: list[str]) -> list[str]:
     """Return a plot per rule."""
     colours = dict(zip(swept["group"].unique(maintain_order=True), COLOURS * 9, strict=False))
-    return [_svg(swept.filter(pl.col("rule") == rule), colours) for rule in rules]
+    return [_plot(swept.filter(pl.col("rule") == rule), colours) for rule in rules]
 
 
-def _svg(rows: pl.DataFrame, colours: dict[str, str]) -> str:
-    look = {**style(), "axes.titlesize": 9, "font.size": 8, "svg.hashsalt": rows["rule"][0]}
-    with matplotlib.rc_context(look):
-        figure = Figure(figsize=(3.6, 2.3), layout="constrained")
-        _paint(figure.subplots(), rows, colours)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
-
-
-def _paint(axes: Axes, rows: pl.DataFrame, colours: dict[str, str]) -> None:
+def _plot(rows: pl.DataFrame, colours: dict[str, str]) -> str:
+    rule, lines = rows["rule"][0], []
     for (group,), line in rows.group_by("group", maintain_order=True):
-        name = str(group)
-        bound, kept = line["threshold"].to_numpy(), 100 * line["kept_share"].to_numpy()
-        axes.plot(bound, kept, color=colours[name], lw=1.4, label=name)
-        now = line["current"].to_numpy()
-        axes.plot(bound[now], kept[now], "o", color=colours[name], ms=4)
-    if rows["threshold"].max() > 1.5:  # type: ignore[operator] # counts spread over decades
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set(title=rows["rule"][0], ylabel="kept, %")
-    axes.legend(frameon=False, fontsize=7)
+        name, kept = str(group), 100 * line["kept_share"].to_numpy()
+        current = line["current"].arg_true().to_list()
+        lines.append(PlotLine(name, colours[name], line["threshold"].to_numpy(), kept, current))
+    counts = rows["threshold"].to_numpy().max() > 1.5  # spread over decades
+    look = {"axes.titlesize": 9}
+    return line_svg(LinePlot(rule, "kept, %", log_base=10 if counts else None, look=look), lines)
 
 
 def _cost_rows(costs: pl.DataFrame) -> list[list[str]]:

@@ -1,13 +1,20 @@
 """Markdown tables of names, settings and figures that come from data."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 LANGUAGES = {"zh": "Chinese", "en": "English", "und": "undetermined", "all": "all text"}
+SIGNS = re.compile(r"[\\`*_~\[\]#!]")  # those of `cell` beside them
+PIPE = re.compile(r"(\\*)\|")
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0) -> str:
-    """Return a Markdown table whose last `numbers` columns are right-aligned."""
+    """Return a Markdown table whose last `numbers` columns are right-aligned.
+
+    Cells are Markdown, kept from ending the cell or starting HTML; give text that is to be shown
+    as it is through `escape_markdown` first.
+    """
     left = len(header) - numbers
     rule = ["---" if index < left else "---:" for index in range(len(header))]
     lines = [[cell(text) for text in row] for row in rows]
@@ -16,18 +23,29 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers
 
 def cell(text: str) -> str:
     """Return text that cannot end a table cell or start HTML: names come from the data."""
-    flat_text = " ".join(text.split())
-    for character, escape in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
-        flat_text = flat_text.replace(character, escape)
-    return flat_text
+    one_line = " ".join(text.split())
+    for character, escape in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        one_line = one_line.replace(character, escape)
+    return PIPE.sub(_escaped_pipe, one_line)
 
 
-def flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def _escaped_pipe(match: re.Match[str]) -> str:
+    """Return a pipe behind a backslash, and an even number of backslashes before that one."""
+    before = match[1]
+    return f"{before}{before[: len(before) % 2]}\\|"
+
+
+def escape_markdown(text: str) -> str:
+    """Return text for a cell that shows it as it is, whatever signs of Markdown are in it."""
+    return SIGNS.sub(r"\\\g<0>", text)
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """Return nested settings as (dotted key, value) pairs."""
     pairs: list[tuple[str, Any]] = []
     for key, item in value.items():
         if isinstance(item, Mapping) and item:
-            pairs += flat(item, f"{prefix}{key}.")
+            pairs += flatten(item, f"{prefix}{key}.")
         else:
             pairs.append((f"{prefix}{key}", item))
     return pairs

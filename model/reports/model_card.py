@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from model.reports import model_card_evaluation
-from model.reports.markdown import flat, language, markdown_table, size
+from model.reports.markdown import flatten, language, markdown_table, size
 from pipeline.schema import UNKNOWN_LANGUAGE
 from pipeline.store.artifact import Artifact
 
@@ -196,7 +196,7 @@ def _training(made: Mapping[str, Artifact]) -> str:
         )
         if key in train.stats
     ]
-    settings = [(f"`{key}`", _plain(value)) for key, value in flat(config)]
+    settings = [(f"`{key}`", _plain(value)) for key, value in flatten(config)]
     curve = train.rows_of()
     if curve:
         last = curve[-1]

@@ -1,8 +1,16 @@
-"""The look that all plots share: colours, fonts, numbers and names as people read them."""
+"""The look that all plots share: colours, fonts, numbers and names; and how they become files."""
 
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import matplotlib
 from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.store import storage
 
 INK, GRID = "#22303c", "#d9dee3"
 # Told apart by people who see colours differently (Okabe & Ito 2008), then by the line's dashes.
@@ -22,6 +30,7 @@ CHINESE_FONTS = (
     "Droid Sans Fallback",
     "Arial Unicode MS",
 )
+DOTS_PER_INCH = 130
 BARS = 24  # slices shown; the rest would not be readable
 Row = dict[str, Any]
 
@@ -69,3 +78,33 @@ def counted(value: float, _: object = None) -> str:
         if abs(value) >= size:
             return f"{value / size:.3g}{letter}"
     return f"{value:.3g}"
+
+
+def save(folder: Path, name: str, paint: Callable[[Axes], None], height_inches: float) -> Path:
+    """Write what `paint` draws as a PNG into `folder` and return its path."""
+    figure = Figure(figsize=(8.4, height_inches))  # Agg, without pyplot's process-wide state
+    paint(figure.add_subplot())
+    path = storage.inside(folder, f"{name}.png")
+    with storage.whole_file(path) as temporary:
+        figure.savefig(
+            temporary, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight", facecolor="white"
+        )
+    return path
+
+
+def svg(
+    paint: Callable[[Axes], None], size_inches: tuple[float, float], look: Mapping[str, Any]
+) -> str:
+    """Return what `paint` draws as the text of an <svg> element.
+
+    `look` holds matplotlib's settings beside the style; 'svg.hashsalt' makes equal plots equal
+    text.
+    """
+    settings = style()
+    settings.update(look)
+    with matplotlib.rc_context(settings):
+        figure = Figure(figsize=size_inches, layout="constrained")
+        paint(figure.subplots())
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from model.reports import evaluation_plots as quality
@@ -22,13 +21,12 @@ from model.reports.plot_style import (
     Row,
     counted,
     readable,
+    save,
     style,
 )
-from pipeline.store import storage
 from pipeline.store.artifact import Artifact
 
 DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
-DOTS_PER_INCH = 130
 RATIO_FOR_LOG = 30  # a narrower range has too few ticks on a log scale
 
 
@@ -224,15 +222,3 @@ def token_axis(axes: Axes, *, log: bool = False) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("training tokens seen")
     axes.xaxis.set_major_formatter(FuncFormatter(counted))
-
-
-def save(folder: Path, name: str, paint: Callable[[Axes], None], height_inches: float) -> Path:
-    """Write what `paint` draws as a PNG into `folder` and return its path."""
-    figure = Figure(figsize=(8.4, height_inches))  # Agg, without pyplot's process-wide state
-    paint(figure.add_subplot())
-    path = storage.inside(folder, f"{name}.png")
-    with storage.whole_file(path) as temporary:
-        figure.savefig(
-            temporary, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight", facecolor="white"
-        )
-    return path

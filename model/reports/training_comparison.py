@@ -10,8 +10,9 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 
-from model.reports.plot_style import COLOURS, DASHES, INK, Row, counted, style
-from model.reports.plots import save, token_axis
+from model.reports.markdown import markdown_table
+from model.reports.plot_style import COLOURS, DASHES, INK, Row, counted, save, style
+from model.reports.plots import token_axis
 
 FIGURES = ("validation_loss", "bits_per_byte", "loss", "tokens_per_second", "tokens")
 HEADINGS = ("variant", "validation loss", "bits per byte", "tokens per second", "tokens", "seeds")
@@ -89,8 +90,7 @@ def _with_spread(line: Line, figure: str) -> str:
 
 def markdown(rows: Sequence[Line]) -> str:
     """Return the table in Markdown."""
-    table = [list(HEADINGS), ["---"] * len(HEADINGS), *(cells(line) for line in rows)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in table) + "\n"
+    return markdown_table(HEADINGS, map(cells, rows)) + "\n"
 
 
 def draw(folder: Path, trained: Sequence[Trained]) -> list[Path]:

@@ -3,7 +3,7 @@
 The means are of its embeddings and of its last vectors, side by side. They suit few examples better
 than the likelihood of a label's words after the text: what has been learned of each token counts
 wherever it stands, not only as far as the last token sees it.
-Every learning rate is tried; the one is kept to which labels of examples held aside cost least.
+Every learning rate is tried; the one of the lowest loss on development texts is kept.
 Shapes: B texts, T time, D width, C labels, N texts.
 """
 
@@ -18,19 +18,19 @@ from torch import Tensor, nn
 
 from model.network.batch import attention_mask, pad
 from model.network.families import AnyNetwork, family_of
-from model.transferring.opinion_pool import calibrated_cost
-from pipeline.errors import ConfigError
+from model.transferring.opinion_pool import calibrated_nll
+from pipeline.config_checks import AtLeast, Between, refused, require
 from pipeline.tokenizer import Tokenizer
 
-CLIP = 1.0
+GRADIENT_CLIP = 1.0
 WARMUP_SHARE = 0.06  # of the steps
 SCORED_TOGETHER = 64
-FIRST_SPREAD = 0.02  # of the linear map, as in the networks
+INITIAL_STD = 0.02  # of the linear map, as in the networks
 
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """How labels are taught."""
+    """How a network is trained to choose among labels."""
 
     # Word vectors go on with so many passes over the texts of all training examples, without their
     # labels (`model.transferring.frozen_features`); 0: they stay what the model's training made of
@@ -49,28 +49,28 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         if not self.learning_rates or min(self.learning_rates) <= 0:
-            rates = self.learning_rates
-            raise ConfigError(f"classifier.learning_rates: {rates}, wanted one or more above 0")
-        if self.reading_epochs < 0:
-            found = self.reading_epochs
-            raise ConfigError(f"classifier.reading_epochs: {found}, wanted 0 or more")
-        for name in ("epochs", "batch_size", "reading_texts_max"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"classifier.{name}: {getattr(self, name)}, wanted at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"classifier.dropout: {self.dropout}, wanted from 0 to below 1")
+            raise refused("classifier.learning_rates", self.learning_rates, "one or more above 0")
+        require(
+            self,
+            "classifier",
+            reading_epochs=AtLeast(0),
+            epochs=AtLeast(1),
+            batch_size=AtLeast(1),
+            reading_texts_max=AtLeast(1),
+            dropout=Between(0, 1, below_high=True),
+        )
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Texts as ids, each with the number of its label."""
+class LabelledTexts:
+    """Texts as token ids, each with the index of its label."""
 
     ids: list[list[int]]
     labels: list[int]
 
-    def part(self, chosen: Sequence[int]) -> "Labelled":
-        """Return those at the places given."""
-        return Labelled([self.ids[i] for i in chosen], [self.labels[i] for i in chosen])
+    def subset(self, indices: Sequence[int]) -> "LabelledTexts":
+        """Return the texts at these indices."""
+        return LabelledTexts([self.ids[i] for i in indices], [self.labels[i] for i in indices])
 
 
 class Classifier(nn.Module):
@@ -80,72 +80,76 @@ class Classifier(nn.Module):
         super().__init__()
         self.network, self.dropout = network, dropout
         self.out = nn.Linear(2 * network.config.width, labels)
-        nn.init.normal_(self.out.weight, std=FIRST_SPREAD)
+        nn.init.normal_(self.out.weight, std=INITIAL_STD)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
         """Return logits (B, C); the mask is False on padding, which comes after the text."""
         means = (
-            _mean(self.network.embed_tokens(ids_BT), attention_mask_BT),
-            mean_vectors(self.network, ids_BT, attention_mask_BT),
+            _masked_mean(self.network.embed_tokens(ids_BT), attention_mask_BT),
+            mean_last_vectors(self.network, ids_BT, attention_mask_BT),
         )
         # of one length, whatever the spread of embeddings
-        seen_BF = torch.cat([F.layer_norm(mean_BD, mean_BD.shape[-1:]) for mean_BD in means], -1)
-        return self.out(F.dropout(seen_BF, self.dropout, self.training))
+        normed_BF = torch.cat([F.layer_norm(mean_BD, mean_BD.shape[-1:]) for mean_BD in means], -1)
+        return self.out(F.dropout(normed_BF, self.dropout, self.training))
 
 
-def _mean(vectors_BTD: Tensor, attention_mask_BT: Tensor) -> Tensor:
-    attention_mask_BT1 = attention_mask_BT[..., None].to(vectors_BTD.dtype)
-    return (vectors_BTD * attention_mask_BT1).sum(1) / attention_mask_BT1.sum(1)
+def _masked_mean(vectors_BTD: Tensor, attention_mask_BT: Tensor) -> Tensor:
+    mask_BT1 = attention_mask_BT[..., None].to(vectors_BTD.dtype)
+    return (vectors_BTD * mask_BT1).sum(1) / mask_BT1.sum(1)
 
 
-def mean_vectors(network: AnyNetwork, ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
-    """Return the mean (B, D) of the last vectors of each text."""
+def mean_last_vectors(network: AnyNetwork, ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
+    """Return the mean (B, D) of the network's last vectors of each text."""
     vectors_BTD = family_of(network).last_vectors(network, ids_BT, attention_mask_BT)
-    return _mean(vectors_BTD, attention_mask_BT)
+    return _masked_mean(vectors_BTD, attention_mask_BT)
 
 
-def coded_text(text: str, tokenizer: Tokenizer, context: int) -> list[int]:
+def encode_text(text: str, tokenizer: Tokenizer, context: int) -> list[int]:
     """Return the ids of a text after <|bos|>, cut at its end where the context is smaller."""
     return [tokenizer.bos_id, *tokenizer.encode(text)][:context]
 
 
 @dataclass(frozen=True)
-class Learned:
-    """A classifier after all its epochs, what labels of the held-aside texts cost it, its rate.
+class FittedClassifier:
+    """A classifier after all its epochs, its label nats (N, C) of the development texts.
 
     The epoch is not chosen by them: the best of many would look better than it is.
     """
 
     classifier: Classifier
-    held_NC: np.ndarray  # nats
+    dev_nll_NC: np.ndarray
     learning_rate: float
 
 
-def taught(
+def fit(
     network: Callable[[], AnyNetwork],
-    examples: Labelled,
-    held: Labelled,
+    train: LabelledTexts,
+    dev: LabelledTexts,
     labels: int,
     config: ClassifierConfig,
     seed: int,
-) -> Learned:
-    """Return the learning rate's to which examples held aside cost least, calibrated.
+) -> FittedClassifier:
+    """Train at every learning rate; return the classifier of the lowest calibrated loss on `dev`.
 
-    `network` gives one to begin with, with the same weights every time.
+    `network` returns a fresh copy with the same weights at every call.
     """
-    tried = []
+    fitted = []
     for rate in config.learning_rates:
         torch.manual_seed(seed)
-        made = network()
-        classifier = Classifier(made, labels, config.dropout).to(made.device)
-        _train(classifier, examples, rate, config, seed)
-        tried.append(Learned(classifier, nats(classifier, held.ids), rate))
-    return min(tried, key=lambda one: calibrated_cost(one.held_NC, held.labels))
+        fresh = network()
+        classifier = Classifier(fresh, labels, config.dropout).to(fresh.device)
+        _train(classifier, train, rate, config, seed)
+        fitted.append(FittedClassifier(classifier, label_nll(classifier, dev.ids), rate))
+    return min(fitted, key=lambda candidate: calibrated_nll(candidate.dev_nll_NC, dev.labels))
 
 
 def _train(
-    classifier: Classifier, examples: Labelled, rate: float, config: ClassifierConfig, seed: int
+    classifier: Classifier,
+    examples: LabelledTexts,
+    rate: float,
+    config: ClassifierConfig,
+    seed: int,
 ) -> None:
     weights = [weight for name, weight in classifier.named_parameters() if "lm_head" not in name]
     optimizer = torch.optim.AdamW(
@@ -158,42 +162,42 @@ def _train(
         order = generator.permutation(len(examples.labels))
         for start in range(0, len(order), config.batch_size):
             for group in optimizer.param_groups:
-                group["lr"] = rate * _rate_share(step, steps)
-            part = examples.part(order[start : start + config.batch_size].tolist())
-            loss = F.cross_entropy(_logits(classifier, part.ids), torch.tensor(part.labels))
+                group["lr"] = rate * _learning_rate_scale(step, steps)
+            batch = examples.subset(order[start : start + config.batch_size].tolist())
+            loss = F.cross_entropy(_logits(classifier, batch.ids), torch.tensor(batch.labels))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(weights, CLIP)
+            nn.utils.clip_grad_norm_(weights, GRADIENT_CLIP)
             optimizer.step()
             step += 1
 
 
-def _rate_share(step: int, steps: int) -> float:
+def _learning_rate_scale(step: int, steps: int) -> float:
     warmup = WARMUP_SHARE * steps
     return min((step + 1) / (warmup + 1), (steps - step) / (steps - warmup))
 
 
-def nats(classifier: Classifier, texts: Sequence[list[int]]) -> np.ndarray:
-    """Return what each label costs after each text, in nats (N, C)."""
+def label_nll(classifier: Classifier, texts: Sequence[list[int]]) -> np.ndarray:
+    """Return the negative log-likelihood of each label for each text, nats (N, C)."""
     classifier.eval()
-    return in_batches(
-        texts, lambda some: -F.log_softmax(_logits(classifier, some).double(), dim=-1)
+    return compute_in_batches(
+        texts, lambda batch: -F.log_softmax(_logits(classifier, batch).double(), dim=-1)
     )
 
 
-def in_batches(
+def compute_in_batches(
     texts: Sequence[list[int]], compute: Callable[[list[list[int]]], Tensor]
 ) -> np.ndarray:
     """Return a row (N, ...) for each text, computed without gradients beside others of its length.
 
-    `compute` gives the rows (B, ...) of some of them.
+    `compute` returns the rows (B, ...) of a batch of texts.
     """
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     starts = range(0, len(order), SCORED_TOGETHER)
-    cut = [order[start : start + SCORED_TOGETHER] for start in starts]
+    batches = [order[start : start + SCORED_TOGETHER] for start in starts]
     with torch.no_grad():
-        found = [compute([texts[index] for index in few]).cpu().numpy() for few in cut]
-    return np.concatenate(found)[np.argsort(order)]
+        rows = [compute([texts[index] for index in batch]).cpu().numpy() for batch in batches]
+    return np.concatenate(rows)[np.argsort(order)]
 
 
 def _logits(classifier: Classifier, texts: Sequence[list[int]]) -> Tensor:
@@ -202,5 +206,5 @@ def _logits(classifier: Classifier, texts: Sequence[list[int]]) -> Tensor:
 
 
 def padded(texts: Sequence[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return ids (B, T) of texts, filled up at their ends, and where they are real, on `device`."""
+    """Return ids (B, T) of texts and their attention mask, on `device`."""
     return pad(texts).to(device), attention_mask(texts).to(device)

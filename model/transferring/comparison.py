@@ -1,4 +1,4 @@
-"""What the arms of a transfer come to: means, differences and intervals over examples and seeds.
+"""Results of a transfer's arms compared: means, differences, intervals over questions and seeds.
 
 Shapes: S seeds, N questions, R resamples.
 """
@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from model.evaluation.intervals import LEVEL, RESAMPLES
-from model.transfer import ARMS, LABELLED, NETWORKS, SCRATCH, TRANSFERRED
+from model.transferring.arms import ARMS, LABELLED, NETWORKS, SCRATCH, TRANSFERRED
 from pipeline.store.artifact import Artifact
 
 BEATS, LOSES, UNDECIDED = "beats", "loses to", "cannot be told from"
 
 
 @dataclass(frozen=True)
-class Figure:
+class MeanInterval:
     """A mean with its 95 % interval."""
 
     mean: float
@@ -30,7 +30,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ArmComparison:
     """One set of examples: accuracy of each arm, bits per byte of the right answer, differences."""
 
     name: str
@@ -40,10 +40,10 @@ class Comparison:
     examples: int
     chance: float
     seeds: tuple[int, ...]
-    accuracy: dict[str, Figure]
-    bits_per_byte: dict[str, Figure]
-    over: dict[str, Figure]  # accuracy of the transferred network minus that of another arm
-    bits_saved: Figure
+    accuracy: dict[str, MeanInterval]
+    bits_per_byte: dict[str, MeanInterval]
+    over: dict[str, MeanInterval]  # accuracy of the transferred network minus that of another arm
+    bits_saved: MeanInterval
 
     def verdict(self, arm: str) -> str:
         """Say whether the transferred network beats an arm; undecided where 0 is inside.
@@ -59,53 +59,58 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return the form kept in reports."""
-        told = {arm: self.verdict(arm) for arm in self.over}
-        return {**_plain(vars(self)), "transferred": told}
+        verdicts = {arm: self.verdict(arm) for arm in self.over}
+        return {**_plain(vars(self)), "transferred": verdicts}
 
 
-def compare(name: str, runs: Mapping[str, Sequence[Artifact]], seed: int = 0) -> Comparison:
+def compare(name: str, runs: Mapping[str, Sequence[Artifact]], seed: int = 0) -> ArmComparison:
     """Return the figures of one set of examples; `runs` holds each arm's artifacts, one per seed.
 
     Seeds and questions are drawn anew in every resample, questions the same ones for all arms.
     """
-    rows = {arm: [run.rows_of() for run in made] for arm, made in runs.items()}
-    right = {
-        arm: np.array([[r["right"] for r in one] for one in made]) for arm, made in rows.items()
-    }
-    first = rows[TRANSFERRED][0]
-    bytes_N = np.array([row["bytes"] for row in first], np.float64)
-    bits = {arm: np.array([[row["bits"] for row in one] for one in rows[arm]]) for arm in NETWORKS}
-    draws = Draws(len(first), {arm: len(made) for arm, made in runs.items()}, seed)
-    hits = {arm: draws.means(arm, values) for arm, values in right.items()}
-    per_byte = {arm: draws.ratios(arm, values, bytes_N) for arm, values in bits.items()}
+    tables = {arm: [run.rows_of() for run in artifacts] for arm, artifacts in runs.items()}
+    right_SN = {arm: _column(of_seeds, "right") for arm, of_seeds in tables.items()}
+    bits_SN = {arm: _column(tables[arm], "bits") for arm in NETWORKS}
+    rows = tables[TRANSFERRED][0]
+    bytes_N = np.array([row["bytes"] for row in rows], np.float64)
+    bootstrap = Bootstrap(len(rows), {arm: len(seeds) for arm, seeds in runs.items()}, seed)
+    accuracy_R = {arm: bootstrap.means(arm, right) for arm, right in right_SN.items()}
+    per_byte_R = {arm: bootstrap.ratios(arm, bits, bytes_N) for arm, bits in bits_SN.items()}
+    accuracy = {arm: right.mean() for arm, right in right_SN.items()}
+    total_bits = {arm: bits.sum(1).mean() for arm, bits in bits_SN.items()}
+    others = [arm for arm in runs if arm != TRANSFERRED]
     stats = runs[TRANSFERRED][0].stats
-    return Comparison(
+    return ArmComparison(
         name=name,
         task=stats["task"],
-        langs=tuple(sorted({row["lang"] for row in first})),
-        questions=len(first),
+        langs=tuple(sorted({row["lang"] for row in rows})),
+        questions=len(rows),
         examples=stats["examples"],
         chance=1 / stats["candidates"],
         seeds=tuple(r.manifest["inputs"]["config"]["finetune"]["seed"] for r in runs[TRANSFERRED]),
-        accuracy={arm: figure(right[arm].mean(), hits[arm]) for arm in runs},
+        accuracy={arm: mean_interval(accuracy[arm], accuracy_R[arm]) for arm in runs},
         bits_per_byte={
-            arm: figure(bits[arm].sum(1).mean() / bytes_N.sum(), per_byte[arm]) for arm in bits
+            arm: mean_interval(total_bits[arm] / bytes_N.sum(), per_byte_R[arm]) for arm in NETWORKS
         },
         over={
-            arm: figure(
-                right[TRANSFERRED].mean() - right[arm].mean(), hits[TRANSFERRED] - hits[arm]
+            arm: mean_interval(
+                accuracy[TRANSFERRED] - accuracy[arm], accuracy_R[TRANSFERRED] - accuracy_R[arm]
             )
-            for arm in runs
-            if arm != TRANSFERRED
+            for arm in others
         },
-        bits_saved=figure(
-            (bits[SCRATCH].sum(1).mean() - bits[TRANSFERRED].sum(1).mean()) / bytes_N.sum(),
-            per_byte[SCRATCH] - per_byte[TRANSFERRED],
+        bits_saved=mean_interval(
+            (total_bits[SCRATCH] - total_bits[TRANSFERRED]) / bytes_N.sum(),
+            per_byte_R[SCRATCH] - per_byte_R[TRANSFERRED],
         ),
     )
 
 
-class Draws:
+def _column(of_seeds: Sequence[Sequence[Mapping[str, Any]]], name: str) -> np.ndarray:
+    """Return a column of the results of each seed (S, N)."""
+    return np.array([[row[name] for row in rows] for rows in of_seeds])
+
+
+class Bootstrap:
     """Resamples of questions, shared by all arms, and of each arm's seeds."""
 
     def __init__(self, questions: int, seeds: Mapping[str, int], seed: int):
@@ -126,24 +131,24 @@ class Draws:
         return self.means(arm, values_SN) / (self._weights_RN @ sizes_N)
 
 
-def overall(comparisons: Sequence[Comparison]) -> dict[str, float]:
+def mean_accuracy(comparisons: Sequence[ArmComparison]) -> dict[str, float]:
     """Return the mean accuracy of each arm over the sets that all of them answered."""
     return {
-        arm: float(np.mean([one.accuracy[arm].mean for one in comparisons]))
+        arm: float(np.mean([comparison.accuracy[arm].mean for comparison in comparisons]))
         for arm in ARMS
-        if all(arm in one.accuracy for one in comparisons)
+        if all(arm in comparison.accuracy for comparison in comparisons)
     }
 
 
-def figure(mean: float, resampled_R: np.ndarray) -> Figure:
+def mean_interval(mean: float, resampled_R: np.ndarray) -> MeanInterval:
     """Return a mean with the percentile interval of its resamples."""
     low, high = np.quantile(resampled_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     # sums in another order end a hair beside the mean where all outcomes are equal
-    return Figure(float(mean), float(min(low, mean)), float(max(high, mean)))
+    return MeanInterval(float(mean), float(min(low, mean)), float(max(high, mean)))
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Figure):
+    if isinstance(value, MeanInterval):
         return value.to_json()
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}

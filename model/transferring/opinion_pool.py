@@ -1,10 +1,10 @@
-"""Several ways to tell a label answer together, each heard as far as it proves right.
+"""Logarithmic opinion pool: several experts predict a label together, each by its weight.
 
-What labels cost by each way is multiplied by a weight and summed: a logarithmic opinion pool
-(Genest and Zidek 1986, doi:10.1214/ss/1177013825), a product of experts (Hinton 2002). The weights
-are those at which labels that no way has learned cost least, as in stacking (Wolpert 1992); of one
-way alone that is temperature scaling (Guo et al. 2017, arXiv:1706.04599).
-Shapes: W ways, N texts, C labels.
+Each expert's negative log-likelihoods are multiplied by its weight and summed (Genest and Zidek
+1986, doi:10.1214/ss/1177013825), a product of experts (Hinton 2002). The weights are those of the
+lowest loss on labels that no expert was fitted to, as in stacking (Wolpert 1992); of one expert
+alone that is temperature scaling (Guo et al. 2017, arXiv:1706.04599).
+Shapes: E experts, N texts, C labels.
 """
 
 from collections.abc import Sequence
@@ -12,62 +12,62 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# At 1 a way is believed as it is: more would follow from few examples. At 0 a tie would be left.
+# At 1 an expert is believed as it is: more would follow from few examples. At 0 a tie would be
+# left.
 WEIGHT_MIN, WEIGHT_MAX = 1e-6, 1.0
 
 
 @dataclass(frozen=True)
-class Said:
-    """What each label costs by one way, in nats (N, C).
+class ExpertNll:
+    """Negative log-likelihood of each label under one expert, nats (N, C)."""
 
-    Of texts whose labels are known, but were not learned from to say this, and of those asked for.
-    """
-
-    known_NC: np.ndarray
-    asked_NC: np.ndarray
+    dev_NC: np.ndarray  # of development texts, whose labels are known but were not fitted to
+    test_NC: np.ndarray
 
 
-def pool(ways: Sequence[Said], known: Sequence[int]) -> tuple[np.ndarray, list[float]]:
-    """Return the nats (N, C) of what is asked for by all ways together, and their weights (W)."""
-    weights_W = _weights(np.stack([one.known_NC for one in ways]), known)
-    joined_NC = np.tensordot(weights_W, np.stack([one.asked_NC for one in ways]), 1)
-    return -_log_shares(joined_NC), weights_W.tolist()
+def log_opinion_pool(
+    experts: Sequence[ExpertNll], dev_labels: Sequence[int]
+) -> tuple[np.ndarray, list[float]]:
+    """Return the pooled nats (N, C) of the test texts and the weights (E) of the experts."""
+    weights_E = _weights(np.stack([expert.dev_NC for expert in experts]), dev_labels)
+    pooled_NC = np.tensordot(weights_E, np.stack([expert.test_NC for expert in experts]), 1)
+    return -_log_probabilities(pooled_NC), weights_E.tolist()
 
 
-def calibrated_cost(nats_NC: np.ndarray, labels: Sequence[int]) -> float:
-    """Return the mean nats of the right labels at the best weight of this one way.
+def calibrated_nll(nll_NC: np.ndarray, labels: Sequence[int]) -> float:
+    """Return the mean nats of the right labels at the best weight of this one expert.
 
     Nats as they are would prefer what has hardly begun to learn: they grow with confidence while
     labels still get better (`model/LOG.md`).
     """
-    (weight,) = _weights(nats_NC[None], labels)
-    return cost(weight * nats_NC, labels)
+    (weight,) = _weights(nll_NC[None], labels)
+    return mean_nll(weight * nll_NC, labels)
 
 
-def cost(nats_NC: np.ndarray, labels: Sequence[int]) -> float:
+def mean_nll(nll_NC: np.ndarray, labels: Sequence[int]) -> float:
     """Return the mean nats of the right labels, probabilities summing to 1."""
-    return -float(_log_shares(nats_NC)[np.arange(len(labels)), labels].mean())
+    return -float(_log_probabilities(nll_NC)[np.arange(len(labels)), labels].mean())
 
 
-def _weights(nats_WNC: np.ndarray, labels: Sequence[int]) -> np.ndarray:
-    """Return the weights (W) at which right labels cost least; that cost is convex in them."""
+def _weights(nll_ENC: np.ndarray, labels: Sequence[int]) -> np.ndarray:
+    """Return the weights (E) of the lowest loss on the labels; that loss is convex in them."""
     from scipy.optimize import minimize  # here, since a recipe is read without it
 
-    places = np.arange(len(labels)), labels
+    right = np.arange(len(labels)), labels
 
-    def cost_and_slope(weights_W: np.ndarray) -> tuple[float, np.ndarray]:
-        log_NC = _log_shares(np.tensordot(weights_W, nats_WNC, 1))
-        expected_WN = (np.exp(log_NC) * nats_WNC).sum(2)
-        right_WN = nats_WNC[:, *places]
-        return -float(log_NC[places].mean()), (right_WN - expected_WN).mean(1)
+    def loss_and_gradient(weights_E: np.ndarray) -> tuple[float, np.ndarray]:
+        log_NC = _log_probabilities(np.tensordot(weights_E, nll_ENC, 1))
+        expected_EN = (np.exp(log_NC) * nll_ENC).sum(2)
+        right_EN = nll_ENC[:, *right]
+        return -float(log_NC[right].mean()), (right_EN - expected_EN).mean(1)
 
-    ways = len(nats_WNC)
-    bounds = [(WEIGHT_MIN, WEIGHT_MAX)] * ways
-    begin_W = np.full(ways, WEIGHT_MAX / ways)
-    return minimize(cost_and_slope, begin_W, jac=True, bounds=bounds, method="L-BFGS-B").x
+    experts = len(nll_ENC)
+    bounds = [(WEIGHT_MIN, WEIGHT_MAX)] * experts
+    initial_E = np.full(experts, WEIGHT_MAX / experts)
+    return minimize(loss_and_gradient, initial_E, jac=True, bounds=bounds, method="L-BFGS-B").x
 
 
-def _log_shares(nats_NC: np.ndarray) -> np.ndarray:
+def _log_probabilities(nll_NC: np.ndarray) -> np.ndarray:
     from scipy.special import logsumexp
 
-    return -nats_NC - logsumexp(-nats_NC, axis=1, keepdims=True)
+    return -nll_NC - logsumexp(-nll_NC, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What a transfer asks: rows of EXAMPLES with the answers to choose from."""
+"""Multiple-choice questions of a transfer: rows of EXAMPLES with the answers to choose from."""
 
 import math
 from collections import Counter
@@ -18,8 +18,8 @@ QUESTIONS_SEED = 0  # the same questions for every arm and seed
 
 
 @dataclass(frozen=True)
-class Question:
-    """A row of EXAMPLES, the answers to choose from and which of them is right."""
+class ChoiceQuestion:
+    """A row of EXAMPLES, the answers to choose from and the index of the right one."""
 
     row: dict[str, Any]
     candidates: tuple[str, ...]
@@ -31,39 +31,42 @@ def answer_of(row: dict[str, Any]) -> str:
     return row["turns"][-1]["text"]
 
 
-def asked_of(row: dict[str, Any]) -> str:
-    """Return what a row of EXAMPLES asks, as text."""
+def prompt_of(row: dict[str, Any]) -> str:
+    """Return the turns before the answer of a row of EXAMPLES, as text."""
     return "\n".join(turn["text"] for turn in row["turns"][:-1])
 
 
 def input_of(row: dict[str, Any]) -> str:
     """Return the input of a row of EXAMPLES, without its template's words where it has one."""
     if row["soft_begin"] is None:
-        return asked_of(row)
+        return prompt_of(row)
     return row["turns"][0]["text"][row["soft_begin"] : row["soft_end"]]
 
 
-def questions(
+def build_questions(
     rows: Sequence[dict[str, Any]], labels: Sequence[str] | None, candidates: int
-) -> list[Question]:
+) -> list[ChoiceQuestion]:
     """Return questions with their candidates, the same ones for the same rows.
 
     Candidates are all labels, or where there are none, so many answers of these rows.
     """
     if labels is not None:
-        known = [row for row in rows if answer_of(row) in labels]
-        return [Question(row, tuple(labels), labels.index(answer_of(row))) for row in known]
+        labelled = [row for row in rows if answer_of(row) in labels]
+        return [
+            ChoiceQuestion(row, tuple(labels), labels.index(answer_of(row))) for row in labelled
+        ]
     generator = np.random.Generator(np.random.PCG64(QUESTIONS_SEED))
     pool = sorted({answer_of(row) for row in rows})
-    found = []
+    questions = []
     for row in rows:
-        others = [a for a in generator.permutation(pool).tolist() if a not in row["references"]]
-        if len(others) < candidates - 1:
+        wrong = [a for a in generator.permutation(pool).tolist() if a not in row["references"]]
+        if len(wrong) < candidates - 1:
             continue
-        offered = [answer_of(row), *others[: candidates - 1]]
+        answers = [answer_of(row), *wrong[: candidates - 1]]
         order = generator.permutation(candidates).tolist()
-        found.append(Question(row, tuple(offered[i] for i in order), order.index(0)))
-    return found
+        shuffled = tuple(answers[index] for index in order)
+        questions.append(ChoiceQuestion(row, shuffled, order.index(0)))
+    return questions
 
 
 def refuse_no_choice(
@@ -71,7 +74,8 @@ def refuse_no_choice(
 ) -> None:
     """Raise TrainingError where there is nothing to choose among, or too much.
 
-    `labels` are those to learn from; None where the answers of the held-out `rows` are free.
+    `labels` are those of the training examples; None where the answers of the held-out `rows` are
+    free.
     """
     if labels is None:
         answers = len({answer_of(row) for row in rows})
@@ -92,31 +96,37 @@ def refuse_no_choice(
     )
 
 
-def answerable(
-    asked: Sequence[Question], tokenizer: Tokenizer, fit: Callable[[int, int], bool]
-) -> tuple[list[Question], Counter[str]]:
-    """Leave out questions that the network cannot read with each of their answers."""
-    kept, left = [], Counter[str]()
-    for one in asked:
-        encoded = [encode_row(one.row, answer, tokenizer, fit) for answer in one.candidates]
-        wrong = next((found for found in encoded if isinstance(found, str)), None)
-        if wrong is None:
-            kept.append(one)
+def keep_readable(
+    questions: Sequence[ChoiceQuestion],
+    tokenizer: Tokenizer,
+    fits_context: Callable[[int, int], bool],
+) -> tuple[list[ChoiceQuestion], Counter[str]]:
+    """Return the questions that the network can read with each candidate, and why others fell."""
+    kept, dropped = [], Counter[str]()
+    for question in questions:
+        encoded = [
+            encode_row(question.row, answer, tokenizer, fits_context)
+            for answer in question.candidates
+        ]
+        reason = next((result for result in encoded if isinstance(result, str)), None)
+        if reason is None:
+            kept.append(question)
         else:
-            left[wrong] += 1
-    return kept, left
+            dropped[reason] += 1
+    return kept, dropped
 
 
-def blanked(row: dict[str, Any]) -> dict[str, Any]:
+def without_input(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row whose input is gone and whose template's words are left."""
-    first, *rest = row["turns"]
-    begin, end = (0, len(first["text"])) if row["soft_begin"] is None else (
-        row["soft_begin"], row["soft_end"])  # fmt: skip
-    text = first["text"][:begin] + first["text"][end:]
-    return {**row, "turns": [{**first, "text": text}, *rest], "soft_begin": None, "soft_end": None}
+    first, *others = row["turns"]
+    begin, end = 0, len(first["text"])
+    if row["soft_begin"] is not None:
+        begin, end = row["soft_begin"], row["soft_end"]
+    template = {**first, "text": first["text"][:begin] + first["text"][end:]}
+    return {**row, "turns": [template, *others], "soft_begin": None, "soft_end": None}
 
 
-def outcome(question: Question, chosen: int, nats: float | None) -> dict[str, Any]:
+def result_row(question: ChoiceQuestion, chosen: int, nats: float | None) -> dict[str, Any]:
     """Return the row of TRANSFER of a question: what was chosen, what the right answer cost."""
     answer = question.candidates[question.right]
     return {
@@ -130,9 +140,14 @@ def outcome(question: Question, chosen: int, nats: float | None) -> dict[str, An
     }
 
 
-def least(asked: Sequence[Question], nats_NC: np.ndarray) -> list[dict[str, Any]]:
-    """Return the rows of choosing the answer that costs least."""
+def choose_cheapest(
+    questions: Sequence[ChoiceQuestion], nll_NC: np.ndarray
+) -> list[dict[str, Any]]:
+    """Choose the candidate of the lowest_by_hash negative log-likelihood (N, C); return rows of TRANSFER.
+
+    N questions, C candidates.
+    """
     return [
-        outcome(one, int(np.argmin(nats_C)), float(nats_C[one.right]))
-        for one, nats_C in zip(asked, nats_NC, strict=True)
+        result_row(question, int(np.argmin(nll_C)), float(nll_C[question.right]))
+        for question, nll_C in zip(questions, nll_NC, strict=True)
     ]

@@ -8,11 +8,11 @@ import pytest
 
 from model.formats.base_model import BaseModel
 from model.training.tuning import FinetuneConfig
-from model.transfer import (
+from model.transfer import STAGE
+from model.transferring.arms import (
     ARMS,
     LINEAR,
     SCRATCH,
-    STAGE,
     TRANSFERRED,
     WORDS,
     TransferConfig,
@@ -23,14 +23,14 @@ from model.transferring.comparison import (
     BEATS,
     LOSES,
     UNDECIDED,
-    Comparison,
-    Draws,
-    Figure,
+    ArmComparison,
+    Bootstrap,
+    MeanInterval,
     compare,
-    figure,
+    mean_interval,
 )
 from model.transferring.plots import draw
-from model.transferring.tfidf import match, predict_labels
+from model.transferring.tfidf import predict_labels, score_choices
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.examples import STAGE as EXAMPLES
 from pipeline.examples import ExamplesConfig
@@ -110,7 +110,7 @@ def test_the_linear_baseline_learns_labels_and_pairs():
     words = {"red": "红", "green": "绿", "blue": "蓝", "black": "黑"}
     pairs = [(f"a {en} thing {n}", f"{zh}色的东西") for n in range(12) for en, zh in words.items()]
     asked = [(f"one {en} car", [f"{zh}色" for zh in words.values()]) for en in words]
-    assert match(pairs, asked, wrong=3, seed=0).argmax(1).tolist() == [0, 1, 2, 3]
+    assert score_choices(pairs, asked, negatives=3, seed=0).argmax(1).tolist() == [0, 1, 2, 3]
 
 
 def test_comparing_gives_means_differences_and_words(base, labelled, tmp_path):
@@ -132,11 +132,11 @@ def test_comparing_gives_means_differences_and_words(base, labelled, tmp_path):
 
 
 def told(task, arm, low, high):
-    gap, unsure = Figure((low + high) / 2, low, high), Figure(0, -1, 1)
-    fields = dict.fromkeys(Comparison.__dataclass_fields__, None)
+    gap, unsure = MeanInterval((low + high) / 2, low, high), MeanInterval(0, -1, 1)
+    fields = dict.fromkeys(ArmComparison.__dataclass_fields__, None)
     free = task == "translation" and arm == SCRATCH
     gaps = {"over": {arm: unsure if free else gap}, "bits_saved": gap if free else unsure}
-    return Comparison(**{**fields, **gaps, "task": task}).verdict(arm)
+    return ArmComparison(**{**fields, **gaps, "task": task}).verdict(arm)
 
 
 @pytest.mark.parametrize("task", ["sentiment", "translation"])
@@ -153,16 +153,16 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     for trial in range(200):
         values = (generator.random((3, 60)) < 0.6).astype(float)
         values[1:] = values[0]  # seeds that agree: questions alone vary
-        low, high = np.quantile(Draws(60, {"a": 3}, trial).means("a", values), [0.025, 0.975])
+        low, high = np.quantile(Bootstrap(60, {"a": 3}, trial).means("a", values), [0.025, 0.975])
         held += low <= 0.6 <= high
     assert 0.88 < held / 200 < 0.99
 
 
 def test_equal_outcomes_give_an_interval_around_their_mean_that_can_be_drawn(tmp_path):
-    sure = figure(1.0, np.full(1000, 1.0 + 2e-16 * 4))
+    sure = mean_interval(1.0, np.full(1000, 1.0 + 2e-16 * 4))
     assert sure.low <= sure.mean <= sure.high
     arms = dict.fromkeys(ARMS, sure)
-    one = Comparison(
+    one = ArmComparison(
         name="一 $set$", task="qa", langs=("zh",), questions=9, examples=9, chance=0.25, seeds=(1,),
         accuracy=arms, bits_per_byte=arms, over={SCRATCH: sure, LINEAR: sure}, bits_saved=sure,
     )  # fmt: skip
@@ -171,7 +171,7 @@ def test_equal_outcomes_give_an_interval_around_their_mean_that_can_be_drawn(tmp
 
 def test_seeds_that_differ_widen_the_interval():
     agree, differ = np.full((3, 50), 0.5), np.repeat([[0.2], [0.5], [0.8]], 50, axis=1)
-    draws = Draws(50, {"a": 3}, 0)
+    draws = Bootstrap(50, {"a": 3}, 0)
     assert np.ptp(draws.means("a", agree)) < 1e-9
     assert np.quantile(draws.means("a", differ), 0.975) > 0.65
 

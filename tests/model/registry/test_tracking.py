@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from model.registry import model_record, run_figures, tracking
+from model.registry import model_record, tracking
 from model.registry.metric_names import metric_name
 from model.registry.relocation import local_path
 from model.registry.tracking import TrackingSettings

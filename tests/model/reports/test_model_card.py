@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 
 from model.reports import model_card
-from model.reports.markdown import cell, flat, markdown_table, size
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +60,3 @@ def test_missing_stages_are_left_out(chain):
     assert "## Evaluation" not in text
     assert "## Data" not in text
     assert "## Architecture and training" in text
-
-
-def test_names_from_data_cannot_break_the_table_or_add_html():
-    assert cell("a|b\n<script>") == "a\\|b &lt;script&gt;"
-    assert markdown_table(["x", "n"], [["a|b", "1"]], numbers=1).splitlines() == [
-        "| x | n |", "| --- | ---: |", "| a\\|b | 1 |",
-    ]  # fmt: skip
-
-
-def test_settings_are_flat_and_sizes_readable():
-    assert flat({"a": {"b": 1, "c": {}}, "d": None}) == [("a.b", 1), ("a.c", {}), ("d", None)]
-    assert (size(2_500_000), size(1234)) == ("2.50 MB", "1.2 kB")
