@@ -10,7 +10,7 @@ from model.data.config import realised, unused_tokens
 from model.distributed.launch import Launch, train_in_processes
 from model.formats import model_folder
 from model.planning import usage
-from model.planning.usage import Meter
+from model.planning.usage import UsageMeter
 from model.training.build import build_training
 from model.training.config import TrainConfig
 from model.training.curve import MEASURED_FILE, SPEED_FILE, choices_measured, write_curve
@@ -40,7 +40,7 @@ def run(job: Job[TrainConfig], launch: Launch = HERE) -> None:
         parts = {"config": asdict(config), "shards": str(shards.path), "scratch": str(scratch)}
         train_in_processes(launch, job.scratch("launch") / "job", parts, job.progress)
     training = build_training(config, shards, scratch, job.progress, on_cpu=launch.size > 1)
-    meter = Meter(training)
+    meter = UsageMeter(training)
     fit(training)
     tokenizer_file = shards.file("tokenizer.model")
     model_folder.write(training.network, tokenizer_file, job.file)

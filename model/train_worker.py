@@ -60,7 +60,7 @@ def resume(
 ) -> None:
     """Take part in a training as one of several processes; the last checkpoint is the result."""
     from model.planning import usage
-    from model.planning.usage import Meter
+    from model.planning.usage import UsageMeter
     from model.training.build import build_training
     from model.training.config import TrainConfig
     from model.training.loop import fit
@@ -69,7 +69,7 @@ def resume(
     report = progress if world.is_rank_zero else silent
     artifact = load_artifact(Path(shards), files=False)  # the parts are checked when read
     training = build_training(train_config, artifact, Path(scratch), report, world=world)
-    meter = Meter(training)
+    meter = UsageMeter(training)
     fit(training)
     if world.is_rank_zero:
         usage.write(meter.read(training, Path(scratch)), Path(scratch))

@@ -18,8 +18,18 @@ from flows.reports.plan_report import duration
 from flows.reports.terminal import stdout
 from flows.settings import Settings, read_settings
 from model.distributed.world import World
-from model.planning import device, measure
-from model.planning import plan as forecast
+from model.planning.device import memory_free
+from model.planning.measure import StepBenchmark, benchmark_steps
+from model.planning.plan import (
+    Budget,
+    TrainingPlan,
+    fit_steps_to_budget,
+    make_plan,
+    memory_warning,
+    propose,
+    shapes,
+    size_warning,
+)
 from model.training.config import TrainConfig
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.store.artifact import load_artifact
@@ -43,51 +53,51 @@ def plan(options: Namespace) -> dict[str, Any] | None:
     """Measure, predict, print; keep the plan for the run's report."""
     recipe = config.load(options.recipe, options.overrides, options.source)
     settings = read_settings(options.store, options.workers)
-    budget = None if options.budget is None else seconds_of(options.budget)
-    device_used = World().device
-    room = _room(recipe, settings, device_used, options.price)
+    seconds = None if options.budget is None else seconds_of(options.budget)
+    world = World()
+    budget = _budget(recipe, settings, world, options.price)
     train, vocab_size = recipe.train, _vocab_size(recipe, settings)
-    if budget is None:
-        reason = forecast.unprobed_memory(train, vocab_size, room.memory_bytes)
+    if seconds is None:
+        reason = memory_warning(train, vocab_size, budget.memory_bytes)
         if reason is not None:
             raise TrainingError(f"{reason}; `--budget 1h` proposes a size that suits this machine")
-        measured = measure.measure(train, vocab_size, device_used, options.seconds)
+        benchmark = benchmark_steps(train, vocab_size, world.device, options.seconds)
     else:
-        train, measured = _proposal(train, vocab_size, device_used, budget, options.seconds)
-    made = forecast.make(train, vocab_size, measured, room)
-    large = forecast.size_warning(made) if budget is None else None
-    made = replace(made, warnings=(*made.warnings, *([large] if large else [])))
+        train, benchmark = _proposal(train, vocab_size, world, seconds, options.seconds)
+    planned = make_plan(train, vocab_size, benchmark, budget)
+    large = size_warning(planned) if seconds is None else None
+    planned = replace(planned, warnings=(*planned.warnings, *([large] if large else [])))
     recipe = replace(recipe, train=train)
-    plan_report.keep(made, settings.store, recipe)
-    changes = [] if budget is None else _changes(train)
+    plan_report.keep(planned, settings.store, recipe)
+    changes = [] if seconds is None else _changes(train)
     if options.json:
-        return {"recipe": recipe.name, "plan": made.to_json(), "proposed": changes}
-    _print(options.recipe, made, changes)
+        return {"recipe": recipe.name, "plan": planned.to_json(), "proposed": changes}
+    _print(options.recipe, planned, changes)
     return None
 
 
 def _proposal(
-    train: TrainConfig, vocab_size: int, place: Any, budget: float, seconds: float
-) -> tuple[TrainConfig, measure.Measured]:
-    """Probe a small network, then what its speed suggests, until the size stays."""
-    chosen = replace(train, model=next(forecast.shapes(train.model)))
-    measured = measure.measure(chosen, vocab_size, place, seconds)
+    train: TrainConfig, vocab_size: int, world: World, budget_seconds: float, seconds: float
+) -> tuple[TrainConfig, StepBenchmark]:
+    """Benchmark a small network, then what its speed suggests, until the size stays."""
+    chosen = replace(train, model=next(shapes(train.model)))
+    benchmark = benchmark_steps(chosen, vocab_size, world.device, seconds)
     for _ in range(ROUNDS):
-        rate = measured.flops_per_second(chosen)
-        better = forecast.propose(train, vocab_size, rate, budget)
+        rate = benchmark.flops_per_second(chosen)
+        better = propose(train, vocab_size, rate, budget_seconds)
         if better.model == chosen.model:
             break
-        chosen, measured = better, measure.measure(better, vocab_size, place, seconds)
-    return forecast.within(chosen, measured, budget), measured
+        chosen, benchmark = better, benchmark_steps(better, vocab_size, world.device, seconds)
+    return fit_steps_to_budget(chosen, benchmark, budget_seconds), benchmark
 
 
-def _room(recipe: Recipe, settings: Settings, place: Any, price: float | None) -> forecast.Room:
+def _budget(recipe: Recipe, settings: Settings, world: World, price: float | None) -> Budget:
     folder = settings.store
     while not folder.exists():
         folder = folder.parent
-    return forecast.Room(
+    return Budget(
         corpus_tokens=_corpus_tokens(recipe, settings),
-        memory_bytes=device.memory_free(place),
+        memory_bytes=memory_free(world.device),
         disk_bytes=shutil.disk_usage(folder).free,
         price_per_hour=price,
     )
@@ -135,13 +145,13 @@ def _changes(train: TrainConfig) -> list[str]:
     return [f"train.{name}={values[name]}" for name in PROPOSED]
 
 
-def _print(recipe: str, made: forecast.Plan, changes: list[str]) -> None:
+def _print(recipe: str, planned: TrainingPlan, changes: list[str]) -> None:
     console = stdout()
     table = Table("figure", "planned", header_style="dim", box=None)
-    for label, words, _ in plan_report.rows(made.to_json(), None):
+    for label, words, _ in plan_report.rows(planned.to_json(), None):
         table.add_row(label, words)
     console.print(table)
-    for warning in made.warnings:
+    for warning in planned.warnings:
         console.print(Text.assemble(("warning", "yellow"), f" {warning}"), soft_wrap=True)
     if changes:
         flags = " ".join(f"--set {change}" for change in changes)
@@ -151,7 +161,7 @@ def _print(recipe: str, made: forecast.Plan, changes: list[str]) -> None:
             highlight=False,
         )
     console.print(
-        f"\nTraining alone takes {duration(made.seconds)} by this plan; `textmill run` shows it "
+        f"\nTraining alone takes {duration(planned.seconds)} by this plan; `textmill run` shows it "
         f"beside what it took.",
         soft_wrap=True,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from flows.config import Recipe
 from model.planning import usage
-from model.planning.plan import Plan, gigabytes
+from model.planning.plan import TrainingPlan, gigabytes
 from model.reports.markdown import markdown_table
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
@@ -23,14 +23,14 @@ def path_of(store: Path, recipe: Recipe) -> Path:
     return store / FOLDER / f"{digest[:16]}.json"
 
 
-def keep(plan: Plan, store: Path, recipe: Recipe) -> None:
+def keep(plan: TrainingPlan, store: Path, recipe: Recipe) -> None:
     """Keep a plan for the run's report; a later one replaces it."""
     storage.write_json(path_of(store, recipe), plan.to_json())
 
 
 def planned(store: Path, recipe: Recipe) -> dict[str, Any] | None:
     """Return the plan that was made of this recipe, or None."""
-    return storage.recall_json(path_of(store, recipe), Plan)
+    return storage.recall_json(path_of(store, recipe), TrainingPlan)
 
 
 def rows(plan: dict[str, Any] | None, actual: dict[str, Any] | None) -> list[Row]:

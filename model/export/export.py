@@ -98,8 +98,11 @@ def _onnx_config(network: AnyNetwork) -> dict[str, Any]:
     try:
         return huggingface.config_of(network, layout_of(network.config))
     except ConfigError:
-        return {**huggingface.CONTROL_IDS, "vocab_size": network.vocab_size,
-                export.OWN: asdict(network.config)}  # fmt: skip
+        return {
+            **huggingface.CONTROL_IDS,
+            "vocab_size": network.vocab_size,
+            export.OWN: asdict(network.config),
+        }
 
 
 def _write_tokenizer(source: Source, folder: Path) -> None:

@@ -20,9 +20,18 @@ AUTO_CLASSES = {
     TEXT_TO_TEXT: "AutoModelForSeq2SeqLM",
 }
 HEADER = (
-    "format", "weights", "file", "size", "read by", "log-prob. difference", "divergence, nats",
-    "same choices", "same tokens", "ms per row", "model itself",
-)  # fmt: skip
+    "format",
+    "weights",
+    "file",
+    "size",
+    "read by",
+    "log-prob. difference",
+    "divergence, nats",
+    "same choices",
+    "same tokens",
+    "ms per row",
+    "model itself",
+)
 
 
 @dataclass(frozen=True)

@@ -34,15 +34,23 @@ PRECISIONS: dict[str, tuple[Storage, FileType]] = {
 }
 _BLOCK_NAMES = (
     (r"^layers\.(\d+)\.", r"blk.\1."),
-    ("self_attn.qkv_proj", "attn_qkv"), ("self_attn.q_proj", "attn_q"),
-    ("self_attn.k_proj", "attn_k"), ("self_attn.v_proj", "attn_v"),
-    ("self_attn.o_proj", "attn_output"), ("self_attn.q_norm", "attn_q_norm"),
-    ("self_attn.k_norm", "attn_k_norm"), ("mlp.gate_proj", "ffn_gate"),
-    ("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down"),
-    ("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm"),
-    (r"^embed_tokens", "token_embd"), (r"^embed_positions", "position_embd"),
-    (r"^norm", "output_norm"), (r"^lm_head", "output"),
-)  # fmt: skip
+    ("self_attn.qkv_proj", "attn_qkv"),
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"),
+    ("self_attn.q_norm", "attn_q_norm"),
+    ("self_attn.k_norm", "attn_k_norm"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+    ("input_layernorm", "attn_norm"),
+    ("post_attention_layernorm", "ffn_norm"),
+    (r"^embed_tokens", "token_embd"),
+    (r"^embed_positions", "position_embd"),
+    (r"^norm", "output_norm"),
+    (r"^lm_head", "output"),
+)
 
 
 @dataclass(frozen=True)

@@ -99,9 +99,17 @@ def write(network: AnyNetwork, path: Path) -> None:
     inputs, outputs = names
     with storage.whole_file(path) as temporary, _quiet():
         torch.onnx.export(
-            graph.eval(), example, temporary, dynamo=True, external_data=False, verbose=False,
-            opset_version=OPSET, input_names=inputs, output_names=outputs, dynamic_shapes=shapes,
-        )  # fmt: skip
+            graph.eval(),
+            example,
+            temporary,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=shapes,
+        )
 
 
 def quantize(full: Path, path: Path) -> None:
@@ -144,11 +152,14 @@ def _decoder(network: AnyNetwork) -> Example:
     kinds = [f"{layer}.{kind}" for layer in range(config.layers) for kind in ("key", "value")]
     inputs = ["input_ids", "attention_mask", "position_ids"]
     return (
-        DecoderGraph(network), example,
-        ([*inputs, *(f"past_key_values.{kind}" for kind in kinds)],
-         ["logits", *(f"present.{kind}" for kind in kinds)]),
+        DecoderGraph(network),
+        example,
+        (
+            [*inputs, *(f"past_key_values.{kind}" for kind in kinds)],
+            ["logits", *(f"present.{kind}" for kind in kinds)],
+        ),
         shapes,
-    )  # fmt: skip
+    )
 
 
 def _encoder(network: AnyNetwork) -> Example:

@@ -149,7 +149,7 @@ def compare(
         texts=len(texts),
         row_ms=least(other.row_ms or timed(other.read), rows[0]),
         own_row_ms=least(timed(own), rows[0]),
-    )  # fmt: skip
+    )
 
 
 def greedy(read: Reader, row: Row, count: int = CHOICES) -> list[int]:

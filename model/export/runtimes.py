@@ -104,8 +104,14 @@ def _next(address: str, ids: Sequence[int], chosen: int) -> np.ndarray:
     llama.cpp is told to choose `chosen`: it lists none where it chose part of a character. The
     list is of the logits before that.
     """
-    asked = {"prompt": list(ids), "n_predict": 1, "temperature": 0, "n_probs": WHOLE_VOCABULARY,
-             "cache_prompt": False, "logit_bias": [[chosen, 1e6]]}  # fmt: skip
+    asked = {
+        "prompt": list(ids),
+        "n_predict": 1,
+        "temperature": 0,
+        "n_probs": WHOLE_VOCABULARY,
+        "cache_prompt": False,
+        "logit_bias": [[chosen, 1e6]],
+    }
     found = _post(f"{address}/completion", asked)["completion_probabilities"][0]["top_logprobs"]
     logs_V = np.full(1 + max(one["id"] for one in found), -np.inf)
     for one in found:

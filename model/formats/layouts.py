@@ -159,91 +159,144 @@ def _bart_keys(config: ModelConfig) -> dict[str, Any]:
 
 _LLAMA_NAMES = ((r"^(?!lm_head)", "model."),)
 _GPT2_NAMES = (
-    (r"^embed_tokens", "transformer.wte"), (r"^embed_positions", "transformer.wpe"),
-    (r"^norm", "transformer.ln_f"), (r"^layers", "transformer.h"),
-    ("self_attn.qkv_proj", "attn.c_attn"), ("self_attn.o_proj", "attn.c_proj"),
-    ("mlp.up_proj", "mlp.c_fc"), ("mlp.down_proj", "mlp.c_proj"),
-    ("input_layernorm", "ln_1"), ("post_attention_layernorm", "ln_2"),
-)  # fmt: skip
+    (r"^embed_tokens", "transformer.wte"),
+    (r"^embed_positions", "transformer.wpe"),
+    (r"^norm", "transformer.ln_f"),
+    (r"^layers", "transformer.h"),
+    ("self_attn.qkv_proj", "attn.c_attn"),
+    ("self_attn.o_proj", "attn.c_proj"),
+    ("mlp.up_proj", "mlp.c_fc"),
+    ("mlp.down_proj", "mlp.c_proj"),
+    ("input_layernorm", "ln_1"),
+    ("post_attention_layernorm", "ln_2"),
+)
 _BERT_NAMES = (
     (r"^embed_tokens", "bert.embeddings.word_embeddings"),
     (r"^embed_positions", "bert.embeddings.position_embeddings"),
     (r"^token_type_embeddings", "bert.embeddings.token_type_embeddings"),
     (r"^embedding_norm", "bert.embeddings.LayerNorm"),
     (r"^layers", "bert.encoder.layer"),
-    ("self_attn.q_proj", "attention.self.query"), ("self_attn.k_proj", "attention.self.key"),
-    ("self_attn.v_proj", "attention.self.value"), ("self_attn.o_proj", "attention.output.dense"),
-    ("mlp.up_proj", "intermediate.dense"), ("mlp.down_proj", "output.dense"),
+    ("self_attn.q_proj", "attention.self.query"),
+    ("self_attn.k_proj", "attention.self.key"),
+    ("self_attn.v_proj", "attention.self.value"),
+    ("self_attn.o_proj", "attention.output.dense"),
+    ("mlp.up_proj", "intermediate.dense"),
+    ("mlp.down_proj", "output.dense"),
     ("input_layernorm", "attention.output.LayerNorm"),
     ("post_attention_layernorm", "output.LayerNorm"),
     (r"^head_dense", "cls.predictions.transform.dense"),
     (r"^head_norm", "cls.predictions.transform.LayerNorm"),
     (r"^lm_head", "cls.predictions.decoder"),
-)  # fmt: skip
+)
 _BART_NAMES = (
-    (r"^(encoder|decoder|shared)\.", r"model.\1."), (r"coder\.norm", "coder.layer_norm"),
-    ("self_attn.o_proj", "self_attn.out_proj"), ("cross_attn.o_proj", "cross_attn.out_proj"),
-    ("cross_attn", "encoder_attn"), ("mlp.up_proj", "fc1"), ("mlp.down_proj", "fc2"),
+    (r"^(encoder|decoder|shared)\.", r"model.\1."),
+    (r"coder\.norm", "coder.layer_norm"),
+    ("self_attn.o_proj", "self_attn.out_proj"),
+    ("cross_attn.o_proj", "cross_attn.out_proj"),
+    ("cross_attn", "encoder_attn"),
+    ("mlp.up_proj", "fc1"),
+    ("mlp.down_proj", "fc2"),
     ("input_layernorm", "self_attn_layer_norm"),
     ("cross_attention_layernorm", "encoder_attn_layer_norm"),
-    ("post_attention_layernorm", "final_layer_norm"), ("embedding_norm", "layernorm_embedding"),
-)  # fmt: skip
+    ("post_attention_layernorm", "final_layer_norm"),
+    ("embedding_norm", "layernorm_embedding"),
+)
 
 _MODERN = {
-    "norm": (RMSNORM,), "norm_place": (PRE,), "activation": ("swiglu",), "positions": (ROTARY,),
-    "scaled_embeddings": (False,), "embedding_norm": (False,), "head_transform": (False,),
-}  # fmt: skip
+    "norm": (RMSNORM,),
+    "norm_place": (PRE,),
+    "activation": ("swiglu",),
+    "positions": (ROTARY,),
+    "scaled_embeddings": (False,),
+    "embedding_norm": (False,),
+    "head_transform": (False,),
+}
 _CLASSIC = {"norm": (LAYERNORM,), "activation": tuple(ACTIVATIONS), "qk_norm": (False,)}
 # Sinusoids fit a learned table; the classes of BART's kind have a fixed epsilon.
 _TABLE = (LEARNED, SINUSOIDAL)
 _BART = {**_CLASSIC, "family": (ENCODER_DECODER,), "norm_epsilon": (1e-5,)}
 LLAMA = Layout(
-    "LlamaForCausalLM", "llama",
+    "LlamaForCausalLM",
+    "llama",
     {**_MODERN, "family": (DECODER,), "qk_norm": (False,)},
-    _llama_keys, _LLAMA_NAMES, complete=False,
-)  # fmt: skip
+    _llama_keys,
+    _LLAMA_NAMES,
+    complete=False,
+)
 QWEN3 = Layout(
-    "Qwen3ForCausalLM", "qwen3",
+    "Qwen3ForCausalLM",
+    "qwen3",
     {**_MODERN, "family": (DECODER,), "qk_norm": (True,), "biases": (NO_BIASES,)},
-    _llama_keys, _LLAMA_NAMES, complete=False,
-)  # fmt: skip
+    _llama_keys,
+    _LLAMA_NAMES,
+    complete=False,
+)
 EUROBERT = Layout(
-    "EuroBertForMaskedLM", "eurobert",
+    "EuroBertForMaskedLM",
+    "eurobert",
     {**_MODERN, "family": (ENCODER,), "qk_norm": (False,)},
-    _llama_keys, _LLAMA_NAMES, complete=False, reshape=reshape.eurobert,
-)  # fmt: skip
+    _llama_keys,
+    _LLAMA_NAMES,
+    complete=False,
+    reshape=reshape.eurobert,
+)
 GPT2 = Layout(
-    "GPT2LMHeadModel", "gpt2",
-    {**_CLASSIC, "family": (DECODER,), "norm_place": (PRE,), "positions": _TABLE,
-     "scaled_embeddings": (False,), "embedding_norm": (False,)},
-    _gpt2_keys, _GPT2_NAMES, reshape=reshape.gpt2,
-)  # fmt: skip
+    "GPT2LMHeadModel",
+    "gpt2",
+    {
+        **_CLASSIC,
+        "family": (DECODER,),
+        "norm_place": (PRE,),
+        "positions": _TABLE,
+        "scaled_embeddings": (False,),
+        "embedding_norm": (False,),
+    },
+    _gpt2_keys,
+    _GPT2_NAMES,
+    reshape=reshape.gpt2,
+)
 BERT = Layout(
-    "BertForMaskedLM", "bert",
-    {**_CLASSIC, "family": (ENCODER,), "norm_place": (POST,), "positions": _TABLE,
-     "scaled_embeddings": (False,), "embedding_norm": (True,), "head_transform": (True,)},
-    _bert_keys, _BERT_NAMES, reshape=reshape.bert,
-)  # fmt: skip
+    "BertForMaskedLM",
+    "bert",
+    {
+        **_CLASSIC,
+        "family": (ENCODER,),
+        "norm_place": (POST,),
+        "positions": _TABLE,
+        "scaled_embeddings": (False,),
+        "embedding_norm": (True,),
+        "head_transform": (True,),
+    },
+    _bert_keys,
+    _BERT_NAMES,
+    reshape=reshape.bert,
+)
 BART, MBART = (
     Layout(
-        architecture, model_type,
+        architecture,
+        model_type,
         {**_BART, "norm_place": (place,), "positions": _TABLE, "embedding_norm": (True,)},
-        _bart_keys, _BART_NAMES, reshape=reshape.bart,
+        _bart_keys,
+        _BART_NAMES,
+        reshape=reshape.bart,
     )
     for architecture, model_type, place in (
         ("BartForConditionalGeneration", "bart", POST),
         ("MBartForConditionalGeneration", "mbart", PRE),
     )
-)  # fmt: skip
+)
 MARIAN, PEGASUS = (
     Layout(
-        architecture, model_type,
+        architecture,
+        model_type,
         {**_BART, "norm_place": (place,), "positions": (SINUSOIDAL,), "embedding_norm": (False,)},
-        _bart_keys, _BART_NAMES, reshape=reshape.marian,
+        _bart_keys,
+        _BART_NAMES,
+        reshape=reshape.marian,
     )
     for architecture, model_type, place in (
         ("MarianMTModel", "marian", POST),
         ("PegasusForConditionalGeneration", "pegasus", PRE),
     )
-)  # fmt: skip
+)
 LAYOUTS = (LLAMA, QWEN3, EUROBERT, GPT2, BERT, BART, MBART, MARIAN, PEGASUS)

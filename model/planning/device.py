@@ -14,7 +14,7 @@ SIDES = (512, 1024, 2048)  # of square matrices; the fastest counts
 SECONDS_PER_SIDE = 0.15
 
 
-def name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """Return what the device is called, with the number of threads on a CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

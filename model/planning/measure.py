@@ -1,4 +1,4 @@
-"""A few real steps, timed: what a plan of training is made from."""
+"""A benchmark of a few real steps: what a plan of training is made from."""
 
 import tempfile
 import time
@@ -10,7 +10,8 @@ import torch
 
 from model.network import families
 from model.optim.optimizers import build_optimizer
-from model.planning import cost, device
+from model.planning import cost
+from model.planning.device import device_name, matmul_ceiling, memory_used, synchronise
 from model.training import checkpoint, precision, step
 from model.training.allocation import keep_freed_memory
 from model.training.config import TrainConfig
@@ -22,8 +23,8 @@ CONTROLS = 8  # ids below are controls of every tokenizer here
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What the probe found; memory and times are of the whole batch, scaled if less was run."""
+class StepBenchmark:
+    """Time and memory of a step with the whole batch, scaled up where only part of it was run."""
 
     device: str
     precision: str
@@ -32,7 +33,7 @@ class Measured:
     seconds_per_checkpoint: float
     memory_bytes: int
     ceiling_flops: float
-    rows: int  # run at once, of the batch
+    rows: int  # of the batch, run at once
 
     def flops_per_second(self, config: TrainConfig) -> float:
         """Return what training computes per second, by the formula of `cost.size_of`."""
@@ -45,7 +46,7 @@ class Measured:
 
 @dataclass
 class RandomTokens:
-    """Batches of random ids: as dear as text."""
+    """Batches of random ids, which cost as much as text."""
 
     batch_size: int
     context: int
@@ -58,37 +59,37 @@ class RandomTokens:
         return np.random.default_rng(step).integers(low, self.vocab_size, shape)
 
 
-def measure(
-    config: TrainConfig, vocab_size: int, place: torch.device, seconds: float = 4.0
-) -> Measured:
+def benchmark_steps(
+    config: TrainConfig, vocab_size: int, device: torch.device, seconds: float = 4.0
+) -> StepBenchmark:
     """Build the network and its optimizer, take real steps for about `seconds`, time them.
 
     A batch whose step would take longer is run in part and scaled up. Random state is kept.
     """
     size = cost.size_of(config.model, vocab_size)
     keep_freed_memory()
-    before = device.memory_used(place)
+    before = memory_used(device)
     with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
-        training = trial(_rows(config, 1), vocab_size, place, Path(folder))
-        one_row = _seconds_per_step(training, 0.0)
-        fitting = int(seconds / STEPS_AT_LEAST / one_row)
-        rows = max(1, min(config.batch_size, fitting))
+        training = build_trial(_with_batch_size(config, 1), vocab_size, device, Path(folder))
+        seconds_per_row = _seconds_per_step(training, 0.0)
+        rows_in_time = int(seconds / STEPS_AT_LEAST / seconds_per_row)
+        rows = max(1, min(config.batch_size, rows_in_time))
         if rows > 1:
-            training = trial(_rows(config, rows), vocab_size, place, Path(folder))
+            training = build_trial(_with_batch_size(config, rows), vocab_size, device, Path(folder))
         per_step = _seconds_per_step(training, seconds)
-        memory = device.memory_used(place) - before
+        memory = memory_used(device) - before
         began = time.perf_counter()
         checkpoint.save(Path(folder), 1, training.tensors, {})
         per_checkpoint = time.perf_counter() - began
     state = cost.state_bytes(size.parameters)
-    return Measured(
-        device=device.name(place),
+    return StepBenchmark(
+        device=device_name(device),
         precision=training.precision,
         size=size,
         seconds_per_step=per_step * config.batch_size / rows,
         seconds_per_checkpoint=per_checkpoint,
         memory_bytes=state + _activation_bytes(config, vocab_size, rows, memory - state),
-        ceiling_flops=device.matmul_ceiling(place, training.precision),
+        ceiling_flops=matmul_ceiling(device, training.precision),
         rows=rows,
     )
 
@@ -99,20 +100,22 @@ def _activation_bytes(config: TrainConfig, vocab_size: int, rows: int, measured:
     return max(0, measured) if rows >= at_once else cost.activation_bytes(config, vocab_size)
 
 
-def _rows(config: TrainConfig, rows: int) -> TrainConfig:
+def _with_batch_size(config: TrainConfig, rows: int) -> TrainConfig:
     micro = config.micro_batch_size
     fits = micro is not None and rows % micro == 0
     return replace(config, batch_size=rows, micro_batch_size=micro if fits else None)
 
 
-def trial(config: TrainConfig, vocab_size: int, place: torch.device, folder: Path) -> Training:
-    """Return a training on random tokens, ready for `train_step`; the arithmetic is settled."""
+def build_trial(
+    config: TrainConfig, vocab_size: int, device: torch.device, folder: Path
+) -> Training:
+    """Return a training on random tokens, ready for `train_step`, with its precision chosen."""
     torch.manual_seed(config.seed)
-    network = families.build(config.model, vocab_size).to(place)
+    network = families.build(config.model, vocab_size).to(device)
     batches = RandomTokens(config.batch_size, config.model.context, vocab_size)
     chosen = config.precision
     if chosen == precision.AUTO:
-        chosen = precision.fastest_precision(network, torch.from_numpy(batches.batch(0)).to(place))
+        chosen = precision.fastest_precision(network, torch.from_numpy(batches.batch(0)).to(device))
     return Training(
         network=network,
         optimizer=build_optimizer(
@@ -131,10 +134,10 @@ def _seconds_per_step(training: Training, seconds: float) -> float:
     """Return the mean of steps for about `seconds`, and of one at least."""
     for _ in range(WARM_UP_STEPS):
         step.train_step(training, stop_requested=False)
-    device.synchronise(training.device)
+    synchronise(training.device)
     began, steps = time.perf_counter(), 0
     while steps == 0 or time.perf_counter() - began < seconds:
         step.train_step(training, stop_requested=False)
         steps += 1
-    device.synchronise(training.device)
+    synchronise(training.device)
     return (time.perf_counter() - began) / steps

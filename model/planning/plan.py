@@ -12,7 +12,7 @@ from typing import Any
 
 from model.network.architecture import ModelConfig
 from model.planning import cost
-from model.planning.measure import Measured
+from model.planning.measure import StepBenchmark
 from model.training.config import TrainConfig
 
 TOKENS_PER_PARAMETER = 20.0
@@ -21,13 +21,37 @@ MEMORY_SHARE = 0.9  # of what is free: a plan above it is warned about
 VALIDATION_SHARE = 1 / 3  # of a training step's time: forward without backward
 HEAD_WIDTH = 64
 SMALL_HEAD_WIDTH, SMALL_WIDTH = 32, 256
-WIDTHS = (64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 1792,
-          2048, 2560, 3072, 4096, 5120, 6144, 8192)  # fmt: skip
+WIDTHS = (
+    64,
+    96,
+    128,
+    160,
+    192,
+    256,
+    320,
+    384,
+    448,
+    512,
+    640,
+    768,
+    896,
+    1024,
+    1280,
+    1536,
+    1792,
+    2048,
+    2560,
+    3072,
+    4096,
+    5120,
+    6144,
+    8192,
+)
 
 
 @dataclass(frozen=True)
-class Room:
-    """What there is to work with; None is not known."""
+class Budget:
+    """What there is to train with; None is not known."""
 
     corpus_tokens: int | None = None
     memory_bytes: int | None = None
@@ -36,7 +60,7 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What training is expected to take; `money` is in the currency of the price."""
 
     device: str
@@ -60,49 +84,51 @@ class Plan:
         return {**asdict(self), "warnings": list(self.warnings)}
 
 
-def make(config: TrainConfig, vocab_size: int, measured: Measured, room: Room) -> Plan:
-    """Return the plan of a recipe from what the probe measured."""
-    size = measured.size
+def make_plan(
+    config: TrainConfig, vocab_size: int, benchmark: StepBenchmark, budget: Budget
+) -> TrainingPlan:
+    """Return the plan of a recipe from a benchmark of its steps."""
+    size = benchmark.size
     tokens = config.steps * config.tokens_per_step
-    seconds = _seconds(config, measured)
-    corpus = room.corpus_tokens
-    plan = Plan(
-        device=measured.device,
-        precision=measured.precision,
+    seconds = _seconds(config, benchmark)
+    corpus = budget.corpus_tokens
+    plan = TrainingPlan(
+        device=benchmark.device,
+        precision=benchmark.precision,
         parameters=size.parameters,
         steps=config.steps,
         tokens=tokens,
         epochs=tokens / corpus if corpus else None,
         flops=float(size.flops_per_token) * tokens,
         seconds=seconds,
-        tokens_per_second=config.tokens_per_step / measured.seconds_per_step,
-        utilisation=measured.utilisation(config),
-        ceiling_flops=measured.ceiling_flops,
-        memory_bytes=measured.memory_bytes,
+        tokens_per_second=config.tokens_per_step / benchmark.seconds_per_step,
+        utilisation=benchmark.utilisation(config),
+        ceiling_flops=benchmark.ceiling_flops,
+        memory_bytes=benchmark.memory_bytes,
         disk_bytes=cost.disk_bytes(config, size.parameters, corpus or tokens, vocab_size),
-        money=None if room.price_per_hour is None else seconds / 3600 * room.price_per_hour,
+        money=None if budget.price_per_hour is None else seconds / 3600 * budget.price_per_hour,
         warnings=(),
     )
-    return replace(plan, warnings=tuple(_warnings(plan, room)))
+    return replace(plan, warnings=tuple(_warnings(plan, budget)))
 
 
-def _seconds(config: TrainConfig, measured: Measured) -> float:
+def _seconds(config: TrainConfig, benchmark: StepBenchmark) -> float:
     validations = -(-config.steps // config.validate_every)
     rows = validations * config.validation_windows / config.batch_size
-    checkpoints = -(-config.steps // config.checkpoint_every) * measured.seconds_per_checkpoint
-    return (config.steps + VALIDATION_SHARE * rows) * measured.seconds_per_step + checkpoints
+    checkpoints = -(-config.steps // config.checkpoint_every) * benchmark.seconds_per_checkpoint
+    return (config.steps + VALIDATION_SHARE * rows) * benchmark.seconds_per_step + checkpoints
 
 
-def _warnings(plan: Plan, room: Room) -> Iterator[str]:
-    free = room.memory_bytes
+def _warnings(plan: TrainingPlan, budget: Budget) -> Iterator[str]:
+    free = budget.memory_bytes
     if free is not None and plan.memory_bytes > MEMORY_SHARE * free:
         yield (
             f"will not fit: {gigabytes(plan.memory_bytes)} of memory, {gigabytes(free)} are free; "
             f"lower train.micro_batch_size or train.model.width"
         )
-    if room.disk_bytes is not None and plan.disk_bytes > room.disk_bytes:
+    if budget.disk_bytes is not None and plan.disk_bytes > budget.disk_bytes:
         yield (
-            f"will not fit: {gigabytes(plan.disk_bytes)} of disk, {gigabytes(room.disk_bytes)} "
+            f"will not fit: {gigabytes(plan.disk_bytes)} of disk, {gigabytes(budget.disk_bytes)} "
             f"are free; lower train.keep_checkpoints or give another --store"
         )
     if plan.epochs is not None and plan.epochs > EPOCHS_MAX:
@@ -112,7 +138,7 @@ def _warnings(plan: Plan, room: Room) -> Iterator[str]:
         )
 
 
-def size_warning(plan: Plan) -> str | None:
+def size_warning(plan: TrainingPlan) -> str | None:
     """Return what to say of a model that is large for its tokens; None of one that is not."""
     per_parameter = plan.tokens / plan.parameters
     if per_parameter >= TOKENS_PER_PARAMETER / 4:
@@ -123,8 +149,8 @@ def size_warning(plan: Plan) -> str | None:
     )
 
 
-def unprobed_memory(config: TrainConfig, vocab_size: int, free: int | None) -> str | None:
-    """Return why a recipe is too large even to be probed, by formula; None if it is not."""
+def memory_warning(config: TrainConfig, vocab_size: int, free: int | None) -> str | None:
+    """Return why a recipe is too large even to be benchmarked, by formula; None if it is not."""
     size = cost.size_of(config.model, vocab_size)
     needed = cost.state_bytes(size.parameters)
     if free is None or needed <= MEMORY_SHARE * free:
@@ -136,9 +162,12 @@ def unprobed_memory(config: TrainConfig, vocab_size: int, free: int | None) -> s
 
 
 def propose(
-    config: TrainConfig, vocab_size: int, flops_per_second: float, seconds: float,
+    config: TrainConfig,
+    vocab_size: int,
+    flops_per_second: float,
+    seconds: float,
     tokens_per_parameter: float = TOKENS_PER_PARAMETER,
-) -> TrainConfig:  # fmt: skip
+) -> TrainConfig:
     """Return the recipe with the size and steps that use a budget best.
 
     Among shapes of the usual proportions the largest whose tokens in the time, at the rate given,
@@ -159,10 +188,12 @@ def propose(
     return replace(sized, steps=steps, warmup_steps=warmup)
 
 
-def within(config: TrainConfig, measured: Measured, seconds: float) -> TrainConfig:
-    """Return the recipe with as many steps as a budget holds by the probe, validation included."""
+def fit_steps_to_budget(
+    config: TrainConfig, benchmark: StepBenchmark, seconds: float
+) -> TrainConfig:
+    """Return the recipe with as many steps as the seconds hold, validation included."""
     once = replace(config, steps=1000)
-    steps = max(1, int(seconds / _seconds(once, measured) * once.steps))
+    steps = max(1, int(seconds / _seconds(once, benchmark) * once.steps))
     return replace(config, steps=steps, warmup_steps=min(config.warmup_steps, max(1, steps // 10)))
 
 
@@ -174,9 +205,13 @@ def shapes(like: ModelConfig) -> Iterator[ModelConfig]:
         heads = width // (HEAD_WIDTH if width >= SMALL_WIDTH else SMALL_HEAD_WIDTH)
         shared = groups if heads % groups == 0 else 1
         yield replace(
-            like, width=width, layers=max(2, width // 64), heads=heads, kv_heads=heads // shared,
+            like,
+            width=width,
+            layers=max(2, width // 64),
+            heads=heads,
+            kv_heads=heads // shared,
             hidden=max(16, round(width * ratio / 16) * 16),
-        )  # fmt: skip
+        )
 
 
 def gigabytes(count: float) -> str:

@@ -7,7 +7,14 @@ from typing import Any, get_type_hints
 
 from typing_extensions import TypedDict
 
-from model.planning import cost, device
+from model.planning import cost
+from model.planning.device import (
+    device_name,
+    matmul_ceiling,
+    memory_peak,
+    memory_used,
+    reset_memory_peak,
+)
 from model.training.state import Training
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
@@ -16,7 +23,7 @@ SPENT = "spent.json"  # not part of the artifact's identity
 
 
 @dataclass(frozen=True)
-class Spent:
+class ResourceUsage:
     """Figures under the names that a plan has for them; memory is what training added."""
 
     device: str
@@ -33,15 +40,15 @@ class Spent:
     disk_bytes: int
 
 
-class Meter:
+class UsageMeter:
     """Started when everything is built and nothing has run, read when training is done."""
 
     def __init__(self, training: Training) -> None:
         self._began = time.perf_counter()
-        device.reset_memory_peak(training.device)
-        self._memory_before = device.memory_used(training.device)
+        reset_memory_peak(training.device)
+        self._memory_before = memory_used(training.device)
 
-    def read(self, training: Training, folder: Path) -> Spent:
+    def read(self, training: Training, folder: Path) -> ResourceUsage:
         """Return what training took; earlier parts of a run that was resumed are counted in.
 
         Measures the ceiling of the device, half a second on a CPU.
@@ -50,11 +57,11 @@ class Meter:
         steps, tokens = training.state.step, training.state.step * training.tokens_per_step
         stepping = step_seconds(training.state.speed)
         rate = tokens / stepping if stepping else 0.0
-        ceiling = device.matmul_ceiling(training.device, training.precision)
+        ceiling = matmul_ceiling(training.device, training.precision)
         # Measured, not reckoned: the most above what was held when only the weights were built.
-        added = max(0, device.memory_peak(training.device) - self._memory_before)
-        return Spent(
-            device=device.name(training.device),
+        added = max(0, memory_peak(training.device) - self._memory_before)
+        return ResourceUsage(
+            device=device_name(training.device),
             precision=training.precision,
             parameters=size.parameters,
             steps=steps,
@@ -70,7 +77,7 @@ class Meter:
 
 
 # Earlier versions noted fewer figures.
-Noted = TypedDict("Noted", get_type_hints(Spent), total=False)  # type: ignore[misc] # one list of fields
+Noted = TypedDict("Noted", get_type_hints(ResourceUsage), total=False)  # type: ignore[misc] # one list of fields
 
 
 def step_seconds(speed: list[tuple[int, float, float]]) -> float:
@@ -82,9 +89,9 @@ def step_seconds(speed: list[tuple[int, float, float]]) -> float:
     return total
 
 
-def write(spent: Spent, folder: Path) -> None:
+def write(usage: ResourceUsage, folder: Path) -> None:
     """Note it in an artifact's folder."""
-    storage.write_json(folder / SPENT, asdict(spent))
+    storage.write_json(folder / SPENT, asdict(usage))
 
 
 def read(training: Artifact) -> dict[str, Any] | None:

@@ -29,8 +29,15 @@ def bits_per_byte(axes: Axes, slices: Sequence[Row]) -> None:
     ]
     before = [row["unigram_bits_per_byte"] for row in shown]
     ours = [row["bits_per_byte"] for row in shown]
-    axes.barh([p - 0.19 for p in places], ours, height=0.36, color=BLUE, label="this model",
-              xerr=_arms(shown), error_kw={"ecolor": INK, "elinewidth": 1})  # fmt: skip
+    axes.barh(
+        [p - 0.19 for p in places],
+        ours,
+        height=0.36,
+        color=BLUE,
+        label="this model",
+        xerr=_arms(shown),
+        error_kw={"ecolor": INK, "elinewidth": 1},
+    )
     axes.barh([p + 0.19 for p in places], before, height=0.36, color=GREY, label="unigram model")
     marked = _marks(axes, shown)
     for place, row in zip(places, shown, strict=True):
@@ -42,14 +49,21 @@ def bits_per_byte(axes: Axes, slices: Sequence[Row]) -> None:
     axes.set(title="Held-out text, lower is better", xlabel="bits per byte")
     axes.set_xlim(0, max([*before, *ours, *marked]) * 1.18)
     axes.grid(visible=False, axis="y")
-    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.9 / (1 + len(shown))),
-                ncols=5, fontsize=8.5, columnspacing=1.2)  # fmt: skip
+    axes.legend(
+        frameon=False,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.9 / (1 + len(shown))),
+        ncols=5,
+        fontsize=8.5,
+        columnspacing=1.2,
+    )
 
 
 def _arms(rows: Sequence[Row]) -> list[list[float]]:
     """Return the lengths of the interval's arms to the left and right, 0 where there is none."""
-    ends = [(r["bits_per_byte"], r.get("bits_per_byte_low"), r.get("bits_per_byte_high"))
-            for r in rows]  # fmt: skip
+    ends = [
+        (r["bits_per_byte"], r.get("bits_per_byte_low"), r.get("bits_per_byte_high")) for r in rows
+    ]
     left = [0.0 if low is None else max(0.0, at - low) for at, low, _ in ends]
     right = [0.0 if high is None else max(0.0, high - at) for at, _, high in ends]
     return [left, right]
@@ -72,19 +86,35 @@ def reliability(axes: Axes, bins: Sequence[Row]) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls="--", label="perfectly calibrated")
     whole = [row for row in bins if row["lang"] == "all"]
     total = sum(row["tokens"] for row in whole)
-    axes.bar([row["lower"] for row in whole], [row["tokens"] / total for row in whole],
-             width=[row["upper"] - row["lower"] for row in whole], align="edge", color=GREY,
-             alpha=0.45, label="share of tokens")  # fmt: skip
+    axes.bar(
+        [row["lower"] for row in whole],
+        [row["tokens"] / total for row in whole],
+        width=[row["upper"] - row["lower"] for row in whole],
+        align="edge",
+        color=GREY,
+        alpha=0.45,
+        label="share of tokens",
+    )
     for lang in dict.fromkeys(row["lang"] for row in bins):
         rows = [row for row in bins if row["lang"] == lang]
         count = sum(row["tokens"] for row in rows)
         gap = sum(row["tokens"] * abs(row["confidence"] - row["accuracy"]) for row in rows)
-        axes.plot([row["confidence"] for row in rows], [row["accuracy"] for row in rows],
-                  color=LANGUAGE_COLOURS.get(lang, GREEN), marker="o", ms=3.5, lw=1.5,
-                  label=f"{readable(language(lang))}, error {gap / count:.3f}")  # fmt: skip
-    axes.set(title="Calibration: can its confidence be believed?", xlim=(0, 1), ylim=(0, 1),
-             xlabel="confidence: probability of the likeliest token",
-             ylabel="share that was right")  # fmt: skip
+        axes.plot(
+            [row["confidence"] for row in rows],
+            [row["accuracy"] for row in rows],
+            color=LANGUAGE_COLOURS.get(lang, GREEN),
+            marker="o",
+            ms=3.5,
+            lw=1.5,
+            label=f"{readable(language(lang))}, error {gap / count:.3f}",
+        )
+    axes.set(
+        title="Calibration: can its confidence be believed?",
+        xlim=(0, 1),
+        ylim=(0, 1),
+        xlabel="confidence: probability of the likeliest token",
+        ylabel="share that was right",
+    )
     axes.legend(frameon=False, fontsize=8.5, loc="lower right")
 
 
@@ -99,8 +129,11 @@ def by_position(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_xscale("log", base=2)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set(title="Prediction by position in the window", ylabel="bits per byte",
-             xlabel="tokens into the window")  # fmt: skip
+    axes.set(
+        title="Prediction by position in the window",
+        ylabel="bits per byte",
+        xlabel="tokens into the window",
+    )
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
 
@@ -130,8 +163,15 @@ def tasks(axes: Axes, figures: Sequence[Row]) -> None:
     ]
     if places:
         across, up = zip(*places, strict=True)
-        axes.scatter(across, up, marker="|", color=INK, s=120, zorder=4,
-                     label="the most common answer always")  # fmt: skip
+        axes.scatter(
+            across,
+            up,
+            marker="|",
+            color=INK,
+            s=120,
+            zorder=4,
+            label="the most common answer always",
+        )
         axes.legend(frameon=False, fontsize=8.5, loc="lower right")
     axes.set(title="Tasks, without further training")
     axes.set_xlabel("0 to 1, higher is better; bars are 95 % intervals")

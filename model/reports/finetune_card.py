@@ -26,11 +26,21 @@ def render(
         f"Trained: {how}; {config['epochs']:g} epochs, seed {config['seed']}, loss on answers "
         f"alone.",
         "## How well it answers",
-        markdown_table(("held-out answers", "examples", "bits per byte", "interval", "token "
-                        "accuracy", "unigram"), _figures(evaluation), 5),
+        markdown_table(
+            (
+                "held-out answers",
+                "examples",
+                "bits per byte",
+                "interval",
+                "token accuracy",
+                "unigram",
+            ),
+            _figures(evaluation),
+            5,
+        ),
         "Perplexity of answers says nothing about whether they are true, and held-out examples "
         "come from the same collections as those that taught it.",
-    ]  # fmt: skip
+    ]
     return "\n\n".join(sections) + "\n"
 
 

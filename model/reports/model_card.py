@@ -176,10 +176,9 @@ def _tokenizer(made: Mapping[str, Artifact]) -> str:
     )
     count = made["tokenizer"].stats.get("vocab_size")
     pieces = f" {count:,} pieces." if count else ""
-    return (
-        f"## Tokenizer\n\nSentencePiece with byte fallback.{pieces}\n\n"
-        + markdown_table(header, rows, numbers=4)
-    )  # fmt: skip
+    return f"## Tokenizer\n\nSentencePiece with byte fallback.{pieces}\n\n" + markdown_table(
+        header, rows, numbers=4
+    )
 
 
 def _training(made: Mapping[str, Artifact]) -> str:

@@ -7,11 +7,18 @@ from model.reports.markdown import language, markdown_table
 from pipeline.store.artifact import Artifact
 
 SECTIONS = (  # title, words, first parts of the figures' names
-    ("Memorisation, bias, toxicity", "Probes find some of what is wrong, never all of it.",
-     ("memorisation", "bias", "toxicity")),
-    ("Tasks", "Questions put to the model as it is, without further training; few examples and "
-     "wide intervals rank nothing.", ("task",)),
-)  # fmt: skip
+    (
+        "Memorisation, bias, toxicity",
+        "Probes find some of what is wrong, never all of it.",
+        ("memorisation", "bias", "toxicity"),
+    ),
+    (
+        "Tasks",
+        "Questions put to the model as it is, without further training; few examples and "
+        "wide intervals rank nothing.",
+        ("task",),
+    ),
+)
 BASELINES = {"unigram": "unigram", "ngram": "5-gram", "ppmd": "PPMd", "xz": "xz"}
 
 
@@ -36,10 +43,15 @@ def figure_sections(figures: Sequence[Mapping[str, Any]]) -> list[str]:
 def _figure_table(rows: Sequence[Mapping[str, Any]]) -> str:
     header = ("figure", "what it says", "examples", "value", "95 % interval")
     cells = [
-        (f"`{row['name']}`", row["meaning"], f"{row['examples']:,}", f"{row['value']:.3f}",
-         _between(row))
+        (
+            f"`{row['name']}`",
+            row["meaning"],
+            f"{row['examples']:,}",
+            f"{row['value']:.3f}",
+            _between(row),
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
     return markdown_table(header, cells, numbers=3)
 
 

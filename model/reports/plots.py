@@ -122,10 +122,15 @@ def loss_by_source(axes: Axes, parts: Sequence[Row], rows: Sequence[Row]) -> Non
     for place, name in enumerate(names):
         own = [row for row in parts if row["source"] == name]
         axes.plot(
-            [tokens[row["step"]] for row in own], [row["loss"] for row in own], lw=1.6, marker="o",
-            ms=3, color=COLOURS[place % len(COLOURS)], ls=DASHES[place // len(COLOURS)],
+            [tokens[row["step"]] for row in own],
+            [row["loss"] for row in own],
+            lw=1.6,
+            marker="o",
+            ms=3,
+            color=COLOURS[place % len(COLOURS)],
+            ls=DASHES[place // len(COLOURS)],
             label=f"{readable(name)}, last {own[-1]['loss']:.3f}",
-        )  # fmt: skip
+        )
     axes.set(title="Held-out loss by source", ylabel="nats per token")
     token_axis(axes, log=True)
     axes.legend(frameon=False, fontsize=8.5)
@@ -173,8 +178,14 @@ def funnel(axes: Axes, data: Sequence[Artifact]) -> None:
     for place, made, share in zip(places, stages, shares, strict=True):
         text = f"{share:.1%}  {made.ledger.kept:,} of {made.ledger.seen:,}"
         dark = share < 0.45
-        axes.text(share + 0.01 if dark else share - 0.01, place, text, va="center",
-                  ha="left" if dark else "right", color=INK if dark else "white")  # fmt: skip
+        axes.text(
+            share + 0.01 if dark else share - 0.01,
+            place,
+            text,
+            va="center",
+            ha="left" if dark else "right",
+            color=INK if dark else "white",
+        )
         axes.text(1.015, place, _lost(made), va="center", ha="left", fontsize=8.5)
     axes.set_yticks(list(places), [made.stage for made in stages])
     axes.invert_yaxis()

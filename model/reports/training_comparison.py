@@ -75,10 +75,13 @@ def cells(line: Line) -> list[str]:
         return [line.name, f"failed: {line.failed}", "", "", "", str(line.seeds)]
     also = "" if line.failed is None else " (others failed)"
     return [
-        line.name, _with_spread(line, "validation_loss"), _with_spread(line, "bits_per_byte"),
+        line.name,
+        _with_spread(line, "validation_loss"),
+        _with_spread(line, "bits_per_byte"),
         counted(line.means["tokens_per_second"]) if "tokens_per_second" in line.means else "",
-        counted(line.means["tokens"]), f"{line.seeds}{also}",
-    ]  # fmt: skip
+        counted(line.means["tokens"]),
+        f"{line.seeds}{also}",
+    ]
 
 
 def _with_spread(line: Line, figure: str) -> str:
@@ -117,9 +120,13 @@ def curves(axes: Axes, trained: Sequence[Trained], rows: Sequence[Line]) -> None
         for number, run in enumerate(one for one in drawn if one.name == line.name):
             axes.plot(
                 *zip(*_points(run, column), strict=True),
-                color=_colour(place), ls=_dash(place), lw=1.6, marker="o", ms=3,
+                color=_colour(place),
+                ls=_dash(place),
+                lw=1.6,
+                marker="o",
+                ms=3,
                 label=line.name if number == 0 else None,
-            )  # fmt: skip
+            )
     text = "held-out" if held_out else "training"
     axes.set(title="Loss at equal tokens", ylabel=f"{text} text, nats per token")
     token_axis(axes, log=True)
@@ -138,10 +145,22 @@ def finals(axes: Axes, rows: Sequence[Line]) -> None:
     places = range(len(rows))
     axes.hlines(places, min(losses), losses, color=[_colour(place) for place in places], lw=1.2)
     for place in places:
-        axes.errorbar(losses[place], place, xerr=spreads[place] or None, color=_colour(place),
-                      fmt="o", capsize=3)  # fmt: skip
-        axes.annotate(f"{losses[place]:.3f}", (losses[place], place), (6, 6),
-                      textcoords="offset points", color=INK, fontsize=9)  # fmt: skip
+        axes.errorbar(
+            losses[place],
+            place,
+            xerr=spreads[place] or None,
+            color=_colour(place),
+            fmt="o",
+            capsize=3,
+        )
+        axes.annotate(
+            f"{losses[place]:.3f}",
+            (losses[place], place),
+            (6, 6),
+            textcoords="offset points",
+            color=INK,
+            fontsize=9,
+        )
     axes.set_yticks(list(places), [line.name for line in rows])
     axes.invert_yaxis()
     axes.margins(x=0.08, y=0.15)

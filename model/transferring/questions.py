@@ -143,7 +143,7 @@ def result_row(question: ChoiceQuestion, chosen: int, nats: float | None) -> dic
 def choose_cheapest(
     questions: Sequence[ChoiceQuestion], nll_NC: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Choose the candidate of the lowest_by_hash negative log-likelihood (N, C); return rows of TRANSFER.
+    """Choose the candidate of the lowest negative log-likelihood (N, C); return rows of TRANSFER.
 
     N questions, C candidates.
     """

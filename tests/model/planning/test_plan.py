@@ -7,9 +7,8 @@ import torch
 
 from model.network import families
 from model.network.architecture import ModelConfig, preset
-from model.planning import cost, device, measure, usage
-from model.planning import plan as forecast
-from model.planning.plan import Room
+from model.planning import cost, device, measure, plan, usage
+from model.planning.plan import Budget
 from model.training import precision
 from model.training.config import TrainConfig
 
@@ -20,9 +19,9 @@ CONFIG = TrainConfig(
 CPU = torch.device("cpu")
 
 
-def measured(config=CONFIG, vocab_size=64, seconds_per_step=0.5) -> measure.Measured:
+def benchmark(config=CONFIG, vocab_size=64, seconds_per_step=0.5) -> measure.StepBenchmark:
     size = cost.size_of(config.model, vocab_size)
-    return measure.Measured("a device", "fp32", size, seconds_per_step, 0.1, 10**8, 1e10, 4)
+    return measure.StepBenchmark("a device", "fp32", size, seconds_per_step, 0.1, 10**8, 1e10, 4)
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen", "gpt2", "vaswani2017", "bert"])
@@ -54,69 +53,71 @@ def test_flops_agree_with_what_torch_counts():
 
 
 def test_a_plan_multiplies_out_what_a_step_took():
-    plan = forecast.make(CONFIG, 64, measured(), Room(corpus_tokens=3200, price_per_hour=36.0))
-    assert plan.tokens == 100 * 4 * 16
-    assert plan.epochs == 2.0
-    assert plan.tokens_per_second == 4 * 16 / 0.5
+    planned = plan.make_plan(
+        CONFIG, 64, benchmark(), Budget(corpus_tokens=3200, price_per_hour=36.0)
+    )
+    assert planned.tokens == 100 * 4 * 16
+    assert planned.epochs == 2.0
+    assert planned.tokens_per_second == 4 * 16 / 0.5
     steps, validation, checkpoints = 100 * 0.5, 2 * (8 / 4) * 0.5 / 3, 0.1
-    assert plan.seconds == pytest.approx(steps + validation + checkpoints)
-    assert plan.money == pytest.approx(plan.seconds / 100)
-    rate = cost.size_of(SHAPE, 64).flops_per_token * plan.tokens_per_second
-    assert plan.utilisation == pytest.approx(rate / 1e10)
+    assert planned.seconds == pytest.approx(steps + validation + checkpoints)
+    assert planned.money == pytest.approx(planned.seconds / 100)
+    rate = cost.size_of(SHAPE, 64).flops_per_token * planned.tokens_per_second
+    assert planned.utilisation == pytest.approx(rate / 1e10)
 
 
 @pytest.mark.parametrize(
-    ("room", "words"),
+    ("budget", "words"),
     [
-        (Room(memory_bytes=10**8), "memory"),
-        (Room(disk_bytes=1000), "disk"),
-        (Room(corpus_tokens=100), "epochs"),
+        (Budget(memory_bytes=10**8), "memory"),
+        (Budget(disk_bytes=1000), "disk"),
+        (Budget(corpus_tokens=100), "epochs"),
     ],
 )
-def test_what_will_not_fit_is_warned_about(room, words):
-    plan = forecast.make(CONFIG, 64, measured(), room)
-    assert [w for w in plan.warnings if words in w]
-    assert not forecast.make(CONFIG, 64, measured(), Room(10**6, 10**12, 10**12)).warnings
+def test_what_will_not_fit_is_warned_about(budget, words):
+    planned = plan.make_plan(CONFIG, 64, benchmark(), budget)
+    assert [w for w in planned.warnings if words in w]
+    assert not plan.make_plan(CONFIG, 64, benchmark(), Budget(10**6, 10**12, 10**12)).warnings
 
 
 def test_a_network_too_large_to_try_is_told_before_it_is_built():
     huge = replace(CONFIG, model=replace(SHAPE, width=16384, heads=128, kv_heads=128, layers=100))
-    reason = forecast.unprobed_memory(huge, 64, 10**9)
+    reason = plan.memory_warning(huge, 64, 10**9)
     assert reason is not None
     assert "will not fit" in reason
-    assert forecast.unprobed_memory(CONFIG, 64, 10**9) is None
+    assert plan.memory_warning(CONFIG, 64, 10**9) is None
 
 
 def test_a_larger_budget_proposes_a_larger_model_of_about_the_asked_ratio():
     sizes = []
     for hours in (0.1, 1, 10, 100):
-        chosen = forecast.propose(CONFIG, 4096, 1e11, hours * 3600)
+        chosen = plan.propose(CONFIG, 4096, 1e11, hours * 3600)
         size = cost.size_of(chosen.model, 4096)
         sizes.append(size.parameters)
         used = chosen.steps * chosen.tokens_per_step * size.flops_per_token
         assert used == pytest.approx(hours * 3600 * 1e11, rel=0.01)
         ratio = chosen.steps * chosen.tokens_per_step / size.parameters
-        assert ratio >= forecast.TOKENS_PER_PARAMETER or chosen.model.width == 64
+        assert ratio >= plan.TOKENS_PER_PARAMETER or chosen.model.width == 64
     assert sizes == sorted(sizes)
     assert sizes[-1] > 10 * sizes[0]
 
 
 def test_every_shape_is_one_that_can_be_built():
-    widths = [shape.width for shape in forecast.shapes(replace(SHAPE, heads=4, kv_heads=2))]
+    widths = [shape.width for shape in plan.shapes(replace(SHAPE, heads=4, kv_heads=2))]
     assert widths == sorted(widths)  # and ModelConfig has refused none
 
 
 def test_steps_are_cut_to_the_budget():
-    cut = forecast.within(CONFIG, measured(), 30.0)
-    plan = forecast.make(cut, 64, measured(), Room())
-    assert 28.0 < plan.seconds <= 31.0
+    cut = plan.fit_steps_to_budget(CONFIG, benchmark(), 30.0)
+    planned = plan.make_plan(cut, 64, benchmark(), Budget())
+    assert 28.0 < planned.seconds <= 31.0
 
 
 def test_the_probe_takes_real_steps_and_disturbs_nothing():
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    found = measure.measure(CONFIG, 64, CPU, seconds=0.2)
+    found = measure.benchmark_steps(CONFIG, 64, CPU, seconds=0.2)
     assert torch.equal(torch.rand(3), expected)
     assert found.seconds_per_step > 0
     assert 1 <= found.rows <= 4
@@ -126,13 +127,13 @@ def test_the_probe_takes_real_steps_and_disturbs_nothing():
 
 def test_a_batch_that_would_take_long_is_measured_in_part():
     large = replace(CONFIG, batch_size=10_000_000)
-    found = measure.measure(large, 64, CPU, seconds=0.1)
+    found = measure.benchmark_steps(large, 64, CPU, seconds=0.1)
     assert found.rows < large.batch_size
     assert found.memory_bytes > cost.state_bytes(found.size.parameters)
 
 
 def test_the_device_is_named_and_measured():
-    assert device.name(CPU)
+    assert device.device_name(CPU)
     assert device.matmul_ceiling(CPU, precision.FP32) > 1e8
     assert device.memory_used(CPU) > 10**7
 
