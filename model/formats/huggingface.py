@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from model.formats.layouts import Layout, layout_of, weights_of
+from model.formats.layouts import TransformersLayout, layout_of, weights_of
 from model.formats.reshape import Weights
 from model.network.families import AnyNetwork, family_of
 from pipeline.store import storage
@@ -26,7 +26,7 @@ def write(
     place: Callable[[str], Path],
     own: dict[str, Any] | None = None,
     dtype: torch.dtype = torch.float32,
-) -> Layout:
+) -> TransformersLayout:
     """Write weights and configs to the paths `place(name)` gives; return the class they are for.
 
     `own` keys are added to config.json. Raises ConfigError if no class has the network's parts.
@@ -49,7 +49,7 @@ def save_weights(weights: Weights, path: Path, dtype: torch.dtype = torch.float3
 
 
 def config_of(
-    network: AnyNetwork, layout: Layout, dtype: torch.dtype = torch.float32
+    network: AnyNetwork, layout: TransformersLayout, dtype: torch.dtype = torch.float32
 ) -> dict[str, Any]:
     """Return config.json of the class."""
     start = {"decoder_start_token_id": Tokenizer.bos_id}

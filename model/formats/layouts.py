@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.formats import reshape
+from model.formats.config_keys import ACTIVATIONS, bart_keys, bert_keys, gpt2_keys, llama_keys
 from model.formats.reshape import Weights
 from model.network.architecture import (
-    ALL_BIASES,
     DECODER,
     ENCODER,
     ENCODER_DECODER,
@@ -29,11 +29,9 @@ from model.network.architecture import (
 from model.network.families import AnyNetwork
 from pipeline.errors import ConfigError
 
-ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh"}
-
 
 @dataclass(frozen=True)
-class Layout:
+class TransformersLayout:
     """A class of transformers.
 
     `wants` are the values it can have of options of ModelConfig, `keys` its part of config.json,
@@ -64,7 +62,7 @@ class Layout:
         return ours
 
 
-def layout_of(config: ModelConfig) -> Layout:
+def layout_of(config: ModelConfig) -> TransformersLayout:
     """Return the class a network can be exported as.
 
     Raises ConfigError naming the nearest class and what it would want, where there is none.
@@ -80,7 +78,7 @@ def layout_of(config: ModelConfig) -> Layout:
     return near
 
 
-def weights_of(network: AnyNetwork, layout: Layout) -> Weights:
+def weights_of(network: AnyNetwork, layout: TransformersLayout) -> Weights:
     """Return the weights under the names of the class, in the network's precision; tied ones once.
 
     The network must be one that fits: `layout_of` its config gave `layout`.
@@ -90,71 +88,6 @@ def weights_of(network: AnyNetwork, layout: Layout) -> Weights:
         found = reshape.completed(network)
     changed = layout.reshape(found, network.config)
     return {layout.name(name): weight.detach().contiguous() for name, weight in changed.items()}
-
-
-def _llama_keys(config: ModelConfig) -> dict[str, Any]:
-    return {
-        "hidden_size": config.width,
-        "intermediate_size": config.hidden,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads,
-        "head_dim": config.head_width,
-        "hidden_act": "silu",
-        "max_position_embeddings": config.context,
-        "rms_norm_eps": config.norm_epsilon,
-        "rope_theta": config.rope_theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-        "attention_bias": config.biases == ALL_BIASES,
-        "mlp_bias": config.biases != NO_BIASES,
-    }
-
-
-def _gpt2_keys(config: ModelConfig) -> dict[str, Any]:
-    return {
-        "n_positions": config.context,
-        "n_embd": config.width,
-        "n_layer": config.layers,
-        "n_head": config.heads,
-        "n_inner": config.hidden,
-        "activation_function": ACTIVATIONS[config.activation],
-        "layer_norm_epsilon": config.norm_epsilon,
-        "resid_pdrop": config.dropout,
-        "embd_pdrop": config.dropout,
-        "attn_pdrop": 0.0,
-    }
-
-
-def _bert_keys(config: ModelConfig) -> dict[str, Any]:
-    return {
-        "hidden_size": config.width,
-        "intermediate_size": config.hidden,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "hidden_act": ACTIVATIONS[config.activation],
-        "max_position_embeddings": config.context,
-        "type_vocab_size": 1,
-        "layer_norm_eps": config.norm_epsilon,
-        "hidden_dropout_prob": config.dropout,
-        "attention_probs_dropout_prob": 0.0,
-    }
-
-
-def _bart_keys(config: ModelConfig) -> dict[str, Any]:
-    stack = {"layers": config.layers, "attention_heads": config.heads, "ffn_dim": config.hidden}
-    sizes = {f"{side}_{key}": stack[key] for side in ("encoder", "decoder") for key in stack}
-    return sizes | {
-        "is_encoder_decoder": True,
-        "d_model": config.width,
-        "num_hidden_layers": config.layers,
-        "activation_function": ACTIVATIONS[config.activation],
-        "max_position_embeddings": config.context,
-        "scale_embedding": config.scaled_embeddings,
-        "share_encoder_decoder_embeddings": True,
-        "dropout": config.dropout,
-        "attention_dropout": 0.0,
-        "forced_eos_token_id": None,
-    }
 
 
 _LLAMA_NAMES = ((r"^(?!lm_head)", "model."),)
@@ -215,32 +148,32 @@ _CLASSIC = {"norm": (LAYERNORM,), "activation": tuple(ACTIVATIONS), "qk_norm": (
 # Sinusoids fit a learned table; the classes of BART's kind have a fixed epsilon.
 _TABLE = (LEARNED, SINUSOIDAL)
 _BART = {**_CLASSIC, "family": (ENCODER_DECODER,), "norm_epsilon": (1e-5,)}
-LLAMA = Layout(
+LLAMA = TransformersLayout(
     "LlamaForCausalLM",
     "llama",
     {**_MODERN, "family": (DECODER,), "qk_norm": (False,)},
-    _llama_keys,
+    llama_keys,
     _LLAMA_NAMES,
     complete=False,
 )
-QWEN3 = Layout(
+QWEN3 = TransformersLayout(
     "Qwen3ForCausalLM",
     "qwen3",
     {**_MODERN, "family": (DECODER,), "qk_norm": (True,), "biases": (NO_BIASES,)},
-    _llama_keys,
+    llama_keys,
     _LLAMA_NAMES,
     complete=False,
 )
-EUROBERT = Layout(
+EUROBERT = TransformersLayout(
     "EuroBertForMaskedLM",
     "eurobert",
     {**_MODERN, "family": (ENCODER,), "qk_norm": (False,)},
-    _llama_keys,
+    llama_keys,
     _LLAMA_NAMES,
     complete=False,
     reshape=reshape.eurobert,
 )
-GPT2 = Layout(
+GPT2 = TransformersLayout(
     "GPT2LMHeadModel",
     "gpt2",
     {
@@ -251,11 +184,11 @@ GPT2 = Layout(
         "scaled_embeddings": (False,),
         "embedding_norm": (False,),
     },
-    _gpt2_keys,
+    gpt2_keys,
     _GPT2_NAMES,
     reshape=reshape.gpt2,
 )
-BERT = Layout(
+BERT = TransformersLayout(
     "BertForMaskedLM",
     "bert",
     {
@@ -267,16 +200,16 @@ BERT = Layout(
         "embedding_norm": (True,),
         "head_transform": (True,),
     },
-    _bert_keys,
+    bert_keys,
     _BERT_NAMES,
     reshape=reshape.bert,
 )
 BART, MBART = (
-    Layout(
+    TransformersLayout(
         architecture,
         model_type,
         {**_BART, "norm_place": (place,), "positions": _TABLE, "embedding_norm": (True,)},
-        _bart_keys,
+        bart_keys,
         _BART_NAMES,
         reshape=reshape.bart,
     )
@@ -286,11 +219,11 @@ BART, MBART = (
     )
 )
 MARIAN, PEGASUS = (
-    Layout(
+    TransformersLayout(
         architecture,
         model_type,
         {**_BART, "norm_place": (place,), "positions": (SINUSOIDAL,), "embedding_norm": (False,)},
-        _bart_keys,
+        bart_keys,
         _BART_NAMES,
         reshape=reshape.marian,
     )

@@ -16,7 +16,7 @@ import torch
 
 from model.data.chat import chat_template
 from model.formats import huggingface, imported
-from model.formats.layouts import LLAMA, QWEN3, Layout
+from model.formats.layouts import LLAMA, QWEN3, TransformersLayout
 from model.network.architecture import ModelConfig
 from model.network.families import AnyNetwork, build
 from pipeline.errors import ArtifactError, ConfigError
@@ -78,7 +78,7 @@ def taught_to_chat(folder: Path) -> bool:
     return config.is_file() and "chat_template" in storage.read_json(config, dict[str, Any])
 
 
-def native_layout(config: ModelConfig) -> Layout | None:
+def native_layout(config: ModelConfig) -> TransformersLayout | None:
     """Return the class whose weights have our names, None if the network is of no such class."""
     return next((layout for layout in (LLAMA, QWEN3) if not layout.misfits(config)), None)
 
