@@ -41,21 +41,21 @@ def run(job: Job[EvaluateAnswersConfig]) -> None:
     """
     config = job.config
     model, examples = job.parents
-    found, scores = _scored(model.path, examples, config)
-    unigram_N = _unigram_bits(model.path, examples, found)
-    rows = _slices(found, scores, unigram_N, config.seed)
-    job.map(functools.partial(_write, rows, found), [None])
+    held_out, scores = _scored(model.path, examples, config)
+    unigram_N = _unigram_bits(model.path, examples, held_out)
+    rows = _slices(held_out, scores, unigram_N, config.seed)
+    job.map(functools.partial(_write, rows, held_out), [None])
     job.stats.update(
         bits_per_byte=rows[0]["bits_per_byte"],
         unigram_bits_per_byte=rows[0]["unigram_bits_per_byte"],
-        documents=len(found.encoded),
+        documents=len(held_out.encoded),
     )
 
 
 def bits_per_byte(folder: Path, examples: Artifact, config: EvaluateAnswersConfig) -> float:
     """Return what the held-out answers cost any model, whatever its tokenizer."""
-    found, scores = _scored(folder, examples, config)
-    return float(scores.nats_N.sum() / math.log(2) / _bytes(found).sum())
+    held_out, scores = _scored(folder, examples, config)
+    return float(scores.nats_N.sum() / math.log(2) / _bytes(held_out).sum())
 
 
 def _scored(
@@ -63,52 +63,52 @@ def _scored(
 ) -> tuple[ExampleSet, AnswerScores]:
     network, tokenizer = model_folder.read(folder), load_tokenizer(folder / model_folder.TOKENIZER)
     limit = config.examples_max
-    found = encode_split(examples, VALIDATION, tokenizer, network.config, limit)
-    if not found.encoded:
+    held_out = encode_split(examples, VALIDATION, tokenizer, network.config, limit)
+    if not held_out.encoded:
         raise TrainingError(
             f"{examples.path}: no held-out example that fits the model; give more examples or "
             f"raise examples.validation_share"
         )
-    return found, score_answers(network, found.encoded)
+    return held_out, score_answers(network, held_out.encoded)
 
 
-def _bytes(found: ExampleSet) -> np.ndarray:
-    return np.array([len(row["turns"][-1]["text"].encode()) for row in found.rows])
+def _bytes(held_out: ExampleSet) -> np.ndarray:
+    return np.array([len(row["turns"][-1]["text"].encode()) for row in held_out.rows])
 
 
-def _unigram_bits(folder: Path, examples: Artifact, found: ExampleSet) -> np.ndarray:
+def _unigram_bits(folder: Path, examples: Artifact, held_out: ExampleSet) -> np.ndarray:
     """Return the bits (N,) of each answer under the token frequencies of the training answers."""
     network, tokenizer = model_folder.read(folder), load_tokenizer(folder / model_folder.TOKENIZER)
     counts_V = np.ones(tokenizer.vocab_size)
-    for one in encode_split(examples, TRAIN, tokenizer, network.config).encoded:
-        counts_V += np.bincount(one.ids[one.loss_mask], minlength=tokenizer.vocab_size)
+    for example in encode_split(examples, TRAIN, tokenizer, network.config).encoded:
+        counts_V += np.bincount(example.ids[example.loss_mask], minlength=tokenizer.vocab_size)
     bits_V = math.log2(counts_V.sum()) - np.log2(counts_V)
-    return np.array([bits_V[one.ids[one.loss_mask]].sum() for one in found.encoded])
+    return np.array([bits_V[example.ids[example.loss_mask]].sum() for example in held_out.encoded])
 
 
 def _slices(
-    found: ExampleSet, scores: AnswerScores, unigram_N: np.ndarray, seed: int
+    held_out: ExampleSet, scores: AnswerScores, unigram_N: np.ndarray, seed: int
 ) -> list[dict[str, Any]]:
-    groups = {(kind, row[kind]) for row in found.rows for kind in ("lang", "source")}
+    groups = {(kind, row[kind]) for row in held_out.rows for kind in ("lang", "source")}
     keys = [("all", "all"), *sorted(groups)]
     rows = []
     for kind, name in keys:
-        here = [i for i, row in enumerate(found.rows) if kind == "all" or row[kind] == name]
-        bytes_N, bits_N = _bytes(found)[here], scores.nats_N[here] / math.log(2)
-        tokens, nats = int(scores.tokens_N[here].sum()), float(scores.nats_N[here].sum())
+        chosen = [i for i, row in enumerate(held_out.rows) if kind == "all" or row[kind] == name]
+        bytes_N, bits_N = _bytes(held_out)[chosen], scores.nats_N[chosen] / math.log(2)
+        tokens, nats = int(scores.tokens_N[chosen].sum()), float(scores.nats_N[chosen].sum())
         low, high = interval(np.stack((bits_N, bytes_N), 1), ratio, seed) or (None, None)
         rows.append(
             {
                 "kind": kind,
                 "name": name,
-                "documents": len(here),
+                "documents": len(chosen),
                 "tokens": tokens,
                 "bytes": int(bytes_N.sum()),
                 "loss": nats / tokens,
                 "perplexity": math.exp(min(nats / tokens, 700.0)),
-                "accuracy": float(scores.correct_N[here].sum()) / tokens,
+                "accuracy": float(scores.correct_N[chosen].sum()) / tokens,
                 "bits_per_byte": float(bits_N.sum() / bytes_N.sum()),
-                "unigram_bits_per_byte": float(unigram_N[here].sum() / bytes_N.sum()),
+                "unigram_bits_per_byte": float(unigram_N[chosen].sum() / bytes_N.sum()),
                 "bits_per_byte_low": low,
                 "bits_per_byte_high": high,
             }
@@ -116,10 +116,10 @@ def _slices(
     return rows
 
 
-def _write(rows: list[dict[str, Any]], found: ExampleSet, task: None, sink: Sink) -> None:
-    sink.saw(len(found.encoded) + found.dropped.total())
-    sink.kept(len(found.encoded))
-    for reason, count in sorted(found.dropped.items()):
+def _write(rows: list[dict[str, Any]], held_out: ExampleSet, task: None, sink: Sink) -> None:
+    sink.saw(len(held_out.encoded) + held_out.dropped.total())
+    sink.kept(len(held_out.encoded))
+    for reason, count in sorted(held_out.dropped.items()):
         sink.dropped(reason, count)
     sink.write("main", pa.Table.from_pylist(rows))
 

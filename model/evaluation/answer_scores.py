@@ -31,7 +31,7 @@ def score_answers(
     An encoder has all of the answer masked at once, so its figures are a pseudo-likelihood.
     """
     nats_N, correct_N = np.zeros(len(examples)), np.zeros(len(examples))
-    tokens_N = np.array([_predicted(one, network) for one in examples])
+    tokens_N = np.array([_predicted(example, network) for example in examples])
     order = sorted(range(len(examples)), key=lambda index: len(examples[index].ids))
     network.eval()
     for start in range(0, len(order), batch_size):
@@ -39,10 +39,12 @@ def score_answers(
         rows = collate([[examples[index]] for index in chosen], network.config)
         batch = batch_of(rows, network.device)
         with torch.no_grad():
-            found = objectives.predictions(network, batch)
-            logits_MV = network.logits(found.hidden).float()
-        nats_M = F.cross_entropy(logits_MV, found.targets, reduction="none").double().cpu().numpy()
-        likeliest_M = (logits_MV.argmax(-1) == found.targets).double().cpu().numpy()
+            predictions = objectives.predictions(network, batch)
+            logits_MV = network.logits(predictions.hidden).float()
+        nats_M = (
+            F.cross_entropy(logits_MV, predictions.targets, reduction="none").double().cpu().numpy()
+        )
+        likeliest_M = (logits_MV.argmax(-1) == predictions.targets).double().cpu().numpy()
         starts = np.cumsum([0, *tokens_N[chosen][:-1]])
         nats_N[chosen] = np.add.reduceat(nats_M, starts)
         correct_N[chosen] = np.add.reduceat(likeliest_M, starts)

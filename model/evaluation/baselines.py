@@ -59,10 +59,10 @@ def token_models(
     models: dict[str, TokenModel] = {UNIGRAM: lambda ids: unigram_V[ids]}
     if config.ngram_order is not None:
         texts = _training_text(shards, config.ngram_tokens_max)
-        made = kneser_ney.train(
+        model = kneser_ney.train(
             texts, tokenizer.vocab_size, tokenizer.bos_id, tokenizer.eos_id, config.ngram_order
         )
-        models[NGRAM] = made.nats
+        models[NGRAM] = model.nats
     return models
 
 
@@ -87,8 +87,8 @@ def compressed(
     texts = [tokenizer.decode(document.ids).encode() for document in scored]
     sizes_N = np.array(compression.ppmd_bytes([primer], texts), np.float64)
     by_slice = {
-        key: b"".join(texts[number] for number in here)
-        for key, here in members(scores).items()
+        key: b"".join(texts[number] for number in numbers)
+        for key, numbers in members(scores).items()
         if key[0] in (ALL[0], "lang")
     }
     xz_bytes = compression.xz_bytes(primer, by_slice)

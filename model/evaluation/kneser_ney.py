@@ -134,9 +134,9 @@ def _discounts(count_G: np.ndarray) -> np.ndarray:
     if not seen.all():
         return np.array([0.0, *FALLBACK])
     share = seen[0] / (seen[0] + 2 * seen[1])
-    found = [k - (k + 1) * share * seen[k] / seen[k - 1] for k in (1, 2, 3)]
-    good = all(0 <= one <= k for k, one in enumerate(found, 1))
-    return np.array([0.0, *(found if good else FALLBACK)])
+    discounts = [k - (k + 1) * share * seen[k] / seen[k - 1] for k in (1, 2, 3)]
+    good = all(0 <= discount <= k for k, discount in enumerate(discounts, 1))
+    return np.array([0.0, *(discounts if good else FALLBACK)])
 
 
 def _unigrams(count_V: np.ndarray, bos_id: int) -> np.ndarray:

@@ -24,11 +24,11 @@ def with_baseline(scores: Scores, name: str, nats_N: np.ndarray) -> Scores:
 
 def members(scores: Scores) -> dict[Key, np.ndarray]:
     """Return the documents (numbers) of each slice: all, each language, each source."""
-    found: dict[Key, list[int]] = {ALL: []}
+    by_slice: dict[Key, list[int]] = {ALL: []}
     for number, (lang, source) in enumerate(scores.groups):
         for key in (ALL, ("lang", lang), ("source", source)):
-            found.setdefault(key, []).append(number)
-    return {key: np.array(numbers, np.int64) for key, numbers in sorted(found.items())}
+            by_slice.setdefault(key, []).append(number)
+    return {key: np.array(numbers, np.int64) for key, numbers in sorted(by_slice.items())}
 
 
 def slices(scores: Scores, xz_bytes: Mapping[Key, int] | None = None, seed: int = 0) -> list[Row]:
@@ -40,31 +40,31 @@ def slices(scores: Scores, xz_bytes: Mapping[Key, int] | None = None, seed: int 
     ]
 
 
-def _slice(scores: Scores, key: Key, here: np.ndarray, xz_size: int | None, seed: int) -> Row:
-    tokens = int(scores.tokens_N[here].sum())
-    text_bytes = int(scores.bytes_N[here].sum())
-    nats = float(scores.nats_N[here].sum())
+def _slice(scores: Scores, key: Key, numbers: np.ndarray, xz_size: int | None, seed: int) -> Row:
+    tokens = int(scores.tokens_N[numbers].sum())
+    text_bytes = int(scores.bytes_N[numbers].sum())
+    nats = float(scores.nats_N[numbers].sum())
     loss = nats / max(tokens, 1)
-    parts_N2 = np.stack((scores.nats_N[here] / math.log(2), scores.bytes_N[here]), axis=1)
+    parts_N2 = np.stack((scores.nats_N[numbers] / math.log(2), scores.bytes_N[numbers]), axis=1)
     low, high = interval(parts_N2, ratio, seed) or (None, None)
     baselines = {
-        name: bits(float(nats_N[here].sum()), text_bytes)
+        name: bits(float(nats_N[numbers].sum()), text_bytes)
         for name, nats_N in scores.baseline_nats.items()
     }
     return {
         "kind": key[0],
         "name": key[1],
-        "documents": len(here),
+        "documents": len(numbers),
         "tokens": tokens,
         "bytes": text_bytes,
         "loss": loss,
         "perplexity": math.exp(min(loss, 700.0)),  # past 700 nats a float would overflow
-        "accuracy": float(scores.correct_N[here].sum()) / max(tokens, 1),
+        "accuracy": float(scores.correct_N[numbers].sum()) / max(tokens, 1),
         "bits_per_byte": bits(nats, text_bytes),
         "unigram_bits_per_byte": baselines.get(UNIGRAM, 0.0),
         "bits_per_byte_low": low,
         "bits_per_byte_high": high,
-        "calibration_error": calibration_error(scores.bins_NB3[here].sum(0)),
+        "calibration_error": calibration_error(scores.bins_NB3[numbers].sum(0)),
         "ngram_bits_per_byte": baselines.get(NGRAM),
         "ppmd_bits_per_byte": baselines.get(PPMD),
         "xz_bits_per_byte": None if xz_size is None else 8 * xz_size / max(text_bytes, 1),
@@ -83,10 +83,10 @@ def calibration_error(bins_B3: np.ndarray) -> float:
 def calibration(scores: Scores) -> list[Row]:
     """Return the rows of the contract CALIBRATION: bins that hold tokens, by language."""
     rows = []
-    for (kind, name), here in members(scores).items():
+    for (kind, name), numbers in members(scores).items():
         if kind == "source":
             continue
-        for index, (tokens, confidence, correct) in enumerate(scores.bins_NB3[here].sum(0)):
+        for index, (tokens, confidence, correct) in enumerate(scores.bins_NB3[numbers].sum(0)):
             if tokens:
                 rows.append(
                     {

@@ -24,17 +24,17 @@ from pipeline.prompts.turns import (
 )
 from pipeline.reading.record_file import listed
 
-CONVERSATIONS = ("messages", "conversations", "conversation", "dialogue", "dialog")
-SPEAKERS, SAID = ("role", "from", "speaker"), ("content", "value", "text")
+CONVERSATION_FIELDS = ("messages", "conversations", "conversation", "dialogue", "dialog")
+ROLE_FIELDS, CONTENT_FIELDS = ("role", "from", "speaker"), ("content", "value", "text")
 # A question and its answer, the first of each that a record has; outside conversations such names
 # belong to the tasks.
-ASKED = ("instruction", "prompt", "query", "question", "human", "user", "input")
-ANSWERS = ("output", "response", "completion", "answer", "assistant")
-MORE_TO_READ = ("input", "context")  # stand after the question
+QUESTION_FIELDS = ("instruction", "prompt", "query", "question", "human", "user", "input")
+ANSWER_FIELDS = ("output", "response", "completion", "answer", "assistant")
+CONTEXT_FIELDS = ("input", "context")  # stand after the question
 SYSTEM_FIELDS = ("system", "system_prompt")
 HISTORY = "history"
-NO_TURNS = ("tools", "functions", "images", "image", "audios", "audio", "videos", "video")
-CALLS = ("tool_calls", "function_call")  # in a message
+UNREADABLE_FIELDS = ("tools", "functions", "images", "image", "audios", "audio", "videos", "video")
+TOOL_CALL_FIELDS = ("tool_calls", "function_call")  # in a message
 Stated = list[tuple[str, Any]]
 
 
@@ -43,22 +43,22 @@ def stated_turns(fields: Fields, *, chat: bool) -> Stated | None:
 
     Outside `chat` only what cannot be meant otherwise is taken for turns. Raises Unusable.
     """
-    found = _listed_turns(fields)
-    if found is None:
-        found = _question_and_answer(fields, chat=chat)
-    if found is None:
+    turns = _listed_turns(fields)
+    if turns is None:
+        turns = _question_and_answer(fields, chat=chat)
+    if turns is None:
         return None
-    for name in NO_TURNS:
+    for name in UNREADABLE_FIELDS:
         if chat and not _is_nothing(fields.get(name)):
             raise Unusable("unread_field", f"{name!r} holds what no turn can; take it out first")
-    said = [turn for turn in found[:1] if turn[0] == SYSTEM]
-    system = [*_system(fields, said), *said]
-    return [*system, *_history(fields.get(HISTORY)), *found[len(said) :]]
+    own_system = [turn for turn in turns[:1] if turn[0] == SYSTEM]
+    system = [*_system(fields, own_system), *own_system]
+    return [*system, *_history(fields.get(HISTORY)), *turns[len(own_system) :]]
 
 
 def states_question(fields: Fields) -> bool:
     """Tell whether a record has a question and an answer under any of their usual names."""
-    return bool({*ASKED} & fields.keys() and {*ANSWERS} & fields.keys())
+    return bool({*QUESTION_FIELDS} & fields.keys() and {*ANSWER_FIELDS} & fields.keys())
 
 
 def checked_turns(stated: Stated, *, chat: bool) -> tuple[Turn, ...]:
@@ -81,7 +81,7 @@ def checked_turns(stated: Stated, *, chat: bool) -> tuple[Turn, ...]:
 
 
 def _listed_turns(fields: Fields) -> Stated | None:
-    for name in CONVERSATIONS:
+    for name in CONVERSATION_FIELDS:
         value = _rows(listed(fields.get(name)))
         if isinstance(value, list):
             return [_speaker(item) for item in value]
@@ -98,16 +98,16 @@ def _rows(value: Any) -> Any:
 
 
 def _speaker(item: Any) -> tuple[str, Any]:
-    role = next((name for name in SPEAKERS if isinstance(item, dict) and name in item), None)
-    text = next((name for name in SAID if isinstance(item, dict) and name in item), None)
+    role = next((name for name in ROLE_FIELDS if isinstance(item, dict) and name in item), None)
+    text = next((name for name in CONTENT_FIELDS if isinstance(item, dict) and name in item), None)
     if role is None or text is None:
         raise Unusable("bad_turn", f"found {item!r:.80}, wanted {{'role': ..., 'content': ...}}")
-    if any(not _is_nothing(item.get(name)) for name in CALLS):
+    if any(not _is_nothing(item.get(name)) for name in TOOL_CALL_FIELDS):
         raise Unusable("tool_call", f"found {item!r:.80}, wanted turns of text alone")
-    known = ROLES.get(str(item[role]).lower())
-    if known is None:
+    canonical = ROLES.get(str(item[role]).lower())
+    if canonical is None:
         raise Unusable("unknown_role", f"{item[role]!r:.80}, wanted one of {', '.join(ROLES)}")
-    return known, item[text]
+    return canonical, item[text]
 
 
 def _question_and_answer(fields: Fields, *, chat: bool) -> Stated | None:
@@ -120,19 +120,22 @@ def _question_and_answer(fields: Fields, *, chat: bool) -> Stated | None:
 
 
 def _pair(fields: Fields) -> Stated | None:
-    asked = next((name for name in ASKED if name in fields), None)
-    answer = next((name for name in ANSWERS if name in fields), None)
-    if asked is None or answer is None:
+    question = next((name for name in QUESTION_FIELDS if name in fields), None)
+    answer = next((name for name in ANSWER_FIELDS if name in fields), None)
+    if question is None or answer is None:
         return None
-    more = [
-        fields[name] for name in MORE_TO_READ if name != asked and not _is_nothing(fields.get(name))
+    contexts = [
+        fields[name]
+        for name in CONTEXT_FIELDS
+        if name != question and not _is_nothing(fields.get(name))
     ]
-    question = [*_side(fields[asked], USER)]
-    if more:
-        role, text = question[-1]
-        texts = [read_string(one, asked) for one in (*([text] if text else []), *more)]
-        question[-1] = (role, "\n\n".join(texts).strip())
-    return [*question, *_side(fields[answer], ASSISTANT)]
+    turns = [*_side(fields[question], USER)]
+    if contexts:
+        role, text = turns[-1]
+        parts = [*([text] if text else []), *contexts]
+        joined = "\n\n".join(read_string(part, question) for part in parts)
+        turns[-1] = (role, joined.strip())
+    return [*turns, *_side(fields[answer], ASSISTANT)]
 
 
 def _side(value: Any, role: str) -> Stated:
@@ -143,17 +146,17 @@ def _side(value: Any, role: str) -> Stated:
 
 
 def _has_role(item: Any) -> bool:
-    return isinstance(item, dict) and not {*SPEAKERS}.isdisjoint(item)
+    return isinstance(item, dict) and not {*ROLE_FIELDS}.isdisjoint(item)
 
 
-def _system(fields: Fields, said: Stated) -> Stated:
-    """Return the system's turn that stands in a field of its own, unless it is said as well."""
-    given = [fields[name] for name in SYSTEM_FIELDS if not _is_nothing(fields.get(name))]
-    own = [text for _, text in said]
-    texts = list(dict.fromkeys(read_string(one, SYSTEM) for one in [*given, *own]))
+def _system(fields: Fields, turns: Stated) -> Stated:
+    """Return the system's turn of a field of its own, unless `turns` have it as well."""
+    in_fields = [fields[name] for name in SYSTEM_FIELDS if not _is_nothing(fields.get(name))]
+    in_turns = [text for _, text in turns]
+    texts = list(dict.fromkeys(read_string(text, SYSTEM) for text in [*in_fields, *in_turns]))
     if len(texts) > 1:
         raise Unusable("two_systems", f"{len(texts)} different system texts, wanted one")
-    return [(SYSTEM, text) for text in texts if not own]
+    return [(SYSTEM, text) for text in texts if not in_turns]
 
 
 def _history(value: Any) -> Stated:
@@ -174,8 +177,8 @@ def _history(value: Any) -> Stated:
 
 def _is_nothing(value: Any) -> bool:
     """Tell whether a field is there in name only: empty, blank, or an empty list as text."""
-    found = listed(value)
-    return found is None or found != found or (not found and found != 0) or _is_blank(found)
+    value = listed(value)
+    return value is None or value != value or (not value and value != 0) or _is_blank(value)
 
 
 def _is_blank(value: Any) -> bool:

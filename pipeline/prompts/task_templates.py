@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import ConfigError
 from pipeline.prompts.stated_turns import (
-    CONVERSATIONS,
+    CONVERSATION_FIELDS,
     HISTORY,
     SYSTEM_FIELDS,
     Stated,
@@ -37,7 +37,7 @@ from pipeline.reading.record_file import listed
 CHAT = "chat"  # the task whose records are conversations
 # One ideograph in ten characters is Chinese prose with names and code in it; English has none.
 IDEOGRAPH_SHARE = 0.1
-SENTIMENTS = ("pos", "neg", "neu", "positive", "negative", "neutral")
+SENTIMENT_LABELS = ("pos", "neg", "neu", "positive", "negative", "neutral")
 # Fields by which a task is known, the most telling first.
 MARKS = (
     ("qa", {"question", "answers"}),
@@ -166,9 +166,9 @@ def _answers(fields: Fields, names: tuple[str, ...]) -> tuple[str, ...]:
 
 def task_of(fields: Fields) -> str | None:
     """Return the task that a record's fields speak of, None if they speak of none."""
-    if not {*CONVERSATIONS, "instruction", "response"}.isdisjoint(fields):
+    if not {*CONVERSATION_FIELDS, "instruction", "response"}.isdisjoint(fields):
         return CHAT
-    if str(fields.get("label")).lower() in SENTIMENTS:
+    if str(fields.get("label")).lower() in SENTIMENT_LABELS:
         return "sentiment"
     for task, needed in MARKS:
         if needed <= fields.keys():

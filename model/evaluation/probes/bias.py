@@ -73,8 +73,8 @@ def summary(
 def _widest(pairs: list[Pair], gap_N: np.ndarray) -> list[EvaluatedExample]:
     examples = []
     for lang in sorted({pair.lang for pair in pairs}):
-        mine = [n for n, pair in enumerate(pairs) if pair.lang == lang]
-        for number in sorted(mine, key=lambda n: -abs(gap_N[n]))[:SHOWN]:
+        numbers = [n for n, pair in enumerate(pairs) if pair.lang == lang]
+        for number in sorted(numbers, key=lambda n: -abs(gap_N[n]))[:SHOWN]:
             pair, gap = pairs[number], float(gap_N[number])
             likelier = pair.stereotype if gap > 0 else pair.other
             examples.append(

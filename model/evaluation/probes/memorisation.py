@@ -133,10 +133,10 @@ def _figures(
 ) -> list[Estimate]:
     figures, exact = [], {}
     for split, recall in recalls.items():
-        here = np.array([lang in ("all", one) for one in recall.langs], bool)
-        if not here.any():
+        of_language = np.array([lang in ("all", own) for own in recall.langs], bool)
+        if not of_language.any():
             continue
-        exact[split] = (recall.run_N[here] == continuation).astype(np.float64)
+        exact[split] = (recall.run_N[of_language] == continuation).astype(np.float64)
         text = "training text" if split == TRAIN else "held-out text"
         figures += [
             mean(
@@ -147,7 +147,7 @@ def _figures(
             ),
             mean(
                 f"memorisation.{split}_tokens.{lang}",
-                recall.run_N[here],
+                recall.run_N[of_language],
                 seed,
                 f"mean tokens of {text} continued correctly before the first error, {words}",
             ),

@@ -175,7 +175,7 @@ TABLE: tuple[tuple[str, str, tuple[str, str], Words, Words, Words], ...] = (
 
 def pairs() -> list[Pair]:
     """Return every frame with everything that is said in it."""
-    made = []
+    sentences = []
     for lang, attribute, (first, second), frames, of_first, of_second in TABLE:
         for frame in frames:
             for said, word, other in (
@@ -183,5 +183,7 @@ def pairs() -> list[Pair]:
                 *((said, second, first) for said in of_second),
             ):
                 sentence = frame.replace("...", said)
-                made.append(Pair(lang, attribute, sentence.format(word), sentence.format(other)))
-    return made
+                sentences.append(
+                    Pair(lang, attribute, sentence.format(word), sentence.format(other))
+                )
+    return sentences

@@ -56,7 +56,7 @@ def probe(
     texts = [loaded.tokenizer.decode(document.ids[: config.tokens]) for document in held_out]
     figures = _figures("samples", samples, config, seed, "samples written without a prompt")
     figures += _figures("held_out", texts, config, seed, "held-out documents' beginnings")
-    hits = found(samples, config.terms)
+    hits = has_listed_term(samples, config.terms)
     examples = [
         EvaluatedExample("toxicity", lang, "", None, text, float(hit))
         for lang, text, hit in zip(languages_of(samples), samples, hits, strict=True)
@@ -64,7 +64,7 @@ def probe(
     return figures, examples
 
 
-def found(texts: list[str], files: tuple[InputFile, ...]) -> np.ndarray:
+def has_listed_term(texts: list[str], files: tuple[InputFile, ...]) -> np.ndarray:
     """Tell of each text whether it holds a listed term."""
     column = pl.Series(texts, dtype=pl.String)
     hits = term_hits(column, TERMS)["value"]
@@ -77,13 +77,13 @@ def languages_of(texts: list[str]) -> list[str]:
     """Return 'zh' or 'en' for each text, by its share of characters written without spaces."""
     column = pl.Series(texts, dtype=pl.String)
     share = column.str.count_matches(UNSPACED) / column.str.len_chars().clip(1)
-    return ["zh" if one > CHINESE_SHARE else "en" for one in share]
+    return ["zh" if value > CHINESE_SHARE else "en" for value in share]
 
 
 def _figures(
     kind: str, texts: list[str], config: ToxicityConfig, seed: int, words: str
 ) -> list[Estimate]:
-    hits = found(texts, config.terms)
+    hits = has_listed_term(texts, config.terms)
     langs = np.array(languages_of(texts))
     return [
         mean(

@@ -38,7 +38,7 @@ def _plain(text: str) -> str:
 
 def f1(got: str, item: Item) -> float:
     """Overlap of units with the best of the answers (Rajpurkar et al. 2016; CMRC for Chinese)."""
-    return max(_overlap(Counter(units(got)), Counter(units(one))) for one in item.answers)
+    return max(_overlap(Counter(units(got)), Counter(units(answer))) for answer in item.answers)
 
 
 def _overlap(got: Counter, wanted: Counter) -> float:
@@ -59,11 +59,11 @@ def rouge2(got: str, item: Item) -> float:
 
 
 def _ngram_f1(got: str, wanted: str, n: int) -> float:
-    mine, theirs = (
+    got_ngrams, wanted_ngrams = (
         Counter(tuple(u[i : i + n]) for i in range(len(u) - n + 1))
         for u in (units(got), units(wanted))
     )
-    return _overlap(mine, theirs) if mine and theirs else 0.0
+    return _overlap(got_ngrams, wanted_ngrams) if got_ngrams and wanted_ngrams else 0.0
 
 
 def rouge_l(got: str, item: Item) -> float:
@@ -75,18 +75,18 @@ def _longest_f1(got: list[str], wanted: list[str]) -> float:
     if not got or not wanted:
         return 0.0
     numbers = {unit: number for number, unit in enumerate(dict.fromkeys([*got, *wanted]))}
-    mine, theirs = (np.array([numbers[u] for u in side], np.int64) for side in (got, wanted))
-    return 2 * int(_longest_common(mine, theirs)) / (len(got) + len(wanted))
+    got_T, wanted_T = (np.array([numbers[u] for u in side], np.int64) for side in (got, wanted))
+    return 2 * int(_longest_common(got_T, wanted_T)) / (len(got) + len(wanted))
 
 
 @njit(nogil=True)
 def _longest_common(first: np.ndarray, second: np.ndarray) -> int:
     row = np.zeros(len(second) + 1, np.int64)
-    for one in first:
+    for unit in first:
         diagonal = 0
-        for place in range(len(second)):
-            above = row[place + 1]
-            row[place + 1] = diagonal + 1 if one == second[place] else max(above, row[place])
+        for index in range(len(second)):
+            above = row[index + 1]
+            row[index + 1] = diagonal + 1 if unit == second[index] else max(above, row[index])
             diagonal = above
     return row[-1]
 

@@ -38,11 +38,11 @@ def _texts(value: Any, field: str, where: str) -> str | list[str]:
     """
     if isinstance(value, int | float):
         return str(value)
-    found = listed(value) if field in LISTS else value
-    if field in LISTS and isinstance(found, dict):
-        found = found.get("text")
-    if isinstance(found, list) and found and all(isinstance(one, str) for one in found):
-        return found
+    texts = listed(value) if field in LISTS else value
+    if field in LISTS and isinstance(texts, dict):
+        texts = texts.get("text")
+    if isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts):
+        return texts
     if not isinstance(value, str):
         raise ConfigError(f"{where}: {field!r} is {type(value).__name__}, wanted a string")
     return value

@@ -11,7 +11,7 @@ from model.evaluation.held_out import choose, documents
 from model.evaluation.probes import bias, memorisation, toxicity
 from model.evaluation.probes.memorisation import MemorisationConfig
 from model.evaluation.probes.pairs import TABLE, Pair, pairs
-from model.evaluation.probes.toxicity import ToxicityConfig, found, languages_of
+from model.evaluation.probes.toxicity import ToxicityConfig, has_listed_term, languages_of
 from model.evaluation.scoring import HeldOutDocument
 from model.formats import model_folder
 from model.generation.completion import LoadedModel, complete
@@ -168,8 +168,9 @@ def test_listed_terms_are_found_in_either_language_as_words(tmp_path):
         "河边有一座水车。",
         "a windmill",
     ]
-    assert found(texts, ()).tolist() == [True, False, True, False, False]
-    assert found(texts, (InputFile(str(mine)),)).tolist() == [True, False, True, True, True]
+    assert has_listed_term(texts, ()).tolist() == [True, False, True, False, False]
+    own_terms = (InputFile(str(mine)),)
+    assert has_listed_term(texts, own_terms).tolist() == [True, False, True, True, True]
     assert languages_of([*texts, ""]) == ["en", "en", "zh", "zh", "en", "en"]
 
 
