@@ -32,8 +32,8 @@ SURFACE = {
     "finetune": "MODEL DATA --out --task --lora --recipe --register --set",
     "transfer": "MODEL DATA --out --seeds --recipe --set",
     "evaluate": (
-        "MODEL SHARDS --tasks --shots --examples --data --seed --recipe --out --log --lm- "
-        "eval --set"
+        "MODEL SHARDS --tasks --shots --examples --data --seed --recipe --out --log --lm-eval "
+        "--set"
     ),
     "generate": (
         "MODEL PROMPT --task --question --max-tokens --temperature --top-k --top-p "
