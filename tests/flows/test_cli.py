@@ -12,7 +12,7 @@ from flows.commands.table import COMMANDS
 # Other tools script against these; adding is fine, removing or renaming is not.
 SURFACE = {
     "run": (
-        "RECIPE --source --processes --parallel --hosts --rendezvous --dry-run --data- docs --set"
+        "RECIPE --source --processes --parallel --hosts --rendezvous --dry-run --data-docs --set"
     ),
     "explain": "RECIPE --source --set",
     "plan": "RECIPE --source --budget --price --seconds --set",
@@ -32,8 +32,7 @@ SURFACE = {
     "finetune": "MODEL DATA --out --task --lora --recipe --register --set",
     "transfer": "MODEL DATA --out --seeds --recipe --set",
     "evaluate": (
-        "MODEL SHARDS --tasks --shots --examples --data --seed --recipe --out --log --lm-eval "
-        "--set"
+        "MODEL SHARDS --tasks --shots --examples --data --seed --recipe --out --log --lm-eval --set"
     ),
     "generate": (
         "MODEL PROMPT --task --question --max-tokens --temperature --top-k --top-p "
