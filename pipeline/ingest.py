@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.config_checks import AtLeast, Between, refused, require
 from pipeline.engine.watchdog import Watchdog
-from pipeline.errors import ConfigError
 from pipeline.reading.document_ids import IdNotes, Repeats, find_repeats, later_copies
 from pipeline.reading.documents import Fields, RawDocument, document_of
 from pipeline.reading.encodings import known_codec, require_codec
@@ -55,20 +55,18 @@ class IngestConfig:
     def __post_init__(self) -> None:
         for name in ("text_field", "id_field"):
             if not getattr(self, name):
-                raise ConfigError(f"ingest.{name}: empty; give the name of a field or column")
+                raise refused(f"ingest.{name}", "", "the name of a field or column")
         if self.separator == "":
-            raise ConfigError(
-                "ingest.separator: empty; give what stands between documents, or leave it out"
-            )
+            raise refused("ingest.separator", "", "what stands between documents, or off")
         if self.text_field == self.id_field:
-            raise ConfigError(f"ingest.id_field: {self.id_field!r} is the text field too")
-        if not 1 << 10 <= self.record_bytes_max <= 1 << 30:
-            raise ConfigError(
-                f"ingest.record_bytes_max: {self.record_bytes_max}, wanted 1024 to {1 << 30}"
-            )
+            raise refused("ingest.id_field", self.id_field, "another field than the text's")
+        require(
+            self,
+            "ingest",
+            record_bytes_max=Between(1 << 10, 1 << 30),
+            expansion_max=AtLeast(1),
+        )
         require_codec(self.encoding, "ingest.encoding")
-        if not self.expansion_max >= 1:
-            raise ConfigError(f"ingest.expansion_max: {self.expansion_max}, wanted 1 or more")
 
 
 def run(job: Job[IngestConfig]) -> None:
@@ -81,22 +79,22 @@ def run(job: Job[IngestConfig]) -> None:
     find_repeats(folder, len(tasks)).save(folder)
     settle = functools.partial(settle_ids, folder, staged_folder)
     results = job.map(settle, [result.to_json() for result in staged])
-    encodings: Counter[str] = Counter()
-    guessed: Counter[str] = Counter()
-    passed_by: Counter[str] = Counter()
-    for result in staged:
-        encodings.update(result.value["encodings"])
-        guessed.update(result.value["encodings_guessed"])
-        passed_by.update(result.value["passed_by"])
+
+    def added(name: str) -> dict[str, int]:
+        total: Counter[str] = Counter()
+        for result in staged:
+            total.update(result.value[name])
+        return dict(sorted(total.items()))
+
     job.stats |= {
         "files": len(sources.files),
         "bytes_in": sum(file.size for file in sources.files),
-        "encodings": dict(sorted(encodings.items())),
-        "encodings_guessed": dict(sorted(guessed.items())),
+        "encodings": added("encodings"),
+        "encodings_guessed": added("encodings_guessed"),
         "characters_replaced": sum(result.value["characters_replaced"] for result in staged),
         "ids_renamed": sum(result.value for result in results),
         "meta_left_out": sum(result.value["meta_left_out"] for result in staged),
-        "records_passed_by": dict(sorted(passed_by.items())),
+        "records_passed_by": added("passed_by"),
         "skipped": len(sources.skipped),
         "skipped_files": [
             {"source": s.source_name, "path": s.relative, "reason": s.reason}
@@ -131,29 +129,19 @@ def read_documents(
     rows = _Rows(sink)
     encodings: Counter[str] = Counter()
     guessed: Counter[str] = Counter()
-    replaced = 0
     passed_by: Counter[str] = Counter()
-    meta_left_out = 0
-    for left in task.skipped:
-        broken = UnreadableRecord(WHOLE_FILE, left.reason, left.detail)
-        rows.quarantine(left.source_name, left.relative, broken)
+    replaced = meta_left_out = 0
+    for skipped in task.skipped:
+        unreadable = UnreadableRecord(WHOLE_FILE, skipped.reason, skipped.detail)
+        rows.quarantine(skipped.source_name, skipped.relative, unreadable)
     for file in task.files:
         source = _input(file, config, task.part)
-        with Watchdog(file.relative) as watchdog:
-            for entry in _documents(file, source, config):
-                watchdog.passed(file.relative, entry.position)
-                if isinstance(entry, RawDocument):
-                    notes.add(entry.wanted_id, entry.derived_id)
-                    rows.keep(entry, entry.wanted_id, entry.path)
-                    meta_left_out += entry.meta_left_out
-                else:
-                    inner = f"!{entry.inner}" if entry.inner else ""
-                    rows.quarantine(file.source_name, file.relative + inner, entry)
+        meta_left_out += _read_file(file, source, config, notes, rows)
         if source.encoding and (task.part is None or task.part.begin == 0):
             encodings[source.encoding] += 1
         guessed.update(source.guessed)
-        replaced += source.replaced
         passed_by.update(source.passed_by)
+        replaced += source.replaced
     rows.flush()
     notes.save(folder, task.index)
     return {
@@ -163,6 +151,24 @@ def read_documents(
         "passed_by": dict(passed_by),
         "meta_left_out": meta_left_out,
     }
+
+
+def _read_file(
+    file: SourceFile, source: ReaderInput, config: IngestConfig, notes: IdNotes, rows: "_Rows"
+) -> int:
+    """Hand a file's documents and unreadable records to `rows`; count what `meta` leaves out."""
+    meta_left_out = 0
+    with Watchdog(file.relative) as watchdog:
+        for entry in _documents(file, source, config):
+            watchdog.passed(file.relative, entry.position)
+            if isinstance(entry, RawDocument):
+                notes.add(entry.wanted_id, entry.derived_id)
+                rows.keep(entry, entry.wanted_id, entry.path)
+                meta_left_out += entry.meta_left_out
+            else:
+                inner = f"!{entry.inner}" if entry.inner else ""
+                rows.quarantine(file.source_name, file.relative + inner, entry)
+    return meta_left_out
 
 
 def settle_ids(folder: Path, staged_folder: Path, staged_json: dict[str, Any], sink: Sink) -> int:

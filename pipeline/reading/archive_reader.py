@@ -2,7 +2,8 @@
 
 A document is made of a response with status 200 that is HTML, XHTML or plain text, and of a
 `conversion` record of plain text (the WET files of Common Crawl). All other records are counted in
-`ReaderInput.passed_by`; damage and pages that cannot be decoded are broken entries.
+`ReaderInput.passed_by`; damage and pages that cannot be decoded are broken entries. Written by hand
+for the reason that `archives` gives.
 """
 
 from collections.abc import Iterator

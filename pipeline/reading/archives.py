@@ -3,6 +3,9 @@
 Formats: ISO 28500 (WARC) and the Internet Archive's ARC description. What is damaged is reported
 and passed by: reading goes on at the next line that begins a record. Memory holds one record up to
 the stated limit, whatever length a record claims.
+
+Written by hand because fastwarc stops at a wrong length, at bytes between records and at a torn
+gzip member; the crawls that people have hold all three.
 """
 
 import base64

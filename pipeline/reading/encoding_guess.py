@@ -32,8 +32,7 @@ from pipeline.reading.alphabets import (
     letters_of,
     script_of,
 )
-from pipeline.reading.realign import CODECS as REALIGNED
-from pipeline.reading.realign import realigned
+from pipeline.reading.realign import REALIGNED, realigned
 
 ASCII_RUN = re.compile(r"[!-~]+")
 FIRST_WIDE = "\u2e80"

@@ -14,8 +14,7 @@ from typing import Any
 from pipeline.errors import ConfigError
 from pipeline.reading.encoding_guess import SCORE_MIN, guess_wide, guesses, is_certain, judge
 from pipeline.reading.encoding_sample import HEAD_BYTES, EncodingSample, sample_of
-from pipeline.reading.realign import CODECS as REALIGNED
-from pipeline.reading.realign import realigned
+from pipeline.reading.realign import REALIGNED, realigned
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
 
 BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins like UTF-16's

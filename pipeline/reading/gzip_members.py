@@ -2,6 +2,7 @@
 
 `open_bytes` ends a stream at the first damage; here the next member is looked for, and where a
 member begins is handed on, since a record whose stated length is wrong ends there at the latest.
+Written by hand because the standard library's `gzip` and fastwarc end at the first torn member.
 """
 
 import zlib

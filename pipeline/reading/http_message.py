@@ -1,4 +1,8 @@
-"""An HTTP response as archives keep it: status, headers and the decoded body, all bounded."""
+"""An HTTP response as archives keep it: status, headers and the decoded body, all bounded.
+
+Written by hand because `http.client` reads from a socket, holds a body of any size and ends at a
+header that is no header; archives keep all that servers ever sent.
+"""
 
 import zlib
 from collections.abc import Iterable

@@ -11,16 +11,12 @@ from pipeline.reading.html import web_codec
 from pipeline.reading.main_text import main_text
 from pipeline.reading.records import Entry, ReaderInput, Record, UnreadableRecord
 from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput, split_lines
-from pipeline.reading.whole_readers import whole_content
+from pipeline.reading.whole_readers import whole_file
 
 
 def read_mail(source: ReaderInput) -> Iterator[Entry]:
     """Yield subject and text of a message as one document."""
-    content = whole_content(source)
-    if content is None:
-        yield source.too_large(0, b"", "the message is larger")
-        return
-    yield _message(source, 0, content)
+    return whole_file(source, "message", lambda _, content: _message(source, 0, content))
 
 
 def read_mailbox(source: ReaderInput) -> Iterator[Entry]:

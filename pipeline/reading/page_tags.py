@@ -18,14 +18,29 @@ _BLOCKS = (
     "section summary"
 )
 _ROLES = {
-    "p": (PARAGRAPH, BLOCK), "li": (ITEM, BLOCK), "dt": (TERM, BLOCK), "dd": (TERM, BLOCK),
-    "tr": (ROW, BLOCK), "tbody": (ROW_GROUP, BLOCK), "thead": (ROW_GROUP, BLOCK),
-    "tfoot": (ROW_GROUP, BLOCK), "td": (CELL, BLOCK), "th": (CELL, BLOCK),
-    "table": (TABLE, BLOCK), "ul": (BULLETS, BLOCK), "a": (LINK, FORMATTING), "time": (TIME, 0),
-    "label": (LABEL, 0), "button": (BUTTON, 0), "html": (PAGE, BLOCK), "body": (PAGE, BLOCK),
-    "input": (INPUT, VOID), "pre": (PREFORMATTED, BLOCK), "article": (ARTICLE, BLOCK),
+    "p": (PARAGRAPH, BLOCK),
+    "li": (ITEM, BLOCK),
+    "dt": (TERM, BLOCK),
+    "dd": (TERM, BLOCK),
+    "tr": (ROW, BLOCK),
+    "tbody": (ROW_GROUP, BLOCK),
+    "thead": (ROW_GROUP, BLOCK),
+    "tfoot": (ROW_GROUP, BLOCK),
+    "td": (CELL, BLOCK),
+    "th": (CELL, BLOCK),
+    "table": (TABLE, BLOCK),
+    "ul": (BULLETS, BLOCK),
+    "a": (LINK, FORMATTING),
+    "time": (TIME, 0),
+    "label": (LABEL, 0),
+    "button": (BUTTON, 0),
+    "html": (PAGE, BLOCK),
+    "body": (PAGE, BLOCK),
+    "input": (INPUT, VOID),
+    "pre": (PREFORMATTED, BLOCK),
+    "article": (ARTICLE, BLOCK),
     "main": (ARTICLE, BLOCK),
-}  # fmt: skip
+}
 _VOIDS = "br wbr"
 _GONE_VOIDS = "area base embed image img link meta param source track"
 _RAWS = "title textarea xmp iframe noembed noframes"
@@ -34,19 +49,67 @@ _FORMATTING = "b big code em font i nobr s small strike strong tt u"
 _SKIPPED = "noscript template svg select object video audio"
 # Attributes for which an element is left out of the main text.
 ATTRIBUTES = (
-    "class", "id", "rel", "itemprop", "aria-expanded", "style", "hidden", "aria-hidden", "role",
-    "type", "data-ad", "data-advertisement", "data-text-ad",
-)  # fmt: skip
+    "class",
+    "id",
+    "rel",
+    "itemprop",
+    "aria-expanded",
+    "style",
+    "hidden",
+    "aria-hidden",
+    "role",
+    "type",
+    "data-ad",
+    "data-advertisement",
+    "data-text-ad",
+)
 (CLASS, ID, REL, ITEMPROP, EXPANDED, STYLE, HIDDEN, ARIA_HIDDEN, PAGE_ROLE, TYPE) = range(1, 11)
 # How the names of classes begin for which inline elements are left out: links to other pages,
 # sign-in, sharing, advertisements. Longer words that begin so do no harm, see `page_scan`.
 CLASS_WORDS = (
-    "account", "ad", "aptf", "banner", "brand", "collapsed", "donate", "email", "engage",
-    "expandable", "facebook", "feedback", "follow", "give", "google", "h-0", "hidden-", "jp",
-    "like", "link", "log", "newsl", "next", "paginat", "paid", "permalink", "prev", "promot",
-    "scroll", "shar", "short", "sign", "skip", "social", "spinner", "sponsor", "subscr", "syndic",
-    "twitter", "user", "wa", "wide",
-)  # fmt: skip
+    "account",
+    "ad",
+    "aptf",
+    "banner",
+    "brand",
+    "collapsed",
+    "donate",
+    "email",
+    "engage",
+    "expandable",
+    "facebook",
+    "feedback",
+    "follow",
+    "give",
+    "google",
+    "h-0",
+    "hidden-",
+    "jp",
+    "like",
+    "link",
+    "log",
+    "newsl",
+    "next",
+    "paginat",
+    "paid",
+    "permalink",
+    "prev",
+    "promot",
+    "scroll",
+    "shar",
+    "short",
+    "sign",
+    "skip",
+    "social",
+    "spinner",
+    "sponsor",
+    "subscr",
+    "syndic",
+    "twitter",
+    "user",
+    "wa",
+    "wide",
+)
 HIDDEN_WORDS = ("display-none", "hidden", "invisible", "nocontent")
 SLOTS = 1024
 _MULTIPLIER = 0x9E3779B97F4A7C15

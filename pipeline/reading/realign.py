@@ -9,7 +9,7 @@ import functools
 
 from pipeline.reading.alphabets import is_common_wide, is_wide_sign
 
-CODECS = ("gb18030", "big5hkscs", "cp932", "cp949", "euc_jp")
+REALIGNED = ("gb18030", "big5hkscs", "cp932", "cp949", "euc_jp")
 LONGEST_CHARACTER = {"gb18030": 4, "euc_jp": 3}
 LEFT_OUT_COST = 8
 RARE_COST = 2

@@ -18,17 +18,42 @@ from pipeline.reading.streams import EXPANSION_MAX, DamagedInput
 
 # Fields of questions, examples and conversations: a file of one record that holds a list of
 # messages is not taken for a frame around these.
-RECORD_FIELDS = frozenset({
-    "messages", "conversations", "conversation", "dialogue", "dialog", "history",
-    "instruction", "prompt", "query", "question", "text", "context", "document", "passage",
-    "input", "output", "response", "completion", "answer", "answers", "label", "summary",
-    "en", "zh",
-})  # fmt: skip
+RECORD_FIELDS = frozenset(
+    {
+        "messages",
+        "conversations",
+        "conversation",
+        "dialogue",
+        "dialog",
+        "history",
+        "instruction",
+        "prompt",
+        "query",
+        "question",
+        "text",
+        "context",
+        "document",
+        "passage",
+        "input",
+        "output",
+        "response",
+        "completion",
+        "answer",
+        "answers",
+        "label",
+        "summary",
+        "en",
+        "zh",
+    }
+)
 RECORD_FORMS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
-def read_records(path: Path, record_bytes_max: int, forms: tuple[str, ...] = RECORD_FORMS,
-                 ) -> Iterator[Record]:  # fmt: skip
+def read_records(
+    path: Path,
+    record_bytes_max: int,
+    forms: tuple[str, ...] = RECORD_FORMS,
+) -> Iterator[Record]:
     """Yield the records of a file; columns of a table are fields.
 
     Raises ConfigError for a form not among `forms`, and naming the first record that is broken.
@@ -59,9 +84,15 @@ def record_input(
 ) -> ReaderInput:
     """Return the input for readers of a file whose records need no text field."""
     return ReaderInput(
-        path, "text", record_bytes_max, EXPANSION_MAX, part, wants_text=False,
-        record_fields=RECORD_FIELDS, stated_encoding=known_codec(encoding) if encoding else None,
-    )  # fmt: skip
+        path,
+        "text",
+        record_bytes_max,
+        EXPANSION_MAX,
+        part,
+        wants_text=False,
+        record_fields=RECORD_FIELDS,
+        stated_encoding=known_codec(encoding) if encoding else None,
+    )
 
 
 def listed(value: Any) -> Any:

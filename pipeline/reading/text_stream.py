@@ -17,7 +17,7 @@ from pipeline.reading.encodings import (
     is_doubtful,
     replacements,
 )
-from pipeline.reading.realign import CODECS as REALIGNED
+from pipeline.reading.realign import REALIGNED
 from pipeline.reading.streams import ByteStream, DamagedInput
 
 PARTIAL_CHARACTER_BYTES = 3

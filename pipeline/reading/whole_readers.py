@@ -1,7 +1,7 @@
 """Readers of small text forms that are one document: subtitles, notebooks."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -17,21 +17,28 @@ CUE_MARKUP = re.compile(r"<[^<>\n]{1,100}>|\{\\[^{}\n]{1,100}\}")
 NOT_SPOKEN = ("WEBVTT", "NOTE", "STYLE", "REGION")
 
 
-def whole_content(source: ReaderInput) -> bytes | None:
-    """Return all bytes of a file within the record limit, else None."""
-    return read_whole(source.open(), source.record_bytes_max)
+def whole_file(
+    source: ReaderInput, kind: str, read: Callable[[ReaderInput, bytes], Entry]
+) -> Iterator[Entry]:
+    """Yield what `read` makes of all bytes of a file, or that the file is above the limit."""
+    stream = source.open()
+    content = read_whole(stream, source.record_bytes_max)
+    if content is None:
+        yield source.too_large(0, b"", f"the {kind} is larger")
+    else:
+        yield read(source, content)
 
 
 def read_subtitles(source: ReaderInput) -> Iterator[Entry]:
     """Yield what is said in SubRip and WebVTT subtitles, without numbers, times and styles."""
-    content = whole_content(source)
-    if content is None:
-        yield source.too_large(0, b"", "the file is larger")
-        return
+    return whole_file(source, "file", _subtitles)
+
+
+def _subtitles(source: ReaderInput, content: bytes) -> Entry:
     text, notes = source.decode(content)
     blocks = re.split(r"\n[ \t]*\n", text.replace("\r\n", "\n").replace("\r", "\n"))
     said = "\n".join(filter(None, map(_said, blocks)))
-    yield Record(0, {source.text_field: said}, notes=notes)
+    return Record(0, {source.text_field: said}, notes=notes)
 
 
 def _said(block: str) -> str:
@@ -44,10 +51,10 @@ def _said(block: str) -> str:
 
 def read_notebook(source: ReaderInput) -> Iterator[Entry]:
     """Yield the prose and code of a Jupyter notebook, cell after cell, without its outputs."""
-    content = whole_content(source)
-    if content is None:
-        yield source.too_large(0, b"", "the notebook is larger")
-        return
+    return whole_file(source, "notebook", _notebook)
+
+
+def _notebook(source: ReaderInput, content: bytes) -> Entry:
     text, notes = source.decode(content)
     try:
         notebook = orjson.loads(text)
@@ -57,7 +64,7 @@ def read_notebook(source: ReaderInput) -> Iterator[Entry]:
     if cells is None:
         raise DamagedInput("bad_notebook", "no list of cells; wanted a notebook's JSON")
     joined = "\n\n".join(filter(None, map(_cell_text, cells)))
-    yield Record(0, {source.text_field: joined}, notes=notes)
+    return Record(0, {source.text_field: joined}, notes=notes)
 
 
 def _cells(notebook: Any) -> list[Any] | None:

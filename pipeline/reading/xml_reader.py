@@ -14,8 +14,11 @@ from pipeline.reading.streams import SAMPLE_BYTES, DamagedInput
 DEPTH_MAX = 1000
 FED_BYTES = 64 << 10
 # Elements whose records are documents; fields of theirs that hold the text, the best first.
-RECORDS = {"page": ("text",), "item": ("encoded", "content", "description", "body", "summary"),
-           "entry": ("content", "summary")}  # fmt: skip
+RECORDS = {
+    "page": ("text",),
+    "item": ("encoded", "content", "description", "body", "summary"),
+    "entry": ("content", "summary"),
+}
 FIELDS = {"title", "link", "ns", "redirect", "pubdate", "timestamp"}
 MARKUP_SIGNS = ("</", "<p", "<br", "<a ")
 

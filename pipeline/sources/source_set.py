@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline.errors import ConfigError, SourceError
+from pipeline.config_checks import AtLeast, OrOff, require
+from pipeline.errors import SourceError
 from pipeline.reading.addresses import refuse_address, without_secrets
 from pipeline.reading.encodings import require_codec
 from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
@@ -41,8 +42,7 @@ class Source:
 
     def __post_init__(self) -> None:
         refuse_address(self.path, "source", web=True)
-        if self.first is not None and self.first < 1:
-            raise ConfigError(f"sources.first: {self.first}, wanted at least 1")
+        require(self, "sources", first=OrOff(AtLeast(1)))
         require_codec(self.encoding, "sources.encoding")
 
 
