@@ -31,13 +31,12 @@ from pipeline.reading.record_file import record_input
 from pipeline.reading.records import Entry, Record, UnreadableRecord
 from pipeline.reading.source_file import SourceFile
 from pipeline.reading.tasks import ReadTask, tasks_of
-from pipeline.schema import EXAMPLES, QUARANTINE
+from pipeline.schema import EXAMPLES, QUARANTINE_ROW
 from pipeline.shard import splits
 from pipeline.sources.source_set import SourceSet
 from pipeline.stage import Job, Stage
 from pipeline.store.artifact import MAIN
-from pipeline.store.sink import QUARANTINE as ASIDE
-from pipeline.store.sink import Sink
+from pipeline.store.sink import QUARANTINE, Sink
 
 TASK_BYTES = 64 << 20
 LOOKED_AT = 20  # records, to find out which task they are of
@@ -180,8 +179,8 @@ def _flush(
         sink.write(MAIN, pa.Table.from_pylist(whole, schema=EXAMPLES.schema))
     if aside:
         columns = [np.array(column, object) for column in zip(*aside, strict=True)]
-        arrays = [pa.array(c, f.type) for c, f in zip(columns, QUARANTINE.schema, strict=True)]
-        sink.write(ASIDE, pa.Table.from_arrays(arrays, schema=QUARANTINE.schema))
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, QUARANTINE_ROW.schema, strict=True)]
+        sink.write(QUARANTINE, pa.Table.from_arrays(arrays, schema=QUARANTINE_ROW.schema))
     rows.clear()
     aside.clear()
 

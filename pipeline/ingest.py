@@ -28,8 +28,7 @@ from pipeline.reading.source_file import SourceFile
 from pipeline.reading.streams import EXPANSION_MAX
 from pipeline.reading.tasks import ReadTask, count_newlines, tasks_of, with_line_numbers
 from pipeline.reading.text_pieces import unescaped
-from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
-from pipeline.schema import RAW, Contract
+from pipeline.schema import QUARANTINE_ROW, RAW, Contract
 from pipeline.stage import Job, Stage
 from pipeline.store import storage
 from pipeline.store.artifact import MAIN
@@ -37,7 +36,7 @@ from pipeline.store.sink import QUARANTINE, PartResult, Sink
 
 TASK_BYTES = 64 << 20
 ROW_GROUP_BYTES = 8 << 20
-QUARANTINE_ROWS = 1024
+QUARANTINE_ROWS_HELD = 1024
 SKIPPED_LISTED_MAX = 100
 
 
@@ -259,14 +258,14 @@ class _Rows:
     def quarantine(self, source: str, relative: str, broken: UnreadableRecord) -> None:
         """Add a quarantine row."""
         self._aside.append(quarantine_row(source, relative, broken))
-        if len(self._aside) >= QUARANTINE_ROWS:
+        if len(self._aside) >= QUARANTINE_ROWS_HELD:
             self.flush()
 
     def flush(self) -> None:
         """Write what is held."""
         self._sink.saw(len(self._main) + len(self._aside))
         self._write(MAIN, RAW, self._main)
-        self._write(QUARANTINE, QUARANTINE_CONTRACT, self._aside)
+        self._write(QUARANTINE, QUARANTINE_ROW, self._aside)
         self._text_bytes = 0
 
     def _write(self, name: str, contract: Contract, rows: list[tuple[Any, ...]]) -> None:

@@ -135,7 +135,7 @@ REJECT = Contract(
         ]
     ),
 )
-QUARANTINE = Contract(
+QUARANTINE_ROW = Contract(
     "quarantine",
     1,
     pa.schema(

@@ -15,8 +15,7 @@ from typing import Any, Generic, TypeVar
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ArtifactError, ConfigError
-from pipeline.schema import QUARANTINE as QUARANTINE_CONTRACT
-from pipeline.schema import REJECT, Contract
+from pipeline.schema import QUARANTINE_ROW, REJECT, Contract
 from pipeline.store import commit, storage
 from pipeline.store.artifact import (
     ARTIFACT_FORMAT,
@@ -60,7 +59,7 @@ class Stage(Generic[ConfigT]):
     @property
     def contracts(self) -> dict[str, Contract]:
         """Contracts of all its tables by name."""
-        own = {MAIN: self.contract, REJECTS: REJECT, QUARANTINE: QUARANTINE_CONTRACT}
+        own = {MAIN: self.contract, REJECTS: REJECT, QUARANTINE: QUARANTINE_ROW}
         return own | self.tables
 
     def fingerprint(self, config: ConfigT, parents: Sequence[Ingredient]) -> Fingerprint:

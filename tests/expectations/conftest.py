@@ -113,7 +113,7 @@ def make(tmp_path):
         content = GOOD[stage] | changes
         tables = {name: content.get(name, []) for name in ("main", "rejects", "quarantine")}
         contracts = {"main": CONTRACTS[stage], "rejects": schema.REJECT,
-                     "quarantine": schema.QUARANTINE}  # fmt: skip
+                     "quarantine": schema.QUARANTINE_ROW}  # fmt: skip
 
         def write(task, sink):
             for name, rows in tables.items():
