@@ -93,8 +93,11 @@ def try_out(
     algorithm, size = task
     own = ALGORITHMS[algorithm](segments(learn), replace(config, vocab_size=size))
     found = measure(own, held_out).by_language()
-    told = [pl.lit(algorithm).alias("algorithm"), pl.lit(size, pl.Int64).alias("vocab_size"),
-            pl.lit(own.vocab_size, pl.Int64).alias("pieces")]  # fmt: skip
+    told = [
+        pl.lit(algorithm).alias("algorithm"),
+        pl.lit(size, pl.Int64).alias("vocab_size"),
+        pl.lit(own.vocab_size, pl.Int64).alias("pieces"),
+    ]
     sink.write(MAIN, found.select(*told, pl.all()).to_arrow())
     sink.saw(1)
     sink.kept(1)

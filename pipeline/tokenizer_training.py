@@ -26,7 +26,7 @@ from pipeline.tokenizer import CONTROLS, MODEL_FILE, SPACE_MARK, Tokenizer, load
 from pipeline.tokenizing.config import TRAINING_THREADS, TokenizerConfig, TooFewPieces
 from pipeline.tokenizing.drift import drift, reasons
 from pipeline.tokenizing.report import measure, unused_pieces
-from pipeline.tokenizing.sample import Sample, draw_sample
+from pipeline.tokenizing.sample import TextSample, draw_sample
 from pipeline.tokenizing.vocabulary_size import AUTO, character_counts, choose
 from pipeline.vocabulary import read_vocabulary, with_exact_scores
 
@@ -94,7 +94,7 @@ def run(job: Job[TokenizerConfig]) -> None:
     )
 
 
-def keep_or_not(job: Job[TokenizerConfig], earlier: Any, sample: Sample) -> bytes | None:
+def keep_or_not(job: Job[TokenizerConfig], earlier: Any, sample: TextSample) -> bytes | None:
     """Return an earlier tokenizer's model if it is to be kept; `job.stats` says why or why not."""
     model = earlier.file(MODEL_FILE)
     if earlier.stage == GIVEN:
@@ -116,7 +116,7 @@ def fit_by_language(sample: Path, model: Path, sink: Sink) -> list[dict[str, Any
     return measure(load_tokenizer(model), sample, REPORT_BYTES).by_language().to_dicts()
 
 
-def report(sample: Sample, model: Path, sink: Sink) -> dict[str, Any]:
+def report(sample: TextSample, model: Path, sink: Sink) -> dict[str, Any]:
     """Write the report and the ledger; return figures of the whole for the manifest.
 
     Measured are the sample's first documents in hash order, about REPORT_BYTES of them.
@@ -144,7 +144,7 @@ def segments(sample: Path) -> Iterator[str]:
                 yield from (found.group() for found in SEGMENT.finditer(text))
 
 
-def fit(sample: Sample, config: TokenizerConfig, text_bytes: int) -> bytes:
+def fit(sample: TextSample, config: TokenizerConfig, text_bytes: int) -> bytes:
     """Train on a sample of a corpus of `text_bytes`, at the size asked for or that suits it."""
     if config.vocab_size != AUTO:
         return train(segments(sample.file), config)

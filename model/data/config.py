@@ -7,7 +7,7 @@ from typing import Any
 from model.data.loader import BEST_FIT, STREAM, ContextFrom, Loader
 from pipeline.batching.curriculum import MEASURES, Levels
 from pipeline.batching.mixture import Share, check_shares
-from pipeline.batching.token_file import Layout, token_file
+from pipeline.batching.token_file import TokenLayout, token_file
 from pipeline.config_checks import AtLeast, OneOf, OrOff, require
 from pipeline.shard import TRAIN
 from pipeline.shard_measures import check_measures
@@ -44,12 +44,12 @@ class DataConfig:
         )
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> TokenLayout:
         """Where documents lie in the token file."""
         levels = None
         if self.curriculum is not None:
             levels = Levels(self.curriculum, self.curriculum_levels, self.hardest_first)
-        return Layout(self.mixture, levels, self.skip_parts)
+        return TokenLayout(self.mixture, levels, self.skip_parts)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ float32, and are rounded to the nearest even number when they are stored.
 Every kernel takes the range of rows to work on first, so that threads can share them out.
 Shapes: N tokens, D width, F hidden, V vocabulary, B batch, H heads, T time, E head width,
 Q queries, S positions.
+Written by hand for speed: `tests/bench/bench_train.py` measures it against training elsewhere.
 """
 
 from collections.abc import Callable

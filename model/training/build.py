@@ -22,7 +22,7 @@ from model.training.compilation import checkpoint_activations, choose_compile
 from model.training.config import TrainConfig
 from model.training.curve import PRECISION_NOTE
 from model.training.state import Batches, Training, objective_of
-from pipeline.batching.token_file import Layout
+from pipeline.batching.token_file import TokenLayout
 from pipeline.errors import ConfigError
 from pipeline.stage import Progress
 from pipeline.store import storage
@@ -89,7 +89,7 @@ def _batches(
     folder.mkdir(parents=True, exist_ok=True)
     share = RowShare(config.model.context, config.batch_size, config.seed, world.rank, world.size)
     batches = open_loader(config.data, shards, tokenizer, folder, share)
-    held_out = Layout(skip_parts=config.data.skip_parts)
+    held_out = TokenLayout(skip_parts=config.data.skip_parts)
     tokens = loader.token_file(shards, "validation", tokenizer, folder, held_out)
     return batches, *_validation_batches(config, tokens)
 

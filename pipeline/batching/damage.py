@@ -25,10 +25,15 @@ def sound_parts(
     if broken:
         raise ArtifactError(_message(shards, broken, skip_parts))
     skipped = [
-        {"path": entry["path"], "rows": entry["rows"],
-         "tokens": entry.get("tokens"), "reason": what or "sound, left out all the same"}
-        for entry, what in found if entry["path"] in skip_parts
-    ]  # fmt: skip
+        {
+            "path": entry["path"],
+            "rows": entry["rows"],
+            "tokens": entry.get("tokens"),
+            "reason": what or "sound, left out all the same",
+        }
+        for entry, what in found
+        if entry["path"] in skip_parts
+    ]
     kept = [shards.path / entry["path"] for entry in entries if entry["path"] not in skip_parts]
     return kept, skipped
 

@@ -125,8 +125,17 @@ class Order:
                 f"epochs_max; raise one of them or train fewer steps"
             )
         group_N, turn_N = np.empty_like(places_N), np.empty_like(places_N)
-        _draw(places_N, self._first_P, self._slot_at_P, self._seen_PG, self._quota_PG,
-              self._slot_group, self._slot_rank, group_N, turn_N)  # fmt: skip
+        _draw(
+            places_N,
+            self._first_P,
+            self._slot_at_P,
+            self._seen_PG,
+            self._quota_PG,
+            self._slot_group,
+            self._slot_rank,
+            group_N,
+            turn_N,
+        )
         return group_N, self._shuffle(group_N, turn_N)
 
     def drawn(self, places: int) -> list[int]:
@@ -207,9 +216,11 @@ def _phases(groups: Sequence[Blocks], shares: Sequence[Share]) -> tuple[list[_Ph
         [share.weight or share.epochs * n for share, n in zip(given, count_G, strict=True)]
     )
     limit_G = np.array(
-        [n * share.epochs_max if share.epochs_max else np.inf
-         for share, n in zip(given, count_G, strict=True)]
-    ).round()  # fmt: skip
+        [
+            n * share.epochs_max if share.epochs_max else np.inf
+            for share, n in zip(given, count_G, strict=True)
+        ]
+    ).round()
     seen_G, first = np.zeros(len(groups), np.int64), 0
     phases: list[_Phase] = []
     while True:

@@ -51,8 +51,16 @@ class Packed:
         documents_BT = np.zeros(ids_BT.shape, np.int64)
         loss_weight_BT = np.zeros(ids_BT.shape, np.bool_)
         row_B = self._first_G[group_B] + block_B
-        _lay(self._tokens, self._start_P, self._length_P, self._first_N, row_B, ids_BT,
-             documents_BT, loss_weight_BT)  # fmt: skip
+        _lay(
+            self._tokens,
+            self._start_P,
+            self._length_P,
+            self._first_N,
+            row_B,
+            ids_BT,
+            documents_BT,
+            loss_weight_BT,
+        )
         return Rows(ids_BT, documents_BT, loss_weight_BT)
 
     def tokens_by_stratum(self, group: int, block_N: np.ndarray, length: int) -> np.ndarray:

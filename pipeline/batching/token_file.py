@@ -79,7 +79,7 @@ class TokenFile:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TokenLayout:
     """What decides where a document lies, and which parts are left out."""
 
     shares: tuple[Share, ...] = ()
@@ -88,14 +88,18 @@ class Layout:
 
 
 def token_file(
-    shards: Artifact, split: str, tokenizer: Tokenizer, folder: Path, layout: Layout | None = None
+    shards: Artifact,
+    split: str,
+    tokenizer: Tokenizer,
+    folder: Path,
+    layout: TokenLayout | None = None,
 ) -> TokenFile:
     """Write a split's tokens to `folder` unless they are there; processes wait for the first.
 
     Raises TrainingError if the shards were made with another tokenizer, ArtifactError naming every
     part that is missing, truncated or altered, ConfigError for a share that takes no documents.
     """
-    layout = layout or Layout()
+    layout = layout or TokenLayout()
     refuse_another_tokenizer(shards, tokenizer)
     identity = storage.canonical_json([shards.fingerprint, split, asdict(layout)])
     path = folder / f"{split}-{storage.sha256_text(identity)[:16]}.tokens"
@@ -126,7 +130,7 @@ class _Writing:
     shards: Artifact
     split: str
     tokenizer: Tokenizer
-    layout: Layout
+    layout: TokenLayout
     path: Path
 
     def write(self) -> None:
@@ -201,10 +205,11 @@ class _Writing:
         for row in found.to_pylist():
             group = group_of(self.layout.shares, row["source"], row["lang"])
             here = pc.and_(
-                pc.and_(pc.equal(pairs["source"], row["source"]),
-                        pc.equal(pairs["lang"], row["lang"])),
+                pc.and_(
+                    pc.equal(pairs["source"], row["source"]), pc.equal(pairs["lang"], row["lang"])
+                ),
                 pc.equal(pairs["level"], row["level"]),
-            )  # fmt: skip
+            )
             key = (-1 if group is None else group, row["level"], row["source"], row["lang"])
             yield key, table.filter(here)
 

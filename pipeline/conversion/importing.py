@@ -97,16 +97,16 @@ def open_folder(path: Path, name: str, tokenizer: Path | None) -> TokenFolder:
         wanted = folder.files(TRAIN)[0].relative_to(path)
         raise SourceError(f"{path}: no {wanted}, which {name} has; is --from right?")
     if (path / NOTE).exists():
-        _check_note(path, storage.read_json(path / NOTE, _Note), model)
+        _check_note(path, storage.read_json(path / NOTE, _ConversionNote), model)
     return folder
 
 
-class _Note(TypedDict):
+class _ConversionNote(TypedDict):
     tokenizer_sha256: str
     files: dict[str, str]
 
 
-def _check_note(path: Path, note: _Note, model: Path) -> None:
+def _check_note(path: Path, note: _ConversionNote, model: Path) -> None:
     if storage.sha256_of(model) != note["tokenizer_sha256"]:
         raise SourceError(
             f"{path}: written with tokenizer {note['tokenizer_sha256'][:16]}, {model} is another; "
@@ -193,8 +193,9 @@ def _import_range(
     ).filter(pa.array((length_D > 0) & (inside_D == 0)))
     length_D = length_D[(length_D > 0) & (inside_D == 0)]
     offset_D = np.cumsum(length_D, dtype=np.int64) - length_D
-    for group in row_groups(table.append_column("offset", pa.array(offset_D)),
-                            shard.row_group_tokens):  # fmt: skip
+    for group in row_groups(
+        table.append_column("offset", pa.array(offset_D)), shard.row_group_tokens
+    ):
         sink.write(MAIN, group)
     return count(table)
 

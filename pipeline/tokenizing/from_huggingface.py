@@ -3,7 +3,7 @@
 Possible where that file says what SentencePiece can: BPE or unigram over characters, spaces marked
 in pieces, bytes as fallback. Everything else is refused with its reason, byte-level BPE (GPT-2,
 Llama 3, Qwen) first of all: its pieces are made of bytes and its texts are cut by a regular
-expression before any merge.
+expression before any merge. Written by hand for the reason that `to_huggingface` gives.
 """
 
 import json
@@ -105,9 +105,11 @@ def _refuse_what_differs(content: dict[str, Any]) -> None:
         (model.get("continuing_subword_prefix"), "its pieces mark what continues a word"),
         (model.get("end_of_word_suffix"), "its pieces mark the end of a word"),
         (model.get("ignore_merges"), "it takes whole words before any merge"),
-        (not model.get("byte_fallback") and model.get("fuse_unk") is False and kind == "BPE",
-         "unknown characters in a row are one token in SentencePiece, several here"),
-    ):  # fmt: skip
+        (
+            not model.get("byte_fallback") and model.get("fuse_unk") is False and kind == "BPE",
+            "unknown characters in a row are one token in SentencePiece, several here",
+        ),
+    ):
         if wrong:
             raise ConfigError(f"SentencePiece cannot give these ids: {reason}")
     for token in content.get("added_tokens", []):

@@ -13,8 +13,15 @@ from pipeline.cleaning.counts import counts
 from pipeline.vocabulary import PieceType, read_vocabulary
 
 BATCH_ROWS = 256
-COUNTED = ("documents", "bytes", "characters", "words", "tokens", "byte_tokens",
-           "round_trip_failures")  # fmt: skip
+COUNTED = (
+    "documents",
+    "bytes",
+    "characters",
+    "words",
+    "tokens",
+    "byte_tokens",
+    "round_trip_failures",
+)
 
 
 class AnyTokenizer(Protocol):

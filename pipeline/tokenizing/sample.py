@@ -59,7 +59,7 @@ CANDIDATE = Contract(
 
 
 @dataclass(frozen=True)
-class Sample:
+class TextSample:
     """A Parquet file of columns `lang`, `source`, `text` in hash order, and how it was drawn."""
 
     file: Path
@@ -70,7 +70,7 @@ class Sample:
 
 def draw_sample(
     job: Job[Any], documents: Artifact, bytes_max: int, salt: str, balance: float = 0.0
-) -> Sample:
+) -> TextSample:
     """Write up to `bytes_max` bytes of text to a scratch file of `job`.
 
     Languages, and sources within each, share the bytes in proportion to size ** (1 - balance): 0
@@ -195,9 +195,9 @@ def _bins(hashes: np.ndarray) -> np.ndarray:
     return (hashes >> np.uint64(64 - BIN_BITS)).astype(np.int64)
 
 
-def _write(path: Path, files: list[Path], bounds: list[Any] | None, seen: int) -> Sample:
+def _write(path: Path, files: list[Path], bounds: list[Any] | None, seen: int) -> TextSample:
     if not files:
-        return Sample(path, 0, 0, seen)
+        return TextSample(path, 0, 0, seen)
     found = pl.scan_parquet(files, glob=False)
     sizes = found.select("hash", "id", *GROUP, "bytes").collect().sort("hash", "id")
     if bounds is None:
@@ -221,4 +221,4 @@ def _write(path: Path, files: list[Path], bounds: list[Any] | None, seen: int) -
     chosen = pl.concat([chosen.filter(fits), cut]).sort("hash", "id").select(*GROUP, "text")
     with storage.whole_file(path) as temporary:
         chosen.write_parquet(temporary, row_group_size=1024)
-    return Sample(path, chosen.height, int(chosen["text"].str.len_bytes().sum()), seen)
+    return TextSample(path, chosen.height, int(chosen["text"].str.len_bytes().sum()), seen)

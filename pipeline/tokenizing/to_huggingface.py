@@ -5,6 +5,9 @@ so text needs no rewriting and a U+2581 in it becomes its three bytes, as in `To
 stay out of `added_tokens`, which would be found in text; `split_special_tokens` in
 tokenizer_config.json keeps transformers from adding them (but see `tokenizer_config`). And BPE
 merges stand in the order of SentencePiece's scores, every way to split a piece among them.
+
+Written by hand, with `from_huggingface` 581 lines: the ids of transformers' converters differ for
+some texts.
 """
 
 from collections.abc import Callable, Iterator

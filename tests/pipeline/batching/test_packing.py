@@ -9,7 +9,7 @@ from model.data.loader import BEST_FIT, Loader
 from pipeline.batching.curriculum import Levels
 from pipeline.batching.mixture import Share
 from pipeline.batching.packing import best_fit, pieces
-from pipeline.batching.token_file import Layout, TokenFile, token_file
+from pipeline.batching.token_file import TokenFile, TokenLayout, token_file
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards
@@ -111,7 +111,7 @@ def test_packing_is_made_once_and_is_the_same_for_all_processes(shards, tokenize
 
 def test_shares_and_levels_are_packed_apart_and_accounted_for(shards, tokenizer, tmp_path):
     shares = (Share(lang="zh", weight=1.0), Share(lang="en", weight=1.0))
-    layout = Layout(shares, Levels("token_count", 3))
+    layout = TokenLayout(shares, Levels("token_count", 3))
     source = token_file(shards, "train", tokenizer, tmp_path, layout)
     loader = packed(source, shares=shares)
     steps = 2 * loader.windows + 7

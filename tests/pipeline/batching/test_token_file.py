@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.batching.curriculum import Levels
 from pipeline.batching.mixture import Share
-from pipeline.batching.token_file import Layout, framed, token_file
+from pipeline.batching.token_file import TokenLayout, framed, token_file
 from pipeline.batching.windows import Stream
 from pipeline.errors import ArtifactError, ConfigError, TrainingError
 from pipeline.schema import shard_contract
@@ -91,16 +91,16 @@ def test_every_document_lies_once_in_the_stratum_of_its_source(shards, tokenizer
 def test_shares_lie_apart_and_what_none_takes_is_counted(shards, tokenizer, tmp_path):
     everything = token_file(shards, "train", tokenizer, tmp_path)
     shares = (Share(lang="zh"), Share("en-source"))
-    source = token_file(shards, "train", tokenizer, tmp_path, Layout(shares))
+    source = token_file(shards, "train", tokenizer, tmp_path, TokenLayout(shares))
     assert [[s.lang for s in group] for group in source.groups()] == [["zh"], ["en"]]
     assert laid(source, source.strata[0]) == laid(everything, everything.strata[1])
-    only = token_file(shards, "train", tokenizer, tmp_path, Layout((Share(lang="zh"),)))
+    only = token_file(shards, "train", tokenizer, tmp_path, TokenLayout((Share(lang="zh"),)))
     assert len(only) == source.strata[0].tokens
     assert only.outside == source.strata[1].tokens
 
 
 def test_a_share_without_documents_is_refused_with_what_there_is(shards, tokenizer, tmp_path):
-    layout = Layout((Share(), Share(lang="zh")))
+    layout = TokenLayout((Share(), Share(lang="zh")))
     with pytest.raises(ConfigError, match=r"\*/zh takes no documents .* en-source/en, zh-source"):
         token_file(shards, "train", tokenizer, tmp_path, layout)
 
@@ -108,7 +108,7 @@ def test_a_share_without_documents_is_refused_with_what_there_is(shards, tokeniz
 @pytest.mark.parametrize("measure", ["token_count", "tokens_per_byte"])
 @pytest.mark.parametrize("descending", [False, True])
 def test_levels_lie_in_the_order_of_their_measure(shards, tokenizer, tmp_path, measure, descending):
-    layout = Layout(levels=Levels(measure, 4, descending))
+    layout = TokenLayout(levels=Levels(measure, 4, descending))
     source = token_file(shards, "train", tokenizer, tmp_path, layout)
     size = {tuple(row["tokens"]): row["bytes"] for row in documents(shards)}
     levels = {}
@@ -127,7 +127,7 @@ def test_levels_lie_in_the_order_of_their_measure(shards, tokenizer, tmp_path, m
 def test_levels_go_by_a_measure_of_cleaning(tmp_path):
     shards = make_shards(tmp_path, measures=("words", "mean_word_length"))
     tokenizer = load_tokenizer(shards.path)
-    layout = Layout(levels=Levels("mean_word_length", 3))
+    layout = TokenLayout(levels=Levels("mean_word_length", 3))
     source = token_file(shards, "train", tokenizer, tmp_path, layout)
     value = {tuple(row["tokens"]): row["measure_mean_word_length"] for row in documents(shards)}
     found = [(s.level, value[tuple(ids)]) for s in source.strata for ids in laid(source, s)]
@@ -135,7 +135,7 @@ def test_levels_go_by_a_measure_of_cleaning(tmp_path):
     levels = [[v for level, v in found if level == n] for n in range(3)]
     assert all(max(levels[n]) <= min(levels[n + 1]) for n in range(2))
     with pytest.raises(ConfigError, match=r"no column measure_lines.*shard.measures=\[\"lines\"\]"):
-        token_file(shards, "train", tokenizer, tmp_path, Layout(levels=Levels("lines")))
+        token_file(shards, "train", tokenizer, tmp_path, TokenLayout(levels=Levels("lines")))
 
 
 def test_a_token_file_is_made_once_and_again_when_it_was_altered(shards, tokenizer, tmp_path):
@@ -186,7 +186,7 @@ def test_a_damaged_part_is_left_out_on_request_and_recorded(shards, tokenizer, t
     rows = [row["tokens"] for row in documents(shards)]
     entry = shards.manifest["tables"]["main"][1]
     break_it(bad)
-    layout = Layout(skip_parts=(bad.name,))
+    layout = TokenLayout(skip_parts=(bad.name,))
     source = token_file(shards, "train", tokenizer, tmp_path, layout)
     [skipped] = source.skipped
     assert (skipped["path"], skipped["rows"]) == (bad.name, entry["rows"])
@@ -198,7 +198,7 @@ def test_a_damaged_part_is_left_out_on_request_and_recorded(shards, tokenizer, t
 
 def test_a_part_that_is_not_there_cannot_be_left_out(shards, tokenizer, tmp_path):
     with pytest.raises(ConfigError, match="no part 'part-9'; it has part-00000"):
-        token_file(shards, "train", tokenizer, tmp_path, Layout(skip_parts=("part-9",)))
+        token_file(shards, "train", tokenizer, tmp_path, TokenLayout(skip_parts=("part-9",)))
 
 
 def test_damage_is_met_at_the_next_opening_even_if_the_file_was_sound_at_the_first(
