@@ -125,9 +125,16 @@ def text_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndar
     assert array.null_count == 0, "contracts allow no null text"
     _, offsets, data = array.buffers()
     if offsets is None or len(array) == 0:
-        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+        return read_only(np.zeros(0, np.uint8)), read_only(np.zeros(1, np.int64))
     rows = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    return np.frombuffer(data or b"", np.uint8), rows
+    return read_only(np.frombuffer(data or b"", np.uint8)), read_only(rows)
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Return a view that nobody can write to: compiled loops are made for one kind of array."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 @njit(inline="always")

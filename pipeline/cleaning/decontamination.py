@@ -8,6 +8,7 @@ says as much. An item shorter than a run must stand in the document whole, if it
 
 import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -29,6 +30,7 @@ from pipeline.characters import (
 from pipeline.cleaning.evaluation_items import evaluation_items
 from pipeline.cleaning.words import HASH_BUFFER
 from pipeline.compiled import njit, numba
+from pipeline.encoding.memory import borrows_arrays
 from pipeline.inputs import InputFile
 from pipeline.store.source_hashes import Stamp
 
@@ -37,50 +39,49 @@ LEAST_WORDS = 6
 BITS_PER_KEY = 64
 SPAN_CHARACTERS_MAX = 300
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_KEYS = numba.types.Array(numba.uint64, 1, "C", readonly=True)
 _PLACES = numba.types.Array(numba.int64, 1, "C", readonly=True)
-_FOUND = numba.types.Array(numba.int64, 2, "C")
 _I = numba.int64
+
+
+class CharacterTables(NamedTuple):
+    """What the reading of words looks up."""
+
+    classes: np.ndarray  # uint8: `characters.character_classes`
+    folding: np.ndarray  # int32: `characters.folding`
+
+
+class RunIndex(NamedTuple):
+    """Words of all items one after the other, and the sorted hashes of their runs.
+
+    Most runs of a text are in no item: one bit per hash tells nearly all of them apart (`filter`).
+    """
+
+    words: np.ndarray  # uint64: hashes of words
+    item_of: np.ndarray  # int64: item of each word
+    keys: np.ndarray  # uint64: sorted hashes of runs
+    starts: np.ndarray  # int64: where in `words` each run begins
+    lengths: np.ndarray  # int64: words of each run
+    sizes: np.ndarray  # int64: the different lengths, sorted
+    filter: np.ndarray  # uint8: a bit for each value of a hash's first bits, set if one begins so
 
 
 @dataclass(frozen=True)
 class EvaluationIndex:
-    """Words of all items one after the other, and the sorted hashes of their runs.
+    """Runs of words of evaluation items, and the items' names."""
 
-    Most runs of a text are in no item: one bit per hash tells nearly all of them apart (`seen`).
-    """
-
-    words: np.ndarray  # uint64, hashes of words
-    item_of: np.ndarray  # int64, item of each word
-    keys: np.ndarray  # uint64, sorted hashes of runs
-    places: np.ndarray  # int64, where in `words` each run begins
-    lengths: np.ndarray  # int64, words of each run
-    sizes: np.ndarray  # int64, the different lengths, sorted
-    names: list[str]  # of items
-    seen: np.ndarray  # uint8, a bit for each value of a hash's first bits, set where one begins so
+    runs: RunIndex
+    names: list[str]
 
 
 def contamination(texts: pl.Series, files: tuple[InputFile, ...], words: int) -> pl.DataFrame:
-    """Longest run of words shared with an item: `value` (its words), `partner`, `detail`.
+    """Find the longest run of words shared with an item: `value` (its words), `partner`, `detail`.
 
     `value` is 0 where no run is long enough; `partner` names the item, `detail` is the span as it
     stands in the text, cut at 300 characters.
     """
     index = load_index(files, words)
     data, rows = text_buffers(texts.to_arrow())
-    found = _scan(
-        data,
-        rows,
-        character_classes(),
-        folding(),
-        index.words,
-        index.item_of,
-        index.keys,
-        index.places,
-        index.lengths,
-        index.sizes,
-        index.seen,
-    )
+    found = _scan(data, rows, CharacterTables(character_classes(), folding()), index.runs)
     names, spans = [], []
     for row, (size, item, start, end) in enumerate(found):
         hit = size > 0
@@ -109,29 +110,22 @@ def _load(files: tuple[tuple[InputFile, Stamp], ...], words: int) -> EvaluationI
     hashes, ends, _ = _words(data, rows, character_classes(), folding())
     item_of = np.repeat(np.arange(len(items)), np.diff(ends))
     unspaced = [bool(share) for share in _mostly_unspaced(texts)]
-    starts, lengths = [], []
+    run_starts, run_lengths = [], []
     for item in range(len(items)):
         count = int(ends[item + 1] - ends[item])
         run = round(words * UNSPACED_LENGTH) if unspaced[item] else words
         if count < LEAST_WORDS:
             continue
         run = min(run, count)
-        places = np.arange(ends[item], ends[item + 1] - run + 1)
-        starts.append(places)
-        lengths.append(np.full(len(places), run))
-    places = np.concatenate([*starts, np.zeros(0, np.int64)]).astype(np.int64)
-    sizes = np.concatenate([*lengths, np.zeros(0, np.int64)]).astype(np.int64)
-    keys = _run_keys(hashes, places, sizes)
-    order = np.lexsort((places, keys))
+        run_starts.append(np.arange(ends[item], ends[item + 1] - run + 1))
+        run_lengths.append(np.full(len(run_starts[-1]), run))
+    starts = np.concatenate([*run_starts, np.zeros(0, np.int64)]).astype(np.int64)
+    sizes = np.concatenate([*run_lengths, np.zeros(0, np.int64)]).astype(np.int64)
+    keys = _run_keys(hashes, starts, sizes)
+    order = np.lexsort((starts, keys))
+    by_key = (keys[order], starts[order], sizes[order], np.unique(sizes))
     return EvaluationIndex(
-        hashes,
-        item_of,
-        keys[order],
-        places[order],
-        sizes[order],
-        np.unique(sizes),
-        [name for name, _ in items],
-        _seen(keys),
+        RunIndex(hashes, item_of, *by_key, _filter(keys)), [name for name, _ in items]
     )
 
 
@@ -193,7 +187,7 @@ def _run_keys(hashes, places, sizes):
 
 
 @njit(numba.types.Array(numba.uint8, 1, "C")(HASH_BUFFER))
-def _seen(keys):
+def _filter(keys):
     bits = 10
     while (1 << bits) < BITS_PER_KEY * len(keys):
         bits += 1
@@ -204,54 +198,87 @@ def _seen(keys):
     return seen
 
 
-@njit(
-    _FOUND(BYTES, OFFSETS, BYTES, CODES, _KEYS, _PLACES, _KEYS, _PLACES, _PLACES, _PLACES, BYTES),
-)
-def _scan(data, rows, classes, table, known, item_of, keys, places, lengths, sizes, seen):
-    """Per text: words of its longest shared run, item, first and last byte."""
-    found = np.zeros((len(rows) - 1, 4), np.int64)
-    hashes, ends, spans = _words(data, rows, classes, table)
-    bits = 3
-    while (1 << bits) < 8 * len(seen):
+@borrows_arrays
+def _shared_words(runs, run, hashes, first, end, size):
+    """Count the words from `first` on that a run of the index, as long as `size`, goes on with."""
+    words, item_of, start = runs.words, runs.item_of, runs.starts[run]
+    if runs.lengths[run] != size:
+        return 0
+    for j in range(size):
+        if words[start + j] != hashes[first + j]:
+            return 0
+    shared = size
+    while (
+        first + shared < end
+        and start + shared < len(words)
+        and item_of[start + shared] == item_of[start]
+        and words[start + shared] == hashes[first + shared]
+    ):
+        shared += 1
+    return shared
+
+
+@njit(inline="always")
+def _may_hold(bits_of_keys, bits, key):
+    bit = np.int64(key >> np.uint64(64 - bits))
+    return (bits_of_keys[bit >> 3] >> (bit & 7)) & 1 != 0
+
+
+@borrows_arrays
+def _first_at_least(keys, key):
+    low, high = 0, len(keys)
+    while low < high:
+        middle = (low + high) // 2
+        if keys[middle] < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@borrows_arrays
+def _find_runs(hashes, ends, size, runs, found):
+    """Look the runs of `size` words of all texts up; keep the longest in `found`.
+
+    That is per text: words shared, item, number of the first word.
+    """
+    keys, bits_of_keys, bits = runs.keys, runs.filter, 3
+    while (1 << bits) < 8 * len(bits_of_keys):
         bits += 1
-    for size in sizes:
-        power = np.uint64(1)
-        for _ in range(size):
-            power *= _GOLDEN
-        for row in range(len(rows) - 1):
-            begin, end = ends[row], ends[row + 1]
-            value = np.uint64(0)
-            for last in range(begin, end):
-                value = value * _GOLDEN + hashes[last]
-                first = last - size + 1
-                if first < begin:
-                    continue
-                if first > begin:
-                    value -= hashes[first - 1] * power
-                key = mix(value ^ np.uint64(size))
-                bit = np.int64(key >> np.uint64(64 - bits))
-                if not (seen[bit >> 3] >> (bit & 7)) & 1:
-                    continue
-                at = np.searchsorted(keys, key)
-                while at < len(keys) and keys[at] == key:
-                    place, run = places[at], lengths[at]
-                    same = run == size
-                    for j in range(size):
-                        same &= known[place + j] == hashes[first + j]
-                    if same:
-                        stop = size
-                        while (
-                            first + stop < end
-                            and place + stop < len(known)
-                            and item_of[place + stop] == item_of[place]
-                            and known[place + stop] == hashes[first + stop]
-                        ):
-                            stop += 1
-                        if stop > found[row, 0]:
-                            found[row, 0], found[row, 1] = stop, item_of[place]
-                            found[row, 2], found[row, 3] = (
-                                spans[first, 0],
-                                spans[first + stop - 1, 1],
-                            )
-                    at += 1
+    power = np.uint64(1)
+    for _ in range(size):
+        power *= _GOLDEN
+    for row in range(len(ends) - 1):
+        begin, end = ends[row], ends[row + 1]
+        value = np.uint64(0)
+        for last in range(begin, end):
+            value = value * _GOLDEN + hashes[last]
+            first = last - size + 1
+            if first < begin:
+                continue
+            if first > begin:
+                value -= hashes[first - 1] * power
+            key = mix(value ^ np.uint64(size))
+            if not _may_hold(bits_of_keys, bits, key):
+                continue
+            run = _first_at_least(keys, key)
+            while run < len(keys) and keys[run] == key:
+                shared = _shared_words(runs, run, hashes, first, end, size)
+                if shared > found[row, 0]:
+                    found[row, 0], found[row, 1] = shared, runs.item_of[runs.starts[run]]
+                    found[row, 2] = first
+                run += 1
+
+
+@njit()
+def _scan(data, rows, tables, runs):
+    """Return per text: words of its longest shared run, item, first and last byte."""
+    found = np.zeros((len(rows) - 1, 4), np.int64)
+    hashes, ends, spans = _words(data, rows, tables.classes, tables.folding)
+    for size in runs.sizes:
+        _find_runs(hashes, ends, size, runs, found)
+    for row in range(len(found)):
+        words, first = found[row, 0], found[row, 2]
+        if words > 0:
+            found[row, 2], found[row, 3] = spans[first, 0], spans[first + words - 1, 1]
     return found

@@ -5,6 +5,7 @@ import numpy as np
 from pipeline.characters import BYTES, decode
 from pipeline.cleaning.word_list import FIRST, LAST
 from pipeline.compiled import njit, numba
+from pipeline.encoding.memory import borrows_arrays
 
 LONGEST_RUN = 4096  # ideographs; a longer run is cut here
 GAP = LAST + 1  # stands between runs
@@ -13,7 +14,9 @@ GAP = LAST + 1  # stands between runs
 TRADITIONAL_SHARE = 0.1
 _I = numba.int64
 CODES = numba.types.Array(numba.int64, 1, "C")
-FORMS = numba.types.Array(numba.uint16, 1, "C")  # the simplified form of each ideograph
+FORMS = numba.types.Array(
+    numba.uint16, 1, "C", readonly=True
+)  # the simplified form of each ideograph
 
 
 @njit(_I(BYTES, _I, _I))
@@ -25,15 +28,14 @@ def _ideograph(data, at, end):
     return code if FIRST <= code <= LAST else 0
 
 
-@njit(
-    numba.types.UniTuple(_I, 4)(BYTES, _I, _I, _I, CODES, CODES, FORMS),
-)
-def read_runs(data, at, end, enough, codes, places, simplified):
+@borrows_arrays
+def read_runs(data, at, end, enough, buffers, simplified):
     """Fill `codes` and the bytes at which they begin, gaps between runs; their number, the end.
 
     Then how many stand beside the one before, and how many have another simplified form. Stops when
     LONGEST_RUN are read, or at the first gap after `enough` of them.
     """
+    codes, places = buffers.codes, buffers.places
     size, room, beside, traditional, after = 0, LONGEST_RUN, 0, 0, -1
     while at < end and size < room:
         code = _ideograph(data, at, end)

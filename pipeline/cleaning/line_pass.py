@@ -58,6 +58,21 @@ COUNT_BUFFER = numba.types.Array(numba.int64, 1, "C")
 _I = numba.int64
 
 
+@njit(inline="always")
+def _add_line(found, edges, size, ends):
+    """Count a line by its first and last visible character, the dots it ends in, and its size."""
+    first, last, dots = edges
+    length, width = size
+    found[_BULLET] += first in (_BULLET_MARK, _HYPHEN)
+    found[_ELLIPSIS_LINES] += last == _ELLIPSIS or (last == _DOT and dots >= 3)
+    if first:
+        found[_LINES] += 1
+        found[_LINE_CHARACTERS] += length
+        found[_LONGEST] = max(found[_LONGEST], length)
+        found[_SHORT] += width <= SHORT_LINE_WIDTH
+        found[_TERMINAL] += ends
+
+
 @njit(numba.void(BYTES, _I, _I, BYTES, MARKS, COUNT_BUFFER))
 def count_lines(data, at, end, classes, marks, found):
     """Add the counts of a text that concern one line at a time to `found`, one per LINE_COUNTS."""
@@ -92,28 +107,54 @@ def count_lines(data, at, end, classes, marks, found):
         if broken and not (code == _LF and previous == _CR):
             found[_ALL] += 1
         if broken or at >= end:
-            found[_BULLET] += first in (_BULLET_MARK, _HYPHEN)
-            found[_ELLIPSIS_LINES] += last == _ELLIPSIS or (last == _DOT and dots >= 3)
             if not broken:
                 found[_ALL] += 1
-            if first:
-                found[_LINES] += 1
-                found[_LINE_CHARACTERS] += length
-                found[_LONGEST] = max(found[_LONGEST], length)
-                found[_SHORT] += width <= SHORT_LINE_WIDTH
-                ends = to_mark == length and marks_of(marks, last) & TERMINAL != 0
-                found[_TERMINAL] += ends
+            ends = to_mark == length and marks_of(marks, last) & TERMINAL != 0
+            _add_line(found, (first, last, dots), (length, width), ends)
             first = last = length = width = dots = to_mark = 0
         previous = code
+
+
+@njit(inline="always")
+def _line_feeds(data, begin, end):
+    breaks = 0
+    for i in range(begin, end):
+        breaks += data[i] == _LF
+    return breaks
+
+
+@njit(inline="always")
+def _add_split_line(found, is_repeated, length, filled):
+    found[_SPLIT] += 1
+    if is_repeated:
+        found[_DUPLICATE] += 1
+        found[_DUPLICATE_CHARACTERS] += length
+        found[_DUPLICATE_FILLED] += length * filled
+
+
+@njit(inline="always")
+def _add_paragraph(found, is_repeated, length):
+    found[_PARAGRAPHS] += 1
+    if is_repeated:
+        found[_DUPLICATE_PARAGRAPHS] += 1
+        found[_DUPLICATE_PARAGRAPH_CHARACTERS] += length
+
+
+@njit(inline="always")
+def _read_ideographs(data, at, end, line, length):
+    """Read a run of ideographs into the hash of a line; return its end, the hash, the length."""
+    while at < end and begins_ideograph(data, at):
+        code = np.int64(data[at]) << 16 | np.int64(data[at + 1]) << 8 | data[at + 2]
+        line = (line ^ np.uint64(code)) * GOLDEN
+        length += 1
+        at += 3
+    return at, line, length
 
 
 @njit(numba.void(BYTES, _I, _I, BYTES, SLOTS, COUNT_BUFFER))
 def count_repeated_lines(data, begin, end, classes, slots, found):
     """Add the counts of repeated lines and paragraphs; `slots` is scratch."""
-    breaks = 0
-    for i in range(begin, end):
-        breaks += data[i] == _LF
-    mask = mask_for(min(2 * breaks + 4, len(slots) // 4))
+    mask = mask_for(min(2 * _line_feeds(data, begin, end) + 4, len(slots) // 4))
     slots[: mask + 1] = 0
     room = mask // 2
     at, used = begin, 0
@@ -125,15 +166,9 @@ def count_repeated_lines(data, begin, end, classes, slots, found):
         found[_SPLIT] += edges
         found[_DUPLICATE] += edges == 2
     while at <= end and used < room:
-        code = np.int64(_LF)
-        if at < end:
-            while at < end and begins_ideograph(data, at):
-                code = np.int64(data[at]) << 16 | np.int64(data[at + 1]) << 8 | data[at + 2]
-                line = (line ^ np.uint64(code)) * GOLDEN
-                length += 1
-                filled = True
-                at += 3
-            code = np.int64(_LF)
+        run, code = at, np.int64(_LF)
+        at, line, length = _read_ideographs(data, at, end, line, length)
+        filled |= at > run
         if at < end:
             code, at = decode(data, at)
         else:
@@ -146,18 +181,12 @@ def count_repeated_lines(data, begin, end, classes, slots, found):
             continue
         if length > 0:
             used += 2
-            found[_SPLIT] += 1
             line = mix(line)
-            if not is_new(slots, mask, line | _LINE):
-                found[_DUPLICATE] += 1
-                found[_DUPLICATE_CHARACTERS] += length
-                found[_DUPLICATE_FILLED] += length * filled
+            _add_split_line(found, not is_new(slots, mask, line | _LINE), length, filled)
             paragraph = mix(paragraph * GOLDEN + line)
             paragraph_length += length + (paragraph_length > 0)
         if (length == 0 or at > end) and paragraph_length > 0:
-            found[_PARAGRAPHS] += 1
-            if not is_new(slots, mask, paragraph & ~_LINE):
-                found[_DUPLICATE_PARAGRAPHS] += 1
-                found[_DUPLICATE_PARAGRAPH_CHARACTERS] += paragraph_length
+            is_repeated = not is_new(slots, mask, paragraph & ~_LINE)
+            _add_paragraph(found, is_repeated, paragraph_length)
             paragraph, paragraph_length = GOLDEN, 0
         line, length, filled = GOLDEN, 0, False

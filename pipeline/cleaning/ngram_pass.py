@@ -6,23 +6,33 @@ occurrences; and characters in n-grams seen before, where a hit skips n words. O
 shorter n-gram is repeated are looked at again, since no other can repeat.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from pipeline.cleaning.words import HASH_BUFFER, LENGTH_BUFFER
 from pipeline.compiled import njit, numba
+from pipeline.encoding.memory import borrows_arrays
 
 TOP_SIZES = (2, 3, 4)
 DUPLICATE_SIZES = (5, 6, 7, 8, 9, 10)
 SIZES = TOP_SIZES + DUPLICATE_SIZES
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 SLOTS = numba.types.Array(numba.uint64, 1, "C")
-SUMS = numba.types.Array(numba.int64, 1, "C")
-POSITIONS = numba.types.Array(numba.int32, 1, "C")
-SHARES = numba.types.Array(numba.float64, 1, "C")
 # A slot holds the number of an n-gram plus one and 42 bits of its hash; the others choose the slot.
 _NUMBER = np.uint64((1 << 22) - 1)
 _ONE = np.uint64(1)
-_I = numba.int64
+
+
+class NgramBuffers(NamedTuple):
+    """Scratch for the n-grams of one text."""
+
+    slots: np.ndarray  # uint64 [mask_for(words) + 1]: a hash table
+    prefixes: np.ndarray  # uint64 [words + 1]: rolling hashes of the first words
+    sums: np.ndarray  # int64 [words + 1]: characters of the first words
+    positions: np.ndarray  # int32 [words]: where the n-grams begin that are looked at
+    numbers: np.ndarray  # int32 [words]: number of the n-gram at each position
+    tallies: np.ndarray  # int32 [words]: occurrences by number
+    firsts: np.ndarray  # int32 [words]: first position by number
 
 
 @njit(inline="always")
@@ -45,21 +55,35 @@ def is_new(slots, mask, key):
     return new
 
 
-@njit(
-    _I(SLOTS, SUMS, _I, _I, SLOTS, POSITIONS, _I, POSITIONS, POSITIONS, POSITIONS),
-)
-def _number_ngrams(prefixes, best, size, power, slots, at, used, numbers, tallies, firsts):
-    """Number the n-grams of `size` words at the first `used` of `at`; return how many differ.
+@njit()
+def ngram_buffers(room):
+    """Make buffers for `room` words."""
+    return NgramBuffers(
+        np.empty(mask_for(room) + 1, np.uint64),
+        np.empty(room + 1, np.uint64),
+        np.empty(room + 1, np.int64),
+        np.empty(room, np.int32),
+        np.empty(room, np.int32),
+        np.empty(room, np.int32),
+        np.empty(room, np.int32),
+    )
 
-    Counts them in `tallies`, notes where each begins first, and in `best` the occurrences of the
-    most frequent and its beginning.
+
+@borrows_arrays
+def _number_ngrams(buffers, size, power, used):
+    """Number the n-grams of `size` words at the first `used` positions; return how many differ.
+
+    Counts them in `tallies` and notes where each begins first; returns as well the occurrences of
+    the most frequent and its beginning.
     """
+    slots, prefixes, positions = buffers.slots, buffers.prefixes, buffers.positions
+    numbers, tallies, firsts = buffers.numbers, buffers.tallies, buffers.firsts
     mask = np.uint64(mask_for(used))
     slots[: mask + _ONE] = 0
     tallies[:used] = 0
     different, most, first = 0, 2, -1
     for i in range(used):
-        position = np.int64(at[i])
+        position = np.int64(positions[i])
         value = prefixes[position + size] - prefixes[position] * np.uint64(power)
         slot, tag = value & mask, value | _NUMBER
         while (slots[slot] != 0) & (slots[slot] | _NUMBER != tag):
@@ -77,71 +101,63 @@ def _number_ngrams(prefixes, best, size, power, slots, at, used, numbers, tallie
         if tally >= most:
             first = begun if tally > most or first < 0 else min(begun, first)
             most = tally
-    best[0], best[1] = (most, first) if first >= 0 else (1, 0)
-    return different
+    if first < 0:
+        return different, 1, 0
+    return different, most, first
 
 
-@njit(
-    numba.void(
-        HASH_BUFFER,
-        LENGTH_BUFFER,
-        _I,
-        _I,
-        SLOTS,
-        SLOTS,
-        SUMS,
-        POSITIONS,
-        POSITIONS,
-        POSITIONS,
-        POSITIONS,
-        SHARES,
-    ),
-)
-def ngram_shares(
-    hashes, lengths, count, characters, slots, prefixes, sums, at, numbers, tallies, firsts, shares
-):
-    """Fill `shares` (one per SIZES) for `count` words of a text of `characters`.
+@borrows_arrays
+def _count_repeated(buffers, size, different, used):
+    """Count the characters in numbered n-grams that stood before; a hit skips `size` words."""
+    positions, numbers, tallies = buffers.positions, buffers.numbers, buffers.tallies
+    seen, sums = buffers.firsts, buffers.sums
+    seen[:different] = 0
+    free, repeated = 0, 0
+    for i in range(used):
+        if positions[i] >= free and tallies[numbers[i]] > 1:
+            if seen[numbers[i]]:
+                repeated += sums[positions[i] + size] - sums[positions[i]]
+                free = positions[i] + size
+            seen[numbers[i]] = 1
+    return repeated
 
-    `slots` (`mask_for(count)` + 1), `prefixes`, `sums` and the four after are scratch, count + 1
-    of each.
-    """
+
+@borrows_arrays
+def _keep_repeated(buffers, used):
+    """Keep the positions whose n-gram repeats, and whose next one does too; return how many."""
+    positions, numbers, tallies = buffers.positions, buffers.numbers, buffers.tallies
+    kept, last = 0, np.int64(-2)
+    for i in range(used):
+        repeats, position = np.int64(tallies[numbers[i]] > 1), np.int64(positions[i])
+        positions[kept] = last
+        kept += repeats * np.int64(position == last + 1)
+        last += repeats * (position - last)
+    return kept
+
+
+@borrows_arrays
+def ngram_shares(words, count, characters, buffers, shares):
+    """Fill `shares` (one per SIZES) for the first `count` of WordBuffers, of so many characters."""
+    prefixes, sums, positions = buffers.prefixes, buffers.sums, buffers.positions
+    hashes, lengths = words.hashes, words.lengths
     prefixes[0], sums[0] = 0, 0
     for i in range(count):
         prefixes[i + 1] = prefixes[i] * GOLDEN + hashes[i]
         sums[i + 1] = sums[i] + lengths[i]
-        at[i] = i
-    best = np.zeros(2, np.int64)
+        positions[i] = i
     used, power = count, GOLDEN
     for column, size in enumerate(SIZES):
         power *= GOLDEN
         shares[column] = 0.0
-        while used > 0 and at[used - 1] + size > count:
+        while used > 0 and positions[used - 1] + size > count:
             used -= 1
         if used == 0:
             if size < DUPLICATE_SIZES[0] and count >= size:
                 shares[column] = (sums[size] + size - 1) / characters
             continue
-        different = _number_ngrams(
-            prefixes, best, size, np.int64(power), slots, at, used, numbers, tallies, firsts
-        )
+        different, most, first = _number_ngrams(buffers, size, np.int64(power), used)
         if size < DUPLICATE_SIZES[0]:
-            most, first = best[0], best[1]
             shares[column] = (sums[first + size] - sums[first] + size - 1) * most / characters
         else:
-            firsts[:different] = 0  # from here on: 1 if seen
-            free, repeated = 0, 0
-            for i in range(used):
-                if at[i] >= free and tallies[numbers[i]] > 1:
-                    if firsts[numbers[i]]:
-                        repeated += sums[at[i] + size] - sums[at[i]]
-                        free = at[i] + size
-                    firsts[numbers[i]] = 1
-            shares[column] = repeated / characters
-        # Positions whose n-gram repeats, and whose next one does too.
-        kept, last = 0, np.int64(-2)
-        for i in range(used):
-            repeats, position = np.int64(tallies[numbers[i]] > 1), np.int64(at[i])
-            at[kept] = last
-            kept += repeats * np.int64(position == last + 1)
-            last += repeats * (position - last)
-        used = kept
+            shares[column] = _count_repeated(buffers, size, different, used) / characters
+        used = _keep_repeated(buffers, used)

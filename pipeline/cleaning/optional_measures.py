@@ -7,32 +7,24 @@ refused.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from pipeline.characters import (
-    BYTES,
-    OFFSETS,
-    character_classes,
-    decode,
-    mix,
-    text_buffers,
-)
+from pipeline.characters import BYTES, OFFSETS, decode, mix, read_only, text_buffers
 from pipeline.cleaning import segmentation, stop_words
-from pipeline.cleaning.ideograph_runs import count_traditional
+from pipeline.cleaning.ideograph_runs import FORMS, count_traditional
 from pipeline.cleaning.measures import is_chinese
+from pipeline.cleaning.word_buffers import word_buffers, word_tables
 from pipeline.cleaning.word_list import word_list
-from pipeline.cleaning.word_marks import character_marks, listed_chunks, listed_units
-from pipeline.cleaning.word_pass import words_of
-from pipeline.cleaning.words import CHUNK_MAX, IS_WORD, LISTED, MARKS
+from pipeline.cleaning.word_pass import SegmentedText, words_of
+from pipeline.cleaning.words import IS_WORD
 from pipeline.compiled import njit, numba
 
 _I = numba.int64
 _KEYS = numba.types.Array(numba.uint64, 1, "C")
 _SHARES = numba.types.Array(numba.float64, 1, "C")
-_FORMS = numba.types.Array(numba.uint16, 1, "C")
-_ACTIVE = numba.types.Array(numba.boolean, 1, "C", readonly=True)
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 MOST_FREQUENT, ALL_REPEATED = 0, 1
 
@@ -46,7 +38,7 @@ class OptionalMeasure:
 
 
 def measure_optional(texts: pl.Series, langs: pl.Series, wanted: Iterable[str]) -> pl.DataFrame:
-    """Every column of OPTIONAL_MEASURES, those not `wanted` null."""
+    """Measure the `wanted` ones; return every column of OPTIONAL_MEASURES, the others null."""
     names = set(wanted)
     nothing = pl.repeat(None, len(texts), dtype=pl.Float64, eager=True)
     return pl.DataFrame(
@@ -56,7 +48,7 @@ def measure_optional(texts: pl.Series, langs: pl.Series, wanted: Iterable[str]) 
 
 
 def frequent_character_grams(texts: pl.Series, size: int) -> pl.Series:
-    """Share of a text's character n-grams that its most frequent ones take (data-juicer 1.0).
+    """Return the share of character n-grams that the most frequent ones take (data-juicer 1.0).
 
     Of U different n-grams the sqrt(U) most frequent count, as far as they occur twice or more.
     """
@@ -65,51 +57,41 @@ def frequent_character_grams(texts: pl.Series, size: int) -> pl.Series:
 
 
 def repeated_character_grams(texts: pl.Series, size: int) -> pl.Series:
-    """Share of character n-grams that occur twice or more, lower case, without white space."""
+    """Return the share of character n-grams that occur twice or more; no case, no white space."""
     data, rows = text_buffers(texts.to_arrow())
     return pl.Series(_character_grams(data, rows, True, size, ALL_REPEATED))
 
 
 def repeated_word_grams(texts: pl.Series, langs: pl.Series, size: int) -> pl.Series:
-    """Share of word n-grams that occur twice or more (data-juicer 1.0), marks left out."""
-    data, rows = text_buffers(texts.to_arrow())
-    chinese = is_chinese(texts, langs).to_numpy()
-    joined, _ = segmentation.joined(data, rows, chinese)
-    shares = _word_grams(
-        data,
-        rows,
-        joined,
-        chinese,
-        character_classes(),
-        character_marks(),
-        listed_chunks(),
-        listed_units(),
-        size,
-    )
-    return pl.Series(shares)
+    """Return the share of word n-grams, without marks, that repeat (data-juicer 1.0)."""
+    return pl.Series(_word_grams(_segmented(texts, langs), word_tables(), size))
 
 
 def stop_word_share(texts: pl.Series, langs: pl.Series) -> pl.Series:
-    """Stop words of English and Chinese among the words of a text."""
-    data, rows = text_buffers(texts.to_arrow())
-    chinese = is_chinese(texts, langs).to_numpy()
-    joined, _ = segmentation.joined(data, rows, chinese)
-    words = _count_words(
-        data,
-        rows,
-        joined,
-        chinese,
-        character_classes(),
-        character_marks(),
-        listed_chunks(),
-        listed_units(),
-    )
+    """Return the share of English and Chinese stop words among the words of a text."""
+    words = _count_words(_segmented(texts, langs), word_tables())
     stops = pl.DataFrame({"text": texts}).select(stop_words.count(pl.col("text")))["text"]
     return (stops / pl.Series(np.maximum(words, 1))).cast(pl.Float64)
 
 
+class SegmentedTexts(NamedTuple):
+    """Texts, and where their Chinese words begin."""
+
+    data: np.ndarray  # uint8
+    joined: np.ndarray  # uint8: `segmentation.joined`
+    rows: np.ndarray  # int64 [texts + 1]: offsets into `data`
+    chinese: np.ndarray  # bool: cut into Chinese words
+
+
+def _segmented(texts: pl.Series, langs: pl.Series) -> SegmentedTexts:
+    data, rows = text_buffers(texts.to_arrow())
+    chinese = is_chinese(texts, langs).to_numpy()
+    joined, _ = segmentation.joined(data, rows, chinese)
+    return SegmentedTexts(data, joined, rows, read_only(chinese))
+
+
 def traditional_characters(texts: pl.Series) -> pl.Series:
-    """Number of ideographs that have another, simplified form."""
+    """Count the ideographs that have another, simplified form."""
     data, rows = text_buffers(texts.to_arrow())
     return pl.Series(_traditional(data, rows, word_list().simplified)).cast(pl.Float64)
 
@@ -162,63 +144,38 @@ def _character_grams(data, rows, bare, size, kind):
     return shares
 
 
-_TEXT_ARGUMENTS = (BYTES, OFFSETS, BYTES, _ACTIVE, BYTES, MARKS, LISTED, LISTED)
-
-
-@njit(_I(BYTES, _I, _I, BYTES, numba.boolean, BYTES, MARKS, LISTED, LISTED, _KEYS))
-def _words(data, begin, end, joined, chinese, classes, marks, listed, units, keys):
-    """Fill `keys` with the hashes of a text's words, mere marks left out; return their number."""
-    chunk, kinds = np.empty(CHUNK_MAX + 1, np.int32), np.empty(CHUNK_MAX + 1, np.uint16)
-    cuts, lengths = np.empty(CHUNK_MAX + 2, np.uint8), np.empty(len(keys), np.int32)
-    flags = np.empty(len(keys), np.uint8)
-    held = words_of(
-        data,
-        begin,
-        end,
-        joined,
-        chinese,
-        classes,
-        marks,
-        listed,
-        units,
-        chunk,
-        kinds,
-        cuts,
-        keys,
-        lengths,
-        flags,
-    )
-    count = 0
+@njit()
+def _words(texts, row, tables):
+    """Return the hashes of a text's words, mere marks left out, and room for one more."""
+    begin, end = texts.rows[row], texts.rows[row + 1]
+    words = word_buffers(end - begin + 1)
+    text = SegmentedText(texts.data, texts.joined, begin, end, texts.chinese[row])
+    held = words_of(text, tables, words)
+    count, keys, flags = 0, words.hashes, words.flags
     for i in range(held):
         keys[count] = keys[i]
         count += flags[i] & IS_WORD != 0
-    return count
+    return keys, count
 
 
-@njit(_SHARES(*_TEXT_ARGUMENTS, _I))
-def _word_grams(data, rows, joined, chinese, classes, marks, listed, units, size):
-    shares = np.zeros(len(rows) - 1)
-    for row in range(len(rows) - 1):
-        begin, end = rows[row], rows[row + 1]
-        keys = np.empty(end - begin + 1, np.uint64)
-        count = _words(data, begin, end, joined, chinese[row], classes, marks, listed, units, keys)
+@njit()
+def _word_grams(texts, tables, size):
+    shares = np.zeros(len(texts.rows) - 1)
+    for row in range(len(shares)):
+        keys, count = _words(texts, row, tables)
         shares[row] = _share(keys, _grams(keys, count, size), ALL_REPEATED)
     return shares
 
 
-@njit(numba.types.Array(_I, 1, "C")(*_TEXT_ARGUMENTS))
-def _count_words(data, rows, joined, chinese, classes, marks, listed, units):
-    counts = np.zeros(len(rows) - 1, np.int64)
-    for row in range(len(rows) - 1):
-        begin, end = rows[row], rows[row + 1]
-        keys = np.empty(end - begin + 1, np.uint64)
-        counts[row] = _words(
-            data, begin, end, joined, chinese[row], classes, marks, listed, units, keys
-        )
+@njit()
+def _count_words(texts, tables):
+    counts = np.zeros(len(texts.rows) - 1, np.int64)
+    for row in range(len(counts)):
+        counts[row] = _words(texts, row, tables)[1]
     return counts
 
 
-@njit(numba.types.Array(_I, 1, "C")(BYTES, OFFSETS, _FORMS))
+@njit(numba.types.Array(_I, 1, "C")(BYTES, OFFSETS, FORMS))
 def _traditional(data, rows, simplified):
     counts = np.zeros(len(rows) - 1, np.int64)
     for row in range(len(rows) - 1):

@@ -5,6 +5,7 @@ match counts if its check agrees (checksums in `pii_checks`). ASCII classes are 
 that a number between Chinese characters is found as well as one between spaces.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -50,11 +51,17 @@ class Detector:
 
     needs: int  # a bit of pii_scan
     trigger: str  # for Rust's regex, in all that the pattern can match
-    pattern: re.Pattern[str]
+    expression: str  # for Python's, with ASCII classes
     meaning: str
     check: Callable[[str], bool] | None = None
+    flags: re.RegexFlag = re.NOFLAG
     told: Told | None = None  # more, found by the words beside them
     others: OtherNumbers | None = None  # less: what the words beside them call something else
+
+    @functools.cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Return the expression, compiled."""
+        return re.compile(self.expression, re.ASCII | self.flags)
 
 
 @dataclass(frozen=True)
@@ -132,24 +139,10 @@ def _datum(match: re.Match[str]) -> tuple[int, int]:
     return match.span("datum") if named else match.span()
 
 
-def _detector(
-    needs: int,
-    trigger: str,
-    pattern: str,
-    meaning: str,
-    check: Callable[[str], bool] | None = None,
-    flags: int = 0,
-    told: Told | None = None,
-    others: OtherNumbers | None = None,
-) -> Detector:
-    compiled = re.compile(pattern, re.ASCII | flags)
-    return Detector(needs, trigger, compiled, meaning, check, told, others)
-
-
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}"
 _D = "[0-9０-９]"
 PII: dict[str, Detector] = {
-    "secret": _detector(
+    "secret": Detector(
         ANYTHING,
         r"AKIA|gh[pousr]_|xox[baprs]-|AIza|sk-[A-Za-z0-9]|eyJ|[A-Z]KEY_|PRIVATE KEY",
         r"(?<![A-Za-z0-9])(?:AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,255}|"
@@ -158,20 +151,20 @@ PII: dict[str, Detector] = {
         r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\w+/=\s]{0,8000}-----END [A-Z ]{0,20}KEY-----)",
         "keys of services, tokens, private key blocks",
     ),
-    "url_secret": _detector(
+    "url_secret": Detector(
         ANYTHING,
         r"[?&](?:access_|auth_|api_)?(?:token|key|secret|password|sig)=|://[\w.%-]{1,64}:[^\s/@]{1,64}@",
         r"https?://[^\s<>\"'@/]{1,200}[^\s<>\"']{0,500}?[?&](?:access_|auth_|api_)?"
         r"(?:token|key|secret|password|sig)=[\w%.~-]{8,500}|[a-z]{2,10}://[\w.%-]{1,64}:[^\s/@]{1,64}@",
         "addresses that carry a token or a password",
     ),
-    "email": _detector(
+    "email": Detector(
         AT_SIGN,
         r"[A-Za-z0-9_.+%-]@[A-Za-z0-9]",
         rf"(?<![\w.+-])[A-Za-z0-9][\w.+%-]{{0,63}}@{_HOST}(?![\w-])",
         "e-mail addresses",
     ),
-    "email_spelt": _detector(
+    "email_spelt": Detector(
         ANYTHING,
         r"(?i)[\[(] ?at ?[\])]",
         r"(?<![\w.])[A-Za-z0-9][\w.+-]{0,63} ?[\[(] ?at ?[\])] ?[A-Za-z0-9-]{1,63}"
@@ -179,14 +172,14 @@ PII: dict[str, Detector] = {
         "e-mail addresses written with [at] and [dot]",
         flags=re.I,
     ),
-    "id_card": _detector(
+    "id_card": Detector(
         MANY_DIGITS,
         r"[0-9０-９]{17}[0-9０-９Xx]",
         rf"(?<![0-9０-９A-Za-z.])[1-9１-９]{_D}{{16}}[0-9０-９Xx](?![0-9０-９A-Za-z])",
         "Chinese identity cards: region, date of birth, checksum",
         pii_checks.chinese_id,
     ),
-    "iban": _detector(
+    "iban": Detector(
         MANY_DIGITS,
         r"[A-Za-z]{2}[0-9]{2}(?: ?[A-Za-z0-9]{4}){2}",
         r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,3})?"
@@ -194,7 +187,7 @@ PII: dict[str, Detector] = {
         "international bank account numbers (ISO 13616)",
         pii_checks.iban,
     ),
-    "bank_card": _detector(
+    "bank_card": Detector(
         MANY_DIGITS,
         r"[0-9]{12}|[0-9]{4}[ -][0-9]{4,6}[ -][0-9]{4,5}",
         r"(?<![\d.,\-+*/=A-Za-z])(?:\d{12,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|"
@@ -204,14 +197,14 @@ PII: dict[str, Detector] = {
         pii_checks.bank_card,
         others=NUMBERED,
     ),
-    "social_security": _detector(
+    "social_security": Detector(
         MANY_DIGITS,
         r"[0-9]{3}-[0-9]{2}-[0-9]{4}",
         r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])",
         "social security numbers of the United States",
         others=NUMBERED,
     ),
-    "passport": _detector(
+    "passport": Detector(
         MANY_DIGITS,
         r"(?i)passport|护照|[EG][0-9]{8}",
         r"(?:passport|护照)[^0-9A-Za-z\n]{0,4}(?:(?:number|no\.?|nr\.?|号码|号|is|为|是)"
@@ -220,7 +213,7 @@ PII: dict[str, Detector] = {
         "passports: near the word, or of the Chinese form",
         flags=re.I,
     ),
-    "ipv4": _detector(
+    "ipv4": Detector(
         DOTTED_DIGITS,
         r"(?:[0-9]{1,3}\.){3}[0-9]",
         r"(?<![\d.A-Za-z-])(?:\d{1,3}\.){3}\d{1,3}(?![\d-]|\.\d)",
@@ -228,14 +221,14 @@ PII: dict[str, Detector] = {
         pii_checks.ipv4,
         others=VERSIONS,
     ),
-    "ipv6": _detector(
+    "ipv6": Detector(
         TWO_COLONS,
         r"[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:",
         r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])",
         "IPv6 addresses",
         pii_checks.ipv6,
     ),
-    "phone": _detector(
+    "phone": Detector(
         MANY_DIGITS,
         phone_numbers.TRIGGER,
         phone_numbers.SHAPES,
@@ -244,21 +237,21 @@ PII: dict[str, Detector] = {
         told=phone_numbers.TOLD,
         others=NUMBERED,
     ),
-    "qq": _detector(
+    "qq": Detector(
         ANYTHING,
         r"(?i)QQ",
         r"QQ(?:号码?|群)?[ :：]{1,3}[1-9]\d{4,10}(?!\d)",
         "QQ numbers",
         flags=re.I,
     ),
-    "wechat": _detector(
+    "wechat": Detector(
         ANYTHING,
         r"(?i)微信|we ?chat",
         r"(?:微信号?|we ?chat(?: ?id)?)[ :：]{1,3}[A-Za-z][\w-]{5,19}",
         "WeChat names",
         flags=re.I,
     ),
-    "number_plate": _detector(
+    "number_plate": Detector(
         ANYTHING,
         r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Z]·?[A-Z0-9]{5}",
         r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Z]·?[A-HJ-NP-Z0-9]{5,6}(?![A-Z0-9])",

@@ -30,7 +30,6 @@ from pipeline.cleaning.published import (
     all_groups,
     every,
     family,
-    fineweb2,
 )
 from pipeline.config_checks import require_name
 from pipeline.errors import ConfigError
@@ -101,12 +100,12 @@ def describe_rules() -> list[dict[str, Any]]:
 
 
 def _prose(bound: float, **others: float) -> dict[str, float]:
-    """The same bound for all languages but code, apart from those named."""
+    """Return the same bound for all languages but code, apart from those named."""
     return {**{group: bound for group in GROUPS if group != "code"}, **others}
 
 
 def _stricter(base: Thresholds, groups: tuple[str, ...], bounds: dict[str, float]) -> Thresholds:
-    """`base` with other bounds for some language groups."""
+    """Return `base` with other bounds for some language groups."""
     changed = {rule: base.get(rule, {}) | dict.fromkeys(groups, b) for rule, b in bounds.items()}
     return base | changed
 
@@ -248,9 +247,9 @@ PROFILES: dict[str, Profile] = {
         all_groups(DATA_JUICER_ZH) | {"blocked_terms": {}},
         repairs=False,
     ),
-    "fineweb2-cmn": Profile("Penedo et al. 2025, Mandarin", fineweb2(*CMN), repairs=False),
-    "fineweb2-yue": Profile("the same, Cantonese", fineweb2(*YUE), repairs=False),
-    "fineweb2-wuu": Profile("the same, Wu", fineweb2(*WUU), repairs=False),
-    "fineweb2-jpn": Profile("the same, Japanese", fineweb2(*JPN), repairs=False),
-    "fineweb2-kor": Profile("the same, Korean", fineweb2(*KOR), repairs=False),
+    "fineweb2-cmn": Profile("Penedo et al. 2025, Mandarin", CMN.thresholds(), repairs=False),
+    "fineweb2-yue": Profile("the same, Cantonese", YUE.thresholds(), repairs=False),
+    "fineweb2-wuu": Profile("the same, Wu", WUU.thresholds(), repairs=False),
+    "fineweb2-jpn": Profile("the same, Japanese", JPN.thresholds(), repairs=False),
+    "fineweb2-kor": Profile("the same, Korean", KOR.thresholds(), repairs=False),
 }

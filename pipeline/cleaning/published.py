@@ -1,44 +1,55 @@
 """Bounds of published filter families, for every language or for one: rule -> group -> bound."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from pipeline.cleaning.filters import GROUPS, Thresholds
 
 
 def all_groups(bounds: Mapping[str, float]) -> Thresholds:
-    """The same bounds for every language group."""
+    """Return the same bounds for every language group."""
     return {rule: every(bound) for rule, bound in bounds.items()}
 
 
 def every(bound: float) -> dict[str, float]:
-    """One bound for every language group."""
+    """Return one bound for every language group."""
     return dict.fromkeys(GROUPS, bound)
 
 
-def fineweb2(
-    line: float, tops: str, duplicates: str, ends: float, lists: float, longest: float, alpha: float
-) -> Thresholds:
-    """Bounds of one language in FineWeb2 (Penedo et al. 2025); n-grams of 2-4 and of 5-10 words."""
-    grams = zip(range(2, 11), f"{tops} {duplicates}".split(), strict=True)
-    return all_groups(
-        {
-            "repeated_lines": line,
-            **{f"repeated_{size}_grams": float(bound) for size, bound in grams},
-            "few_sentence_ends": ends,
-            "repeated_filled_lines": 0.1,
-            "mostly_lists": lists,
-            "too_few_words": 50,
-            "too_many_words": 100_000,
-            "words_too_short": 1,
-            "words_too_long": longest,
-            "many_hashes": 0.1,
-            "many_ellipses": 0.1,
-            "mostly_bullets": 0.9,
-            "lines_trail_off": 0.3,
-            "few_words_with_letters": alpha,
-            "few_frequent_words": 2,
-        }
-    )
+class FineWeb2(NamedTuple):
+    """Bounds of one language in FineWeb2 (Penedo et al. 2025)."""
+
+    repeated_lines: float
+    top_grams: str  # of 2 to 4 words
+    duplicate_grams: str  # of 5 to 10 words
+    sentence_ends: float
+    newlines: float
+    word_length: float
+    words_with_letters: float
+
+    def thresholds(self) -> Thresholds:
+        """Return the bounds for every language group."""
+        bounds = f"{self.top_grams} {self.duplicate_grams}".split()
+        grams = zip(range(2, 11), map(float, bounds), strict=True)
+        return all_groups(
+            {
+                "repeated_lines": self.repeated_lines,
+                **{f"repeated_{size}_grams": bound for size, bound in grams},
+                "few_sentence_ends": self.sentence_ends,
+                "repeated_filled_lines": 0.1,
+                "mostly_lists": self.newlines,
+                "too_few_words": 50,
+                "too_many_words": 100_000,
+                "words_too_short": 1,
+                "words_too_long": self.word_length,
+                "many_hashes": 0.1,
+                "many_ellipses": 0.1,
+                "mostly_bullets": 0.9,
+                "lines_trail_off": 0.3,
+                "few_words_with_letters": self.words_with_letters,
+                "few_frequent_words": 2,
+            }
+        )
 
 
 GOPHER_QUALITY: dict[str, float] = {
@@ -105,7 +116,7 @@ _UNSPACED_GROUPS = ("zh", "yue", "wuu", "ja")
 
 
 def family(bounds: dict[str, float], **special: dict[str, float]) -> Thresholds:
-    """Published bounds for all languages, but for unspaced scripts those of `special`."""
+    """Return published bounds for all languages, but for unspaced scripts those of `special`."""
     table = all_groups(bounds)
     for rule, groups in special.items():
         table[rule] = {**table[rule], **groups}
@@ -117,8 +128,8 @@ UNSPACED_WORDS = {
     "words_too_short": dict.fromkeys(_UNSPACED_GROUPS, 1.0),
     "words_too_long": dict.fromkeys(_UNSPACED_GROUPS, 6.0),
 }
-CMN = (0.287, ".256 .201 .171", ".198 .182 .167 .154 .140 .127", 0.106, 0.178, 5, 0.735)
-YUE = (0.442, "1.238 .854 .623", ".241 .216 .204 .193 .182 .170", 0.111, 0.238, 5, 0.765)
-WUU = (0.387, "1.004 1.001 .907", ".410 .385 .364 .341 .317 .270", 0.333, 0.111, 5, 0.714)
-JPN = (0.328, ".239 .196 .172", ".243 .225 .207 .190 .175 .159", 0.096, 0.130, 6, 0.759)
-KOR = (0.374, ".282 .228 .185", ".201 .184 .168 .154 .140 .127", 0.062, 0.196, 6, 0.791)
+CMN = FineWeb2(0.287, ".256 .201 .171", ".198 .182 .167 .154 .140 .127", 0.106, 0.178, 5, 0.735)
+YUE = FineWeb2(0.442, "1.238 .854 .623", ".241 .216 .204 .193 .182 .170", 0.111, 0.238, 5, 0.765)
+WUU = FineWeb2(0.387, "1.004 1.001 .907", ".410 .385 .364 .341 .317 .270", 0.333, 0.111, 5, 0.714)
+JPN = FineWeb2(0.328, ".239 .196 .172", ".243 .225 .207 .190 .175 .159", 0.096, 0.130, 6, 0.759)
+KOR = FineWeb2(0.374, ".282 .228 .185", ".201 .184 .168 .154 .140 .127", 0.062, 0.196, 6, 0.791)

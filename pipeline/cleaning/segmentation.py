@@ -8,12 +8,13 @@ The list and the model are of simplified Chinese: a text in traditional characte
 their simplified forms.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from pipeline.characters import BYTES, OFFSETS
+from pipeline.characters import read_only
 from pipeline.cleaning.ideograph_runs import (
     CODES,
-    FORMS,
     GAP,
     LONGEST_RUN,
     is_traditional,
@@ -35,6 +36,7 @@ from pipeline.cleaning.word_list import (
     word_list,
 )
 from pipeline.compiled import njit, numba
+from pipeline.encoding.memory import borrows_arrays
 
 BLOCK = 256  # ideographs after which a gap ends what is cut at a time, so that it stays in cache
 SAMPLE = 2048  # the same, of those whose pairs apart are looked at
@@ -44,7 +46,6 @@ LEAST_PAIRS = 64  # fewer say nothing
 LEAST_LAG, MOST_LAG = 3, 10
 _I = numba.int64
 _FLAGS = numba.types.Array(numba.uint8, 1, "C")
-ACTIVE = numba.types.Array(numba.boolean, 1, "C", readonly=True)
 _SINGLES = numba.types.Array(numba.float32, 1, "C", readonly=True)
 _EMISSIONS = numba.types.Array(numba.float32, 2, "C", readonly=True)
 _SCORES = numba.types.Array(numba.float64, 1, "C")
@@ -58,10 +59,23 @@ _END_BEGIN, _END_SINGLE = -0.5897149736854513, -0.8085250474669937
 _SINGLE_BEGIN, _SINGLE_SINGLE = -0.7211965654669841, -0.6658631448798212
 
 
+class SegmentBuffers(NamedTuple):
+    """Scratch for runs of ideographs; by place in the run, but for the first two."""
+
+    codes: np.ndarray  # int64: code points, GAP between runs
+    places: np.ndarray  # int64: byte at which each begins
+    ends: np.ndarray  # int64: end of the word that begins at each place
+    parents: np.ndarray  # int64: slots of pairs, in the order in which they were looked up
+    triples: np.ndarray  # int64: nodes of three characters, -1 for none
+    scores: np.ndarray  # float64: log probability of the best path from each place on
+    weights: np.ndarray  # float64: of pairs, -inf for none
+    back: np.ndarray  # uint8 [places, 4]: which state was before each state
+
+
 def joined(
     data: np.ndarray, rows: np.ndarray, active: np.ndarray, unlisted: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A byte per byte of `data`: 1 where a character begins that continues the word before it.
+    """Mark the bytes of `data` where a character begins that continues the word before it (uint8).
 
     `data` is UTF-8 (uint8), `rows` the offsets of texts in it (int64, one more than texts),
     `active` says per text whether it is Chinese (bool); in others nothing is joined. Without
@@ -69,17 +83,24 @@ def joined(
     pairs of neighbouring ideographs and those of them that begin a word of the list; and where
     those are few, the same of pairs further apart, else 0.
     """
-    return _joined(data, rows, active, *word_list(), unlisted)
+    marks, tallies = np.zeros(len(data), np.uint8), np.zeros((len(rows) - 1, 4), np.int64)
+    texts = (read_only(data), read_only(rows), read_only(active))
+    _join_texts(*texts, word_list(), unlisted, (marks, tallies))
+    return marks, tallies
 
 
-@njit(_I(CODES, _I, PAIRS, NODES, FILTER, FILTER, _SCORES, CODES, CODES, CODES))
-def _look_up(codes, size, pairs, longer, pair_bits, triple_bits, weights, triples, places, parents):
+@borrows_arrays
+def _look_up(words, buffers, size):
     """Look up what begins at each of `size` characters; return how many pairs of the list do.
 
     Fills `weights` of pairs (-inf where there is none) and `triples`, the nodes of three characters
     (-1 for none). Half of all pairs are listed and the processor cannot guess which, so places
-    that may be are gathered first without a branch. `places` and `parents` are scratch.
+    that may be are gathered first without a branch. `ends` and `parents` are scratch.
     """
+    pairs, longer = words.pairs, words.longer
+    pair_bits, triple_bits = words.pair_bits, words.triple_bits
+    codes, weights, triples = buffers.codes, buffers.weights, buffers.triples
+    places, parents = buffers.ends, buffers.parents
     codes[size] = codes[size + 1] = GAP
     hopeful = 0
     for start in range(size):
@@ -102,11 +123,12 @@ def _look_up(codes, size, pairs, longer, pair_bits, triple_bits, weights, triple
     return listed
 
 
-@njit(
-    numba.void(CODES, _I, NODES, _SINGLES, numba.float64, _SCORES, CODES, _SCORES, CODES),
-)
-def _best_path(codes, size, longer, singles, rare, scores, ends, weights, triples):
+@borrows_arrays
+def _best_path(words, buffers, size):
     """Set `ends[i]` to the end of the word at `i` on the most probable path from there on."""
+    longer, singles, rare = words.longer, words.singles, words.rare
+    codes, scores, ends = buffers.codes, buffers.scores, buffers.ends
+    weights, triples = buffers.weights, buffers.triples
     scores[size] = scores[size + 1] = after = second = 0.0  # of the next place, the one after it
     for start in range(size - 1, -1, -1):
         best, end = singles[codes[start] - FIRST] + after, start + 1
@@ -159,9 +181,9 @@ def _tally_apart(codes, size, pairs, pair_bits):
 
 
 @njit(inline="always")
-def _better(one, two):
-    """The greater of two scores, and 1 if it is the second, which wins a tie."""
-    return (two, 1) if two >= one else (one, 0)
+def _better(first, second):
+    """Return the greater of two scores, and 1 if it is the second, which wins a tie."""
+    return (second, 1) if second >= first else (first, 0)
 
 
 @njit(numba.void(CODES, _I, _I, _EMISSIONS, _BACK, CODES))
@@ -192,87 +214,78 @@ def _join_singles(codes, start, end, emissions, back, ends):
                 state = _MIDDLE if second else _BEGIN
 
 
-@njit(numba.void(CODES, _I, PAIRS, NODES, _EMISSIONS, _BACK, CODES))
-def _join_unlisted(codes, size, pairs, longer, emissions, back, ends):
+@borrows_arrays
+def _join_unlisted(words, buffers, size):
     """Join single characters in a row into words that the list lacks."""
+    codes, ends = buffers.codes, buffers.ends
     at = 0
     while at < size:
         start = at
         while at < size and ends[at] == at + 1 and codes[at] != GAP:
             at += 1
-        if at - start > 1 and not _is_word(codes, start, at, pairs, longer):
-            _join_singles(codes, start, at, emissions, back, ends)
+        if at - start > 1 and not _is_word(codes, start, at, words.pairs, words.longer):
+            _join_singles(codes, start, at, words.emissions, buffers.back, ends)
         if at < size:
             at = ends[at]  # a gap ends where it begins anew
 
 
-@njit(
-    numba.types.Tuple((_FLAGS, numba.types.Array(_I, 2, "C")))(
-        BYTES,
-        OFFSETS,
-        ACTIVE,
-        PAIRS,
-        NODES,
-        FILTER,
-        FILTER,
-        _SINGLES,
-        numba.float64,
-        _EMISSIONS,
-        FORMS,
-        numba.boolean,
-    ),
-)
-def _joined(
-    data,
-    rows,
-    active,
-    pairs,
-    longer,
-    pair_bits,
-    triple_bits,
-    singles,
-    rare,
-    emissions,
-    simplified,
-    unlisted,
-):
-    marks, tallies = np.zeros(len(data), np.uint8), np.zeros((len(rows) - 1, 4), np.int64)
-    room = LONGEST_RUN + 2
-    codes, places, ends = (
+@borrows_arrays
+def _join_text(data, span, words, buffers, marks, unlisted):
+    """Mark what joins in the bytes of `span`; return pairs, those of the list, `traditional`."""
+    at, end = span
+    beside_pairs = listed_pairs = 0
+    checked = traditional = False
+    while at < end:
+        size, at, beside, changed = read_runs(data, at, end, BLOCK, buffers, words.simplified)
+        if not checked and may_be_traditional(size, changed):
+            checked, traditional = True, is_traditional(data, span[0], end, words.simplified)
+            if traditional:  # begin anew
+                at, beside_pairs, listed_pairs = span[0], 0, 0
+                continue
+        if traditional:
+            simplify(buffers.codes, size, words.simplified)
+        beside_pairs += beside
+        listed_pairs += _look_up(words, buffers, size)
+        _best_path(words, buffers, size)
+        if unlisted:
+            _join_unlisted(words, buffers, size)
+        places, ends, word_end = buffers.places, buffers.ends, 0
+        for i in range(size):
+            marks[places[i]] = i != word_end
+            word_end = ends[i] if i == word_end else word_end
+    return beside_pairs, listed_pairs, traditional
+
+
+@njit()
+def _segment_buffers(room):
+    return SegmentBuffers(
         np.empty(room, np.int64),
         np.empty(room, np.int64),
         np.empty(room, np.int64),
+        np.empty(room, np.int64),
+        np.empty(room, np.int64),
+        np.empty(room),
+        np.empty(room),
+        np.empty((room, 4), np.uint8),
     )
-    parents, triples = np.empty(room, np.int64), np.empty(room, np.int64)
-    scores, weights, back = np.empty(room), np.empty(room), np.empty((room, 4), np.uint8)
+
+
+@njit()
+def _join_texts(data, rows, active, words, unlisted, result):
+    """Fill `result`, the marks of bytes and the tallies of texts."""
+    marks, tallies = result
+    buffers = _segment_buffers(LONGEST_RUN + 2)
     for row in range(len(rows) - 1):
         if not active[row]:
             continue
-        at, end = rows[row], rows[row + 1]
-        asked = traditional = False
-        while at < end:
-            size, at, beside, changed = read_runs(data, at, end, BLOCK, codes, places, simplified)
-            if not asked and may_be_traditional(size, changed):
-                asked, traditional = True, is_traditional(data, rows[row], end, simplified)
-                if traditional:  # begin anew
-                    at, tallies[row] = rows[row], 0
-                    continue
+        begin, end = rows[row], rows[row + 1]
+        beside, listed, traditional = _join_text(
+            data, (begin, end), words, buffers, marks, unlisted
+        )
+        tallies[row, 0], tallies[row, 1] = beside, listed
+        if beside >= LEAST_PAIRS and listed < FEW_LISTED * beside:
+            size, _, _, _ = read_runs(data, begin, end, SAMPLE, buffers, words.simplified)
             if traditional:
-                simplify(codes, size, simplified)
-            tallies[row, 0] += beside
-            tallies[row, 1] += _look_up(
-                codes, size, pairs, longer, pair_bits, triple_bits, weights, triples, ends, parents
-            )
-            _best_path(codes, size, longer, singles, rare, scores, ends, weights, triples)
-            if unlisted:
-                _join_unlisted(codes, size, pairs, longer, emissions, back, ends)
-            word_end = 0
-            for i in range(size):
-                marks[places[i]] = i != word_end
-                word_end = ends[i] if i == word_end else word_end
-        if tallies[row, 0] >= LEAST_PAIRS and tallies[row, 1] < FEW_LISTED * tallies[row, 0]:
-            size, _, _, _ = read_runs(data, rows[row], end, SAMPLE, codes, places, simplified)
-            if traditional:
-                simplify(codes, size, simplified)
-            tallies[row, 2], tallies[row, 3] = _tally_apart(codes, size, pairs, pair_bits)
-    return marks, tallies
+                simplify(buffers.codes, size, words.simplified)
+            apart = _tally_apart(buffers.codes, size, words.pairs, words.pair_bits)
+            tallies[row, 2], tallies[row, 3] = apart

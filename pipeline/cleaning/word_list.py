@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from opencc import OpenCC
 
-from pipeline.characters import BYTES, decode
+from pipeline.characters import BYTES, decode, read_only
 from pipeline.compiled import njit, numba
 
 FIRST, LAST = 0x4E00, 0x9FD5  # the ideographs jieba looks up
@@ -67,7 +67,14 @@ def word_list() -> WordList:
         weights -= total
     emissions = _emissions(folder / "finalseg" / "prob_emit.py")
     return WordList(
-        pairs, longer, pair_bits, triple_bits, singles, -float(total), emissions, _simplified()
+        pairs=read_only(pairs),
+        longer=read_only(longer),
+        pair_bits=read_only(pair_bits),
+        triple_bits=read_only(triple_bits),
+        singles=read_only(singles),
+        rare=-float(total),
+        emissions=read_only(emissions),
+        simplified=read_only(_simplified()),
     )
 
 

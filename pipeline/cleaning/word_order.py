@@ -8,13 +8,15 @@ shuffled, to less. Latin words and numbers inside Chinese say nothing, nor what 
 """
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
+from pipeline.characters import read_only
 from pipeline.cleaning.word_pass import word_hash
 from pipeline.cleaning.words import CAPITAL, ENDS_SENTENCE, HAS_ALPHA, IS_UNSPACED, IS_WORD
-from pipeline.compiled import njit, numba
+from pipeline.compiled import njit
 
 # What published quality filters look for, compared as written: words that any prose holds.
 FREQUENT = {
@@ -93,14 +95,20 @@ ilehilg9b9imjahiikjiiiiiji i05hhcemld88cphdibliiiigni
 """,
 }
 _SLOTS = 2048  # a quarter full
-SLOT_KEYS = BITS = numba.types.Array(numba.uint64, 1, "C", readonly=True)
-KINDS_OF_WORDS = numba.types.Array(numba.uint8, 1, "C", readonly=True)
-LEVELS_OF = numba.types.Array(numba.int8, 3, "C", readonly=True)
+
+
+class OrderTables(NamedTuple):
+    """The slots in which `find_word` finds words of FREQUENT and LISTED, and LEVELS."""
+
+    keys: np.ndarray  # uint64: hash of a word and its language's number
+    bits: np.ndarray  # uint64: one per frequent word of a language
+    kinds: np.ndarray  # uint8: kind of a listed word, else 0
+    levels: np.ndarray  # int8: `levels`
 
 
 @functools.cache
 def levels() -> np.ndarray:
-    """Quarter bits by language of LANGUAGES, kind of a word and kind of the next (int8)."""
+    """Return quarter bits by language of LANGUAGES, kind of a word and kind of the next (int8)."""
     rows = [
         [[int(level, 36) - _EVEN for level in row] for row in _TABLES[lang].split()]
         for lang in LANGUAGES
@@ -111,18 +119,21 @@ def levels() -> np.ndarray:
 
 
 def order_of(langs: pl.Series) -> np.ndarray:
-    """Place in LANGUAGES of each tag (int64), -1 for others."""
+    """Return the place in LANGUAGES of each tag (int64), -1 for others."""
     places = {lang: place for place, lang in enumerate(LANGUAGES)}
     return langs.replace_strict(places, default=-1, return_dtype=pl.Int64).to_numpy()
 
 
 @functools.cache
-def word_table() -> tuple[dict[str, int], np.ndarray, np.ndarray, np.ndarray]:
-    """A number per language of FREQUENT, and the slots in which `find_word` finds their words.
+def language_salts() -> dict[str, int]:
+    """Return a number per language of FREQUENT, which parts its words from those of others."""
+    return {lang: 0x9E3779B97F4A7C15 * (i + 1) % 2**64 for i, lang in enumerate(FREQUENT)}
 
-    The slots hold keys, bits of frequent words (both uint64) and kinds (uint8).
-    """
-    salts = {lang: 0x9E3779B97F4A7C15 * (i + 1) % 2**64 for i, lang in enumerate(FREQUENT)}
+
+@functools.cache
+def order_tables() -> OrderTables:
+    """Return the tables, read-only."""
+    salts = language_salts()
     keys, bits = np.zeros((2, _SLOTS), np.uint64)
     kinds = np.zeros(_SLOTS, np.uint8)
 
@@ -142,9 +153,7 @@ def word_table() -> tuple[dict[str, int], np.ndarray, np.ndarray, np.ndarray]:
             for word in line.split():
                 for form in {word, word[0].upper() + word[1:]}:
                     kinds[slot(lang, form)] = kind
-    for array in (keys, bits, kinds):
-        array.flags.writeable = False
-    return salts, keys, bits, kinds
+    return OrderTables(read_only(keys), read_only(bits), read_only(kinds), levels())
 
 
 @njit(inline="always")

@@ -4,25 +4,20 @@ Most chunks are ASCII letters, or letters and one mark; they are told apart as t
 the others go through `words.split_chunk`, which gives the same words, only slower.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from pipeline.characters import BYTES, SPACE, UNSPACED, begins_ideograph, class_of, decode, mix
+from pipeline.characters import SPACE, UNSPACED, begins_ideograph, class_of, decode, mix
 from pipeline.cleaning.word_marks import ALPHA, LONGEST_LISTED, SUFFIX, SYMBOL, TERMINAL, UPPER
 from pipeline.cleaning.words import (
     BEGINS_LINE,
     CAPITAL,
     CHUNK_MAX,
-    CODE_BUFFER,
     ENDS_SENTENCE,
-    FLAG_BUFFER,
     HAS_ALPHA,
-    HASH_BUFFER,
     IS_UNSPACED,
     IS_WORD,
-    KIND_BUFFER,
-    LENGTH_BUFFER,
-    LISTED,
-    MARKS,
     holds_key,
     marks_of,
     split_chunk,
@@ -30,10 +25,21 @@ from pipeline.cleaning.words import (
     stands_alone,
 )
 from pipeline.compiled import njit, numba
+from pipeline.encoding.memory import borrows_arrays
 
 _I = numba.int64
 _LF, _DOT, _QUOTE = 10, 46, 39
 _SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x9E3779B97F4A7C15)
+
+
+class SegmentedText(NamedTuple):
+    """Bytes `begin` to `end` of texts, and where their Chinese words begin."""
+
+    data: np.ndarray  # uint8
+    joined: np.ndarray  # uint8: `segmentation.joined`
+    begin: int
+    end: int
+    chinese: bool  # cut as jieba does
 
 
 @njit(inline="always")
@@ -43,9 +49,9 @@ def _add(value, code):
 
 
 @njit(inline="always")
-def _put(hashes, lengths, flags, count, value, length, flag):
-    if count < len(hashes):
-        hashes[count], lengths[count], flags[count] = mix(value), length, flag
+def _put(words, count, value, length, flag):
+    if count < len(words.hashes):
+        words.hashes[count], words.lengths[count], words.flags[count] = mix(value), length, flag
     return count + 1
 
 
@@ -59,11 +65,10 @@ def _flag(seen, shared, length):
     return IS_WORD | HAS_ALPHA * (seen & ALPHA != 0)
 
 
-@njit(
-    _I(CODE_BUFFER, KIND_BUFFER, _I, FLAG_BUFFER, HASH_BUFFER, LENGTH_BUFFER, FLAG_BUFFER, _I),
-)
-def _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count):
+@borrows_arrays
+def _emit(words, size, count):
     """Append the words of a chunk cut by `split_chunk`; return the new count."""
+    chunk, kinds, cuts = words.codes, words.kinds, words.cuts
     start = 0
     while start < size:
         value, seen, marks_only, end = _SEED, np.int64(0), np.int64(SYMBOL), start
@@ -73,22 +78,24 @@ def _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count):
             marks_only &= kinds[end]
             end += 1
         flag = _flag(seen, marks_only, end - start) | CAPITAL * (kinds[start] & UPPER != 0)
-        count = _put(hashes, lengths, flags, count, value, end - start, flag)
+        count = _put(words, count, value, end - start, flag)
         start = end
     return count
 
 
-@njit(numba.types.UniTuple(_I, 3)(BYTES, _I, _I, BYTES, MARKS, CODE_BUFFER, KIND_BUFFER))
-def _read_chunk(data, at, end, classes, marks, chunk, kinds):
-    """Fill `chunk` and `kinds` up to white space or unspaced script; size, end, all bits seen."""
+@borrows_arrays
+def _read_chunk(text, at, tables, words):
+    """Read `codes` and `kinds` up to white space or unspaced script; size, end, all bits seen."""
+    data, classes, marks = text.data, tables.classes, tables.marks
+    codes, kinds = words.codes, words.kinds
     size = seen = 0
-    while at < end and size < CHUNK_MAX:
+    while at < text.end and size < CHUNK_MAX:
         code, after = decode(data, at)
         kind = class_of(classes, code)
         if kind in (SPACE, UNSPACED):
             break
         bits = marks_of(marks, code)
-        chunk[size], kinds[size] = code, bits
+        codes[size], kinds[size] = code, bits
         seen |= bits
         size += 1
         at = after
@@ -109,11 +116,12 @@ def _mark_parts(data, start, at, listed):
 
 
 @njit(inline="always")
-def _read_letters(data, at, limit, chinese, classes, marks, listed):
-    """Read ASCII letters up to `limit`; return their end, the mark after them, `whole`, `_add`.
+def _read_letters(text, at, tables):
+    """Read ASCII letters of a chunk; return their end, the mark after them, `whole`, `_add`.
 
     They are a word, `whole`, if a space, unspaced script or one mark of its own (else 0) follows.
     """
+    data, limit = text.data, min(text.end, at + CHUNK_MAX)
     start, value, mark = at, _SEED, np.int64(0)
     while at < limit and 97 <= data[at] | 32 <= 122:
         value = _add(value, data[at])
@@ -121,24 +129,26 @@ def _read_letters(data, at, limit, chinese, classes, marks, listed):
     if at == limit:
         return at, mark, True, value
     code, _ = decode(data, at)
-    if class_of(classes, code) in (SPACE, UNSPACED):
+    if class_of(tables.classes, code) in (SPACE, UNSPACED):
         return at, mark, True, value
     spaced = at + 1 < limit and data[at + 1] in (32, _LF)
-    if code < 0x80 and spaced and not chinese:
-        kind = marks_of(marks, code)
+    if code < 0x80 and spaced and not text.chinese:
+        kind = marks_of(tables.marks, code)
         if (kind & SUFFIX and code != _QUOTE) or (
-            code == _DOT and _mark_parts(data, start, at, listed)
+            code == _DOT and _mark_parts(data, start, at, tables.chunks)
         ):
             mark = code
     return at, mark, mark != 0, value
 
 
 @njit(inline="always")
-def _read_ideographs(data, at, end, joined, hashes, lengths, flags, count, line):
+def _read_ideographs(text, at, words, count, line):
     """Append the words of a run of ideographs, whose first begins a word; return its end, count.
 
     No branch on whether one joins the word before it, which the processor cannot guess.
     """
+    data, joined, end = text.data, text.joined, text.end
+    hashes, lengths, flags = words.hashes, words.lengths, words.flags
     value, length, flag = _SEED, np.int64(0), np.int64(0)
     begun = np.int64(HAS_ALPHA | IS_WORD | IS_UNSPACED) | line
     while at < end and begins_ideograph(data, at):
@@ -155,99 +165,63 @@ def _read_ideographs(data, at, end, joined, hashes, lengths, flags, count, line)
     return at, count
 
 
-@njit(
-    _I(
-        BYTES,
-        _I,
-        _I,
-        BYTES,
-        numba.boolean,
-        BYTES,
-        MARKS,
-        LISTED,
-        LISTED,
-        CODE_BUFFER,
-        KIND_BUFFER,
-        FLAG_BUFFER,
-        HASH_BUFFER,
-        LENGTH_BUFFER,
-        FLAG_BUFFER,
-    ),
-)
-def words_of(
-    data,
-    at,
-    end,
-    joined,
-    chinese,
-    classes,
-    marks,
-    listed,
-    units,
-    chunk,
-    kinds,
-    cuts,
-    hashes,
-    lengths,
-    flags,
-):
-    """Fill hashes, lengths and flags with the words of `data[at:end]`; return how many there are.
+@borrows_arrays
+def _read_other(text, at, tables, words, count, line):
+    """Read white space, a character that is a word, or a chunk; return its end, count, `line`."""
+    start = at
+    code, at = decode(text.data, at)
+    kind = class_of(tables.classes, code)
+    if kind == SPACE:
+        return at, count, BEGINS_LINE if code == _LF else line
+    if kind == UNSPACED:
+        flag = HAS_ALPHA | IS_WORD | IS_UNSPACED | line
+        return at, _put(words, count, _add(_SEED, code), 1, flag), 0
+    if text.chinese and stands_alone(tables.marks, code):
+        bits = marks_of(tables.marks, code)
+        flag = _flag(bits, bits, 1) | line
+        return at, _put(words, count, _add(_SEED, code), 1, flag), 0
+    size, at, seen = _read_chunk(text, start, tables, words)
+    if text.chinese:
+        split_marks(words, size)
+    elif size > 1:
+        split_chunk(words, size, seen, tables)
+    first_of_chunk = count
+    count = _emit(words, size, count)
+    if first_of_chunk < len(words.flags):
+        words.flags[first_of_chunk] |= line
+    return at, count, 0
 
-    Chunks of `chinese` text are cut as jieba does, others as spaCy does. Words beyond the arrays'
-    size are counted only. `chunk`, `kinds` and `cuts` are scratch of CHUNK_MAX + 1.
+
+@borrows_arrays
+def words_of(text, tables, words):
+    """Write the words of a SegmentedText to WordBuffers; return how many there are.
+
+    Chunks of Chinese text are cut as jieba does, others as spaCy does. Words beyond the buffers'
+    size are counted only.
     """
-    count, line = 0, BEGINS_LINE
+    data, end = text.data, text.end
+    at, count, line = text.begin, 0, BEGINS_LINE
     while at < end:
-        start, code = at, np.int64(data[at])
+        code = np.int64(data[at])
         if 97 <= code | 32 <= 122:
-            at, mark, whole, value = _read_letters(
-                data, start, min(end, start + CHUNK_MAX), chinese, classes, marks, listed
-            )
+            after, mark, whole, value = _read_letters(text, at, tables)
             if whole:
-                flag = HAS_ALPHA | IS_WORD | line | CAPITAL * (data[start] < 97)
-                count = _put(hashes, lengths, flags, count, value, at - start, flag)
-                line = 0
+                flag = HAS_ALPHA | IS_WORD | line | CAPITAL * (code < 97)
+                count = _put(words, count, value, after - at, flag)
+                at, line = after, 0
                 if mark:
                     at += 1
-                    flag = ENDS_SENTENCE * (marks_of(marks, mark) & TERMINAL != 0)
-                    count = _put(hashes, lengths, flags, count, _add(_SEED, mark), 1, flag)
+                    flag = ENDS_SENTENCE * (marks_of(tables.marks, mark) & TERMINAL != 0)
+                    count = _put(words, count, _add(_SEED, mark), 1, flag)
                 continue
-            at = start
         elif code == 32:
             at += 1
             continue
-        elif begins_ideograph(data, start):
-            at, count = _read_ideographs(
-                data, start, end, joined, hashes, lengths, flags, count, line
-            )
+        elif begins_ideograph(data, at):
+            at, count = _read_ideographs(text, at, words, count, line)
             line = 0
             continue
-        code, after = decode(data, at)
-        kind = class_of(classes, code)
-        if kind == SPACE:
-            line = BEGINS_LINE if code == _LF else line
-            at = after
-        elif kind == UNSPACED:
-            at = after
-            flag = HAS_ALPHA | IS_WORD | IS_UNSPACED | line
-            count = _put(hashes, lengths, flags, count, _add(_SEED, code), 1, flag)
-            line = 0
-        elif chinese and stands_alone(marks, code):
-            at, kind = after, marks_of(marks, code)
-            flag = _flag(kind, kind, 1) | line
-            count = _put(hashes, lengths, flags, count, _add(_SEED, code), 1, flag)
-            line = 0
-        else:
-            size, at, seen = _read_chunk(data, start, end, classes, marks, chunk, kinds)
-            if chinese:
-                split_marks(chunk, kinds, size, cuts)
-            elif size > 1:
-                split_chunk(chunk, kinds, size, seen, listed, units, cuts)
-            first_of_chunk = count
-            count = _emit(chunk, kinds, size, cuts, hashes, lengths, flags, count)
-            if first_of_chunk < len(flags):
-                flags[first_of_chunk] |= line
-            line = 0
+        at, count, line = _read_other(text, at, tables, words, count, line)
     return count
 
 

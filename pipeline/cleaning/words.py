@@ -26,6 +26,7 @@ from pipeline.cleaning.word_marks import (
     UPPER,
 )
 from pipeline.compiled import njit, numba
+from pipeline.encoding.memory import borrows_arrays
 
 # Flags of a word; one that is not IS_WORD is mere marks.
 HAS_ALPHA, IS_WORD, IS_UNSPACED, BEGINS_LINE, ENDS_SENTENCE, CAPITAL = 1, 2, 4, 8, 16, 32
@@ -47,12 +48,9 @@ _PERCENT = 37
 _JOINTS = (35, _PERCENT, 38, _PLUS, _MINUS, _DOT, _UNDERSCORE)
 _LISTED_SHIFT = 64 - LISTED_SLOTS.bit_length() + 1
 MARKS = numba.types.Array(numba.uint16, 1, "C", readonly=True)
-LISTED = numba.types.Array(numba.uint64, 1, "C", readonly=True)
 CODE_BUFFER = numba.types.Array(numba.int32, 1, "C")
 KIND_BUFFER = numba.types.Array(numba.uint16, 1, "C")
-FLAG_BUFFER = numba.types.Array(numba.uint8, 1, "C")
 HASH_BUFFER = numba.types.Array(numba.uint64, 1, "C")
-LENGTH_BUFFER = numba.types.Array(numba.int32, 1, "C")
 _I = numba.int64
 
 
@@ -207,12 +205,14 @@ def _cut_inside(chunk, kinds, low, high, cuts):
         i += run
 
 
-@njit(numba.void(CODE_BUFFER, KIND_BUFFER, _I, _I, LISTED, LISTED, FLAG_BUFFER))
-def split_chunk(chunk, kinds, size, seen, listed, units, cuts):
+@borrows_arrays
+def split_chunk(buffers, size, seen, tables):
     """Set `cuts[i]` to 1 where a word begins in a chunk of `size` code points without space.
 
-    `kinds` holds the bits of each code point, `seen` all of them together.
+    `buffers.kinds` holds the bits of each code point, `seen` all of them together.
     """
+    chunk, kinds, cuts = buffers.codes, buffers.kinds, buffers.cuts
+    listed, units = tables.chunks, tables.units
     low, high = 0, size
     for i in range(size + 1):
         cuts[i] = 0
@@ -252,9 +252,10 @@ def stands_alone(marks, code):
     return not marks_of(marks, code) & (ALPHA | DIGIT) and code not in _JOINTS
 
 
-@njit(numba.void(CODE_BUFFER, KIND_BUFFER, _I, FLAG_BUFFER))
-def split_marks(chunk, kinds, size, cuts):
+@borrows_arrays
+def split_marks(buffers, size):
     """The same for Chinese text, as jieba does: letters and digits, decimals, every mark alone."""
+    chunk, kinds, cuts = buffers.codes, buffers.kinds, buffers.cuts
     for i in range(size + 1):
         cuts[i] = 0
     at = 0

@@ -54,12 +54,13 @@ def hash_passages(texts: pa.Array | pa.ChunkedArray, kind: str, least: int) -> p
 
 
 @njit(inline="always")
-def _append(found, filled, row, start, end, key, check):
+def _append(found, filled, row, start, end, hashes):
     if filled == len(found):
         grown = np.empty((2 * filled, 5), np.int64)
         grown[:filled] = found
         found = grown
     found[filled, 0], found[filled, 1], found[filled, 2] = row, start, end
+    key, check = hashes
     found[filled, 3] = np.int64(mix(key) >> np.uint64(1))  # 63 bits, as all keys of deduplication
     found[filled, 4] = np.int64(mix(check))
     return found
@@ -84,7 +85,7 @@ def _hash_units(data, rows, table, paragraphs, least):
             parted = breaks >= (2 if paragraphs else 1)
             if code < 0 or (visible and parted):
                 if size >= least:
-                    found = _append(found, filled, row, start - begin, here - begin, key, check)
+                    found = _append(found, filled, row, start - begin, here - begin, (key, check))
                     filled += 1
                 start, size, breaks = here, 0, 0
                 key, check, pending = np.uint64(0), np.uint64(0), False
@@ -164,6 +165,6 @@ def _hash_windows(data, rows, size, spread):
                 if key == last_key and check == last_check and anchor - last < size // 2:
                     continue
                 last, last_key, last_check = anchor, key, check
-                found = _append(found, filled, row, anchor - begin, stop - begin, key, check)
+                found = _append(found, filled, row, anchor - begin, stop - begin, (key, check))
                 filled += 1
     return found[:filled].copy()

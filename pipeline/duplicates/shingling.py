@@ -9,19 +9,23 @@ hash* covers all folded characters, so two texts have the same one if they diffe
 what folding drops.
 """
 
+import functools
+from typing import NamedTuple
+
 import numpy as np
 
 from pipeline.characters import (
     BYTES,
-    CODES,
     DIGIT,
     LETTER,
     SPACE_CODE,
     TABLE_SIZE,
     UNSPACED,
+    character_classes,
     class_of,
     decode,
     mix,
+    read_only,
 )
 from pipeline.compiled import njit, numba
 from pipeline.duplicates.normalization import (
@@ -35,7 +39,10 @@ from pipeline.duplicates.normalization import (
     is_joiner,
     is_line_prefix,
     joiner_is_visible,
+    line_prefix_marks,
+    normalization_table,
 )
+from pipeline.encoding.memory import borrows_arrays
 
 # A text is cut into characters if its language is unspaced, even if most of it is code, or if at
 # least this share of its word characters is of unspaced script: Chinese manuals full of code have
@@ -45,9 +52,29 @@ LONGEST_SHINGLE = 256
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # odd constants without pattern
 _PRIME = np.uint64(0xC2B2AE3D27D4EB4F)
 _OTHER_PRIME = np.uint64(0xFF51AFD7ED558CCD)
-HASH_OUT = numba.types.Array(numba.uint64, 1, "C")
-FLAGS = numba.types.Array(numba.boolean, 1, "C", readonly=True)
 _I = numba.int64
+
+
+class ShingleTables(NamedTuple):
+    """What the reading of a text looks up."""
+
+    normalization: np.ndarray  # int32: `normalization.normalization_table`
+    line_prefixes: np.ndarray  # bool: `normalization.line_prefix_marks`
+    classes: np.ndarray  # uint8: `characters.character_classes`
+
+
+class ShingleBuffers(NamedTuple):
+    """Where one text's hashes are written, and scratch."""
+
+    hashes: np.ndarray  # uint64: room for one more than the text has bytes
+    content: np.ndarray  # uint64 [2]
+    ring: np.ndarray  # uint64 [LONGEST_SHINGLE]: hashes of the last words
+
+
+@functools.cache
+def shingle_tables() -> ShingleTables:
+    """Return the tables, read-only."""
+    return ShingleTables(normalization_table(), line_prefix_marks(), read_only(character_classes()))
 
 
 @njit(numba.boolean(BYTES, _I, _I, BYTES))
@@ -86,14 +113,16 @@ def _add_to_content_hash(first, second, value, after_space):
     return first ^ first >> np.uint64(32), second ^ second >> np.uint64(29)
 
 
-@njit(_I(BYTES, _I, _I, CODES, FLAGS, numba.boolean, _I, HASH_OUT, HASH_OUT, HASH_OUT))
-def hash_shingles(data, at, end, table, layout, by_character, size, ring, content, out):
-    """Write the shingle hashes of one text to `out`, in order; return how many there are.
+@borrows_arrays
+def hash_shingles(text, tables, by_character, size, buffers):
+    """Write the shingle hashes of one text to `buffers.hashes`, in order; return how many.
 
-    `content` receives the two halves of the content hash, `ring` is scratch of `size` items. A text
-    of fewer than `size` words or characters has one shingle, of all of them; one of marks alone has
-    none.
+    `buffers.content` receives the two halves of the content hash. A text of fewer than `size` words
+    or characters has one shingle, of all of them; one of marks alone has none.
     """
+    data, at, end = text
+    table, layout = tables.normalization, tables.line_prefixes
+    ring, content, out = buffers.ring, buffers.content, buffers.hashes
     power, begin = _power(size), at
     first, second = np.uint64(1), np.uint64(2)
     word, marks, rolling = np.uint64(0), np.uint64(0), np.uint64(0)

@@ -6,40 +6,30 @@ Written by hand for speed: `tests/bench/bench_dedup.py` measures it against libr
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.characters import (
-    BYTES,
-    CODES,
-    OFFSETS,
-    UNSPACED_LANGUAGES,
-    character_classes,
-    mix,
-    text_buffers,
-)
+from pipeline.characters import UNSPACED_LANGUAGES, mix, read_only, text_buffers
 from pipeline.compiled import njit, numba
 from pipeline.duplicates.hash_sort import distinct_sorted
-from pipeline.duplicates.normalization import line_prefix_marks, normalization_table
 from pipeline.duplicates.shingling import (
-    FLAGS,
     GOLDEN,
     LONGEST_SHINGLE,
+    ShingleBuffers,
     hash_shingles,
     is_unspaced,
+    shingle_tables,
 )
 
-_I64 = numba.types.Array(numba.int64, 1, "C")
-_KEYS = numba.types.Array(numba.int64, 2, "C")
 _HASHES = numba.types.Array(numba.uint64, 1, "C")
 _DRAWN = numba.types.Array(numba.uint32, 1, "C")
 _I = numba.int64
 
 
-@dataclass(frozen=True)
-class Shingling:
+class Shingling(NamedTuple):
     """How texts become shingles and band keys; see DedupConfig for meanings."""
 
     words: int
@@ -62,22 +52,9 @@ def compute_signatures(
     texts: pa.Array | pa.ChunkedArray, langs: pa.Array | pa.ChunkedArray, shingling: Shingling
 ) -> Signatures:
     """Compute the signatures of all texts; by `langs` some are cut into characters anyway."""
-    data, rows = text_buffers(texts)
-    multipliers, addends = permutations(shingling.bands * shingling.rows, shingling.seed)
+    factors = Permutations(*permutations(shingling.bands * shingling.rows, shingling.seed))
     return Signatures(
-        *_compute_signatures(
-            data,
-            rows,
-            normalization_table(),
-            line_prefix_marks(),
-            character_classes(),
-            _in_unspaced_language(langs),
-            shingling.words,
-            shingling.characters,
-            multipliers,
-            addends,
-            shingling.bands,
-        )
+        *_compute_signatures(_texts(texts, langs), shingle_tables(), shingling, factors)
     )
 
 
@@ -85,17 +62,27 @@ def shingle_sets(
     texts: pa.Array | pa.ChunkedArray, langs: pa.Array | pa.ChunkedArray, shingling: Shingling
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return sorted distinct shingle hashes of all texts (uint64) and row offsets (int64)."""
+    return _shingle_sets(_texts(texts, langs), shingle_tables(), shingling)
+
+
+class ShingledTexts(NamedTuple):
+    """Texts, and which of them are cut into characters whatever they hold."""
+
+    data: np.ndarray  # uint8
+    rows: np.ndarray  # int64 [texts + 1]: offsets into `data`
+    unspaced: np.ndarray  # bool
+
+
+class Permutations(NamedTuple):
+    """Hash permutations: value * multiplier + addend (both uint32)."""
+
+    multipliers: np.ndarray
+    addends: np.ndarray
+
+
+def _texts(texts: pa.Array | pa.ChunkedArray, langs: pa.Array | pa.ChunkedArray) -> ShingledTexts:
     data, rows = text_buffers(texts)
-    return _shingle_sets(
-        data,
-        rows,
-        normalization_table(),
-        line_prefix_marks(),
-        character_classes(),
-        _in_unspaced_language(langs),
-        shingling.words,
-        shingling.characters,
-    )
+    return ShingledTexts(data, rows, _in_unspaced_language(langs))
 
 
 def permutations(count: int, seed: int) -> np.ndarray:
@@ -107,9 +94,8 @@ def permutations(count: int, seed: int) -> np.ndarray:
 
 
 def _in_unspaced_language(langs: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    flags = pc.is_in(langs, pa.array(UNSPACED_LANGUAGES)).to_numpy(zero_copy_only=False)
-    flags.flags.writeable = False
-    return flags
+    flags = pc.is_in(langs, pa.array(UNSPACED_LANGUAGES))
+    return read_only(flags.to_numpy(zero_copy_only=False))
 
 
 @njit(numba.void(_HASHES, _I, _DRAWN, _DRAWN, _DRAWN))
@@ -132,33 +118,30 @@ def _minhash(hashes, count, multipliers, addends, lowest):
             lowest[k] = min(lowest[k], np.uint32(value * multipliers[k] + addends[k]))
 
 
-@njit(
-    numba.types.Tuple((_KEYS, _KEYS, _I64))(
-        BYTES, OFFSETS, CODES, FLAGS, BYTES, FLAGS, _I, _I, _DRAWN, _DRAWN, _I
-    ),
-)
-def _compute_signatures(
-    data, rows, table, layout, classes, unspaced, words, characters, multipliers, addends, bands
-):
+@njit()
+def _compute_signatures(texts, tables, shingling, permutations):
+    data, rows, bands = texts.data, texts.rows, shingling.bands
     count, longest = len(rows) - 1, 1
     for row in range(count):
         longest = max(longest, rows[row + 1] - rows[row])
-    hashes, ring = np.empty(longest + 1, np.uint64), np.empty(LONGEST_SHINGLE, np.uint64)
+    buffers = _shingle_buffers(np.empty(longest + 1, np.uint64))
     content, keys = np.zeros((count, 2), np.int64), np.full((count, bands), -1, np.int64)
-    shingles, halves = np.zeros(count, np.int64), np.zeros(2, np.uint64)
-    lowest = np.empty(len(multipliers), np.uint32)
-    per_band = len(multipliers) // bands
+    shingles, halves = np.zeros(count, np.int64), buffers.content
+    lowest = np.empty(len(permutations.multipliers), np.uint32)
+    per_band = len(lowest) // bands
     for row in range(count):
-        at, end = rows[row], rows[row + 1]
-        cut = unspaced[row] or is_unspaced(data, at, end, classes)
-        size = characters if cut else words
-        filled = hash_shingles(data, at, end, table, layout, cut, size, ring, halves, hashes)
+        text = (data, rows[row], rows[row + 1])
+        by_character = texts.unspaced[row] or is_unspaced(
+            data, rows[row], rows[row + 1], tables.classes
+        )
+        size = shingling.characters if by_character else shingling.words
+        filled = hash_shingles(text, tables, by_character, size, buffers)
         for half in range(2):
             content[row, half] = np.int64(halves[half] >> np.uint64(1))
         shingles[row] = filled
         if filled == 0:
             continue
-        _minhash(hashes, filled, multipliers, addends, lowest)
+        _minhash(buffers.hashes, filled, permutations.multipliers, permutations.addends, lowest)
         for band in range(bands):
             key = np.uint64(band + 1)
             for k in range(band * per_band, (band + 1) * per_band):
@@ -167,23 +150,27 @@ def _compute_signatures(
     return content, keys, shingles
 
 
-@njit(
-    numba.types.Tuple((_HASHES, _I64))(BYTES, OFFSETS, CODES, FLAGS, BYTES, FLAGS, _I, _I),
-)
-def _shingle_sets(data, rows, table, layout, classes, unspaced, words, characters):
+@njit()
+def _shingle_buffers(hashes):
+    return ShingleBuffers(hashes, np.zeros(2, np.uint64), np.empty(LONGEST_SHINGLE, np.uint64))
+
+
+@njit()
+def _shingle_sets(texts, tables, shingling):
+    data, rows = texts.data, texts.rows
     count = len(rows) - 1
-    hashes = np.empty(rows[-1] - rows[0] + 1, np.uint64)
-    ring, halves = np.empty(LONGEST_SHINGLE, np.uint64), np.zeros(2, np.uint64)
-    ends = np.zeros(count + 1, np.int64)
+    buffers = _shingle_buffers(np.empty(rows[-1] - rows[0] + 1, np.uint64))
+    hashes, ends = buffers.hashes, np.zeros(count + 1, np.int64)
     filled = 0
     for row in range(count):
-        at, end = rows[row], rows[row + 1]
-        cut = unspaced[row] or is_unspaced(data, at, end, classes)
-        size = characters if cut else words
-        found = hash_shingles(
-            data, at, end, table, layout, cut, size, ring, halves, hashes[filled:]
+        text = (data, rows[row], rows[row + 1])
+        by_character = texts.unspaced[row] or is_unspaced(
+            data, rows[row], rows[row + 1], tables.classes
         )
-        ordered = distinct_sorted(hashes[filled : filled + found])
+        size = shingling.characters if by_character else shingling.words
+        rest = ShingleBuffers(hashes[filled:], buffers.content, buffers.ring)
+        written = hash_shingles(text, tables, by_character, size, rest)
+        ordered = distinct_sorted(hashes[filled : filled + written])
         hashes[filled : filled + len(ordered)] = ordered
         filled += len(ordered)
         ends[row + 1] = filled

@@ -1,14 +1,15 @@
 """Spans of texts: extend what matched, merge what touches, remove it."""
 
+from typing import NamedTuple
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pipeline.characters import BYTES, OFFSETS, text_buffers
+from pipeline.characters import BYTES, OFFSETS, read_only, text_buffers
 from pipeline.compiled import njit, numba
 
 _I64 = numba.types.Array(numba.int64, 1, "C", readonly=True)
-_SPANS = numba.types.Tuple((numba.types.Array(numba.int64, 1, "C"),) * 2)
 _TEXTS = numba.types.Tuple(
     (numba.types.Array(numba.uint8, 1, "C"), numba.types.Array(numba.int64, 1, "C"))
 )
@@ -23,12 +24,30 @@ def extend_matches(
     and `after` it (binary, `before` ending where the passage begins). No character is cut in two.
     """
     data, rows = text_buffers(texts)
-    context: list[np.ndarray] = []
+    columns = [spans[name].cast(pl.Int64).to_numpy() for name in ("row", "start", "end", "context")]
+    sides: list[np.ndarray] = []
     for name in ("before", "after"):
         column = around[name].cast(pl.Binary).to_arrow().cast(pa.large_binary())
-        context += text_buffers(column.view(pa.large_string()))  # bytes, whatever they are
-    numbers = [spans[name].cast(pl.Int64).to_numpy() for name in ("row", "start", "end", "context")]
-    return _extend_matches(data, rows, *numbers, *context)
+        sides += text_buffers(column.view(pa.large_string()))  # bytes, whatever they are
+    return _extend_matches(data, rows, Matches(*map(read_only, columns)), Contexts(*sides))
+
+
+class Matches(NamedTuple):
+    """Spans of texts, and the row of Contexts with what stands around their partner."""
+
+    row: np.ndarray  # int64, as all of these
+    start: np.ndarray
+    end: np.ndarray
+    context: np.ndarray
+
+
+class Contexts(NamedTuple):
+    """Bytes before and after passages, one text per row: uint8 and int64 offsets."""
+
+    before: np.ndarray
+    before_rows: np.ndarray
+    after: np.ndarray
+    after_rows: np.ndarray
 
 
 def merge_spans(spans: pl.DataFrame) -> pl.DataFrame:
@@ -53,25 +72,26 @@ def remove_spans(texts: pa.Array | pa.ChunkedArray, spans: pl.DataFrame) -> pa.L
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, buffers[1], buffers[2])
 
 
-@njit(_SPANS(BYTES, OFFSETS, _I64, _I64, _I64, _I64, BYTES, OFFSETS, BYTES, OFFSETS))
-def _extend_matches(data, rows, row, start, end, context, before, before_at, after, after_at):
+@njit()
+def _extend_matches(data, rows, matches, contexts):
+    before, before_rows = contexts.before, contexts.before_rows
+    after, after_rows = contexts.after, contexts.after_rows
+    row, start, end, context = matches.row, matches.start, matches.end, matches.context
     starts, ends = start.copy(), end.copy()
     for i in range(len(row)):
         begin, stop = rows[row[i]], rows[row[i] + 1]
-        first, theirs = begin + start[i], before_at[context[i] + 1]
-        while (
-            first > begin
-            and theirs > before_at[context[i]]
-            and data[first - 1] == before[theirs - 1]
-        ):
+        first, there = begin + start[i], before_rows[context[i] + 1]
+        there_begin = before_rows[context[i]]
+        while first > begin and there > there_begin and data[first - 1] == before[there - 1]:
             first -= 1
-            theirs -= 1
+            there -= 1
         while first < begin + start[i] and (data[first] & 0xC0) == 0x80:
             first += 1
-        last, theirs = begin + end[i], after_at[context[i]]
-        while last < stop and theirs < after_at[context[i] + 1] and data[last] == after[theirs]:
+        last, there = begin + end[i], after_rows[context[i]]
+        there_end = after_rows[context[i] + 1]
+        while last < stop and there < there_end and data[last] == after[there]:
             last += 1
-            theirs += 1
+            there += 1
         while last > begin + end[i] and last < stop and (data[last] & 0xC0) == 0x80:
             last -= 1
         starts[i], ends[i] = first - begin, last - begin

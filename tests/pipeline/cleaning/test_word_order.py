@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.cleaning.measures import measure
-from pipeline.cleaning.word_order import FREQUENT, KINDS, LANGUAGES, LISTED, levels, word_table
+from pipeline.cleaning.word_order import (
+    FREQUENT,
+    KINDS,
+    LANGUAGES,
+    LISTED,
+    language_salts,
+    levels,
+    order_tables,
+)
 
 ENGLISH = (
     "The mill stands where the river bends and it has ground the grain of every farm in the valley "
@@ -27,12 +35,12 @@ def test_the_tables_have_a_row_and_a_level_for_every_kind():
 
 
 def test_every_listed_word_is_found_with_its_kind():
-    salts, keys, bits, kinds = word_table()
+    keys, bits, kinds, _ = order_tables()
     listed = {word for lines in LISTED.values() for word in lines.split()}
     assert (kinds > 0).sum() >= len(listed)
     assert (bits > 0).sum() == sum(len(set(words.split())) for words in FREQUENT.values())
     assert (keys > 0).sum() < len(keys) / 3
-    assert set(salts) == set(FREQUENT)
+    assert set(language_salts()) == set(FREQUENT)
 
 
 @pytest.mark.parametrize("seed", range(5))
