@@ -106,8 +106,8 @@ def run(job: Job[CleanConfig]) -> None:
     job.stats["languages"] = dict(sorted(langs.items()))
     job.stats["bytes_in"] = sum(result.value["bytes_in"] for result in results)
     if job.config.pii.action != "off":
-        found = sum((Counter(result.value["pii"]) for result in results), Counter[str]())
-        job.stats.update(pii=dict(sorted(found.items())), pii_action=job.config.pii.action)
+        kinds = sum((Counter(result.value["pii"]) for result in results), Counter[str]())
+        job.stats.update(pii=dict(sorted(kinds.items())), pii_action=job.config.pii.action)
 
 
 def clean_part(config: CleanConfig, part: Path, sink: Sink) -> dict[str, Any]:
@@ -162,11 +162,11 @@ def write_judged(
     sink.write(MAIN, documents.filter(kept).to_arrow())
     if config is None or config.keep_dropped:
         sink.write(DROPPED, documents.filter(~kept).to_arrow())
-    found = measured.select("partner", "detail").with_columns(
+    findings = measured.select("partner", "detail").with_columns(
         pl.when(verdicts["rule"].is_in(list(filters.WITH_DETAIL))).then(pl.col(name)).alias(name)
         for name in ("partner", "detail")
     )
-    rejects = pl.concat([documents.select("id", "source"), verdicts, found], how="horizontal")
+    rejects = pl.concat([documents.select("id", "source"), verdicts, findings], how="horizontal")
     sink.write(REJECTS, rejects.filter(~kept).to_arrow())
 
 
@@ -217,7 +217,7 @@ def _masked(
     """
     changed = np.zeros(len(texts), bool)
     rows, current = pl.Series(range(len(texts)), dtype=pl.UInt32), texts
-    found = [spans]
+    rounds = [spans]
     while len(spans):
         hit = spans["row"].unique(maintain_order=True)
         replaced = replace_spans(current, spans).gather(hit)
@@ -226,8 +226,8 @@ def _masked(
         texts = texts.clone().scatter(rows, current)
         changed[rows.to_numpy()] = True
         spans = find_pii(current, config.wanted)
-        found.append(spans.with_columns(row=rows.gather(spans["row"])))
-    return texts, changed, pl.concat(found)
+        rounds.append(spans.with_columns(row=rows.gather(spans["row"])))
+    return texts, changed, pl.concat(rounds)
 
 
 def _write_changes(

@@ -93,17 +93,17 @@ def languages(
     Where nothing usable is stated the model decides; below `least_score` the tag is 'und'.
     """
     tags = {tag: canonical_tag(tag) for tag in stated.unique().to_list()}
-    known = [tags[tag] for tag in stated]
-    asked = [row for row, tag in enumerate(known) if tag == UNKNOWN_LANGUAGE]
-    scores: list[float | None] = [None] * len(known)
-    for row, (tag, score) in zip(asked, identify(texts.gather(asked)), strict=True):
-        known[row] = tag if score >= least_score else UNKNOWN_LANGUAGE
+    langs = [tags[tag] for tag in stated]
+    unstated = [row for row, tag in enumerate(langs) if tag == UNKNOWN_LANGUAGE]
+    scores: list[float | None] = [None] * len(langs)
+    for row, (tag, score) in zip(unstated, identify(texts.gather(unstated)), strict=True):
+        langs[row] = tag if score >= least_score else UNKNOWN_LANGUAGE
         scores[row] = score
-    return pl.Series("lang", known, pl.String), pl.Series("lang_score", scores, pl.Float64)
+    return pl.Series("lang", langs, pl.String), pl.Series("lang_score", scores, pl.Float64)
 
 
 def identify(texts: pl.Series) -> list[tuple[str, float]]:
-    """Most likely language of each text's first 1000 characters, with its score in 0..1.
+    """Identify the language of each text's first 1000 characters, with its score in 0..1.
 
     Text without a letter scores 0. Text in ideographs without kana or hangul is Chinese whatever
     the model says: it takes classical Chinese for Japanese, and Yi for Chinese.

@@ -185,7 +185,7 @@ _HINTS = (
 
 
 def without_boilerplate(texts: pl.Series) -> pl.Series:
-    """Texts without their lines of boilerplate; the line feeds that were around them go too."""
+    """Return texts without their lines of boilerplate and the line feeds around these."""
     suspects = texts.str.contains_any(list(_HINTS), ascii_case_insensitive=True).arg_true()
     if suspects.is_empty():
         return texts

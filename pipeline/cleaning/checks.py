@@ -22,30 +22,32 @@ CHECKS: dict[str, str] = {
 def check(
     documents: pl.DataFrame, words: pl.Series, config: ListsConfig, spans: pl.DataFrame
 ) -> pl.DataFrame:
-    """Every figure of CHECKS for each document (float64), with `partner` and `detail`.
+    """Compute every figure of CHECKS for each document (float64), with `partner` and `detail`.
 
     `documents` has text, license and meta, `words` their number of words; `spans` has a `row` per
     personal datum that counts.
     """
-    found: dict[str, pl.DataFrame] = {}
+    results: dict[str, pl.DataFrame] = {}
     if config.blocked_hosts or config.blocked_address_words:
         address = documents["meta"].str.json_path_match(f"$['{config.address_field}']")
-        found["blocked_address"] = blocked_address(address, config)
+        results["blocked_address"] = blocked_address(address, config)
     if config.allowed_licenses or config.refused_licenses or config.missing_license == "drop":
-        found["refused_license"] = refused_license(documents["license"], config)
+        results["refused_license"] = refused_license(documents["license"], config)
     if config.blocked_terms:
-        terms = found["blocked_terms"] = blocked_terms(documents["text"], config.blocked_terms)
+        terms = results["blocked_terms"] = blocked_terms(documents["text"], config.blocked_terms)
         per_word = terms["value"] / words.clip(1)
-        found["blocked_term_share"] = terms.with_columns(value=per_word)
+        results["blocked_term_share"] = terms.with_columns(value=per_word)
     if config.evaluation_sets:
-        found["contaminated_words"] = contamination(
+        results["contaminated_words"] = contamination(
             documents["text"], config.evaluation_sets, config.evaluation_words
         )
     if len(spans):
-        found["pii_spans"] = _spans_per_row(spans, documents.height)
+        results["pii_spans"] = _spans_per_row(spans, documents.height)
     nothing = pl.repeat(0.0, documents.height, dtype=pl.Float64, eager=True)
-    columns = [(found[name]["value"] if name in found else nothing).alias(name) for name in CHECKS]
-    return pl.DataFrame([*columns, *_what_was_found(found, documents.height)])
+    columns = [
+        (results[name]["value"] if name in results else nothing).alias(name) for name in CHECKS
+    ]
+    return pl.DataFrame([*columns, *_first_finding(results, documents.height)])
 
 
 def _spans_per_row(spans: pl.DataFrame, rows: int) -> pl.DataFrame:
@@ -59,11 +61,11 @@ def _spans_per_row(spans: pl.DataFrame, rows: int) -> pl.DataFrame:
     )
 
 
-def _what_was_found(found: dict[str, pl.DataFrame], rows: int) -> list[pl.Series]:
-    """Partner and detail of the first check that found something."""
+def _first_finding(results: dict[str, pl.DataFrame], rows: int) -> list[pl.Series]:
+    """Return partner and detail of the first check that has a value above 0."""
     partner = pl.repeat(None, rows, dtype=pl.String, eager=True)
     detail = partner
-    for frame in found.values():
+    for frame in results.values():
         hit = (frame["value"] > 0) & detail.is_null()
         if "partner" in frame.columns:
             partner = frame["partner"].zip_with(hit, partner)

@@ -72,7 +72,7 @@ def edit(
 def without_words(
     texts: pl.Series, take_stop_words: bool, take_punctuation: bool, repairs: NormalizeConfig
 ) -> pl.Series:
-    """Texts without stop words, without punctuation or both, repeated until there are none."""
+    """Remove stop words, punctuation or both from texts, until there are none."""
     while True:
         before = texts
         if take_stop_words:
@@ -138,10 +138,12 @@ def _converted(texts: pl.Series, direction: str) -> pl.Series:
     if suspects.is_empty():
         return texts
     convert = _converter(direction).convert
-    return texts.clone().scatter(suspects, [_settled(convert, t) for t in texts.gather(suspects)])
+    return texts.clone().scatter(
+        suspects, [_until_stable(convert, t) for t in texts.gather(suspects)]
+    )
 
 
-def _settled(convert: Callable[[str], str], text: str) -> str:
+def _until_stable(convert: Callable[[str], str], text: str) -> str:
     for _ in range(MAX_ROUNDS):
         after = convert(text)
         if after == text:

@@ -23,7 +23,7 @@ Thresholds = dict[str, dict[str, float]]  # rule -> language group -> bound; abs
 
 
 def measures_of(table: Thresholds) -> set[str]:
-    """Names of the measures that the rules in force look at."""
+    """Return the names of the measures that the rules in force look at."""
     return {FILTERS[rule].measure for rule, groups in table.items() if groups}
 
 
@@ -36,7 +36,7 @@ class Filter:
 
 
 def verdicts(measures: pl.DataFrame, table: Thresholds) -> pl.DataFrame:
-    """The first rule each row breaks with its value and threshold; all null where it breaks none.
+    """Find the first rule each row breaks, with value and threshold; all null where it breaks none.
 
     `measures` has the columns that FILTERS name and `lang`; the result has rule, value, threshold.
     """
@@ -64,7 +64,7 @@ def verdicts(measures: pl.DataFrame, table: Thresholds) -> pl.DataFrame:
 
 
 def language_group() -> pl.Expr:
-    """Which thresholds apply to a row of measures: a name of GROUPS."""
+    """Tell which thresholds apply to a row of measures: a name of GROUPS."""
     lang = pl.col("lang")
     return (
         pl.when(lang.is_in(["code", "zh", "yue", "wuu", "ja", "ko"]))

@@ -61,7 +61,7 @@ def _with_marks(texts: pl.Series) -> pl.Series:
 
 
 def with_lost_marks(texts: pl.Series) -> pl.Series:
-    """Texts with quotation marks, apostrophes and dashes where two bytes of one were lost."""
+    """Put quotation marks, apostrophes and dashes where two bytes of one were lost."""
     suspects = texts.str.contains("��", literal=True).arg_true()
     if suspects.is_empty():
         return texts
@@ -100,7 +100,7 @@ def _latin_1(line: str) -> bytes | None:
 
 
 def _windows(line: str) -> bytes | None:
-    """Bytes of a line read as Windows-1252, whose five unused bytes came through as they were."""
+    """Return the bytes of a line read as Windows-1252; its five unused bytes came through."""
     try:
         return b"".join(
             c.encode("latin-1") if 0x80 <= ord(c) < 0xA0 else c.encode("cp1252") for c in line

@@ -51,7 +51,7 @@ ANY = rf"{_ALWAYS}|[{_DIRECTION}\x{{180e}}\x{{200b}}-\x{{200d}}\x{{2060}}\x{{e00
 
 
 def without_controls(texts: pl.Series) -> pl.Series:
-    """Texts without controls and without invisible characters that say nothing."""
+    """Return texts without controls and without invisible characters that say nothing."""
     suspects = texts.str.contains(ANY).arg_true()
     if suspects.is_empty():
         return texts

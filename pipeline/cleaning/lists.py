@@ -47,12 +47,12 @@ class ListsConfig:
 
 
 def blocked_terms(texts: pl.Series, files: tuple[InputFile, ...]) -> pl.DataFrame:
-    """Occurrences of blocked terms in each text (`value`) and the first of them (`detail`)."""
+    """Count blocked terms in each text (`value`) and the first of them (`detail`)."""
     return term_hits(texts, _entries(files))
 
 
 def term_hits(texts: pl.Series, terms: Iterable[str]) -> pl.DataFrame:
-    """Occurrences in each text (`value`) of terms in lower case, and the first one (`detail`)."""
+    """Count terms in lower case in each text (`value`), and name the first one (`detail`)."""
     unspaced = sorted(term for term in terms if re.search(_PYTHON_UNSPACED, term))
     spaced = sorted(set(terms) - set(unspaced))
     found = pl.DataFrame({"text": texts}).select(
@@ -70,7 +70,7 @@ def term_hits(texts: pl.Series, terms: Iterable[str]) -> pl.DataFrame:
 
 
 def blocked_address(addresses: pl.Series, config: ListsConfig) -> pl.DataFrame:
-    """1 for each blocked address (`value`), 0 for others, and the entry that blocks it."""
+    """Return 1 for each blocked address (`value`), 0 for others, and the entry that blocks it."""
     hosts, words = _entries(config.blocked_hosts), _entries(config.blocked_address_words)
     pattern = "|".join(map(re.escape, sorted(words)))
     compiled = re.compile(rf"(?:^|[^a-z])({pattern})(?:[^a-z]|$)") if words else None
@@ -81,7 +81,7 @@ def blocked_address(addresses: pl.Series, config: ListsConfig) -> pl.DataFrame:
 
 
 def refused_license(licenses: pl.Series, config: ListsConfig) -> pl.DataFrame:
-    """1 for each licence that is not allowed (`value`), 0 for others, and the licence found."""
+    """Return 1 for each licence that is not allowed (`value`), 0 for others, and the licence."""
     verdict = {name: float(_is_refused(name, config)) for name in licenses.unique()}
     value = licenses.replace_strict(verdict, default=0.0, return_dtype=pl.Float64)
     return pl.DataFrame({"value": value, "detail": licenses.fill_null("no licence stated")})
@@ -134,7 +134,7 @@ def _entries(files: tuple[InputFile, ...]) -> frozenset[str]:
 
 @functools.lru_cache(8)
 def _read_entries(files: tuple[tuple[InputFile, Stamp], ...]) -> frozenset[str]:
-    """Entries of files as they were at that time, so that a row group need not read them again."""
+    """Read the entries of files as they were at that time, once for all row groups."""
     return frozenset(line.split("\t")[0].strip().lower() for f, _ in files for line in f.lines())
 
 

@@ -44,7 +44,7 @@ _BLANK = re.compile(r"(?<![ \t])[ \t]*+\n\s*+")
 
 
 def without_markup(texts: pl.Series, langs: pl.Series) -> pl.Series:
-    """Texts without markup residue; code and documents with code blocks are left alone."""
+    """Return texts without markup residue; code and documents with code blocks are left alone."""
     suspects = (texts.str.contains(_SUSPECT) & (langs != "code").fill_null(True)).arg_true()
     if suspects.is_empty():
         return texts
@@ -70,6 +70,6 @@ def _cleaned(text: str) -> str:
 
 
 def _character(entity: str) -> str:
-    """The character of an entity; one that would begin markup anew stays as it is."""
+    """Return the character of an entity; one that would begin markup anew stays as it is."""
     found = html.unescape(entity)
     return entity if found in ("<", ">", "&", "[", "]") else found

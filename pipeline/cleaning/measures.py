@@ -34,7 +34,7 @@ class Measure:
 
 
 def measure(texts: pl.Series, langs: pl.Series) -> pl.DataFrame:
-    """Every figure of MEASURES for each text, as float64 columns without nulls or NaN.
+    """Compute every figure of MEASURES for each text, as float64 columns without nulls or NaN.
 
     `langs` holds a tag per text, as `language.languages` gives it.
     """

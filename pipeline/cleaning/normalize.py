@@ -157,7 +157,7 @@ def _blank_lines(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
 
 
 def _suspect_pattern() -> str:
-    """Regex for what two bytes of UTF-8 look like when read in one of ftfy's legacy encodings."""
+    """Build the expression for two bytes of UTF-8 that were read in one of ftfy's encodings."""
     pairs = []
     for encoding in ftfy.chardata.CHARMAP_ENCODINGS:
         lead, trail = (

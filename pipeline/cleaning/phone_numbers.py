@@ -1,4 +1,4 @@
-"""What telephone numbers look like: forms that tell themselves, others beside words that tell them.
+"""What telephone numbers look like: shapes that suffice, and others beside cue words.
 
 SHAPES are Chinese, North American and international numbers, and local ones with their leading 0.
 Any other number of seven digits and more is one beside words such as "call me at", "Fax:", 电话.
@@ -7,19 +7,19 @@ Any other number of seven digits and more is one beside words such as "call me a
 import re
 from dataclasses import dataclass
 
-CONTEXT = 60  # characters before a number in which `Told.before` looks
+CONTEXT = 60  # characters before a number in which `NumbersByCue.before` looks
 
 
 @dataclass(frozen=True)
-class Told:
-    """Numbers of a wider shape that count beside words which say what they are."""
+class NumbersByCue:
+    """Numbers of a wider shape that count beside words which say what they are, the cues."""
 
     number: re.Pattern[str]
     before: re.Pattern[str]  # in the CONTEXT characters before it, up to it
     after: re.Pattern[str]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """First character and the one after the last of each number that words beside it tell."""
+        """Return first character and the one after the last of each number beside a cue."""
         return [
             (start, end)
             for start, end in (match.span() for match in self.number.finditer(text))
@@ -29,20 +29,20 @@ class Told:
 
 
 _D = "[0-9０-９]"
-_TELLS = (
+_CUES = (
     r"(?:tele)?phones?|tel|ph|mobile|mob|cell(?:phone)?|fax|hotline|whats ?app|desk|office|home|"
     r"work|call(?:ing|ed)?|dial(?:ing)?|ring(?:ing)?|text(?:ing)?|sms|reach(?:ed)?|contact(?:ed)?|"
     r"answer(?:ing)?|messages?|registered"
 )
-_TELLS_ZH = "电话|手机|座机|热线|传真|致电|拨打|来电|電話|手機|傳真"
+_CUES_ZH = "电话|手机|座机|热线|传真|致电|拨打|来电|電話|手機|傳真"
 _LINKS = (
     "me|us|him|her|them|back|on|at|to|by|via|my|your|our|the|numbers?|no|is|are|was|registered|"
     "phone|mobile|manager|office"
 )
 _PLACES = r"(?:office|fax|mobile|home|cell|work|direct)"
 _BEFORE = (
-    rf"(?:(?:\b|_)(?:{_TELLS})(?:[ \t]{{1,2}}(?:{_LINKS}))*|"
-    rf"(?:{_TELLS_ZH})(?:号码|號碼|号)?[是为為或]?)[ \t]{{0,2}}(?:[:：.#=(][ \t]*)?\n?\Z"
+    rf"(?:(?:\b|_)(?:{_CUES})(?:[ \t]{{1,2}}(?:{_LINKS}))*|"
+    rf"(?:{_CUES_ZH})(?:号码|號碼|号)?[是为為或]?)[ \t]{{0,2}}(?:[:：.#=(][ \t]*)?\n?\Z"
 )
 _AFTER = rf"[ -]{{1,2}}{_PLACES}\b[ \t]*(?:[\\,;.)]|\n|\Z)"
 _EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,6})?"
@@ -51,7 +51,9 @@ _NUMBER = (
     rf"(?<![\d.,A-Za-z+/-])(?=[+(]{{0,2}}{_SEVEN})(?:\(\+?[0-9]{{1,4}}\) ?|\+)?"
     rf"[0-9]{{2,5}}(?:[ .-]?[0-9]{{2,5}}){{1,4}}{_EXTENSION}(?!\d|[.,:/-]\d)"
 )
-TOLD = Told(*(re.compile(pattern, re.ASCII | re.I) for pattern in (_NUMBER, _BEFORE, _AFTER)))
+BY_CUE = NumbersByCue(
+    *(re.compile(pattern, re.ASCII | re.I) for pattern in (_NUMBER, _BEFORE, _AFTER))
+)
 
 _ALONE = r"(?<![\d.,A-Za-z/-])"
 SHAPES = (
@@ -76,5 +78,5 @@ TRIGGER = (
     r"[0-9]{3}[-.) ]{1,2}[0-9]{3}[-. ][0-9]{4}|0[0-9]{1,3}[ .-][0-9]{2}[ .-][0-9]{2}[ .-]|"
     r"0[0-9]{2,4}[ -][0-9]{3,4}[ -][0-9]{2,4}|00[1-9][0-9]{0,2}[ -]|"
     r"[48]00[- ]?[0-9]{3,4}[- ]?[0-9]{3,4}|\([0-9]{2}\) ?[0-9]{4,5}-[0-9]{4}|"
-    rf"(?i)(?:{_TELLS}|{_TELLS_ZH})[^0-9]{{0,40}}{_SEVEN}|[0-9][ -]{{1,2}}{_PLACES}"
+    rf"(?i)(?:{_CUES}|{_CUES_ZH})[^0-9]{{0,40}}{_SEVEN}|[0-9][ -]{{1,2}}{_PLACES}"
 )

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.cleaning import phone_numbers, pii_checks
 from pipeline.cleaning.number_words import NUMBERED, VERSIONS, OtherNumbers
-from pipeline.cleaning.phone_numbers import Told
+from pipeline.cleaning.phone_numbers import NumbersByCue
 from pipeline.cleaning.pii_scan import (
     ANYTHING,
     AT_SIGN,
@@ -55,7 +55,7 @@ class Detector:
     meaning: str
     check: Callable[[str], bool] | None = None
     flags: re.RegexFlag = re.NOFLAG
-    told: Told | None = None  # more, found by the words beside them
+    by_cue: NumbersByCue | None = None  # more, found by the words beside them
     others: OtherNumbers | None = None  # less: what the words beside them call something else
 
     @functools.cached_property
@@ -78,12 +78,12 @@ class PiiConfig:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """Names of the detectors in force."""
+        """Return the names of the detectors in force."""
         return self.kinds or tuple(PII)
 
 
 def find_pii(texts: pl.Series, kinds: Iterable[str]) -> pl.DataFrame:
-    """Every datum: row (u32), kind, start and end in characters; sorted, never overlapping.
+    """Find every datum: row (u32), kind, start and end in characters; sorted, never overlapping.
 
     Where two overlap the one that begins first counts, of those the longer, then the order of PII.
     """
@@ -96,18 +96,18 @@ def find_pii(texts: pl.Series, kinds: Iterable[str]) -> pl.DataFrame:
         for row, text in zip(rows, texts.gather(rows), strict=True):
             for start, end in _matches(PII[kind], text):
                 hits.setdefault(row, []).append((start, -end, place, kind))
-    found = []
+    spans = []
     for row in sorted(hits):
         reach = 0
         for start, negative_end, _, kind in sorted(hits[row]):
             if start >= reach:
-                found.append((row, kind, start, -negative_end))
+                spans.append((row, kind, start, -negative_end))
                 reach = -negative_end
-    return pl.DataFrame(found, schema=PII_SPANS.schema, orient="row")
+    return pl.DataFrame(spans, schema=PII_SPANS.schema, orient="row")
 
 
 def replace_spans(texts: pl.Series, spans: pl.DataFrame) -> pl.Series:
-    """Texts with `<KIND>` in place of each span; a placeholder is never personal data itself."""
+    """Put `<KIND>` in place of each span; a placeholder is never personal data itself."""
     if spans.is_empty():
         return texts
     rows = spans["row"].unique(maintain_order=True)
@@ -124,8 +124,8 @@ def replace_spans(texts: pl.Series, spans: pl.DataFrame) -> pl.Series:
 
 def _matches(detector: Detector, text: str) -> list[tuple[int, int]]:
     spans = [_datum(match) for match in detector.pattern.finditer(text)]
-    if detector.told is not None:
-        spans += detector.told.spans(text)
+    if detector.by_cue is not None:
+        spans += detector.by_cue.spans(text)
     if detector.check is not None:
         spans = [(a, b) for a, b in spans if detector.check(text[a:b])]
     if detector.others is not None:
@@ -134,7 +134,7 @@ def _matches(detector: Detector, text: str) -> list[tuple[int, int]]:
 
 
 def _datum(match: re.Match[str]) -> tuple[int, int]:
-    """Span of the group 'datum' if it took part, of all that matched otherwise."""
+    """Return the span of the group 'datum' if it took part, of all that matched otherwise."""
     named = "datum" in match.re.groupindex and match["datum"] is not None
     return match.span("datum") if named else match.span()
 
@@ -234,7 +234,7 @@ PII: dict[str, Detector] = {
         phone_numbers.SHAPES,
         "telephone numbers: Chinese, North American, international, and local ones where told",
         pii_checks.phone,
-        told=phone_numbers.TOLD,
+        by_cue=phone_numbers.BY_CUE,
         others=NUMBERED,
     ),
     "qq": Detector(

@@ -44,16 +44,16 @@ _MARK = r"[\p{P}--['’]]|(?:^|\B)['’]|['’](?:\B|$)"
 
 
 def count(text: pl.Expr) -> pl.Expr:
-    """Number of English stop words and of Chinese one-character ones in each text."""
+    """Count English stop words and of Chinese one-character ones in each text."""
     return text.str.count_matches(ENGLISH_PATTERN) + text.str.count_matches(CHINESE_CHARACTERS)
 
 
 def remove_stop_words(texts: pl.Series) -> pl.Series:
-    """Texts without the stop words of either language; 'don't' and 目的 stay whole."""
+    """Return texts without the stop words of either language; 'don't' and 目的 stay whole."""
     english = texts.str.replace_all(_ENGLISH_REMOVAL, "$1")
     return english.str.replace_all(_CHINESE_REMOVAL, "$1")
 
 
 def remove_punctuation(texts: pl.Series) -> pl.Series:
-    """Texts with every run of punctuation as one space; apostrophes inside words stay."""
+    """Return texts with every run of punctuation as one space; apostrophes inside words stay."""
     return texts.str.replace_all(rf"[ \t]*(?:(?:{_MARK})[ \t]*)+", " ")

@@ -19,7 +19,7 @@ FACTORS = 2.0 ** (np.arange(-12, 13) / 4)  # an eighth to eight times the presen
 
 
 def sweep(artifact: Artifact, table: Thresholds) -> pl.DataFrame:
-    """Kept share of each language group's documents for a grid of bounds of every rule.
+    """Compute the kept share of each language group's documents for a grid of bounds of every rule.
 
     Columns: rule, group, threshold, kept_share, current (the bound in force), kept_if_off (share
     kept without the rule), documents. Groups for which a rule has no bound are left out.
@@ -69,7 +69,7 @@ def _grid(bound: float) -> np.ndarray:
 
 
 def _passing(values: np.ndarray, grid: np.ndarray, bound: str) -> np.ndarray:
-    """Number of values that pass each bound of the grid, equal ones included, and of all."""
+    """Count values that pass each bound of the grid, equal ones included, and of all."""
     values = np.sort(values)
     if bound == AT_LEAST:
         passing = len(values) - np.searchsorted(values, grid, side="left")
