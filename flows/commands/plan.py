@@ -21,7 +21,7 @@ from model.distributed.world import World
 from model.planning.device import memory_free
 from model.planning.measure import StepBenchmark, benchmark_steps
 from model.planning.plan import (
-    Budget,
+    TrainingBudget,
     TrainingPlan,
     fit_steps_to_budget,
     make_plan,
@@ -91,11 +91,13 @@ def _proposal(
     return fit_steps_to_budget(chosen, benchmark, budget_seconds), benchmark
 
 
-def _budget(recipe: Recipe, settings: Settings, world: World, price: float | None) -> Budget:
+def _budget(
+    recipe: Recipe, settings: Settings, world: World, price: float | None
+) -> TrainingBudget:
     folder = settings.store
     while not folder.exists():
         folder = folder.parent
-    return Budget(
+    return TrainingBudget(
         corpus_tokens=_corpus_tokens(recipe, settings),
         memory_bytes=memory_free(world.device),
         disk_bytes=shutil.disk_usage(folder).free,

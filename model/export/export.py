@@ -42,7 +42,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportSource:
     """The model to export, and where it is called what."""
 
     model: LoadedModel
@@ -60,7 +60,7 @@ class Source:
         return self.folder / export.TOKENIZER
 
 
-def _hf(source: Source, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
+def _hf(source: ExportSource, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
     layout = huggingface.write(source.network, lambda name: folder / name, dtype=DTYPES[precision])
     _write_tokenizer(source, folder)
     name = layout.architecture
@@ -69,7 +69,7 @@ def _hf(source: Source, folder: Path, precision: str, int8: bool) -> Iterator[Wr
     )
 
 
-def _gguf(source: Source, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
+def _gguf(source: ExportSource, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
     vocabulary = read_vocabulary(source.tokenizer_file.read_bytes())
     opener = functools.partial(runtimes.llama_cpp, context=source.network.config.context)
     chats = export.taught_to_chat(source.folder)
@@ -80,7 +80,7 @@ def _gguf(source: Source, folder: Path, precision: str, int8: bool) -> Iterator[
         yield Written("gguf", kind, file, opener)
 
 
-def _onnx(source: Source, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
+def _onnx(source: ExportSource, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
     _write_tokenizer(source, folder)
     storage.write_json(folder / huggingface.CONFIG, _onnx_config(source.network))
     storage.write_json(folder / huggingface.GENERATION, huggingface.generation_of(source.network))
@@ -105,13 +105,13 @@ def _onnx_config(network: AnyNetwork) -> dict[str, Any]:
         }
 
 
-def _write_tokenizer(source: Source, folder: Path) -> None:
+def _write_tokenizer(source: ExportSource, folder: Path) -> None:
     context = source.network.config.context
     chats = export.taught_to_chat(source.folder)
     export.write_tokenizer(source.tokenizer_file, lambda name: folder / name, context, chats=chats)
 
 
-FORMATS: dict[str, Callable[[Source, Path, str, bool], Iterator[Written]]] = {
+FORMATS: dict[str, Callable[[ExportSource, Path, str, bool], Iterator[Written]]] = {
     "hf": _hf,
     "gguf": _gguf,
     "onnx": _onnx,
@@ -143,7 +143,7 @@ def export_model(
     _check(formats, precision, int8)
     out = out.absolute()
     export_folder.refuse_other_files(out)
-    model = Source(load_model(model_folder), model_folder, name)
+    model = ExportSource(load_model(model_folder), model_folder, name)
     settings = {"name": name, "precision": precision, "int8": int8, "texts": list(texts)}
     request = export_folder.request_of(model_folder, {**settings, "tolerance": tolerance})
     done: list[Exported] = []
@@ -190,7 +190,7 @@ def _check_agreement(made: Exported, tolerance: float) -> None:
 
 
 def _measured(
-    source: Source,
+    source: ExportSource,
     written: Written,
     folder: Path,
     place: Path,

@@ -20,7 +20,7 @@ from pipeline.store.fingerprint import code_version
 REPORT, CARD, NOTE = "export.json", "README.md", ".export.json"
 
 
-class _Note(pydantic.BaseModel):
+class _FormatNote(pydantic.BaseModel):
     request: str
     files: list[Exported]
     sizes: dict[str, int]  # bytes of all files, below the format's folder
@@ -67,16 +67,16 @@ def whole(place: Path, out: Path) -> Iterator[Path]:
 def note(folder: Path, request: str, files: Sequence[Exported]) -> None:
     """Note beside a format's files what they are, for `recall`."""
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder)}
-    made = _Note(request=request, files=list(files), sizes=sizes)
+    made = _FormatNote(request=request, files=list(files), sizes=sizes)
     storage.write_json(folder / NOTE, made.model_dump(mode="json"))
 
 
 def recall(place: Path, out: Path, request: str) -> list[Exported] | None:
     """Return what is noted of a finished format; None unless it is of this request and whole."""
-    found = storage.recall_json(place / NOTE, _Note)
+    found = storage.recall_json(place / NOTE, _FormatNote)
     if found is None:
         return None
-    noted = _Note.model_validate(found)
+    noted = _FormatNote.model_validate(found)
     whole_files = all(
         (place / name).is_file() and (place / name).stat().st_size == size
         for name, size in noted.sizes.items()

@@ -50,7 +50,7 @@ WIDTHS = (
 
 
 @dataclass(frozen=True)
-class Budget:
+class TrainingBudget:
     """What there is to train with; None is not known."""
 
     corpus_tokens: int | None = None
@@ -85,7 +85,7 @@ class TrainingPlan:
 
 
 def make_plan(
-    config: TrainConfig, vocab_size: int, benchmark: StepBenchmark, budget: Budget
+    config: TrainConfig, vocab_size: int, benchmark: StepBenchmark, budget: TrainingBudget
 ) -> TrainingPlan:
     """Return the plan of a recipe from a benchmark of its steps."""
     size = benchmark.size
@@ -119,7 +119,7 @@ def _seconds(config: TrainConfig, benchmark: StepBenchmark) -> float:
     return (config.steps + VALIDATION_SHARE * rows) * benchmark.seconds_per_step + checkpoints
 
 
-def _warnings(plan: TrainingPlan, budget: Budget) -> Iterator[str]:
+def _warnings(plan: TrainingPlan, budget: TrainingBudget) -> Iterator[str]:
     free = budget.memory_bytes
     if free is not None and plan.memory_bytes > MEMORY_SHARE * free:
         yield (

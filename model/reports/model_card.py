@@ -15,7 +15,7 @@ ROWS_SHOWN = 40
 DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
 
 
-class Outcome(Protocol):
+class MetricOutcome(Protocol):
     """One expectation of a gate and what was found."""
 
     @property
@@ -29,7 +29,7 @@ class Outcome(Protocol):
         ...
 
 
-class Verdict(Protocol):
+class GateVerdict(Protocol):
     """What a gate said about one artifact."""
 
     @property
@@ -38,22 +38,22 @@ class Verdict(Protocol):
         ...
 
     @property
-    def outcomes(self) -> Sequence[Outcome]:
+    def outcomes(self) -> Sequence[MetricOutcome]:
         """Every expectation."""
         ...
 
     @property
-    def failures(self) -> Sequence[Outcome]:
+    def failures(self) -> Sequence[MetricOutcome]:
         """Those not met."""
         ...
 
     @property
-    def critical_failures(self) -> Sequence[Outcome]:
+    def critical_failures(self) -> Sequence[MetricOutcome]:
         """Those not met that stop a run."""
         ...
 
 
-def render(artifacts: Sequence[Artifact], verdicts: Sequence[Verdict], name: str) -> str:
+def render(artifacts: Sequence[Artifact], verdicts: Sequence[GateVerdict], name: str) -> str:
     """Return the card as Markdown, from the chain's artifacts in order; missing ones are left out.
 
     The same artifacts give the same text: no dates, no paths.
@@ -209,7 +209,7 @@ def _training(made: Mapping[str, Artifact]) -> str:
     return text + ("\n\n" + markdown_table(("setting", "value"), settings) if settings else "")
 
 
-def _gates(verdicts: Sequence[Verdict]) -> str:
+def _gates(verdicts: Sequence[GateVerdict]) -> str:
     if not verdicts:
         return ""
     rows = []

@@ -8,7 +8,7 @@ import torch
 from model.network import families
 from model.network.architecture import ModelConfig, preset
 from model.planning import cost, device, measure, plan, usage
-from model.planning.plan import Budget
+from model.planning.plan import TrainingBudget
 from model.training import precision
 from model.training.config import TrainConfig
 
@@ -54,7 +54,7 @@ def test_flops_agree_with_what_torch_counts():
 
 def test_a_plan_multiplies_out_what_a_step_took():
     planned = plan.make_plan(
-        CONFIG, 64, benchmark(), Budget(corpus_tokens=3200, price_per_hour=36.0)
+        CONFIG, 64, benchmark(), TrainingBudget(corpus_tokens=3200, price_per_hour=36.0)
     )
     assert planned.tokens == 100 * 4 * 16
     assert planned.epochs == 2.0
@@ -69,15 +69,17 @@ def test_a_plan_multiplies_out_what_a_step_took():
 @pytest.mark.parametrize(
     ("budget", "words"),
     [
-        (Budget(memory_bytes=10**8), "memory"),
-        (Budget(disk_bytes=1000), "disk"),
-        (Budget(corpus_tokens=100), "epochs"),
+        (TrainingBudget(memory_bytes=10**8), "memory"),
+        (TrainingBudget(disk_bytes=1000), "disk"),
+        (TrainingBudget(corpus_tokens=100), "epochs"),
     ],
 )
 def test_what_will_not_fit_is_warned_about(budget, words):
     planned = plan.make_plan(CONFIG, 64, benchmark(), budget)
     assert [w for w in planned.warnings if words in w]
-    assert not plan.make_plan(CONFIG, 64, benchmark(), Budget(10**6, 10**12, 10**12)).warnings
+    assert not plan.make_plan(
+        CONFIG, 64, benchmark(), TrainingBudget(10**6, 10**12, 10**12)
+    ).warnings
 
 
 def test_a_network_too_large_to_try_is_told_before_it_is_built():
@@ -109,7 +111,7 @@ def test_every_shape_is_one_that_can_be_built():
 
 def test_steps_are_cut_to_the_budget():
     cut = plan.fit_steps_to_budget(CONFIG, benchmark(), 30.0)
-    planned = plan.make_plan(cut, 64, benchmark(), Budget())
+    planned = plan.make_plan(cut, 64, benchmark(), TrainingBudget())
     assert 28.0 < planned.seconds <= 31.0
 
 
