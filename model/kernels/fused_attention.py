@@ -1,4 +1,4 @@
-"""Causal attention in bfloat16 on a CPU: block by block, with probabilities kept for the gradient.
+"""Causal attention in bfloat16 on a CPU: block by block, with probabilities saved for the gradient.
 
 torch's kernel for this case is slower backwards than its float32 twin; here all work is in products
 of blocks. Gradient as in Dao et al. 2022, appendix B, without its recomputation.
@@ -12,21 +12,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.kernels.row_kernels import bits, causal_softmax, causal_softmax_slope, over_rows
+from model.kernels.row_kernels import (
+    array_of,
+    causal_softmax,
+    causal_softmax_backward,
+    run_over_rows,
+)
 
 # Of 64 and 128 the faster by 10 to 20 % at T = 128, 256 and 1024; small blocks compute less
 # of what the mask hides, in smaller products and more sums.
-QUERIES = 128
-LONGEST = 1024  # positions; kept probabilities grow with the square
+BLOCK_QUERIES = 128
+POSITIONS_MAX = 1024  # saved probabilities grow with the square
 
 
-def suits(q_BHTE: Tensor, k_BKSE: Tensor) -> bool:
+def is_supported(q_BHTE: Tensor, k_BKSE: Tensor) -> bool:
     """Tell whether `causal_attention` is faster: bfloat16 on a CPU, a whole window, not long."""
-    short = 1 < q_BHTE.shape[2] == k_BKSE.shape[2] <= LONGEST
-    return short and q_BHTE.device.type == "cpu" and _type(q_BHTE) == torch.bfloat16
+    short = 1 < q_BHTE.shape[2] == k_BKSE.shape[2] <= POSITIONS_MAX
+    return short and q_BHTE.device.type == "cpu" and _product_dtype(q_BHTE) == torch.bfloat16
 
 
-def _type(tensor: Tensor) -> torch.dtype:
+def _product_dtype(tensor: Tensor) -> torch.dtype:
     """Return the type products are made in: autocast's, if it is on."""
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else tensor.dtype
 
@@ -42,36 +47,36 @@ def causal_attention(q_BHTE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor) -> Tensor:
 
 class _CausalAttention(torch.autograd.Function):
     @staticmethod
-    def forward(
-        context: Any, q_NTE: Tensor, k_NTE: Tensor, v_NTE: Tensor
-    ) -> Tensor:  # torch declares *args
-        y_NTE, kept = torch.empty_like(q_NTE), []
-        for block, past in _blocks(q_NTE.shape[1]):
-            shares_NQS = torch.bmm(q_NTE[:, block], k_NTE[:, past].mT)
-            over_rows(causal_softmax, len(q_NTE), bits(shares_NQS), _scale(q_NTE))
-            y_NTE[:, block] = torch.bmm(shares_NQS, v_NTE[:, past])
-            kept.append(shares_NQS)
-        context.save_for_backward(q_NTE, k_NTE, v_NTE, *kept)
+    def forward(ctx: Any, q_NTE: Tensor, k_NTE: Tensor, v_NTE: Tensor) -> Tensor:
+        y_NTE, saved = torch.empty_like(q_NTE), []
+        for queries, keys in _blocks(q_NTE.shape[1]):
+            probabilities_NQS = torch.bmm(q_NTE[:, queries], k_NTE[:, keys].mT)
+            run_over_rows(causal_softmax, len(q_NTE), array_of(probabilities_NQS), _scale(q_NTE))
+            y_NTE[:, queries] = torch.bmm(probabilities_NQS, v_NTE[:, keys])
+            saved.append(probabilities_NQS)
+        ctx.save_for_backward(q_NTE, k_NTE, v_NTE, *saved)
         return y_NTE
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q_NTE, k_NTE, v_NTE, *kept = context.saved_tensors
-        slope_NTE, time = slopes[0].contiguous(), q_NTE.shape[1]
-        sums = torch.float32 if len(kept) > 1 else q_NTE.dtype
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q_NTE, k_NTE, v_NTE, *saved = ctx.saved_tensors
+        gradient_NTE, time = gradients[0].contiguous(), q_NTE.shape[1]
+        sums = torch.float32 if len(saved) > 1 else q_NTE.dtype
         dq_NTE, scale = torch.empty_like(q_NTE), _scale(q_NTE)
         dk_NTE, dv_NTE = k_NTE.new_empty(0), v_NTE.new_empty(0)
-        for (block, past), shares_NQS in reversed(list(zip(_blocks(time), kept, strict=True))):
-            dv_NSE = torch.bmm(shares_NQS.mT, slope_NTE[:, block])
-            ds_NQS = torch.bmm(slope_NTE[:, block], v_NTE[:, past].mT)
-            over_rows(causal_softmax_slope, len(q_NTE), bits(ds_NQS), bits(shares_NQS), scale)
-            dq_NTE[:, block] = torch.bmm(ds_NQS, k_NTE[:, past])
-            dk_NSE = torch.bmm(ds_NQS.mT, q_NTE[:, block])
-            if past.stop == time:  # the last block, whose past is everything
+        blocks = list(zip(_blocks(time), saved, strict=True))
+        for (queries, keys), probabilities_NQS in reversed(blocks):
+            dv_NSE = torch.bmm(probabilities_NQS.mT, gradient_NTE[:, queries])
+            ds_NQS = torch.bmm(gradient_NTE[:, queries], v_NTE[:, keys].mT)
+            arrays = (array_of(ds_NQS), array_of(probabilities_NQS))
+            run_over_rows(causal_softmax_backward, len(q_NTE), *arrays, scale)
+            dq_NTE[:, queries] = torch.bmm(ds_NQS, k_NTE[:, keys])
+            dk_NSE = torch.bmm(ds_NQS.mT, q_NTE[:, queries])
+            if keys.stop == time:  # the last block, whose keys are all
                 dk_NTE, dv_NTE = dk_NSE.to(sums), dv_NSE.to(sums)
             else:
-                dk_NTE[:, past] += dk_NSE
-                dv_NTE[:, past] += dv_NSE
+                dk_NTE[:, keys] += dk_NSE
+                dv_NTE[:, keys] += dv_NSE
         return dq_NTE, dk_NTE.to(k_NTE.dtype), dv_NTE.to(v_NTE.dtype)
 
 
@@ -80,7 +85,7 @@ def _scale(q_NTE: Tensor) -> np.float32:
 
 
 def _blocks(time: int) -> Iterator[tuple[slice, slice]]:
-    """Yield (queries of a block, positions up to its end)."""
-    for start in range(0, time, QUERIES):
-        stop = min(time, start + QUERIES)
+    """Yield (queries of a block, keys up to its end)."""
+    for start in range(0, time, BLOCK_QUERIES):
+        stop = min(time, start + BLOCK_QUERIES)
         yield slice(start, stop), slice(0, stop)

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from model.kernels import norm_kernels, row_kernels
-from model.kernels.row_kernels import bits, over_rows, sums_of_pieces
+from model.kernels.norm_kernels import HeadInputs, NormInputs
+from model.kernels.row_kernels import array_of, partial_sums, run_over_rows
 
-Grads = tuple[Tensor | None, ...]
+Gradients = tuple[Tensor | None, ...]
 
 
-def suits(x: Tensor, *layers: nn.Module) -> bool:
-    """Tell whether the ways here serve: bfloat16 by autocast on a CPU, eagerly; plain layers."""
+def is_supported(x: Tensor, *layers: nn.Module) -> bool:
+    """Tell whether the functions here serve: bfloat16 by autocast on a CPU, eager, plain layers."""
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") != torch.bfloat16:
@@ -43,24 +44,24 @@ def rms_norm(x_BTD: Tensor, weight_D: Tensor, epsilon: float) -> Tensor:
 
 class _Norm(torch.autograd.Function):
     @staticmethod
-    def forward(
-        context: Any, x_BTD: Tensor, weight_D: Tensor, epsilon: float
-    ) -> Tensor:  # torch declares *args
+    def forward(ctx: Any, x_BTD: Tensor, weight_D: Tensor, epsilon: float) -> Tensor:
         x_ND = x_BTD.reshape(-1, x_BTD.shape[-1]).contiguous()
         out_ND, scales_N = torch.empty_like(x_ND, dtype=torch.bfloat16), x_ND.new_empty(len(x_ND))
-        arrays = (bits(x_ND), bits(weight_D), np.float32(epsilon), bits(out_ND), bits(scales_N))
-        over_rows(norm_kernels.norm, len(x_ND), *arrays)
-        context.save_for_backward(x_ND, weight_D, scales_N)
+        inputs = NormInputs(array_of(x_ND), array_of(weight_D), array_of(scales_N))
+        arrays = (inputs, np.float32(epsilon), array_of(out_ND))
+        run_over_rows(norm_kernels.rms_norm, len(x_ND), *arrays)
+        ctx.save_for_backward(x_ND, weight_D, scales_N)
         return out_ND.view(x_BTD.shape)
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> Grads:
-        x_ND, weight_D, scales_N = context.saved_tensors
-        out_ND, sums_PD = torch.empty_like(x_ND), sums_of_pieces(*x_ND.shape)
-        slope_ND = slopes[0].reshape(x_ND.shape).contiguous()
-        arrays = (bits(x_ND), bits(weight_D), bits(scales_N), bits(slope_ND), bits(out_ND))
-        over_rows(norm_kernels.norm_slope, len(x_ND), *arrays, sums_PD)
-        return out_ND.view(slopes[0].shape), torch.from_numpy(sums_PD.sum(0)), None
+    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
+        x_ND, weight_D, scales_N = ctx.saved_tensors
+        out_ND, sums_PD = torch.empty_like(x_ND), partial_sums(*x_ND.shape)
+        gradient_ND = gradients[0].reshape(x_ND.shape).contiguous()
+        inputs = NormInputs(array_of(x_ND), array_of(weight_D), array_of(scales_N))
+        arrays = (inputs, array_of(gradient_ND), array_of(out_ND), sums_PD)
+        run_over_rows(norm_kernels.rms_norm_backward, len(x_ND), *arrays)
+        return out_ND.view(gradients[0].shape), torch.from_numpy(sums_PD.sum(0)), None
 
 
 def gated_mlp(x_BTD: Tensor, gate_FD: Tensor, up_FD: Tensor, down_DF: Tensor) -> Tensor:
@@ -70,35 +71,33 @@ def gated_mlp(x_BTD: Tensor, gate_FD: Tensor, up_FD: Tensor, down_DF: Tensor) ->
 
 class _GatedMLP(torch.autograd.Function):
     @staticmethod
-    def forward(
-        context: Any, x_BTD: Tensor, gate_FD: Tensor, up_FD: Tensor, down_DF: Tensor
-    ) -> Tensor:
-        x_ND, both_2FD = _rows(x_BTD), _joined(gate_FD, up_FD)
+    def forward(ctx: Any, x_BTD: Tensor, gate_FD: Tensor, up_FD: Tensor, down_DF: Tensor) -> Tensor:
+        x_ND, gate_up_2FD = _rows(x_BTD), _concatenated(gate_FD, up_FD)
         down = down_DF.bfloat16()
-        both_N2F = x_ND @ both_2FD.T
-        inner_NF = x_ND.new_empty(len(x_ND), len(gate_FD))
-        over_rows(row_kernels.gate, len(x_ND), bits(both_N2F), bits(inner_NF))
-        context.save_for_backward(x_ND, both_2FD, down, both_N2F, inner_NF)
-        return (inner_NF @ down.T).view(x_BTD.shape)
+        gate_up_N2F = x_ND @ gate_up_2FD.T
+        hidden_NF = x_ND.new_empty(len(x_ND), len(gate_FD))
+        run_over_rows(row_kernels.swiglu, len(x_ND), array_of(gate_up_N2F), array_of(hidden_NF))
+        ctx.save_for_backward(x_ND, gate_up_2FD, down, gate_up_N2F, hidden_NF)
+        return (hidden_NF @ down.T).view(x_BTD.shape)
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> Grads:
-        x_ND, both_2FD, down_DF, both_N2F, inner_NF = context.saved_tensors
-        slope_ND, wanted = _rows(slopes[0]), context.needs_input_grad
-        down = (slope_ND.T @ inner_NF).float() if wanted[3] else None
-        inner = slope_ND @ down_DF
-        out_N2F = torch.empty_like(both_N2F)
-        arrays = (bits(both_N2F), bits(inner), bits(out_N2F))
-        over_rows(row_kernels.gate_slope, len(x_ND), *arrays)
-        x = (out_N2F @ both_2FD).view(slopes[0].shape) if wanted[0] else None
-        hidden = inner_NF.shape[1]
-        both = (out_N2F.T @ x_ND).float().split(hidden) if any(wanted[1:3]) else (None, None)
+    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
+        x_ND, gate_up_2FD, down_DF, gate_up_N2F, hidden_NF = ctx.saved_tensors
+        gradient_ND, needed = _rows(gradients[0]), ctx.needs_input_grad
+        down = (gradient_ND.T @ hidden_NF).float() if needed[3] else None
+        hidden_gradient_NF = gradient_ND @ down_DF
+        out_N2F = torch.empty_like(gate_up_N2F)
+        arrays = (array_of(gate_up_N2F), array_of(hidden_gradient_NF), array_of(out_N2F))
+        run_over_rows(row_kernels.swiglu_backward, len(x_ND), *arrays)
+        x = (out_N2F @ gate_up_2FD).view(gradients[0].shape) if needed[0] else None
+        hidden = hidden_NF.shape[1]
+        both = (out_N2F.T @ x_ND).float().split(hidden) if any(needed[1:3]) else (None, None)
         return x, *both, down
 
 
 @dataclass(frozen=True)
-class Turning:
-    """What queries and keys go through: RMSNorm with weights (E), if any, then their angles."""
+class RotaryInputs:
+    """The angles of the positions, and the epsilon of the norms before them, if any."""
 
     cos_TE: Tensor
     sin_TE: Tensor
@@ -106,67 +105,76 @@ class Turning:
 
 
 def heads(
-    x_BTD: Tensor, matrices: tuple[Tensor, Tensor, Tensor],
-    norms: tuple[Tensor, Tensor] | None, turning: Turning,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    x_BTD: Tensor,
+    matrices: tuple[Tensor, Tensor, Tensor],
+    norms: tuple[Tensor, Tensor] | None,
+    rotary: RotaryInputs,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return queries (B, H, T, E), keys and values (B, K, T, E) of x in bfloat16.
 
     `matrices` (W, D) make queries, keys and values; `norms` are the weights (E) of the norms of
     queries and keys.
     """
     weights = (None, None) if norms is None else norms
-    return _Heads.apply(x_BTD, *matrices, *weights, turning)
+    return _Heads.apply(x_BTD, rotary, *matrices, *weights)
 
 
 class _Heads(torch.autograd.Function):
     @staticmethod
     def forward(
-        context: Any, x_BTD: Tensor, q_WD: Tensor, k_WD: Tensor, v_WD: Tensor,
-        q_norm_E: Tensor | None, k_norm_E: Tensor | None, turning: Turning,
-    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        batch, time, width = x_BTD.shape[0], x_BTD.shape[1], turning.cos_TE.shape[1]
-        x_ND, matrix_WD = _rows(x_BTD), _joined(q_WD, k_WD, v_WD)
+        ctx: Any, x_BTD: Tensor, rotary: RotaryInputs, *weights: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        q_WD, k_WD, v_WD, q_norm_E, k_norm_E = weights
+        assert q_WD is not None  # only weights of norms may be
+        assert k_WD is not None
+        assert v_WD is not None
+        batch, time, width = x_BTD.shape[0], x_BTD.shape[1], rotary.cos_TE.shape[1]
+        x_ND, matrix_WD = _rows(x_BTD), _concatenated(q_WD, k_WD, v_WD)
         flat_NW = x_ND @ matrix_WD.T
-        made, kept, offset = [], [], 0
+        outputs, saved, offset = [], [], 0
         for rows, norm_E in ((len(q_WD), q_norm_E), (len(k_WD), k_norm_E)):
             out_BHTE = x_ND.new_empty(batch, rows // width, time, width)
-            weight_E = turning.cos_TE.new_empty(0) if norm_E is None else norm_E
-            scales_NH = turning.cos_TE.new_empty(len(x_ND), rows // width)
-            angles = bits(turning.cos_TE), bits(turning.sin_TE)
-            over_rows(
-                norm_kernels.turn, len(x_ND), bits(flat_NW), offset, *angles, bits(weight_E),
-                np.float32(turning.epsilon), bits(out_BHTE), bits(scales_NH),
-            )  # fmt: skip
-            made.append(out_BHTE)
-            kept += [weight_E, scales_NH]
+            weight_E = rotary.cos_TE.new_empty(0) if norm_E is None else norm_E
+            scales_NH = rotary.cos_TE.new_empty(len(x_ND), rows // width)
+            inputs = _head_inputs(flat_NW, offset, rotary, weight_E, scales_NH)
+            arrays = (inputs, np.float32(rotary.epsilon), array_of(out_BHTE))
+            run_over_rows(norm_kernels.norm_and_rotate, len(x_ND), *arrays)
+            outputs.append(out_BHTE)
+            saved += [weight_E, scales_NH]
             offset += rows
         values = flat_NW[:, offset:].view(batch, time, -1, width).transpose(1, 2).contiguous()
-        context.save_for_backward(x_ND, matrix_WD, flat_NW, *kept)
-        context.turning = turning
-        return made[0], made[1], values
+        ctx.save_for_backward(x_ND, matrix_WD, flat_NW, *saved)
+        ctx.rotary = rotary
+        return outputs[0], outputs[1], values
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> Grads:
-        x_ND, matrix_WD, flat_NW, *kept = context.saved_tensors
-        wanted, out_NW, offset = context.needs_input_grad, torch.empty_like(flat_NW), 0
-        turning, norms, sizes = context.turning, [], []
-        for slope_BHTE, weight_E, scales_NH in zip(slopes, kept[::2], kept[1::2], strict=False):
-            sums_PE = sums_of_pieces(len(x_ND), len(weight_E))
-            angles = bits(turning.cos_TE), bits(turning.sin_TE)
-            over_rows(
-                norm_kernels.turn_slope, len(x_ND), bits(slope_BHTE.contiguous()), *angles,
-                bits(flat_NW), offset, bits(weight_E), bits(scales_NH), bits(out_NW), sums_PE,
-            )  # fmt: skip
+    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
+        x_ND, matrix_WD, flat_NW, *saved = ctx.saved_tensors
+        needed, out_NW, offset = ctx.needs_input_grad, torch.empty_like(flat_NW), 0
+        rotary, norms, sizes = ctx.rotary, [], []
+        per_kind = zip(gradients[:2], saved[::2], saved[1::2], strict=True)
+        for gradient_BHTE, weight_E, scales_NH in per_kind:
+            sums_PE = partial_sums(len(x_ND), len(weight_E))
+            inputs = _head_inputs(flat_NW, offset, rotary, weight_E, scales_NH)
+            arrays = (inputs, array_of(gradient_BHTE.contiguous()), array_of(out_NW), sums_PE)
+            run_over_rows(norm_kernels.norm_and_rotate_backward, len(x_ND), *arrays)
             norms.append(torch.from_numpy(sums_PE.sum(0)) if len(weight_E) else None)
-            sizes.append(slope_BHTE.shape[1] * slope_BHTE.shape[3])
+            sizes.append(gradient_BHTE.shape[1] * gradient_BHTE.shape[3])
             offset += sizes[-1]
-        values_BTW = slopes[2].transpose(1, 2).flatten(2)
+        values_BTW = gradients[2].transpose(1, 2).flatten(2)
         out_NW[:, offset:] = values_BTW.flatten(0, 1)
         sizes.append(values_BTW.shape[2])
         shape = (*values_BTW.shape[:2], x_ND.shape[1])
-        x = (out_NW @ matrix_WD).view(shape) if wanted[0] else None
-        parts = (out_NW.T @ x_ND).float().split(sizes) if any(wanted[1:4]) else (None,) * 3
-        return x, *parts, *norms, None
+        x = (out_NW @ matrix_WD).view(shape) if needed[0] else None
+        parts = (out_NW.T @ x_ND).float().split(sizes) if any(needed[2:5]) else (None,) * 3
+        return x, None, *parts, *norms
+
+
+def _head_inputs(
+    flat_NW: Tensor, offset: int, rotary: RotaryInputs, weight_E: Tensor, scales_NH: Tensor
+) -> HeadInputs:
+    angles = array_of(rotary.cos_TE), array_of(rotary.sin_TE)
+    return HeadInputs(array_of(flat_NW), offset, *angles, array_of(weight_E), array_of(scales_NH))
 
 
 def _rows(x_BTD: Tensor) -> Tensor:
@@ -174,10 +182,8 @@ def _rows(x_BTD: Tensor) -> Tensor:
     return x_BTD.to(torch.bfloat16).reshape(-1, x_BTD.shape[-1]).contiguous()
 
 
-def _joined(*matrices: Tensor) -> Tensor:
+def _concatenated(*matrices: Tensor) -> Tensor:
     """Return matrices below each other, in bfloat16."""
-    out = matrices[0].new_empty(
-        sum(len(one) for one in matrices), matrices[0].shape[1], dtype=torch.bfloat16
-    )
-    torch.cat([one.detach() for one in matrices], out=out)
+    out = matrices[0].new_empty(sum(map(len, matrices)), matrices[0].shape[1], dtype=torch.bfloat16)
+    torch.cat([matrix.detach() for matrix in matrices], out=out)
     return out

@@ -14,23 +14,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.kernels.row_kernels import bits, cross_entropy, over_rows
+from model.kernels.row_kernels import (
+    Regularisation,
+    Targets,
+    array_of,
+    cross_entropy,
+    run_over_rows,
+)
 
 # Logits of a chunk in float32. Of 0.25 to 8 MiB the fastest at V = 4096 and 16384: as fast as the
 # plain way, and 1.6 times as fast in bfloat16 at the larger.
 CHUNK_BYTES = 1 << 23
-BLOCK_BYTES = 1 << 26  # slopes held for one product with the head, which is large for its own sake
+BLOCK_BYTES = 1 << 26  # of gradients held for one product with the head: the larger the better
 
 
 @dataclass(frozen=True)
-class Terms:
+class LossTerms:
     """What is added up: smoothing mixes in the uniform distribution, z-loss is a share of lse^2."""
 
     label_smoothing: float = 0.0
     z_loss: float | None = None
 
 
-def suits(head: nn.Module, hidden: Tensor) -> bool:
+def is_supported(head: nn.Module, hidden: Tensor) -> bool:
     """Tell whether one pass serves: a head that is a plain matrix, run eagerly on a CPU.
 
     float16 does not: gradients of a mean need its loss scale from the start.
@@ -47,21 +53,21 @@ def linear_cross_entropy(
     head_VD: Tensor,
     targets_N: Tensor,
     weights_N: Tensor | None = None,
-    terms: Terms = Terms(),
+    terms: LossTerms = LossTerms(),
 ) -> Tensor:
     """Return the mean of `cross_entropy(hidden @ head.T, targets)`, by weight where one is given.
 
     Products are made in autocast's type, sums in float32. Differentiable once, by hidden and head.
     """
-    kind = hidden_ND.device.type
-    if torch.is_autocast_enabled(kind):
-        hidden_ND = hidden_ND.to(torch.get_autocast_dtype(kind))
-    shares_N = _shares(weights_N, targets_N)
-    return _LinearCrossEntropy.apply(hidden_ND, head_VD, targets_N, shares_N, terms)
+    device_type = hidden_ND.device.type
+    if torch.is_autocast_enabled(device_type):
+        hidden_ND = hidden_ND.to(torch.get_autocast_dtype(device_type))
+    weights_N = _row_weights(weights_N, targets_N)
+    return _LinearCrossEntropy.apply(hidden_ND, head_VD, targets_N, weights_N, terms)
 
 
-def _shares(weights_N: Tensor | None, targets_N: Tensor) -> Tensor:
-    """Return each row's share in the mean, (N,) float32."""
+def _row_weights(weights_N: Tensor | None, targets_N: Tensor) -> Tensor:
+    """Return each row's weight in the mean, (N,) float32; they sum to one."""
     if weights_N is None:
         return torch.full(targets_N.shape, 1.0 / max(1, len(targets_N)), device=targets_N.device)
     weights_N = weights_N.float()
@@ -70,30 +76,34 @@ def _shares(weights_N: Tensor | None, targets_N: Tensor) -> Tensor:
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward( # torch declares *args
-        context: Any, hidden_ND: Tensor, head_VD: Tensor, targets_N: Tensor, shares_N: Tensor,
-        terms: Terms,
-    ) -> Tensor:  # fmt: skip
-        wanted = context.needs_input_grad
+    def forward(
+        ctx: Any,
+        hidden_ND: Tensor,
+        head_VD: Tensor,
+        targets_N: Tensor,
+        weights_N: Tensor,
+        terms: LossTerms,
+    ) -> Tensor:
+        needed = ctx.needs_input_grad
         head = head_VD.to(hidden_ND.dtype)
-        hidden_gradient = torch.empty_like(hidden_ND) if wanted[0] else None
+        hidden_gradient = torch.empty_like(hidden_ND) if needed[0] else None
         head_gradient: Tensor | None = None
         total = torch.zeros((), dtype=torch.float64, device=hidden_ND.device)
         for block in _slices(len(hidden_ND), BLOCK_BYTES // (head.itemsize * len(head))):
             hidden_MD = hidden_ND[block]
-            nats, slope_MV = _block(hidden_MD, head, targets_N[block], shares_N[block], terms)
+            nats, gradient_MV = _block(hidden_MD, head, targets_N[block], weights_N[block], terms)
             total += nats
             if hidden_gradient is not None:
-                torch.mm(slope_MV, head, out=hidden_gradient[block])
-            if wanted[1]:
-                part_VD = slope_MV.T @ hidden_MD
+                torch.mm(gradient_MV, head, out=hidden_gradient[block])
+            if needed[1]:
+                part_VD = gradient_MV.T @ hidden_MD
                 head_gradient = part_VD if head_gradient is None else head_gradient.add_(part_VD)
-        context.save_for_backward(hidden_gradient, head_gradient)
+        ctx.save_for_backward(hidden_gradient, head_gradient)
         return total.to(torch.float32 if hidden_ND.dtype.itemsize < 8 else torch.float64)
 
     @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        scaled = [None if one is None else one * slopes[0] for one in context.saved_tensors]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = [None if saved is None else saved * gradients[0] for saved in ctx.saved_tensors]
         return scaled[0], scaled[1], None, None, None
 
 
@@ -103,51 +113,50 @@ def _slices(rows: int, size: int) -> Iterator[slice]:
 
 
 def _block(
-    hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, shares_M: Tensor, terms: Terms
+    hidden_MD: Tensor, head_VD: Tensor, targets_M: Tensor, weights_M: Tensor, terms: LossTerms
 ) -> tuple[Tensor, Tensor]:
-    """Return a block's share of the loss and its slope by the logits (M, V) in the head's type."""
+    """Return a block's part of the loss and its gradient by the logits (M, V) in their type."""
     if hidden_MD.dtype == torch.bfloat16:
-        return _rounded_block(hidden_MD @ head_VD.T, targets_M, shares_M, terms)
-    slope_MV = hidden_MD.new_empty(len(hidden_MD), len(head_VD))
+        return _rounded_block(hidden_MD @ head_VD.T, targets_M, weights_M, terms)
+    gradient_MV = hidden_MD.new_empty(len(hidden_MD), len(head_VD))
     total = torch.zeros((), dtype=torch.float64, device=hidden_MD.device)
     for chunk in _slices(len(hidden_MD), CHUNK_BYTES // (4 * len(head_VD))):
         logits_CV = hidden_MD[chunk] @ head_VD.T
-        nats, slope_CV = _chunk(logits_CV, targets_M[chunk, None], shares_M[chunk, None], terms)
-        slope_MV[chunk] = slope_CV
+        nats, gradient_CV = _chunk(logits_CV, targets_M[chunk, None], weights_M[chunk, None], terms)
+        gradient_MV[chunk] = gradient_CV
         total += nats
-    return total, slope_MV
+    return total, gradient_MV
 
 
 def _rounded_block(
-    logits_MV: Tensor, targets_M: Tensor, shares_M: Tensor, terms: Terms
+    logits_MV: Tensor, targets_M: Tensor, weights_M: Tensor, terms: LossTerms
 ) -> tuple[Tensor, Tensor]:
-    """Return what `_block` does of logits in bfloat16, in whose place the slope is put."""
-    nats_M = torch.empty_like(shares_M)
-    over_rows(
-        cross_entropy, len(logits_MV), bits(logits_MV), bits(targets_M.contiguous()),
-        bits(shares_M), np.float32(terms.label_smoothing), np.float32(terms.z_loss or 0.0),
-        bits(nats_M),
-    )  # fmt: skip
-    return (nats_M * shares_M).sum(), logits_MV
+    """Return what `_block` does of logits in bfloat16, in whose place the gradient is put."""
+    nats_M = torch.empty_like(weights_M)
+    targets = Targets(array_of(targets_M.contiguous()), array_of(weights_M))
+    added = Regularisation(np.float32(terms.label_smoothing), np.float32(terms.z_loss or 0.0))
+    arrays = (array_of(logits_MV), targets, added, array_of(nats_M))
+    run_over_rows(cross_entropy, len(logits_MV), *arrays)
+    return (nats_M * weights_M).sum(), logits_MV
 
 
 def _chunk(
-    logits_CV: Tensor, targets_C1: Tensor, shares_C1: Tensor, terms: Terms
+    logits_CV: Tensor, targets_C1: Tensor, weights_C1: Tensor, terms: LossTerms
 ) -> tuple[Tensor, Tensor]:
-    """Return a chunk's summed share of the loss and its slope by the logits (C, V)."""
+    """Return a chunk's part of the loss and its gradient by the logits (C, V)."""
     logits_CV = logits_CV if logits_CV.dtype == torch.float64 else logits_CV.float()
     log_CV = torch.log_softmax(logits_CV, dim=-1)
-    own_C1 = log_CV.gather(1, targets_C1)
-    nats_C1, smoothing = -own_C1, terms.label_smoothing
+    target_C1 = log_CV.gather(1, targets_C1)
+    nats_C1, smoothing = -target_C1, terms.label_smoothing
     if smoothing:
         nats_C1 = (1.0 - smoothing) * nats_C1 - smoothing * log_CV.mean(dim=1, keepdim=True)
-    lse_C1 = logits_CV.gather(1, targets_C1) - own_C1
+    lse_C1 = logits_CV.gather(1, targets_C1) - target_C1
     if terms.z_loss:
         nats_C1 = nats_C1 + terms.z_loss * lse_C1.square()
-    slope_CV = log_CV.exp_()
+    gradient_CV = log_CV.exp_()
     if terms.z_loss:
-        slope_CV *= 1.0 + 2.0 * terms.z_loss * lse_C1
-    slope_CV.scatter_add_(1, targets_C1, torch.full_like(own_C1, smoothing - 1.0))
+        gradient_CV *= 1.0 + 2.0 * terms.z_loss * lse_C1
+    gradient_CV.scatter_add_(1, targets_C1, torch.full_like(target_C1, smoothing - 1.0))
     if smoothing:
-        slope_CV -= smoothing / slope_CV.shape[1]
-    return (nats_C1 * shares_C1).sum(), slope_CV.mul_(shares_C1)
+        gradient_CV -= smoothing / gradient_CV.shape[1]
+    return (nats_C1 * weights_C1).sum(), gradient_CV.mul_(weights_C1)

@@ -30,7 +30,7 @@ def attend(
     time, positions = q_BHTE.shape[2], k_BKSE.shape[2]
     grouped = q_BHTE.shape[1] != k_BKSE.shape[1]
     causal = causal and time > 1  # a single query is the last position: it sees all
-    if causal and allowed_BTS is None and fused_attention.suits(q_BHTE, k_BKSE):
+    if causal and allowed_BTS is None and fused_attention.is_supported(q_BHTE, k_BKSE):
         return fused_attention.causal_attention(q_BHTE, k_BKSE, v_BKSE)
     if allowed_BTS is None and (not causal or time == positions):
         return F.scaled_dot_product_attention(

@@ -52,7 +52,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Normalise the last dimension."""
-        if x_BTD.dtype == torch.float32 and fused_blocks.suits(x_BTD):
+        if x_BTD.dtype == torch.float32 and fused_blocks.is_supported(x_BTD):
             return fused_blocks.rms_norm(x_BTD, self.weight, self.epsilon)
         x = x_BTD if x_BTD.dtype == torch.float64 else x_BTD.float()
         x = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.epsilon)
@@ -116,11 +116,15 @@ class Attention(nn.Module):
         """Return queries, keys and values of the same positions, turned by them if so wanted."""
         layers = (self.q_proj, self.k_proj, self.v_proj)
         shared_angles = inputs.rotary is not None and inputs.rotary[0].dim() == 2
-        if inputs.rotary is not None and shared_angles and fused_blocks.suits(x_BTD, *layers):
+        if (
+            inputs.rotary is not None
+            and shared_angles
+            and fused_blocks.is_supported(x_BTD, *layers)
+        ):
             norms = (self.q_norm.weight, self.k_norm.weight) if self.qk_norm else None
-            turning = fused_blocks.Turning(*inputs.rotary, self.epsilon)
+            rotary = fused_blocks.RotaryInputs(*inputs.rotary, self.epsilon)
             matrices = (self.q_proj.weight, self.k_proj.weight, self.v_proj.weight)
-            return fused_blocks.heads(x_BTD, matrices, norms, turning)
+            return fused_blocks.heads(x_BTD, matrices, norms, rotary)
         q_BHTE, (k_BKTE, v_BKTE) = self._queries(x_BTD), self._keys_values(x_BTD)
         if inputs.rotary is not None:
             q_BHTE, k_BKTE = rotate(q_BHTE, *inputs.rotary), rotate(k_BKTE, *inputs.rotary)
@@ -150,7 +154,7 @@ class GatedMLP(nn.Module):
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Transform each position by itself."""
         layers = (self.gate_proj, self.up_proj, self.down_proj)
-        if fused_blocks.suits(x_BTD, *layers):
+        if fused_blocks.is_supported(x_BTD, *layers):
             return fused_blocks.gated_mlp(x_BTD, *(layer.weight for layer in layers))
         return self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
 

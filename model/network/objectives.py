@@ -39,7 +39,7 @@ def mean_nats(
     them by itself.
     """
     if (
-        not linear_cross_entropy.suits(network.lm_head, predicted.hidden)
+        not linear_cross_entropy.is_supported(network.lm_head, predicted.hidden)
         or network.config.head_transform
     ):
         return cross_entropy(network.logits(predicted.hidden), predicted, label_smoothing, z_loss)
@@ -49,7 +49,7 @@ def mean_nats(
         network.lm_head.weight,
         predicted.targets.flatten(),
         weights_N,
-        linear_cross_entropy.Terms(label_smoothing, z_loss),
+        linear_cross_entropy.LossTerms(label_smoothing, z_loss),
     )
 
 

@@ -25,14 +25,14 @@ def vectors(seed=1):
 
 def both_ways(module, run, x):
     """Return (result, gradients) of `run(module, x)` by the compiled way and in float64."""
-    slope, found = None, []
+    gradient, found = None, []
     for kind in (torch.float32, torch.float64):
         module.to(kind).zero_grad()
         own = x.detach().to(kind).requires_grad_()
         with torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.float32):
             out = run(module, own)
-        slope = torch.randn(out.shape, generator=torch.Generator().manual_seed(2))
-        out.backward(slope.to(out.dtype))
+        gradient = torch.randn(out.shape, generator=torch.Generator().manual_seed(2))
+        out.backward(gradient.to(out.dtype))
         weights = [weight.grad.clone() for weight in module.parameters() if weight.grad is not None]
         found.append((out.detach(), [own.grad, *weights]))
     assert found[0][0].dtype == torch.bfloat16
@@ -40,10 +40,10 @@ def both_ways(module, run, x):
 
 
 def alike(found, share=0.01):
-    (ours, our_slopes), (exact, exact_slopes) = found
+    (ours, our_gradients), (exact, exact_gradients) = found
     assert (ours.double() - exact).norm() < share * exact.norm()
-    assert len(our_slopes) == len(exact_slopes)
-    for one, other in zip(our_slopes, exact_slopes, strict=True):
+    assert len(our_gradients) == len(exact_gradients)
+    for one, other in zip(our_gradients, exact_gradients, strict=True):
         assert one.dtype == torch.float32
         assert (one.double() - other).norm() < share * other.norm()
 
@@ -101,7 +101,7 @@ def test_rounded_logits_are_scored_as_cross_entropy(smoothing, z_loss):
     hidden = torch.eye(30).bfloat16()  # logits are then the head's columns, exactly
     head = (8.0 * torch.randn(500, 30, generator=generator)).bfloat16().float().requires_grad_()
     targets = torch.randint(0, 500, (30,), generator=generator)
-    terms = linear_cross_entropy.Terms(smoothing, z_loss)
+    terms = linear_cross_entropy.LossTerms(smoothing, z_loss)
     found = linear_cross_entropy.linear_cross_entropy(hidden, head, targets, None, terms)
     exact = head.detach().double().requires_grad_()
     logits = exact.T
@@ -146,10 +146,10 @@ def test_an_adapter_or_a_bias_goes_the_plain_way():
     plain = torch.nn.Linear(4, 4, bias=False)
     x = torch.ones(1, 4)
     with torch.autocast("cpu", torch.bfloat16):
-        assert fused_blocks.suits(x, plain)
-        assert not fused_blocks.suits(x, torch.nn.Linear(4, 4))
-        assert not fused_blocks.suits(x, torch.nn.Sequential(plain))
-    assert not fused_blocks.suits(x, plain)
+        assert fused_blocks.is_supported(x, plain)
+        assert not fused_blocks.is_supported(x, torch.nn.Linear(4, 4))
+        assert not fused_blocks.is_supported(x, torch.nn.Sequential(plain))
+    assert not fused_blocks.is_supported(x, plain)
 
 
 def test_frozen_weights_get_no_gradient():

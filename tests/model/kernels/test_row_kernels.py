@@ -40,12 +40,14 @@ def test_the_head_in_one_pass_is_cross_entropy(
     monkeypatch.setattr(linear_cross_entropy, "BLOCK_BYTES", 2 * chunk_rows * 19 * 8)
     hidden, head, targets, weights = scores_and_targets()
     weights = weights.float().double() if weighted else None
-    terms = linear_cross_entropy.Terms(smoothing, z_loss)
+    terms = linear_cross_entropy.LossTerms(smoothing, z_loss)
     wanted = plainly(hidden, head, targets, weights, terms)
-    slopes = torch.autograd.grad(3.0 * wanted, (hidden, head))
+    gradients = torch.autograd.grad(3.0 * wanted, (hidden, head))
     found = linear_cross_entropy.linear_cross_entropy(hidden, head, targets, weights, terms)
     torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
-    for ours, theirs in zip(torch.autograd.grad(3.0 * found, (hidden, head)), slopes, strict=True):
+    for ours, theirs in zip(
+        torch.autograd.grad(3.0 * found, (hidden, head)), gradients, strict=True
+    ):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
 
 
@@ -64,12 +66,12 @@ def test_bfloat16_attention_by_blocks_is_the_formula(time, heads, kv_heads):
     drawn = [torch.randn(2, h, time, 16, generator=generator).bfloat16() for h, _ in shapes]
     exact = [x.double().requires_grad_() for x in drawn]
     rounded = [x.requires_grad_() for x in drawn]
-    slope = torch.randn(2, heads, time, 16, generator=generator).bfloat16()
-    assert fused_attention.suits(rounded[0], rounded[1])
+    gradient = torch.randn(2, heads, time, 16, generator=generator).bfloat16()
+    assert fused_attention.is_supported(rounded[0], rounded[1])
     wanted, found = attend(*exact), attend(*rounded)
     torch.testing.assert_close(found.double(), wanted, rtol=0.02, atol=0.02)
-    ours = torch.autograd.grad(found, rounded, slope)
-    theirs = torch.autograd.grad(wanted, exact, slope.double())
+    ours = torch.autograd.grad(found, rounded, gradient)
+    theirs = torch.autograd.grad(wanted, exact, gradient.double())
     for one, other in zip(ours, theirs, strict=True):
         assert (one.double() - other).norm() < 0.01 * other.norm()
 
@@ -99,8 +101,8 @@ def test_a_network_trains_alike_with_and_without_them(tied, monkeypatch):
         return nats.item(), torch.cat([w.grad.flatten() for w in network.parameters()])
 
     ours = {kind: gradients(kind) for kind in ("fp32", "bf16")}
-    monkeypatch.setattr(fused_attention, "suits", lambda *shapes: False)
-    monkeypatch.setattr(fused_blocks, "suits", lambda *layers: False)
+    monkeypatch.setattr(fused_attention, "is_supported", lambda *shapes: False)
+    monkeypatch.setattr(fused_blocks, "is_supported", lambda *layers: False)
     monkeypatch.setattr(objectives, "mean_nats", lambda network, found, *rest: (
         objectives.cross_entropy(network.logits(found.hidden), found, *rest)
     ))  # fmt: skip
