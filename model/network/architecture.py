@@ -4,13 +4,12 @@ A design is a row of `PRESETS`: the options in which it differs from the default
 width, heads, hidden, context) are chosen by themselves.
 """
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import ConfigError
+from pipeline.config_checks import Between, OneOf, refused, require, require_name
 
 DECODER, ENCODER, ENCODER_DECODER = "decoder", "encoder", "encoder_decoder"
 ROTARY, LEARNED, SINUSOIDAL = "rotary", "learned", "sinusoidal"
@@ -31,6 +30,7 @@ SIZES = ("layers", "width", "heads", "kv_heads", "hidden", "context")
 # Far above any published network; a size beyond is a slip or a damaged file, and no memory is asked
 # for because of it.
 SIZE_MAX, POSITION_NUMBERS_MAX = 1 << 24, 1 << 31
+POSITIVE = Between(0, math.inf, above_low=True, below_high=True)
 
 
 @dataclass(frozen=True)
@@ -62,40 +62,34 @@ class ModelConfig:
     dropout: float = 0.0  # of sublayers' outputs and of embeddings, in training alone
 
     def __post_init__(self) -> None:
-        for name in SIZES:
-            if not 1 <= getattr(self, name) <= SIZE_MAX:
-                raise ConfigError(
-                    f"model.{name}: {getattr(self, name)}, wanted from 1 to {SIZE_MAX}"
-                )
-        for name, words in CHOICES.items():
-            if getattr(self, name) not in words:
-                found = getattr(self, name)
-                raise ConfigError(f"model.{name}: {found!r}, wanted one of {', '.join(words)}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"model.dropout: {self.dropout}, wanted from 0 to below 1")
+        require(self, "model", **dict.fromkeys(SIZES, Between(1, SIZE_MAX)))
+        require(self, "model", **{name: OneOf(words) for name, words in CHOICES.items()})
+        require(
+            self,
+            "model",
+            dropout=Between(0, 1, below_high=True),
+            norm_epsilon=POSITIVE,
+            rope_theta=POSITIVE,
+        )
         if self.head_transform and self.family != ENCODER:
-            raise ConfigError(
-                f"model.head_transform belongs to the family 'encoder', not {self.family!r}"
-            )
-        for name in ("norm_epsilon", "rope_theta"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"model.{name}: {getattr(self, name)}, wanted above 0")
+            wanted = f"false for the family {self.family!r}"
+            raise refused("model.head_transform", True, wanted)
         self._check_heads()
         if self.context * self.width > POSITION_NUMBERS_MAX:
-            raise ConfigError(
-                f"model.context {self.context} times model.width {self.width}: wanted at most "
-                f"{POSITION_NUMBERS_MAX}, which is what positions take"
+            raise refused(
+                f"model.context {self.context} times model.width {self.width}",
+                self.context * self.width,
+                f"at most {POSITION_NUMBERS_MAX}, which is what positions take",
             )
 
     def _check_heads(self) -> None:
+        """Refuse heads whose width is not an even whole number, or that no key heads divide."""
         if self.width % self.heads or (self.width // self.heads) % 2:
-            raise ConfigError(
-                f"model.width {self.width} over model.heads {self.heads} must be an even whole "
-                f"number, the width of a head"
-            )
+            wanted = f"an even whole number of times model.heads {self.heads}, the width of a head"
+            raise refused("model.width", self.width, wanted)
         if self.heads % self.kv_heads:
-            raise ConfigError(
-                f"model.heads {self.heads} must be a multiple of model.kv_heads {self.kv_heads}"
+            raise refused(
+                "model.heads", self.heads, f"a multiple of model.kv_heads {self.kv_heads}"
             )
 
     @property
@@ -153,12 +147,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def preset(name: str) -> dict[str, Any]:
     """Return every option of a design except sizes; raise ConfigError for an unknown name."""
-    if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(f"model.preset: {name!r}; {hint}known: {', '.join(PRESETS)}")
-    made = vars(ModelConfig(**PRESETS[name]))
-    return {key: value for key, value in made.items() if key not in SIZES}
+    require_name("model.preset", name, PRESETS)
+    options = vars(ModelConfig(**PRESETS[name]))
+    return {key: value for key, value in options.items() if key not in SIZES}
 
 
 def expanded(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,12 @@ class Lion(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Any], lr: float = 0.0, betas: tuple[float, float] = (0.9, 0.99),
+        self,
+        params: Iterable[Any],
+        lr: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
-    ):  # fmt: skip
+    ):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
     @torch.no_grad()

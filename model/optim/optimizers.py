@@ -1,7 +1,7 @@
 """Optimizers by name behind one face: a learning rate, a step, the state of each weight.
 
-An entry of OPTIMIZERS says how one is made and with which settings it is usually run; a setting of
-the recipe that is left out takes the usual value, so that a comparison by name is a fair one.
+An entry of OPTIMIZERS says how one is made and with which settings it is run by default; a setting
+of the recipe that is left out takes the default, so that a comparison by name is a fair one.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,14 +37,14 @@ Parts = list[torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
-class Kind:
+class OptimizerSpec:
     """How an optimizer is made of (matrices and vectors to decay or not, matrices inside blocks).
 
-    `usual` is a place to start from; rates of a given model are found with `textmill compare`.
+    `defaults` are a place to start from; rates of a given model are found with `textmill compare`.
     """
 
     make: Callable[[nn.Module, Hyperparameters], Parts]
-    usual: Hyperparameters
+    defaults: Hyperparameters
     shards: bool = True  # whether its states are split as their weights are (FSDP)
 
 
@@ -79,8 +79,8 @@ class Optimizer:
     def state(self, weight: Tensor) -> dict[str, Tensor]:
         """Return what is remembered of a weight by name; empty where it has not been trained."""
         part = self._part_of.get(id(weight))
-        found = part.state.get(weight, {}) if part else {}
-        return {name: value for name, value in found.items() if value is not None}
+        state = part.state.get(weight, {}) if part else {}
+        return {name: value for name, value in state.items() if value is not None}
 
     def restore(self, weight: Tensor, state: dict[str, Tensor]) -> None:
         """Put back what `state` returned."""
@@ -100,7 +100,7 @@ class Optimizer:
 def build_optimizer(
     network: nn.Module,
     name: str,
-    given: Mapping[str, float | None] | None = None,
+    overrides: Mapping[str, float | None] | None = None,
     matmul_dtype: torch.dtype = torch.float32,
 ) -> Optimizer:
     """Return the optimizer `name` of OPTIMIZERS over the network's trained weights.
@@ -108,26 +108,26 @@ def build_optimizer(
     `given` holds settings of Hyperparameters that differ from the usual ones; None is "usual".
     `matmul_dtype` is what Muon multiplies matrices in on a CPU.
     """
-    settled = hyperparameters(name, given or {})
-    parts = OPTIMIZERS[name].make(network, settled)
+    hyperparameters = resolve_hyperparameters(name, overrides or {})
+    parts = OPTIMIZERS[name].make(network, hyperparameters)
     for part in parts:
         if isinstance(part, Muon):
             part.matmul_dtype = matmul_dtype
-    return Optimizer(parts, settled)
+    return Optimizer(parts, hyperparameters)
 
 
-def hyperparameters(name: str, given: Mapping[str, float | None]) -> Hyperparameters:
-    """Return the usual settings of `name` with those of `given` that are not None."""
-    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    return replace(OPTIMIZERS[name].usual, **changes)
+def resolve_hyperparameters(name: str, overrides: Mapping[str, float | None]) -> Hyperparameters:
+    """Return the defaults of `name` with those of `overrides` that are not None."""
+    changes: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
+    return replace(OPTIMIZERS[name].defaults, **changes)
 
 
-def trained(network: nn.Module) -> list[Tensor]:
+def trainable_weights(network: nn.Module) -> list[Tensor]:
     """Return the weights to train, tied ones once."""
     return [weight for weight in network.parameters() if weight.requires_grad]
 
 
-def decay_groups(weights: list[Tensor], weight_decay: float) -> list[Group]:
+def weight_decay_groups(weights: list[Tensor], weight_decay: float) -> list[Group]:
     """Split weights in those that decay, matrices, and those that do not, norms and biases."""
     groups = [
         {"params": [w for w in weights if w.dim() >= 2], "weight_decay": weight_decay},
@@ -136,89 +136,106 @@ def decay_groups(weights: list[Tensor], weight_decay: float) -> list[Group]:
     return [group for group in groups if group["params"]]
 
 
-def inner_matrices(network: nn.Module) -> list[Tensor]:
+def hidden_matrices(network: nn.Module) -> list[Tensor]:
     """Return the matrices between embeddings and head: those that map vectors to vectors."""
     tables = {id(table.weight) for table in network.modules() if isinstance(table, nn.Embedding)}
     return [
         weight
         for name, weight in network.named_parameters()
-        if weight.requires_grad and weight.dim() == 2
-        and id(weight) not in tables and HEAD not in name
-    ]  # fmt: skip
+        if weight.requires_grad
+        and weight.dim() == 2
+        and id(weight) not in tables
+        and HEAD not in name
+    ]
 
 
 def _fused(network: nn.Module) -> bool:
     return all(weight.device.type in FUSED for weight in network.parameters())
 
 
-def sgd(network: nn.Module, settled: Hyperparameters) -> Parts:
-    """Plain gradient descent (Robbins & Monro 1951)."""
-    groups = decay_groups(trained(network), settled.weight_decay)
+def sgd(network: nn.Module, hyperparameters: Hyperparameters) -> Parts:
+    """Build plain gradient descent (Robbins & Monro 1951)."""
+    groups = weight_decay_groups(trainable_weights(network), hyperparameters.weight_decay)
     return [torch.optim.SGD(groups, lr=0.0, foreach=True)]
 
 
-def momentum(network: nn.Module, settled: Hyperparameters) -> Parts:
-    """Gradient descent with a heavy ball (Polyak 1964), looking ahead (Nesterov 1983)."""
-    groups = decay_groups(trained(network), settled.weight_decay)
+def momentum(network: nn.Module, hyperparameters: Hyperparameters) -> Parts:
+    """Build gradient descent with a heavy ball (Polyak 1964), looking ahead (Nesterov 1983)."""
+    groups = weight_decay_groups(trainable_weights(network), hyperparameters.weight_decay)
     # not fused: that kernel cannot split its work over processes
-    return [torch.optim.SGD(groups, lr=0.0, momentum=settled.momentum, nesterov=True, foreach=True)]
+    return [
+        torch.optim.SGD(
+            groups, lr=0.0, momentum=hyperparameters.momentum, nesterov=True, foreach=True
+        )
+    ]
 
 
-def rmsprop(network: nn.Module, settled: Hyperparameters) -> Parts:
-    """Gradients over their root mean square (Tieleman & Hinton 2012)."""
-    groups = decay_groups(trained(network), settled.weight_decay)
-    return [torch.optim.RMSprop(groups, lr=0.0, alpha=settled.beta2, eps=EPSILON, foreach=True)]
+def rmsprop(network: nn.Module, hyperparameters: Hyperparameters) -> Parts:
+    """Divide gradients by their root mean square (Tieleman & Hinton 2012)."""
+    groups = weight_decay_groups(trainable_weights(network), hyperparameters.weight_decay)
+    return [
+        torch.optim.RMSprop(groups, lr=0.0, alpha=hyperparameters.beta2, eps=EPSILON, foreach=True)
+    ]
 
 
-def _betas(settled: Hyperparameters) -> tuple[float, float]:
-    return settled.beta1, settled.beta2
+def _betas(hyperparameters: Hyperparameters) -> tuple[float, float]:
+    return hyperparameters.beta1, hyperparameters.beta2
 
 
-def adam(network: nn.Module, settled: Hyperparameters) -> Parts:
-    """RMSprop with momentum and bias correction (Kingma & Ba 2015); decay joins the gradient."""
-    groups, fused = decay_groups(trained(network), settled.weight_decay), _fused(network)
-    return [torch.optim.Adam(groups, lr=0.0, betas=_betas(settled), eps=EPSILON, fused=fused)]
+def adam(network: nn.Module, hyperparameters: Hyperparameters) -> Parts:
+    """Build RMSprop with momentum and bias correction (Kingma & Ba 2015); decay in the gradient."""
+    groups = weight_decay_groups(trainable_weights(network), hyperparameters.weight_decay)
+    fused = _fused(network)
+    return [
+        torch.optim.Adam(groups, lr=0.0, betas=_betas(hyperparameters), eps=EPSILON, fused=fused)
+    ]
 
 
-def adamw(network: nn.Module, settled: Hyperparameters) -> Parts:
-    """Adam whose decay stays out of the gradient (Loshchilov & Hutter 2019)."""
-    return [_adamw(trained(network), settled, _fused(network))]
+def adamw(network: nn.Module, hyperparameters: Hyperparameters) -> Parts:
+    """Build Adam whose decay stays out of the gradient (Loshchilov & Hutter 2019)."""
+    return [_adamw(trainable_weights(network), hyperparameters, _fused(network))]
 
 
-def _adamw(weights: list[Tensor], settled: Hyperparameters, fused: bool) -> torch.optim.Optimizer:
-    groups = decay_groups(weights, settled.weight_decay)
-    return torch.optim.AdamW(groups, lr=0.0, betas=_betas(settled), eps=EPSILON, fused=fused)
+def _adamw(
+    weights: list[Tensor], hyperparameters: Hyperparameters, fused: bool
+) -> torch.optim.Optimizer:
+    groups = weight_decay_groups(weights, hyperparameters.weight_decay)
+    return torch.optim.AdamW(
+        groups, lr=0.0, betas=_betas(hyperparameters), eps=EPSILON, fused=fused
+    )
 
 
-def adafactor(network: nn.Module, settled: Hyperparameters) -> Parts:
-    """Second moments by rows and columns (Shazeer & Stern 2018); rates relative to the weights."""
-    groups = decay_groups(trained(network), settled.weight_decay)
+def adafactor(network: nn.Module, hyperparameters: Hyperparameters) -> Parts:
+    """Keep second moments by rows and columns (Shazeer & Stern 2018); rates relative to weights."""
+    groups = weight_decay_groups(trainable_weights(network), hyperparameters.weight_decay)
     return [torch.optim.Adafactor(groups, lr=0.0, foreach=True)]
 
 
-def lion(network: nn.Module, settled: Hyperparameters) -> Parts:
-    """The sign of the momentum (Chen et al. 2023)."""
-    groups = decay_groups(trained(network), settled.weight_decay)
-    return [Lion(groups, betas=_betas(settled))]
+def lion(network: nn.Module, hyperparameters: Hyperparameters) -> Parts:
+    """Step by the sign of the momentum (Chen et al. 2023)."""
+    groups = weight_decay_groups(trainable_weights(network), hyperparameters.weight_decay)
+    return [Lion(groups, betas=_betas(hyperparameters))]
 
 
-def muon(network: nn.Module, settled: Hyperparameters) -> Parts:
-    """Muon for the matrices of blocks (Jordan et al. 2024), AdamW for all else."""
-    inner = inner_matrices(network)
-    chosen = {id(weight) for weight in inner}
-    rest = [weight for weight in trained(network) if id(weight) not in chosen]
-    groups = [{"params": inner, "rate_share": settled.matrix_rate_share}]
-    muon_part = Muon(groups, momentum=settled.momentum, weight_decay=settled.weight_decay)
-    return [muon_part, _adamw(rest, settled, _fused(network))]
+def muon(network: nn.Module, hyperparameters: Hyperparameters) -> Parts:
+    """Build Muon for the matrices of blocks (Jordan et al. 2024), AdamW for all else."""
+    matrices = hidden_matrices(network)
+    matrix_ids = {id(weight) for weight in matrices}
+    rest = [weight for weight in trainable_weights(network) if id(weight) not in matrix_ids]
+    groups = [{"params": matrices, "rate_share": hyperparameters.matrix_rate_share}]
+    muon_part = Muon(
+        groups, momentum=hyperparameters.momentum, weight_decay=hyperparameters.weight_decay
+    )
+    return [muon_part, _adamw(rest, hyperparameters, _fused(network))]
 
 
-OPTIMIZERS: dict[str, Kind] = {
-    "sgd": Kind(sgd, Hyperparameters(1.0)),
-    "momentum": Kind(momentum, Hyperparameters(0.1, momentum=0.9)),
-    "rmsprop": Kind(rmsprop, Hyperparameters(1e-3, beta2=0.99)),
-    "adam": Kind(adam, Hyperparameters(3e-3)),
-    "adamw": Kind(adamw, Hyperparameters(3e-3, weight_decay=0.1)),
-    "adafactor": Kind(adafactor, Hyperparameters(5e-2), shards=False),
-    "lion": Kind(lion, Hyperparameters(5e-4, weight_decay=0.5, beta2=0.99)),
-    "muon": Kind(muon, Hyperparameters(3e-3, weight_decay=0.1, momentum=0.95)),
+OPTIMIZERS: dict[str, OptimizerSpec] = {
+    "sgd": OptimizerSpec(sgd, Hyperparameters(1.0)),
+    "momentum": OptimizerSpec(momentum, Hyperparameters(0.1, momentum=0.9)),
+    "rmsprop": OptimizerSpec(rmsprop, Hyperparameters(1e-3, beta2=0.99)),
+    "adam": OptimizerSpec(adam, Hyperparameters(3e-3)),
+    "adamw": OptimizerSpec(adamw, Hyperparameters(3e-3, weight_decay=0.1)),
+    "adafactor": OptimizerSpec(adafactor, Hyperparameters(5e-2), shards=False),
+    "lion": OptimizerSpec(lion, Hyperparameters(5e-4, weight_decay=0.5, beta2=0.99)),
+    "muon": OptimizerSpec(muon, Hyperparameters(3e-3, weight_decay=0.1, momentum=0.95)),
 }

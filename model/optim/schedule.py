@@ -2,39 +2,44 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 # (progress in [0, 1] after the warm-up, share of it that decays) -> share of the way down
 Schedule = Callable[[float, float], float]
 
 
-def learning_rate(
-    step: int,
-    *,
-    steps: int,
-    peak: float,
-    warmup_steps: int,
-    schedule: str,
-    final_share: float,
-    decay_share: float,
-) -> float:
-    """Return the rate for 0-based `step`: linear warm-up to `peak`, then down to its final share.
+@dataclass(frozen=True)
+class RateCurve:
+    """The learning rate over a run: linear warm-up to `peak`, then down to its final share.
 
-    `schedule` names an entry of SCHEDULES; the last step comes just above `final_share * peak`.
-    `decay_share` is the part of the steps after the warm-up in which `wsd` goes down.
+    `schedule` names an entry of SCHEDULES; `decay_share` is the part of the steps after the warm-up
+    in which `wsd` goes down.
     """
-    if step < warmup_steps:
-        return peak * (step + 1) / (warmup_steps + 1)
-    progress = (step - warmup_steps) / max(1, steps - warmup_steps)
-    return peak * (1.0 - (1.0 - final_share) * SCHEDULES[schedule](progress, decay_share))
+
+    steps: int
+    peak: float
+    warmup_steps: int
+    schedule: str
+    final_share: float
+    decay_share: float
+
+
+def learning_rate(step: int, curve: RateCurve) -> float:
+    """Return the rate for 0-based `step`; the last comes just above `final_share * peak`."""
+    if step < curve.warmup_steps:
+        return curve.peak * (step + 1) / (curve.warmup_steps + 1)
+    progress = (step - curve.warmup_steps) / max(1, curve.steps - curve.warmup_steps)
+    way_down = SCHEDULES[curve.schedule](progress, curve.decay_share)
+    return curve.peak * (1.0 - (1.0 - curve.final_share) * way_down)
 
 
 def cosine(progress: float, decay_share: float) -> float:
-    """Slow, fast, slow (Loshchilov & Hutter 2017)."""
+    """Go down slowly, fast, slowly (Loshchilov & Hutter 2017)."""
     return 0.5 * (1.0 - math.cos(math.pi * progress))
 
 
 def linear(progress: float, decay_share: float) -> float:
-    """Even."""
+    """Go down evenly."""
     return progress
 
 
@@ -44,7 +49,7 @@ def constant(progress: float, decay_share: float) -> float:
 
 
 def wsd(progress: float, decay_share: float) -> float:
-    """Warm-up, stable, decay (Hu et al. 2024), down as 1 - sqrt (Hägele et al. 2024)."""
+    """Stay, then go down (Hu et al. 2024) as 1 - sqrt (Hägele et al. 2024)."""
     return math.sqrt(max(0.0, progress - (1.0 - decay_share)) / decay_share)
 
 

@@ -9,7 +9,7 @@ import torch
 from model.distributed.world import full_tensor, gradient_sync, sum_device
 from model.network import objectives
 from model.network.batch import batch_of
-from model.optim.schedule import learning_rate
+from model.optim.schedule import RateCurve, learning_rate
 from model.training import precision
 from model.training.state import Training
 
@@ -31,8 +31,7 @@ def train_step(training: Training, stop_requested: bool) -> StepMetrics:
     micro-batches and processes it was computed in.
     """
     config, state = training.config, training.state
-    rate = state.learning_rate_scale * learning_rate(
-        state.step,
+    curve = RateCurve(
         steps=config.steps,
         peak=training.optimizer.hyperparameters.learning_rate,
         warmup_steps=config.warmup_steps,
@@ -40,6 +39,7 @@ def train_step(training: Training, stop_requested: bool) -> StepMetrics:
         final_share=config.final_learning_rate_share,
         decay_share=config.decay_share,
     )
+    rate = state.learning_rate_scale * learning_rate(state.step, curve)
     training.optimizer.set_learning_rate(rate)
     nats, weight, stop = _backward(training, stop_requested)
     overflowed = _unscale(training)

@@ -11,8 +11,13 @@ from model.network import objectives
 from model.network.architecture import ModelConfig
 from model.network.batch import Batch
 from model.network.networks import GPT
-from model.optim.muon import orthogonalised
-from model.optim.optimizers import OPTIMIZERS, build_optimizer, hyperparameters, inner_matrices
+from model.optim.muon import orthogonalize
+from model.optim.optimizers import (
+    OPTIMIZERS,
+    build_optimizer,
+    hidden_matrices,
+    resolve_hyperparameters,
+)
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards
 
@@ -100,8 +105,8 @@ FORMULAS = {f.__name__: f for f in (sgd, momentum, rmsprop, adam, adamw, adafact
 
 class Settings:
     def __init__(self, name: str, decay: float):
-        usual = hyperparameters(name, {})
-        self.beta1, self.beta2, self.momentum = usual.beta1, usual.beta2, usual.momentum
+        settings = resolve_hyperparameters(name, {})
+        self.beta1, self.beta2, self.momentum = settings.beta1, settings.beta2, settings.momentum
         self.decay = decay
 
 
@@ -160,7 +165,7 @@ def test_every_optimizer_lowers_the_loss_on_real_text_at_its_usual_settings(name
 def test_muon_takes_the_matrices_of_blocks_and_adamw_the_rest():
     network = GPT(ModelConfig(layers=2, width=32, heads=2, kv_heads=1, hidden=64, context=32,
                               tied_embeddings=False), 100)  # fmt: skip
-    inner = {id(weight) for weight in inner_matrices(network)}
+    inner = {id(weight) for weight in hidden_matrices(network)}
     names = {name for name, weight in network.named_parameters() if id(weight) in inner}
     assert len(names) == 2 * 7
     assert not any("embed" in name or "lm_head" in name or "norm" in name for name in names)
@@ -173,7 +178,7 @@ def test_muon_takes_the_matrices_of_blocks_and_adamw_the_rest():
 def test_orthogonalised_matrices_keep_their_singular_vectors(shape):
     torch.manual_seed(0)
     given = torch.randn(shape, dtype=torch.float64)
-    found = orthogonalised(given)
+    found = orthogonalize(given)
     u, _, v = torch.linalg.svd(given, full_matrices=False)
     rotated = u.mT @ found @ v.mT
     values = rotated.diagonal(dim1=1, dim2=2)
@@ -184,8 +189,8 @@ def test_orthogonalised_matrices_keep_their_singular_vectors(shape):
 def test_rounded_products_make_matrices_orthogonal_too():
     torch.manual_seed(0)
     given = torch.randn(2, 16, 40)
-    exact = orthogonalised(given.double())
-    found = orthogonalised(given, torch.bfloat16)
+    exact = orthogonalize(given.double())
+    found = orthogonalize(given, torch.bfloat16)
     assert found.dtype == torch.float32
     assert (found - exact).norm() < 0.05 * exact.norm()
 
@@ -230,6 +235,6 @@ def test_norms_and_biases_do_not_decay(name):
     module.weight.grad, module.bias.grad = torch.zeros(4, 6).double(), torch.zeros(4).double()
     optimizer.step()
     assert torch.equal(module.bias, before)
-    usual = hyperparameters(name, {"momentum": None, "beta1": 0.5})
-    assert usual.beta1 == 0.5
-    assert usual.momentum == OPTIMIZERS[name].usual.momentum
+    settings = resolve_hyperparameters(name, {"momentum": None, "beta1": 0.5})
+    assert settings.beta1 == 0.5
+    assert settings.momentum == OPTIMIZERS[name].defaults.momentum

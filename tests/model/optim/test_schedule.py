@@ -4,17 +4,12 @@ import itertools
 
 import pytest
 
-from model.optim.schedule import SCHEDULES, learning_rate
+from model.optim.schedule import SCHEDULES, RateCurve, learning_rate
 
 
 def rates(schedule, steps=100, warmup=10, final=0.1, share=0.2):
-    return [
-        learning_rate(
-            s, steps=steps, peak=2.0, warmup_steps=warmup, schedule=schedule, final_share=final,
-            decay_share=share,
-        )
-        for s in range(steps)
-    ]  # fmt: skip
+    curve = RateCurve(steps, 2.0, warmup, schedule, final, share)
+    return [learning_rate(step, curve) for step in range(steps)]
 
 
 @pytest.mark.parametrize("decay", sorted(SCHEDULES))
