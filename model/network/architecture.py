@@ -62,8 +62,8 @@ class ModelConfig:
     dropout: float = 0.0  # of sublayers' outputs and of embeddings, in training alone
 
     def __post_init__(self) -> None:
-        require(self, "model", **dict.fromkeys(SIZES, Between(1, SIZE_MAX)))
-        require(self, "model", **{name: OneOf(words) for name, words in CHOICES.items()})
+        require(self, "model", "", **dict.fromkeys(SIZES, Between(1, SIZE_MAX)))
+        require(self, "model", "", **{name: OneOf(words) for name, words in CHOICES.items()})
         require(
             self,
             "model",
