@@ -18,6 +18,7 @@ from model.data.loader import spread_windows, token_file
 from model.formats import model_folder
 from model.network.architecture import ModelConfig
 from model.network.batch import Batch
+from model.network.objectives import Objective
 from model.registry.run_figures import source_losses
 from model.reports import plots
 from model.train import STAGE
@@ -96,7 +97,7 @@ def test_the_folder_holds_the_trained_network(trained, shards):
     tokens = token_file(shards, "train", tokenizer, trained.path.parent)
     batch = Batch(torch.from_numpy(spread_windows(tokens, 32, 8)))
     with torch.no_grad():
-        loss, _ = loop.step.Objective(network)(batch, 0)
+        loss, _ = Objective(network)(batch, 0)
     assert loss.item() < trained.scan().collect()["loss"][0]
 
 

@@ -76,7 +76,7 @@ def test_a_checkpoint_is_written_before_its_evaluation(tmp_path, monkeypatch):
     def dying(made):
         raise Killed
 
-    monkeypatch.setattr(loop, "_held_out_losses", dying)
+    monkeypatch.setattr(loop, "_validation_losses", dying)
     with pytest.raises(Killed):
         run(tmp_path / "killed")
     assert checkpoint.steps(tmp_path / "killed") == [4]

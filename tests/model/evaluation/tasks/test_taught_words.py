@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from flows import cli
-from model.data.chat import code_turns
+from model.data.chat import encode_turns
 from model.evaluation.tasks.questions import TaskConfig, TaskQuestion, build_questions, read_rows
 from model.evaluation.tasks.table import TASKS
 from model.formats import model_folder
@@ -81,7 +81,7 @@ def test_every_prompt_and_answer_that_is_asked_is_one_that_is_taught(name, loade
 def test_the_tokens_before_an_answer_are_those_that_were_taught(name, loaded, tmp_path):
     for question in asked(loaded, name, rows_file(tmp_path, name)):
         prompt, answer = question.prompt, question.item.answers[0]
-        lesson = code_turns([Turn("prompt", prompt), Turn("response", answer)], loaded.tokenizer)
+        lesson = encode_turns([Turn("prompt", prompt), Turn("response", answer)], loaded.tokenizer)
         ids = [*prompt_ids(loaded, prompt), *loaded.tokenizer.encode(answer)]
         assert ids == lesson.ids[:-1].tolist()  # all but the end
 
