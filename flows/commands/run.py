@@ -16,7 +16,7 @@ from expectations import gate
 from flows import config, naming, preflight, steps
 from flows.local import run_chain
 from flows.planning import plan
-from flows.reports.samples import Continuation, samples_of
+from flows.reports.samples import ShownContinuation, samples_of
 from flows.reports.terminal import progress_bars, stdout
 from flows.runs import explain as explain_plan
 from flows.runs import last_run
@@ -53,7 +53,7 @@ def run(options: Namespace) -> dict[str, Any] | None:
     return None
 
 
-def _print(state: RunState, samples: Sequence[Continuation]) -> None:
+def _print(state: RunState, samples: Sequence[ShownContinuation]) -> None:
     from flows.reports.run_report import print_summary
 
     console = stdout()
@@ -86,7 +86,7 @@ def _command() -> str:
     return os.path.relpath(Path(sys.executable).parent / "textmill")
 
 
-def _result(state: RunState, samples: Sequence[Continuation]) -> dict[str, Any]:
+def _result(state: RunState, samples: Sequence[ShownContinuation]) -> dict[str, Any]:
     from flows.reports.summary import figures, funnel
 
     registration = state.registration

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from expectations.figures import number
 from flows.reports import plan_report
-from flows.reports.samples import Continuation
+from flows.reports.samples import ShownContinuation
 from flows.reports.summary import data_lines, funnel, reasons
 from pipeline.store.artifact import Artifact
 
@@ -31,7 +31,7 @@ PROBES = ("memorisation.", "toxicity.", "bias.")
 NOTHING = {"memorisation.": 0.0, "toxicity.": 0.0, "bias.preference": 0.5}
 
 
-def print_summary(console: Console, outcome: Any, samples: Sequence[Continuation]) -> None:
+def print_summary(console: Console, outcome: Any, samples: Sequence[ShownContinuation]) -> None:
     """Print the whole run: funnel, gates, tokenizer, training, evaluation, samples, model."""
     artifacts = outcome.artifacts
     console.print(_funnel_table(funnel(outcome.runs)))
@@ -275,7 +275,7 @@ def figure_table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _print_samples(console: Console, samples: Sequence[Continuation]) -> None:
+def _print_samples(console: Console, samples: Sequence[ShownContinuation]) -> None:
     held_out = any(sample.real is not None for sample in samples)
     title = "Continuations of held-out documents" if held_out else "Continuations"
     if samples:

@@ -16,7 +16,7 @@ SEED = 1
 
 
 @dataclass(frozen=True)
-class Continuation:
+class ShownContinuation:
     """A prompt, the model's continuation, and the real one where the prompt is of a document."""
 
     prompt: str
@@ -30,13 +30,13 @@ class Continuation:
         return {name: value for name, value in known.items() if value is not None}
 
 
-def samples_of(wanted: RegisterConfig, training: Artifact, shards: Artifact) -> list[Continuation]:
+def samples_of(wanted: RegisterConfig, training: Artifact, shards: Artifact) -> list[ShownContinuation]:
     """Let the model continue the recipe's prompts, or held-out documents if it names none."""
     from model.generation.completion import complete_batch, load_model
     from model.generation.generate import SamplingConfig
 
     loaded = load_model(training.path)
-    chosen = [Continuation(prompt, "") for prompt in wanted.prompts]
+    chosen = [ShownContinuation(prompt, "") for prompt in wanted.prompts]
     if not chosen:
         room = loaded.network.config.context - PROMPT_TOKENS - 1
         length = max(1, min(wanted.sample_tokens, room))
@@ -46,12 +46,12 @@ def samples_of(wanted: RegisterConfig, training: Artifact, shards: Artifact) -> 
         loaded, [document.prompt for document in chosen], [sampling] * len(chosen)
     )
     return [
-        Continuation(document.prompt, completion.text, document.real, document.lang)
+        ShownContinuation(document.prompt, completion.text, document.real, document.lang)
         for document, completion in zip(chosen, done, strict=True)
     ]
 
 
-def held_out(shards: Artifact, tokenizer: Any, length: int) -> list[Continuation]:
+def held_out(shards: Artifact, tokenizer: Any, length: int) -> list[ShownContinuation]:
     """Return a prompt and what really follows for each of the languages with most held-out text.
 
     From the longest line, which is most likely prose, of the first document whose longest is long
@@ -81,10 +81,10 @@ def _prose(line: str) -> tuple[bool, int]:
     return not any(sign in line for sign in ("://", "|", "`", "](")), len(line)
 
 
-def _cut(ids: list[int], tokenizer: Any, lang: str) -> Continuation:
+def _cut(ids: list[int], tokenizer: Any, lang: str) -> ShownContinuation:
     """Cut ids where no character is cut; half of them are the prompt where they are few."""
     whole = tokenizer.decode(ids)
     at = min(PROMPT_TOKENS, max(1, len(ids) // 2))
     while at > 1 and tokenizer.decode(ids[:at]) + tokenizer.decode(ids[at:]) != whole:
         at -= 1
-    return Continuation(tokenizer.decode(ids[:at]), "", tokenizer.decode(ids[at:]), lang)
+    return ShownContinuation(tokenizer.decode(ids[:at]), "", tokenizer.decode(ids[at:]), lang)

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from flows.reports import run_report
 from flows.reports.run_report import nothing_found, standing
-from flows.reports.samples import Continuation
+from flows.reports.samples import ShownContinuation
 
 
 def printed(samples) -> str:
@@ -17,14 +17,14 @@ def printed(samples) -> str:
 
 
 def test_a_continuation_stands_beside_the_real_one_whatever_signs_it_has():
-    told = printed([Continuation("床前[bold]", "明\n月[/]", "明月光，[#]: x", "zh")])
+    told = printed([ShownContinuation("床前[bold]", "明\n月[/]", "明月光，[#]: x", "zh")])
     assert "Continuations of held-out documents" in told
     assert "床前[bold]" in told
     assert "明 月[/]" in told
     assert "明月光，[#]: x" in told
-    assert "really" not in printed([Continuation("a", "b")])
+    assert "really" not in printed([ShownContinuation("a", "b")])
     long = "很长的文字" * 60
-    assert max(map(len, printed([Continuation(long, long, long)]).splitlines())) <= 80
+    assert max(map(len, printed([ShownContinuation(long, long, long)]).splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
