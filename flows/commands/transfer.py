@@ -20,8 +20,8 @@ from model.transfer import STAGE
 from model.transferring import plots
 from model.transferring.arms import ARMS, NETWORKS, TransferConfig, arms_of
 from model.transferring.comparison import ArmComparison, compare
-from pipeline import examples as reading
 from pipeline.errors import ConfigError, TrainingError
+from pipeline.examples import STAGE as EXAMPLES
 from pipeline.sources.source_set import Source, SourceSet
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
@@ -38,26 +38,28 @@ def transfer(options: Namespace) -> dict[str, Any] | None:
     out = Path(options.out)
     with progress_bars() as (progress, narrate):
         context = CommandContext(settings, progress)
-        found: list[ArmComparison] = []
+        comparisons: list[ArmComparison] = []
         left_out: dict[str, str] = {}
         for path in options.data:
             try:
-                found.append(_compared(path, recipe, base, options.seeds, out / "runs", context))
-                narrate(transfer_page.sentence(found[-1]))
+                comparisons.append(
+                    _compared(path, recipe, base, options.seeds, out / "runs", context)
+                )
+                narrate(transfer_page.sentence(comparisons[-1]))
             except TrainingError as error:  # one set that does not fit spoils no report of others
                 left_out[path] = str(error)
                 narrate(f"left out: {error}")
-    if not found:
+    if not comparisons:
         raise TrainingError("; ".join(left_out.values()))
-    report = transfer_page.report(found, left_out, base, recipe.transfer, options.seeds)
+    report = transfer_page.report(comparisons, left_out, base, recipe.transfer, options.seeds)
     storage.write_json(out / "report.json", report)
-    images = plots.draw(out, found)
+    images = plots.draw(out, comparisons)
     page = out / "report.html"
-    storage.write_bytes(page, transfer_page.render(found, report, images).encode())
-    run_id = _track(settings, report, found, [page, out / "report.json", *images])
+    storage.write_bytes(page, transfer_page.render(comparisons, report, images).encode())
+    run_id = _track(settings, report, comparisons, [page, out / "report.json", *images])
     if options.json:
         return {**report, "page": str(page), "run_id": run_id}
-    _print(found, report, page)
+    _print(comparisons, report, page)
     return None
 
 
@@ -72,42 +74,48 @@ def _compared(
     workers = context.settings.workers
     sources = SourceSet.open([Source(path=path)], Path.cwd(), workers=workers)
     name = sources.files[0].source_name
-    reading_config = replace(recipe.examples, validation_share=recipe.transfer.held_out_share)
-    examples = run_beside(folder, name, reading.STAGE, reading_config, [sources], context).artifact
+    examples_config = replace(recipe.examples, validation_share=recipe.transfer.held_out_share)
+    examples = run_beside(folder, name, EXAMPLES, examples_config, [sources], context).artifact
     runs: dict[str, list[Artifact]] = {}
     for arm in arms_of(examples.stats["task"]):
         for seed in range(1, 1 + (seeds if arm in NETWORKS else 1)):
-            asked = _config(recipe.transfer, arm, seed)
+            arm_config = _config(recipe.transfer, arm, seed)
             label = f"{name}-{arm}-{seed}"
-            made = run_beside(folder, label, STAGE, asked, [base, examples], context).artifact
-            runs.setdefault(arm, []).append(made)
+            artifact = run_beside(
+                folder, label, STAGE, arm_config, [base, examples], context
+            ).artifact
+            runs.setdefault(arm, []).append(artifact)
     return compare(name, runs)
 
 
-def _config(given: TransferConfig, arm: str, seed: int) -> TransferConfig:
-    return replace(given, arm=arm, finetune=replace(given.finetune, seed=seed))
+def _config(config_of_all: TransferConfig, arm: str, seed: int) -> TransferConfig:
+    return replace(config_of_all, arm=arm, finetune=replace(config_of_all.finetune, seed=seed))
 
 
 def _track(
-    settings: Settings, report: dict[str, Any], found: list[ArmComparison], files: list[Path]
+    settings: Settings, report: dict[str, Any], comparisons: list[ArmComparison], files: list[Path]
 ) -> str:
-    where = tracking_settings(settings)
+    mlflow = tracking_settings(settings)
     fingerprint = storage.sha256_text(storage.canonical_json(report))
     marks = {"textmill.parent": report["model"], "textmill.report": "transfer"}
     label = f"transfer of {report['model'][:8]} {fingerprint[:8]}"
-    with tracking.run_for(where, fingerprint, label, marks) as run:
+    with tracking.run_for(mlflow, fingerprint, label, marks) as run:
         run.params(report["settings"])
-        run.metrics([(name, value, 0) for name, value in transfer_page.metrics(found).items()])
+        run.metrics(
+            [(name, value, 0) for name, value in transfer_page.metrics(comparisons).items()]
+        )
         for file in files:
             run.file(file, "plots" if file.suffix == ".png" else None)
         return run.run_id
 
 
-def _print(found: list[ArmComparison], report: dict[str, Any], page: Path) -> None:
+def _print(comparisons: list[ArmComparison], report: dict[str, Any], page: Path) -> None:
     table = Table("set", *(transfer_page.SHORT[arm] for arm in ARMS), header_style="dim", box=None)
-    for one in found:
-        known = one.accuracy
-        shown = [transfer_page.percent(known[arm], 0) if arm in known else "" for arm in ARMS]
-        table.add_row(one.name, *shown)
+    for comparison in comparisons:
+        accuracies = comparison.accuracy
+        shown = [
+            transfer_page.percent(accuracies[arm], 0) if arm in accuracies else "" for arm in ARMS
+        ]
+        table.add_row(comparison.name, *shown)
     stdout().print(table)
     stdout().print(f"\n{report['headline']} {page}", soft_wrap=True)

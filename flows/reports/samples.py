@@ -30,7 +30,9 @@ class ShownContinuation:
         return {name: value for name, value in known.items() if value is not None}
 
 
-def samples_of(wanted: RegisterConfig, training: Artifact, shards: Artifact) -> list[ShownContinuation]:
+def samples_of(
+    wanted: RegisterConfig, training: Artifact, shards: Artifact
+) -> list[ShownContinuation]:
     """Let the model continue the recipe's prompts, or held-out documents if it names none."""
     from model.generation.completion import complete_batch, load_model
     from model.generation.generate import SamplingConfig

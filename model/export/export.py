@@ -18,8 +18,7 @@ from model.export import export_folder, gguf_file, onnx_graph, runtimes
 from model.export.export_card import Exported, card
 from model.export.export_folder import CARD as CARD
 from model.export.parity import TEXTS, TOLERANCE, Opened, compare
-from model.formats import huggingface
-from model.formats import model_folder as export
+from model.formats import huggingface, model_folder
 from model.formats.layouts import layout_of
 from model.generation.completion import LoadedModel, load_model
 from model.network.families import AnyNetwork
@@ -57,7 +56,7 @@ class ExportSource:
     @property
     def tokenizer_file(self) -> Path:
         """The tokenizer's model file."""
-        return self.folder / export.TOKENIZER
+        return self.folder / model_folder.TOKENIZER
 
 
 def _hf(source: ExportSource, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
@@ -72,7 +71,7 @@ def _hf(source: ExportSource, folder: Path, precision: str, int8: bool) -> Itera
 def _gguf(source: ExportSource, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
     vocabulary = read_vocabulary(source.tokenizer_file.read_bytes())
     opener = functools.partial(runtimes.llama_cpp, context=source.network.config.context)
-    chats = export.taught_to_chat(source.folder)
+    chats = model_folder.taught_to_chat(source.folder)
     template = chat_template(source.model.tokenizer) if chats else None
     for kind in (precision, INT8) if int8 else (precision,):
         file = f"{source.name}-{kind}.gguf"
@@ -101,14 +100,16 @@ def _onnx_config(network: AnyNetwork) -> dict[str, Any]:
         return {
             **huggingface.CONTROL_IDS,
             "vocab_size": network.vocab_size,
-            export.OWN: asdict(network.config),
+            model_folder.OWN: asdict(network.config),
         }
 
 
 def _write_tokenizer(source: ExportSource, folder: Path) -> None:
     context = source.network.config.context
-    chats = export.taught_to_chat(source.folder)
-    export.write_tokenizer(source.tokenizer_file, lambda name: folder / name, context, chats=chats)
+    chats = model_folder.taught_to_chat(source.folder)
+    model_folder.write_tokenizer(
+        source.tokenizer_file, lambda name: folder / name, context, chats=chats
+    )
 
 
 FORMATS: dict[str, Callable[[ExportSource, Path, str, bool], Iterator[Written]]] = {
@@ -121,7 +122,7 @@ WITH_INT8 = ("gguf", "onnx")
 
 
 def export_model(
-    model_folder: Path,
+    source_folder: Path,
     formats: Sequence[str],
     out: Path,
     *,
@@ -143,9 +144,9 @@ def export_model(
     _check(formats, precision, int8)
     out = out.absolute()
     export_folder.refuse_other_files(out)
-    model = ExportSource(load_model(model_folder), model_folder, name)
+    model = ExportSource(load_model(source_folder), source_folder, name)
     settings = {"name": name, "precision": precision, "int8": int8, "texts": list(texts)}
-    request = export_folder.request_of(model_folder, {**settings, "tolerance": tolerance})
+    request = export_folder.request_of(source_folder, {**settings, "tolerance": tolerance})
     done: list[Exported] = []
     for one in dict.fromkeys(formats):
         place = out / one if len(formats) > 1 else out

@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from model.reports import evaluation_plots as quality
+from model.reports import evaluation_plots
 from model.reports.plot_style import (
     BARS,
     BLUE,
@@ -65,13 +65,15 @@ def draw(
     slices = evaluation.rows_of() if evaluation else []
     if slices:
         height = 1.9 + 0.55 * min(len(slices), BARS)
-        jobs.append(("bits_per_byte", lambda axes: quality.bits_per_byte(axes, slices), height))
+        jobs.append(
+            ("bits_per_byte", lambda axes: evaluation_plots.bits_per_byte(axes, slices), height)
+        )
     bins = evaluation.rows_of("calibration") if evaluation else []
     if bins:
-        jobs.append(("calibration", lambda axes: quality.reliability(axes, bins), 4.6))
+        jobs.append(("calibration", lambda axes: evaluation_plots.reliability(axes, bins), 4.6))
     places = evaluation.rows_of("positions") if evaluation else []
     if places:
-        jobs.append(("position", lambda axes: quality.by_position(axes, places), 3.6))
+        jobs.append(("position", lambda axes: evaluation_plots.by_position(axes, places), 3.6))
     jobs += _figure_jobs(evaluation.rows_of("figures") if evaluation else [])
     with matplotlib.rc_context(style()):
         return [save(folder, name, paint, height) for name, paint, height in jobs]
@@ -85,12 +87,12 @@ def draw_figures(folder: Path, figures: Sequence[Row]) -> list[Path]:
 
 def _figure_jobs(figures: Sequence[Row]) -> list[Job]:
     jobs: list[Job] = []
-    if any(row["name"].startswith(quality.BIAS) for row in figures):
-        jobs.append(("bias", lambda axes: quality.bias(axes, figures), 3.6))
-    asked = quality.task_rows(figures)
+    if any(row["name"].startswith(evaluation_plots.BIAS) for row in figures):
+        jobs.append(("bias", lambda axes: evaluation_plots.bias(axes, figures), 3.6))
+    asked = evaluation_plots.task_rows(figures)
     if asked:
         height = 1.6 + 0.32 * len(asked)
-        jobs.append(("tasks", lambda axes: quality.tasks(axes, figures), height))
+        jobs.append(("tasks", lambda axes: evaluation_plots.tasks(axes, figures), height))
     return jobs
 
 

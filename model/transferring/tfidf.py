@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:  # imported where they are used: a recipe is read without them
-    import scipy.sparse as sp
+    from scipy import sparse
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
@@ -83,7 +83,7 @@ def score_choices(
 
 
 def fit_logistic_regression(
-    features: "sp.csr_matrix | np.ndarray", classes: np.ndarray, seed: int
+    features: "sparse.csr_matrix | np.ndarray", classes: np.ndarray, seed: int
 ) -> "LogisticRegression":
     """Fit logistic regression at the strength that does best in cross-validation."""
     from sklearn.exceptions import ConvergenceWarning
@@ -103,17 +103,17 @@ def fit_logistic_regression(
 
 def _pair_features(
     ngrams: "TfidfVectorizer", left: Sequence[str], right: Sequence[str]
-) -> "sp.csr_matrix":
-    import scipy.sparse as sp
+) -> "sparse.csr_matrix":
+    from scipy import sparse
 
     shared = ngrams.transform(left).multiply(ngrams.transform(right)).tocsr()
-    cosine = sp.csr_matrix(shared.sum(axis=1))
-    return sp.hstack([shared, cosine, _term_pairs(left, right)], format="csr")
+    cosine = sparse.csr_matrix(shared.sum(axis=1))
+    return sparse.hstack([shared, cosine, _term_pairs(left, right)], format="csr")
 
 
-def _term_pairs(left: Sequence[str], right: Sequence[str]) -> "sp.csr_matrix":
+def _term_pairs(left: Sequence[str], right: Sequence[str]) -> "sparse.csr_matrix":
     """Return hashed counts of (term of the input, term of the answer), rows of unit length."""
-    import scipy.sparse as sp
+    from scipy import sparse
 
     rows, columns, values = [], [], []
     for row, (text, answer) in enumerate(zip(left, right, strict=True)):
@@ -124,7 +124,7 @@ def _term_pairs(left: Sequence[str], right: Sequence[str]) -> "sp.csr_matrix":
         values.append(np.full(len(buckets), len(buckets) ** -0.5))
     positions = (np.concatenate(rows), np.concatenate(columns))
     shape = (len(left), 1 << PAIR_BITS)
-    return sp.csr_matrix((np.concatenate(values), positions), shape=shape)
+    return sparse.csr_matrix((np.concatenate(values), positions), shape=shape)
 
 
 def _term_hashes(text: str) -> np.ndarray:
