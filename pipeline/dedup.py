@@ -77,7 +77,7 @@ class DedupConfig:
 
 def run(job: Job[DedupConfig]) -> None:
     """Deduplicate the parent artifacts, taken one after the other as one corpus."""
-    config, old = job.config, job.previous
+    config, old = job.config, job.stage.previous
     if old is not None:
         refuse_changed_inputs(old, job.stage, config)
     parts, old_parts = corpus_parts(job.parents, old)
@@ -165,8 +165,8 @@ def _find_passages(
         return findings
     hashing = functools.partial(passage_search.write_passage_hashes, config, decisions)
     marks = _scratch(job, "marks", hashing, parts).get("index_marks", [])
-    if job.previous is not None:
-        marks = [*job.previous.parts("index_marks"), *marks]
+    if job.stage.previous is not None:
+        marks = [*job.stage.previous.parts("index_marks"), *marks]
     find = functools.partial(passage_search.find_repeats, marks, parts[0].first)
     ranges = key_ranges(sum(map(parquet_rows, marks))) if marks else []
     repeats = _scratch(job, "repeats", find, ranges).get("repeats", [])
@@ -184,7 +184,7 @@ def _find_passages(
 
 def _removed_passages(job: Job[DedupConfig], files: Files) -> RemovedPassages:
     """Return what new documents lose, by the files of `write_pieces`, and what old ones lost."""
-    old = job.previous
+    old = job.stage.previous
     before = (old.parts("index_origins"), old.parts("index_cuts")) if old else ([], [])
     provenance = Provenance(files.get("covers", []), before[0])
     return RemovedPassages(files.get("pieces", []), files.get("emptied", []), before[1], provenance)

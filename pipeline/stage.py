@@ -8,7 +8,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -55,12 +55,17 @@ class Stage(Generic[ConfigT]):
     tables: dict[str, Contract] = field(default_factory=dict)  # beside main, rejects, quarantine
     counts_rows: bool = True
     skips_damaged_parts: bool = False  # it looks at its parents' parts itself
+    previous: Artifact | None = None  # made of a part of the parents: it may go on from that
 
     @property
     def contracts(self) -> dict[str, Contract]:
         """Contracts of all its tables by name."""
         own = {MAIN: self.contract, REJECTS: REJECT, QUARANTINE: QUARANTINE_ROW}
         return own | self.tables
+
+    def going_on_from(self, previous: Artifact | None) -> "Stage[ConfigT]":
+        """Return the stage with an artifact to build on, which changes nothing about the result."""
+        return replace(self, previous=previous)
 
     def fingerprint(self, config: ConfigT, parents: Sequence[Ingredient]) -> Fingerprint:
         """Return the identity of what this stage makes of `parents` under `config`."""
@@ -79,7 +84,6 @@ class Job(Generic[ConfigT]):
     folder: Path
     engine: Engine
     progress: Progress
-    previous: Artifact | None = None  # made of a part of these parents; a stage may go on from it
     stats: dict[str, Any] = field(default_factory=dict)
     output: PartResult = field(default_factory=PartResult)
     _files: list[str] = field(default_factory=list)
@@ -184,13 +188,11 @@ def run_stage(
     *,
     engine: Engine | None = None,
     progress: Progress = silent,
-    previous: Artifact | None = None,
 ) -> StageRun:
     """Make the stage's artifact at `destination`, or reuse the one that is there.
 
     `destination` is the fingerprint's own folder (see `store_path`) or a folder that does not exist
-    yet. `previous` is an artifact of a part of the parents that the stage may build on; it changes
-    nothing about the result. Without `engine` the work is done in this process; the processes of
+    yet. Without `engine` the work is done in this process; the processes of
     one end with the stage. Raises ArtifactError if `destination` holds an artifact of other inputs,
     LedgerError if a row went missing. A damaged artifact is moved aside and made again.
     """
@@ -205,7 +207,7 @@ def run_stage(
             reason = "made: went on from parts finished by an interrupted run"
         if not (folder / MANIFEST).exists():
             with engine or LocalEngine() as work:
-                _make(Job(stage, config, parents, folder, work, progress, previous), identity)
+                _make(Job(stage, config, parents, folder, work, progress), identity)
         commit.commit(folder, destination, time.monotonic() - started)
     made = load_artifact(destination, checksums=False)
     return StageRun(made, False, reason, time.monotonic() - started)
@@ -249,7 +251,7 @@ def _stored_artifact(destination: Path, identity: Fingerprint) -> tuple[Artifact
 def _make(job: Job[ConfigT], identity: Fingerprint) -> None:
     """Fill the job's folder and write its manifest last."""
     stage = job.stage
-    commit.check_parents([*job.parents, job.previous], tables=not stage.skips_damaged_parts)
+    commit.check_parents([*job.parents, stage.previous], tables=not stage.skips_damaged_parts)
     job.folder.mkdir(parents=True, exist_ok=True)
     stage.run(job)
     now = stage.fingerprint(job.config, job.parents)

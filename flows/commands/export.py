@@ -18,7 +18,7 @@ from pipeline.inputs import small_text
 def export(options: Namespace) -> dict[str, Any] | None:
     """Write a model for other programs and print how well each agrees with it."""
     try:
-        from model.export.export import CARD, export_model
+        from model.export.export import CARD, ExportSettings, export_model
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"exporting needs the package {error.name}; install it with `pip install "
@@ -36,15 +36,18 @@ def export(options: Namespace) -> dict[str, Any] | None:
         if not texts:
             raise ConfigError(f"{options.text}: no lines of text to compare with")
     console = Console(stderr=True) if options.json else stdout()
-    files = export_model(
-        resolve(options.model, tracking_settings(settings)),
-        options.format,
-        Path(options.out),
+    wanted = ExportSettings(
         name=options.name or served_name(options.model),
         precision=options.precision,
         int8=options.int8,
         texts=texts,
         tolerance=TOLERANCE if options.tolerance is None else options.tolerance,
+    )
+    files = export_model(
+        resolve(options.model, tracking_settings(settings)),
+        options.format,
+        Path(options.out),
+        wanted,
         finished=lambda exported: console.print(sentence(exported), highlight=False),
     )
     if options.json:

@@ -65,7 +65,9 @@ def dedup(options: Namespace) -> dict[str, Any] | None:
         known = old.manifest["inputs"]["parents"] if old else []
         return [*(KnownParent(entry["stage"], entry["fingerprint"]) for entry in known), *new]
 
-    return _run_stage(options, STAGES["dedup"], recipe.dedup, parents, previous=old)
+    stage = STAGES["dedup"]
+    stage = replace(stage, definition=stage.definition.going_on_from(old))
+    return _run_stage(options, stage, recipe.dedup, parents)
 
 
 @dataclass(frozen=True)
@@ -154,11 +156,7 @@ def _run(options: Namespace, recipe: Recipe, name: str, parents: Any) -> dict[st
 
 
 def _run_stage(
-    options: Namespace,
-    stage: ChainStage,
-    stage_config: Any,
-    parents: Any,
-    previous: Artifact | None = None,
+    options: Namespace, stage: ChainStage, stage_config: Any, parents: Any
 ) -> dict[str, Any] | None:
     settings = read_settings(options.store, options.workers)
     settings = replace(settings, launch=read_launch(options))
@@ -171,7 +169,6 @@ def _run_stage(
             Path(options.out),
             engine=settings.engine(),
             progress=progress,
-            previous=previous,
         )
     if options.json:
         return {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}

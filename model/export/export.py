@@ -22,6 +22,7 @@ from model.formats import huggingface, model_folder
 from model.formats.layouts import layout_of
 from model.generation.completion import LoadedModel, load_model
 from model.network.families import AnyNetwork
+from pipeline.config_checks import unknown_name
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.store import storage
 from pipeline.vocabulary import read_vocabulary
@@ -112,25 +113,38 @@ def _write_tokenizer(source: ExportSource, folder: Path) -> None:
     )
 
 
-FORMATS: dict[str, Callable[[ExportSource, Path, str, bool], Iterator[Written]]] = {
-    "hf": _hf,
-    "gguf": _gguf,
-    "onnx": _onnx,
+@dataclass(frozen=True)
+class ExportFormat:
+    """How a format is written, and which weights it can hold."""
+
+    write: Callable[[ExportSource, Path, str, bool], Iterator[Written]]
+    precisions: tuple[str, ...]
+    with_int8: bool  # 8-bit weights beside them
+
+
+FORMATS = {
+    "hf": ExportFormat(_hf, tuple(DTYPES), with_int8=False),
+    "gguf": ExportFormat(_gguf, tuple(DTYPES), with_int8=True),
+    "onnx": ExportFormat(_onnx, ("float32",), with_int8=True),
 }
-PRECISIONS = {"hf": tuple(DTYPES), "gguf": tuple(DTYPES), "onnx": ("float32",)}
-WITH_INT8 = ("gguf", "onnx")
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What is written, and how it is compared with the model."""
+
+    name: str  # the model's, in the files
+    precision: str = "float32"  # of the weights
+    int8: bool = False  # 8-bit weights too
+    texts: tuple[str, ...] = TEXTS
+    tolerance: float = TOLERANCE  # of log-probabilities of float32 weights
 
 
 def export_model(
     source_folder: Path,
     formats: Sequence[str],
     out: Path,
-    *,
-    name: str,
-    precision: str = "float32",
-    int8: bool = False,
-    texts: Sequence[str] = TEXTS,
-    tolerance: float = TOLERANCE,
+    settings: ExportSettings,
     finished: Callable[[Exported], None] = lambda exported: None,
 ) -> list[Exported]:
     """Write the model in each format, compare, and write REPORT and CARD.
@@ -141,40 +155,39 @@ def export_model(
     ConfigError for what a format cannot hold and for an `out` that holds other files, ArtifactError
     where a program makes of float32 weights what the model does not say.
     """
-    _check(formats, precision, int8)
+    _check(formats, settings)
     out = out.absolute()
     export_folder.refuse_other_files(out)
-    model = ExportSource(load_model(source_folder), source_folder, name)
-    settings = {"name": name, "precision": precision, "int8": int8, "texts": list(texts)}
-    request = export_folder.request_of(source_folder, {**settings, "tolerance": tolerance})
-    done: list[Exported] = []
-    for one in dict.fromkeys(formats):
-        place = out / one if len(formats) > 1 else out
-        made = export_folder.recall(place, out, request)
-        if made is None:
-            with export_folder.whole(place, out) as folder:
-                made = [
-                    _measured(model, written, folder, place, out, texts, tolerance)
-                    for written in FORMATS[one](model, folder, precision, int8)
-                ]
-                export_folder.note(folder, request, made)
-        done += made
-        export_folder.report(out, done, card(name, model.network, done))
-        for exported in made:
+    model = ExportSource(load_model(source_folder), source_folder, settings.name)
+    request = export_folder.request_of(source_folder, asdict(settings))
+    all_files: list[Exported] = []
+    for name in dict.fromkeys(formats):
+        destination = out / name if len(formats) > 1 else out
+        files = export_folder.recall(destination, out, request)
+        if files is None:
+            with export_folder.whole(destination, out) as folder:
+                written = FORMATS[name].write(model, folder, settings.precision, settings.int8)
+                where = destination.relative_to(out)
+                files = [_compared(model, file, folder, where, settings) for file in written]
+                export_folder.note(folder, request, files)
+        all_files += files
+        export_folder.report(out, all_files, card(settings.name, model.network, all_files))
+        for exported in files:
             finished(exported)
-    export_folder.remove_others(out, done)
-    return done
+    export_folder.remove_others(out, all_files)
+    return all_files
 
 
-def _check(formats: Sequence[str], precision: str, int8: bool) -> None:
-    for one in formats:
-        if one not in FORMATS:
-            raise ConfigError(f"format {one!r}: wanted one of {', '.join(FORMATS)}")
-        if precision not in PRECISIONS[one]:
-            known = ", ".join(PRECISIONS[one])
-            raise ConfigError(f"format {one!r} holds {known}, not {precision!r}")
-    if int8 and not {*formats} & {*WITH_INT8}:
-        raise ConfigError(f"8-bit weights go with {' and '.join(WITH_INT8)}, not {formats[0]!r}")
+def _check(formats: Sequence[str], settings: ExportSettings) -> None:
+    for name in formats:
+        if name not in FORMATS:
+            raise unknown_name("--format", name, FORMATS)
+        if settings.precision not in FORMATS[name].precisions:
+            known = ", ".join(FORMATS[name].precisions)
+            raise ConfigError(f"format {name!r} holds {known}, not {settings.precision!r}")
+    if settings.int8 and not any(FORMATS[name].with_int8 for name in formats):
+        able = [name for name, row in FORMATS.items() if row.with_int8]
+        raise ConfigError(f"8-bit weights go with {' and '.join(able)}, not {formats[0]!r}")
 
 
 def _check_agreement(made: Exported, tolerance: float) -> None:
@@ -190,21 +203,19 @@ def _check_agreement(made: Exported, tolerance: float) -> None:
         )
 
 
-def _measured(
-    source: ExportSource,
-    written: Written,
-    folder: Path,
-    place: Path,
-    out: Path,
-    texts: Sequence[str],
-    tolerance: float,
+def _compared(
+    source: ExportSource, written: Written, folder: Path, where: Path, settings: ExportSettings
 ) -> Exported:
-    """Compare a file in `folder`, which will be `place`, with the model."""
+    """Compare a file in `folder`, which will be `where` in the export, with the model."""
     file = folder / written.file
     model = source.model
     with written.open(file) as opened:
-        found = None if opened is None else compare(model.network, model.tokenizer, opened, texts)
-    where = (place / written.file).relative_to(out).as_posix()
-    exported = Exported(written.format, written.precision, where, file.stat().st_size, found)
-    _check_agreement(exported, tolerance)
+        comparison = (
+            None
+            if opened is None
+            else compare(model.network, model.tokenizer, opened, settings.texts)
+        )
+    name = (where / written.file).as_posix()
+    exported = Exported(written.format, written.precision, name, file.stat().st_size, comparison)
+    _check_agreement(exported, settings.tolerance)
     return exported

@@ -6,6 +6,7 @@ can be asked for at once, and any number of processes agree.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -95,24 +96,48 @@ class _Phase:
         return self.seen_G + cycles * self.quota_G + partial_G
 
 
+class _Cycles(NamedTuple):
+    """Which group each place draws from. P phases, G groups; slots of all cycles end to end."""
+
+    first_P: np.ndarray  # the place where a phase begins
+    slot_at_P: np.ndarray  # (P + 1,): where its cycle begins among the slots
+    seen_PG: np.ndarray  # blocks of a group that were drawn before it
+    quota_PG: np.ndarray  # blocks of a group in one cycle
+    slot_group: np.ndarray
+    slot_rank: np.ndarray  # how many slots of the same group stand before it in its cycle
+
+
+class _Levels(NamedTuple):
+    """How the blocks of each of G groups are shuffled; levels of all groups end to end."""
+
+    key: np.uint64
+    count_G: np.ndarray  # blocks
+    level_at_G: np.ndarray  # (G + 1,): where its levels begin
+    counts: np.ndarray  # blocks of a level
+
+
 class Order:
     """The order of blocks: a pure function of seed, groups and shares."""
 
     def __init__(self, groups: Sequence[Blocks], shares: Sequence[Share], seed: int):
         self.groups = tuple(groups)
         self._phases, self.places = _phases(self.groups, shares)
-        self._key = np.uint64(key_of("order", seed))
-        self._count_G = np.array([group.count for group in groups], np.int64)
         levels = [group.levels or (group.count,) for group in groups]
-        self._level_at_G = np.cumsum([0, *map(len, levels)]).astype(np.int64)
-        self._levels = np.array([count for own in levels for count in own], np.int64)
+        self._levels = _Levels(
+            np.uint64(key_of("order", seed)),
+            np.array([group.count for group in groups], np.int64),
+            np.cumsum([0, *map(len, levels)]).astype(np.int64),
+            np.array([count for own in levels for count in own], np.int64),
+        )
         phases = self._phases
-        self._first_P = np.array([phase.first for phase in phases], np.int64)
-        self._slot_at_P = np.cumsum([0, *(phase.cycle for phase in phases)]).astype(np.int64)
-        self._seen_PG = np.array([phase.seen_G for phase in phases], np.int64)
-        self._quota_PG = np.array([phase.quota_G for phase in phases], np.int64)
-        self._slot_group = np.concatenate([phase.slot_group_C for phase in phases])
-        self._slot_rank = np.concatenate([phase.slot_rank_C for phase in phases])
+        self._cycles = _Cycles(
+            np.array([phase.first for phase in phases], np.int64),
+            np.cumsum([0, *(phase.cycle for phase in phases)]).astype(np.int64),
+            np.array([phase.seen_G for phase in phases], np.int64),
+            np.array([phase.quota_G for phase in phases], np.int64),
+            np.concatenate([phase.slot_group_C for phase in phases]),
+            np.concatenate([phase.slot_rank_C for phase in phases]),
+        )
 
     def locate(self, places_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return group (N,) and block in that group (N,) of each place in the run.
@@ -125,17 +150,7 @@ class Order:
                 f"epochs_max; raise one of them or train fewer steps"
             )
         group_N, turn_N = np.empty_like(places_N), np.empty_like(places_N)
-        _draw(
-            places_N,
-            self._first_P,
-            self._slot_at_P,
-            self._seen_PG,
-            self._quota_PG,
-            self._slot_group,
-            self._slot_rank,
-            group_N,
-            turn_N,
-        )
+        _draw(places_N, self._cycles, group_N, turn_N)
         return group_N, self._shuffle(group_N, turn_N)
 
     def drawn(self, places: int) -> list[int]:
@@ -152,57 +167,43 @@ class Order:
     def _shuffle(self, group_N: np.ndarray, turn_N: np.ndarray) -> np.ndarray:
         """Send turns (0 to infinity) of groups to their blocks: each epoch has its own order."""
         block_N = np.empty_like(turn_N)
-        _order(group_N, turn_N, self._count_G, self._level_at_G, self._levels, self._key, block_N)
+        _order(group_N, turn_N, self._levels, block_N)
         return block_N
 
 
 @njit(nogil=True)
-def _draw(
-    places_N: np.ndarray,
-    first_P: np.ndarray,
-    slot_at_P: np.ndarray,
-    seen_PG: np.ndarray,
-    quota_PG: np.ndarray,
-    slot_group: np.ndarray,
-    slot_rank: np.ndarray,
-    group_N: np.ndarray,
-    turn_N: np.ndarray,
-) -> None:
+def _draw(places_N: np.ndarray, cycles: _Cycles, group_N: np.ndarray, turn_N: np.ndarray) -> None:
     """Write the group that each place draws from, and how many blocks were drawn of it before."""
     for n in range(len(places_N)):
         p = 0
-        while p + 1 < len(first_P) and first_P[p + 1] <= places_N[n]:
+        while p + 1 < len(cycles.first_P) and cycles.first_P[p + 1] <= places_N[n]:
             p += 1
-        cycle = slot_at_P[p + 1] - slot_at_P[p]
-        turn = (places_N[n] - first_P[p]) // cycle
-        slot = slot_at_P[p] + (places_N[n] - first_P[p]) % cycle
-        group = slot_group[slot]
+        cycle = cycles.slot_at_P[p + 1] - cycles.slot_at_P[p]
+        turn = (places_N[n] - cycles.first_P[p]) // cycle
+        slot = cycles.slot_at_P[p] + (places_N[n] - cycles.first_P[p]) % cycle
+        group = cycles.slot_group[slot]
         group_N[n] = group
-        turn_N[n] = seen_PG[p, group] + turn * quota_PG[p, group] + slot_rank[slot]
+        turn_N[n] = (
+            cycles.seen_PG[p, group] + turn * cycles.quota_PG[p, group] + cycles.slot_rank[slot]
+        )
 
 
 @njit(nogil=True)
-def _order(
-    group_N: np.ndarray,
-    turn_N: np.ndarray,
-    count_G: np.ndarray,
-    level_at_G: np.ndarray,
-    levels: np.ndarray,
-    key: np.uint64,
-    block_N: np.ndarray,
-) -> None:
+def _order(group_N: np.ndarray, turn_N: np.ndarray, levels: _Levels, block_N: np.ndarray) -> None:
     """Write the block of each turn; in the first epoch each level is shuffled by itself."""
     for n in range(len(turn_N)):
         group = group_N[n]
-        epoch, place = turn_N[n] // count_G[group], turn_N[n] % count_G[group]
-        own = mixed(mixed(key, np.uint64(group), np.uint64(1)), np.uint64(epoch), np.uint64(2))
-        start, size = 0, count_G[group]
+        epoch, place = turn_N[n] // levels.count_G[group], turn_N[n] % levels.count_G[group]
+        own = mixed(
+            mixed(levels.key, np.uint64(group), np.uint64(1)), np.uint64(epoch), np.uint64(2)
+        )
+        start, size = 0, levels.count_G[group]
         if epoch == 0:
-            level = level_at_G[group]
-            while place - start >= levels[level]:
-                start += levels[level]
+            level = levels.level_at_G[group]
+            while place - start >= levels.counts[level]:
+                start += levels.counts[level]
                 level += 1
-            size = levels[level]
+            size = levels.counts[level]
             own = mixed(own, np.uint64(level), np.uint64(3))
         block_N[n] = start + one_shuffled(np.int64(place - start), size, own)
 

@@ -10,6 +10,7 @@ Shapes: B rows, T = context + 1 tokens of a row, N blocks (each one row), P piec
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,16 +52,8 @@ class Packed:
         documents_BT = np.zeros(ids_BT.shape, np.int64)
         loss_weight_BT = np.zeros(ids_BT.shape, np.bool_)
         row_B = self._first_G[group_B] + block_B
-        _lay(
-            self._tokens,
-            self._start_P,
-            self._length_P,
-            self._first_N,
-            row_B,
-            ids_BT,
-            documents_BT,
-            loss_weight_BT,
-        )
+        pieces = _Pieces(self._tokens, self._start_P, self._length_P, self._first_N)
+        _lay(pieces, row_B, ids_BT, documents_BT, loss_weight_BT)
         return Rows(ids_BT, documents_BT, loss_weight_BT)
 
     def tokens_by_stratum(self, group: int, block_N: np.ndarray, length: int) -> np.ndarray:
@@ -179,22 +172,28 @@ def best_fit(length_P: np.ndarray, room: int) -> tuple[np.ndarray, int]:
     return row_P, rows
 
 
+class _Pieces(NamedTuple):
+    """P pieces of documents, and where those of each of N rows begin."""
+
+    tokens: np.ndarray
+    start_P: np.ndarray  # where a piece begins in the tokens
+    length_P: np.ndarray
+    first_N: np.ndarray  # (N + 1,)
+
+
 @njit(nogil=True)
 def _lay(
-    tokens: np.ndarray,
-    start_P: np.ndarray,
-    length_P: np.ndarray,
-    first_N: np.ndarray,
+    pieces: _Pieces,
     row_B: np.ndarray,
     ids_BT: np.ndarray,
     documents_BT: np.ndarray,
     loss_weight_BT: np.ndarray,
 ) -> None:
     for b in range(len(row_B)):
-        at, before = 0, first_N[row_B[b]] - 1
-        for piece in range(before + 1, first_N[row_B[b] + 1]):
-            for k in range(length_P[piece]):
-                ids_BT[b, at] = tokens[start_P[piece] + k]
+        at, before = 0, pieces.first_N[row_B[b]] - 1
+        for piece in range(before + 1, pieces.first_N[row_B[b] + 1]):
+            for k in range(pieces.length_P[piece]):
+                ids_BT[b, at] = pieces.tokens[pieces.start_P[piece] + k]
                 documents_BT[b, at] = piece - before
                 loss_weight_BT[b, at] = k > 0
                 at += 1

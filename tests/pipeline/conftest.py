@@ -24,8 +24,8 @@ def clean(tmp_path):
 def deduped(tmp_path):
     """Deduplicate artifacts as one corpus."""
 
-    def run(*parents, config=DedupConfig(), **options):  # noqa: B008 - frozen
+    def run(*parents, config=DedupConfig(), previous=None, **options):  # noqa: B008 - frozen
         folder = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
-        return run_stage(STAGE, config, parents, folder, **options).artifact
+        return run_stage(STAGE.going_on_from(previous), config, parents, folder, **options).artifact
 
     return run

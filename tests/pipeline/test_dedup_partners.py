@@ -90,7 +90,7 @@ def deduplicated(folder: Path, parts: list[Rows], config: DedupConfig, adding: b
         previous = run_stage(STAGE, config, parents[:-1], folder / "old").artifact
         known = [Known("clean", parent.fingerprint) for parent in parents[:-1]]
         parents = [*known, parents[-1]]
-    return run_stage(STAGE, config, parents, folder / "out", previous=previous).artifact
+    return run_stage(STAGE.going_on_from(previous), config, parents, folder / "out").artifact
 
 
 def folded(text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 import sentencepiece
 
 from model.data.chat import FORGED, TOO_LONG, encode_example, encode_prompt, encode_turns
-from model.export.export import export_model
+from model.export.export import ExportSettings, export_model
 from model.generation.completion import complete, load_model
 from model.generation.generate import SamplingConfig
 from pipeline.prompts.turns import ASSISTANT, PROMPT, RESPONSE, ROLE_SYMBOLS, SYSTEM, USER, Turn
@@ -127,7 +127,7 @@ def test_transformers_writes_a_conversation_as_fine_tuning_does(chat_model, tiny
 
 def test_llama_cpp_writes_a_conversation_as_fine_tuning_does(chat_model, tmp_path):
     package = pytest.importorskip("xllamacpp")
-    export_model(chat_model, ["gguf"], tmp_path / "out", name="tiny")
+    export_model(chat_model, ["gguf"], tmp_path / "out", ExportSettings(name="tiny"))
     wanted = package.CommonParams()
     wanted.model.path = str(tmp_path / "out" / "tiny-float32.gguf")
     wanted.n_ctx, wanted.n_parallel, wanted.warmup, wanted.port = 64, 1, False, 0

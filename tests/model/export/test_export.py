@@ -11,7 +11,7 @@ import torch
 
 from flows import cli
 from model.export import runtimes
-from model.export.export import export_model
+from model.export.export import ExportSettings, export_model
 from model.formats import model_folder
 from model.generation.completion import load_model, prompt_ids
 from model.generation.generate import SamplingConfig, generate
@@ -52,7 +52,9 @@ def model_of(tiny_model, tmp_path_factory):
 def test_llama_cpp_reads_the_same_model(preset, more, limit, model_of, tmp_path):
     pytest.importorskip("xllamacpp")
     folder = model_of(preset, **more)
-    full, small = export_model(folder, ["gguf"], tmp_path / "out", name="tiny", int8=True)
+    full, small = export_model(
+        folder, ["gguf"], tmp_path / "out", ExportSettings(name="tiny", int8=True)
+    )
     assert full.comparison.log_prob_difference < limit
     assert full.comparison.same_choices == full.comparison.choices > 0
     assert full.comparison.same_texts == full.comparison.texts
@@ -84,7 +86,9 @@ def test_a_file_that_says_something_else_is_refused_unless_more_is_accepted(mode
 )
 def test_onnxruntime_reads_the_same_model(preset, model_of, tmp_path):
     pytest.importorskip("onnxruntime")
-    (full,) = export_model(model_of(preset), ["onnx"], tmp_path / "out", name="tiny")
+    (full,) = export_model(
+        model_of(preset), ["onnx"], tmp_path / "out", ExportSettings(name="tiny")
+    )
     assert full.comparison.log_prob_difference < 1e-4
     assert full.comparison.same_choices == full.comparison.choices
 
@@ -156,13 +160,14 @@ def test_transformers_opens_the_folder_by_itself_and_writes_the_same_text(export
 
 def test_an_earlier_export_is_replaced(exported, tmp_path):
     for name in ("first", "second"):
-        export_model(exported[0], ["hf"], tmp_path / "out", name=name)
+        export_model(exported[0], ["hf"], tmp_path / "out", ExportSettings(name=name))
     assert "# second" in (tmp_path / "out" / "README.md").read_text()
     assert [one.name for one in tmp_path.iterdir()] == ["out"]
 
 
 KILLED = """
 import os, signal, sys
+from dataclasses import replace
 from pathlib import Path
 from model.export import export
 def stop(source, folder, precision, int8):
@@ -170,8 +175,9 @@ def stop(source, folder, precision, int8):
     print("now", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
     yield
-export.FORMATS["gguf"] = stop
-export.export_model(Path(sys.argv[1]), ["hf", "gguf"], Path(sys.argv[2]), name="tiny")
+export.FORMATS["gguf"] = replace(export.FORMATS["gguf"], write=stop)
+export.export_model(Path(sys.argv[1]), ["hf", "gguf"], Path(sys.argv[2]),
+                    export.ExportSettings("tiny"))
 """
 
 
@@ -185,7 +191,7 @@ def test_formats_that_were_finished_before_a_kill_stay_and_are_not_made_again(mo
     weights = out / "hf" / "model.safetensors"
     before = weights.stat().st_mtime_ns
     told = []
-    export_model(folder, ["hf", "gguf"], out, name="tiny", finished=told.append)
+    export_model(folder, ["hf", "gguf"], out, ExportSettings(name="tiny"), finished=told.append)
     assert weights.stat().st_mtime_ns == before
     assert [one.format for one in told] == ["hf", "gguf"]
     assert sorted(one.name for one in out.iterdir()) == ["README.md", "export.json", "gguf", "hf"]
@@ -193,14 +199,14 @@ def test_formats_that_were_finished_before_a_kill_stay_and_are_not_made_again(mo
         ".export.json", "tiny-float32.gguf",
     ]  # fmt: skip
     weights.write_bytes(b"cut")
-    export_model(folder, ["hf", "gguf"], out, name="tiny")
+    export_model(folder, ["hf", "gguf"], out, ExportSettings(name="tiny"))
     assert weights.stat().st_size > 3
 
 
 def test_weights_may_be_stored_in_half_the_bytes(model_of, tmp_path):
     pytest.importorskip("transformers")
-    (found,) = export_model(model_of("qwen"), ["hf"], tmp_path / "out", name="q",
-                            precision="bfloat16")  # fmt: skip
+    (found,) = export_model(model_of("qwen"), ["hf"], tmp_path / "out", ExportSettings(name="q",
+                            precision="bfloat16"))  # fmt: skip
     assert found.file_bytes < 4 * model_folder.read(model_of("qwen")).parameter_count() * 0.6
     assert 0 < found.comparison.divergence < 1e-2
 
@@ -209,16 +215,16 @@ def test_other_files_are_not_overwritten_and_impossible_wishes_are_refused(model
     folder = model_of("bert")
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(ConfigError, match="holds other files"):
-        export_model(folder, ["hf"], tmp_path, name="m")
+        export_model(folder, ["hf"], tmp_path, ExportSettings(name="m"))
     with pytest.raises(ConfigError, match="computes no BertForMaskedLM"):
-        export_model(folder, ["gguf"], tmp_path / "out", name="m")
+        export_model(folder, ["gguf"], tmp_path / "out", ExportSettings(name="m"))
     with pytest.raises(ConfigError, match="8-bit weights"):
-        export_model(folder, ["hf"], tmp_path / "out", name="m", int8=True)
+        export_model(folder, ["hf"], tmp_path / "out", ExportSettings(name="m", int8=True))
     assert sorted(one.name for one in tmp_path.iterdir()) == ["mine.txt"]
 
 
 def test_a_missing_program_is_said_in_the_table(model_of, tmp_path, monkeypatch):
     monkeypatch.setattr(runtimes, "installed", lambda package: None)
-    (found,) = export_model(model_of("llama"), ["hf"], tmp_path / "out", name="m")
+    (found,) = export_model(model_of("llama"), ["hf"], tmp_path / "out", ExportSettings(name="m"))
     assert found.comparison is None
     assert "not compared" in (tmp_path / "out" / "README.md").read_text()
