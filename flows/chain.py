@@ -7,7 +7,7 @@ second, which is what `explain`, reuse and the second `make demo` live on.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import model.evaluate
 import model.train
@@ -18,7 +18,7 @@ import pipeline.shard
 import pipeline.tokenizer_training
 from flows.config import Recipe
 from pipeline.errors import ArtifactError
-from pipeline.stage import Stage
+from pipeline.stage import ConfigT, Stage
 from pipeline.store.artifact import artifact_exists
 from pipeline.store.fingerprint import Fingerprint
 
@@ -26,10 +26,11 @@ SOURCES = "sources"
 
 
 @dataclass(frozen=True)
-class ChainStage:
+class ChainStage(Generic[ConfigT]):
     """One stage of the chain; `parents` name earlier stages or 'sources'."""
 
-    definition: Stage
+    definition: Stage[ConfigT]
+    config: Callable[[Recipe], ConfigT]  # its section of a recipe
     parents: tuple[str, ...]
     summary: str  # what its line and the UI say it did
     unit: str = "documents"  # what its ledger counts
@@ -39,21 +40,54 @@ class ChainStage:
         """The stage's name, also the recipe section that configures it."""
         return self.definition.name
 
-    def config(self, recipe: Recipe) -> Any:
-        """Return this stage's section of the recipe."""
-        return getattr(recipe, self.name)
 
-
-CORPUS = (
-    ChainStage(pipeline.ingest.STAGE, (SOURCES,), "read the sources", "records"),
-    ChainStage(pipeline.clean.STAGE, ("ingest",), "repaired and filtered documents"),
-    ChainStage(pipeline.dedup.STAGE, ("clean",), "removed copies"),
-    ChainStage(pipeline.tokenizer_training.STAGE, ("dedup",), "trained the tokenizer"),
-    ChainStage(pipeline.shard.STAGE, ("dedup", "tokenizer"), "turned text into tokens"),
+CORPUS: tuple[ChainStage[Any], ...] = (
+    ChainStage(
+        pipeline.ingest.STAGE,
+        lambda recipe: recipe.ingest,
+        (SOURCES,),
+        "read the sources",
+        "records",
+    ),
+    ChainStage(
+        pipeline.clean.STAGE,
+        lambda recipe: recipe.clean,
+        ("ingest",),
+        "repaired and filtered documents",
+    ),
+    ChainStage(
+        pipeline.dedup.STAGE,
+        lambda recipe: recipe.dedup,
+        ("clean",),
+        "removed copies",
+    ),
+    ChainStage(
+        pipeline.tokenizer_training.STAGE,
+        lambda recipe: recipe.tokenizer,
+        ("dedup",),
+        "trained the tokenizer",
+    ),
+    ChainStage(
+        pipeline.shard.STAGE,
+        lambda recipe: recipe.shard,
+        ("dedup", "tokenizer"),
+        "turned text into tokens",
+    ),
 )
-TRAINING = (
-    ChainStage(model.train.STAGE, ("shard",), "trained the model", "tokens"),
-    ChainStage(model.evaluate.STAGE, ("train", "shard"), "scored held-out documents"),
+TRAINING: tuple[ChainStage[Any], ...] = (
+    ChainStage(
+        model.train.STAGE,
+        lambda recipe: recipe.train,
+        ("shard",),
+        "trained the model",
+        "tokens",
+    ),
+    ChainStage(
+        model.evaluate.STAGE,
+        lambda recipe: recipe.evaluate,
+        ("train", "shard"),
+        "scored held-out documents",
+    ),
 )
 CHAIN = CORPUS + TRAINING
 STAGES = {stage.name: stage for stage in CHAIN}
@@ -63,7 +97,7 @@ STAGES = {stage.name: stage for stage in CHAIN}
 class PlannedArtifact:
     """A stage's artifact before it exists: enough identity to be the parent of the next one."""
 
-    chain_stage: ChainStage
+    chain_stage: ChainStage[Any]
     identity: Fingerprint
     path: Path
 
@@ -83,11 +117,11 @@ class PlannedArtifact:
         return artifact_exists(self.path)
 
 
-RunStage = Callable[[ChainStage, Sequence[Any]], Any]  # (stage, parents) -> the artifact
+RunStage = Callable[[ChainStage[Any], Sequence[Any]], Any]  # (stage, parents) -> the artifact
 
 
 def walk(
-    stages: Sequence[ChainStage], given: Mapping[str, Any], run_stage: RunStage
+    stages: Sequence[ChainStage[Any]], given: Mapping[str, Any], run_stage: RunStage
 ) -> dict[str, Any]:
     """Call `run_stage` for each stage in order; return all artifacts by name, given ones included.
 

@@ -15,7 +15,7 @@ from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.reading.addresses import refuse_address
-from pipeline.stage import Stage
+from pipeline.stage import ConfigT, Stage
 from pipeline.store import storage
 
 # Offline and quiet by default; a value the user has set wins.
@@ -102,7 +102,7 @@ class Settings:
         """Return the engine that stages map over."""
         return LocalEngine(self.workers)
 
-    def with_launch(self, stage: Stage) -> Stage:
+    def with_launch(self, stage: Stage[ConfigT]) -> Stage[ConfigT]:
         """Return a stage as it runs here: training in several processes, where that is asked."""
         if stage.name != "train" or self.launch.size == 1:
             return stage

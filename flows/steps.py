@@ -24,7 +24,7 @@ from model.reports import model_card
 from pipeline.errors import ConfigError
 from pipeline.reject_samples import sample_pairs, typical_rejects
 from pipeline.sources.source_set import SourceSet
-from pipeline.stage import Progress, Stage, StageRun, run_stage, store_path
+from pipeline.stage import ConfigT, Progress, Stage, StageRun, run_stage, store_path
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact, load_artifact
 from pipeline.tokenizer import load_tokenizer
@@ -224,8 +224,8 @@ def inputs_folder(out: str | Path) -> Path:
 def run_beside(
     folder: Path,
     label: str,
-    stage: Stage,
-    config: Any,
+    stage: Stage[ConfigT],
+    config: ConfigT,
     parents: Sequence[Any],
     context: CommandContext,
 ) -> StageRun:

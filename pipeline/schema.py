@@ -12,6 +12,9 @@ from pipeline.errors import ContractError
 
 UNKNOWN_LANGUAGE = "und"  # ISO 639: undetermined
 
+# Stages of the chain whose ledgers count documents.
+DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
+
 
 @dataclass(frozen=True)
 class Contract:

@@ -5,10 +5,10 @@ from typing import Any
 
 import polars as pl
 
+from pipeline.schema import DOCUMENT_STAGES
 from pipeline.stage import StageRun
 from pipeline.store.artifact import Artifact
 
-DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
 RULES_SHOWN = 6
 SOURCES_SHOWN = 6
 LANGUAGES_SHOWN = 4  # the largest; one row is about all of them together

@@ -7,12 +7,11 @@ import polars as pl
 
 from model.reports import model_card_evaluation
 from model.reports.markdown import flatten, language, markdown_table, size
-from pipeline.schema import UNKNOWN_LANGUAGE
+from pipeline.schema import DOCUMENT_STAGES, UNKNOWN_LANGUAGE
 from pipeline.store.artifact import Artifact
 
 NOT_STATED = "not stated"
 ROWS_SHOWN = 40
-DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
 
 
 class MetricOutcome(Protocol):

@@ -24,9 +24,9 @@ from model.reports.plot_style import (
     save,
     style,
 )
+from pipeline.schema import DOCUMENT_STAGES
 from pipeline.store.artifact import Artifact
 
-DOCUMENT_STAGES = ("ingest", "clean", "dedup", "shard")
 RATIO_FOR_LOG = 30  # a narrower range has too few ticks on a log scale
 
 
