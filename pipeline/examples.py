@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipeline.config_checks import Between, require
 from pipeline.errors import ConfigError, SourceError
 from pipeline.prompts.task_templates import (
     TASKS,
@@ -62,14 +63,12 @@ class ExamplesConfig:
         if self.task is not None:
             check_task(self.task)
         require_codec(self.encoding, "examples.encoding")
-        if not 0 <= self.validation_share < 1:
-            raise ConfigError(
-                f"examples.validation_share: {self.validation_share}, wanted from 0 to below 1"
-            )
-        if not 1 << 10 <= self.record_bytes_max <= 1 << 30:
-            raise ConfigError(
-                f"examples.record_bytes_max: {self.record_bytes_max}, wanted 1024 to {1 << 30}"
-            )
+        require(
+            self,
+            "examples",
+            validation_share=Between(0, 1, below_high=True),
+            record_bytes_max=Between(1 << 10, 1 << 30),
+        )
         for name in ("input_field", "output_field"):
             if getattr(self, name) == "":
                 raise ConfigError(f"examples.{name}: empty; name a field or leave it out")

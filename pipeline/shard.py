@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.config_checks import Between, require
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import UNKNOWN_LANGUAGE, shard_contract
 from pipeline.shard_measures import check_measures, measure_fields, measured
@@ -46,14 +47,12 @@ class ShardConfig:
     measures: tuple[str, ...] = ()  # of cleaning's, kept in columns for a curriculum
 
     def __post_init__(self) -> None:
-        if not 0 <= self.validation_share < 1:
-            raise ConfigError(
-                f"shard.validation_share is {self.validation_share}; give a share in [0, 1)"
-            )
-        if not 1 <= self.row_group_tokens <= 1 << 28:
-            raise ConfigError(
-                f"shard.row_group_tokens is {self.row_group_tokens}; give 1 to {1 << 28}"
-            )
+        require(
+            self,
+            "shard",
+            validation_share=Between(0, 1, below_high=True),
+            row_group_tokens=Between(1, 1 << 28),
+        )
         check_measures(self.measures, "shard.measures")
 
     @property

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from pipeline.config_checks import unknown_name
 from pipeline.errors import ConfigError, SourceError
 from pipeline.schema import TOKENIZER_REPORT, Contract, column
 from pipeline.stage import Job, Stage
@@ -55,7 +56,7 @@ class SweepConfig:
     def __post_init__(self) -> None:
         for name in self.algorithms:
             if name not in ALGORITHMS:
-                raise ConfigError(f"algorithm {name!r} is not known; give {', '.join(ALGORITHMS)}")
+                raise unknown_name("algorithms", name, ALGORITHMS)
         if BYTE_LEVEL in self.algorithms and importlib.util.find_spec("tokenizers") is None:
             raise ConfigError(f"{BYTE_LEVEL} needs the library tokenizers: pip install tokenizers")
         for size in self.vocab_sizes:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import ConfigError
+from pipeline.config_checks import Between, require
 from pipeline.shard_measures import PREFIX, check_measures
 
 
@@ -24,8 +24,7 @@ class Levels:
 
     def __post_init__(self) -> None:
         check_measures([self.measure], "curriculum.measure", [*MEASURES])
-        if not 2 <= self.count <= 1000:
-            raise ConfigError(f"curriculum.count: {self.count}, wanted 2 to 1000 levels")
+        require(self, "curriculum", count=Between(2, 1000))
 
     @property
     def column(self) -> str | None:

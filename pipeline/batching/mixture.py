@@ -4,6 +4,7 @@ Everything is computed from the place of a block in the run; nothing is stored p
 can be asked for at once, and any number of processes agree.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 
 from pipeline.batching.permutation import key_of, mixed, one_shuffled
 from pipeline.compiled import njit
+from pipeline.config_checks import Between, OrOff, require
 from pipeline.errors import ConfigError, TrainingError
 
 # Shares repeat in a cycle of so many blocks: a weight is met to 0.006 % of the run.
@@ -34,10 +36,8 @@ class Share:
     epochs_max: float | None = None
 
     def __post_init__(self) -> None:
-        bounds = (("weight", self.weight), ("epochs", self.epochs), ("epochs_max", self.epochs_max))
-        for name, value in bounds:
-            if value is not None and not 0 < value < float("inf"):
-                raise ConfigError(f"mixture: {name} is {value}; give a number above 0, or none")
+        positive = OrOff(Between(0, math.inf, above_low=True, below_high=True))
+        require(self, "mixture", weight=positive, epochs=positive, epochs_max=positive)
 
     def takes(self, source: str, lang: str) -> bool:
         """Tell whether a document of this source and language is of this share."""

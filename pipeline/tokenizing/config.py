@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.config_checks import Between, OneOf, refused, require
 from pipeline.errors import ConfigError
 from pipeline.prompts.turns import ROLE_SYMBOLS
 from pipeline.tokenizer import CONTROLS, SPACE_MARK
@@ -45,45 +46,37 @@ class TokenizerConfig:
     drift: DriftRule = field(default_factory=DriftRule)  # when an earlier one is not kept
 
     def __post_init__(self) -> None:
-        least = self.reserved + 1
-        if isinstance(self.vocab_size, int) and not least <= self.vocab_size <= 1_000_000:
-            raise ConfigError(
-                f'tokenizer.vocab_size is {self.vocab_size}; give {least} to 1000000, or "auto" '
-                f"(controls and, with byte_fallback, all 256 bytes are in it)"
+        if isinstance(self.vocab_size, int):
+            require(
+                self,
+                "tokenizer",
+                'or "auto"; controls and, with byte_fallback, all 256 bytes are in it',
+                vocab_size=Between(self.reserved + 1, 1_000_000),
             )
-        if self.model_type not in TRAINING_THREADS:
-            raise ConfigError(
-                f"tokenizer.model_type is {self.model_type!r}; give one of {[*TRAINING_THREADS]}"
-            )
-        if self.normalization not in NORMALIZATIONS:
-            raise ConfigError(
-                f"tokenizer.normalization is {self.normalization!r}; give one of {NORMALIZATIONS}"
-            )
-        if not 0.9 <= self.character_coverage <= 1:
-            raise ConfigError(
-                f"tokenizer.character_coverage is {self.character_coverage}; give 0.9 to 1"
-            )
-        if not 1 << 10 <= self.sample_bytes <= 8 << 30:
-            raise ConfigError(
-                f"tokenizer.sample_bytes is {self.sample_bytes}; give 1 KiB to 8 GiB, "
-                f"the trainer needs about 20 times that in memory"
-            )
-        if not 0 <= self.balance <= 1:
-            raise ConfigError(f"tokenizer.balance is {self.balance}; give 0 to 1")
+        require(
+            self,
+            "tokenizer",
+            "the trainer needs about 20 times the sample in memory",
+            sample_bytes=Between(1 << 10, 8 << 30),
+        )
+        require(
+            self,
+            "tokenizer",
+            model_type=OneOf([*TRAINING_THREADS]),
+            normalization=OneOf(NORMALIZATIONS),
+            character_coverage=Between(0.9, 1),
+            balance=Between(0, 1),
+        )
         if self.indented_lines and (self.model_type != "bpe" or not self.keep_newlines):
             raise ConfigError(
                 f"tokenizer.indented_lines is set with model_type {self.model_type!r} and "
                 f"keep_newlines {self.keep_newlines}; it needs 'bpe' and true"
             )
         if isinstance(self.vocab_size, str) and self.vocab_size != AUTO:
-            raise ConfigError(
-                f'tokenizer.vocab_size is {self.vocab_size!r}; give a whole number, or "{AUTO}"'
-            )
+            wanted = f'a whole number, or "{AUTO}"'
+            raise refused("tokenizer.vocab_size", self.vocab_size, wanted)
         _check_names(self.line_pieces, [*self.symbols, *self.control_symbols])
-        if not 1 <= self.max_piece_characters <= 256:
-            raise ConfigError(
-                f"tokenizer.max_piece_characters is {self.max_piece_characters}; give 1 to 256"
-            )
+        require(self, "tokenizer", max_piece_characters=Between(1, 256))
 
     @property
     def reserved(self) -> int:

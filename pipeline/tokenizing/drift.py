@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.errors import ConfigError
+from pipeline.config_checks import Between, require
 
 ALL = "all"  # the row of a report that sums up its languages
 
@@ -26,9 +26,15 @@ class DriftRule:
     least_share: float = 0.01  # of the new text's bytes
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not 0 <= value <= 1:
-                raise ConfigError(f"tokenizer.drift.{name} is {value}; give a share from 0 to 1")
+        share = Between(0, 1)
+        require(
+            self,
+            "tokenizer.drift",
+            bytes_per_token_fall=share,
+            byte_share_rise=share,
+            new_language_byte_share=share,
+            least_share=share,
+        )
 
 
 def drift(then: pl.DataFrame | None, now: pl.DataFrame, rule: DriftRule) -> pl.DataFrame:
