@@ -127,13 +127,13 @@ def walk(
 
     Raises ArtifactError if a stage's parent was neither given nor made.
     """
-    made = dict(given)
+    artifacts = dict(given)
     for stage in stages:
         for parent in stage.parents:
-            if parent not in made:
+            if parent not in artifacts:
                 raise ArtifactError(
                     f"stage {stage.name!r} needs the artifact of {parent!r}, which this run did "
                     f"not make; run the flow `corpus` with the same recipe first"
                 )
-        made[stage.name] = run_stage(stage, [made[name] for name in stage.parents])
-    return made
+        artifacts[stage.name] = run_stage(stage, [artifacts[name] for name in stage.parents])
+    return artifacts

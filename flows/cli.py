@@ -89,14 +89,16 @@ def _out_folder(options: argparse.Namespace) -> str | None:
 
 
 def _named(error: OSError) -> TextmillError:
-    place = error.filename or "the disk or the network"
+    location = error.filename or "the disk or the network"
     reason = error.strerror or str(error)
     if is_full(error):
         return TextmillError(
-            f"{place}: {os.strerror(errno.ENOSPC)}; free some and run the same command again: it "
-            f"goes on from what is finished"
+            f"{location}: {os.strerror(errno.ENOSPC)}; free some and run the same command again: "
+            f"it goes on from what is finished"
         )
-    return TextmillError(f"{place}: {reason}; check the path, its permissions and the free space")
+    return TextmillError(
+        f"{location}: {reason}; check the path, its permissions and the free space"
+    )
 
 
 def _fail(error: TextmillError, code: int, options: argparse.Namespace) -> int:

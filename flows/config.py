@@ -137,8 +137,8 @@ def _refusal(error: pydantic.ValidationError, where: str) -> ConfigError:
             *section, key = fault["loc"]
             holder = held_config(hint_at(Recipe, section))
             assert holder is not None  # pydantic found a dataclass there
-            place = f"{where}: {dotted(section)}" if section else where
-            return unknown_name(place, str(key), [f.name for f in fields(holder)], "key")
+            location = f"{where}: {dotted(section)}" if section else where
+            return unknown_name(location, str(key), [f.name for f in fields(holder)], "key")
     name = dotted(errors[0]["loc"])
     faults = [fault for fault in errors if dotted(fault["loc"]) == name]
     wanted = " or ".join(dict.fromkeys(_wanted(fault) for fault in faults))

@@ -71,9 +71,9 @@ def run_stage_and_gate(
     """Make a stage's artifact and judge it; return it if it passes, else raise GateError."""
 
     def make_artifact(progress: Progress) -> StageRun:
-        made = steps.make(stage, state.recipe, parents, state.settings, progress)
-        state.runs[stage.name] = made
-        return made
+        stage_run = steps.make(stage, state.recipe, parents, state.settings, progress)
+        state.runs[stage.name] = stage_run
+        return stage_run
 
     def pass_gate() -> Verdict:
         verdict = steps.judge(state.artifacts[stage.name], state.recipe)

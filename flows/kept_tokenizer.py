@@ -34,16 +34,16 @@ def earlier_tokenizer(recipe: Recipe, documents: Any, store: Path, runs: Path) -
     try:
         if then["fingerprint"] == documents.fingerprint:
             return [_open(store, parent["fingerprint"]) for parent in earlier]
-        made = _open(store, last["fingerprint"])
-        return [_open(store, made.stats.get("origin", made.fingerprint))]
+        trained = _open(store, last["fingerprint"])
+        return [_open(store, trained.stats.get("origin", trained.fingerprint))]
     except ArtifactError as error:
         logger.warning("the last tokenizer cannot be kept, a new one is trained: %s", error)
         return []
 
 
-def _same_settings(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def _same_settings(first: dict[str, Any], second: dict[str, Any]) -> bool:
     """Tell whether two configs train alike; the rule of drift may differ."""
-    return {**one, "drift": None} == {**other, "drift": None}
+    return {**first, "drift": None} == {**second, "drift": None}
 
 
 def _open(store: Path, fingerprint: str) -> Artifact:

@@ -67,7 +67,7 @@ def stage_lines(stage: ChainStage, state: RunState) -> list[str]:
     run, failed = state.runs[stage.name], state.verdicts[stage.name].critical_failures
     places = quarantined_places(run.artifact) if failed or not run.reused else []
     places += dropped_places(run.artifact) if failed else []
-    return [stage_line(stage, state), *(f"           {place}" for place in places)]
+    return [stage_line(stage, state), *(f"           {line}" for line in places)]
 
 
 def stage_line(stage: ChainStage, state: RunState) -> str:

@@ -33,24 +33,30 @@ def load(name_or_path: str, overrides: Sequence[str], sources: Sequence[str], ru
         return recipe
     stated = config.load(name_or_path)
     is_template = not stated.sources and stated.register != RegisterConfig()
-    if is_template or {one.path for one in stated.sources} == {one.path for one in recipe.sources}:
+    if is_template or {source.path for source in stated.sources} == {
+        source.path for source in recipe.sources
+    }:
         return recipe
     return named_after(recipe, runs)
 
 
 def names_model(overrides: Sequence[str]) -> bool:
     """Tell whether `--set` says what the model is called."""
-    return any(one.partition("=")[0].strip() == KEY for one in overrides)
+    return any(override.partition("=")[0].strip() == KEY for override in overrides)
 
 
 def named_after(recipe: Recipe, runs: Path) -> Recipe:
     """Return a recipe whose model is called after its sources; `runs` are records of the store."""
     for depth in (1, 2, 3):
-        name = model_name_of("-".join(_tail(one, depth) for one in recipe.sources[:NAMES_MAX]))
+        name = model_name_of(
+            "-".join(_tail(source, depth) for source in recipe.sources[:NAMES_MAX])
+        )
         if not _is_taken(name, recipe.sources, runs):
             break
     else:
-        paths = storage.canonical_json(sorted(without_secrets(one.path) for one in recipe.sources))
+        paths = storage.canonical_json(
+            sorted(without_secrets(source.path) for source in recipe.sources)
+        )
         name = f"{name}-{storage.sha256_text(paths)[:6]}"
     return replace(recipe, register=replace(recipe.register, model=name))
 
@@ -65,13 +71,13 @@ def _tail(source: Source, depth: int) -> str:
 
 
 def _is_taken(name: str, sources: Sequence[Source], runs: Path) -> bool:
-    own = {without_secrets(one.path) for one in sources}
+    own = {without_secrets(source.path) for source in sources}
     for record in runs.glob("*/[0-9]*.json"):
         recorded = storage.recall_json(record, RunRecord)
         if recorded is None:
             continue
         if (recorded.get("registration") or {}).get("name") == name:
-            theirs = {one["path"] for one in recorded["recipe"]["sources"]}
+            theirs = {source["path"] for source in recorded["recipe"]["sources"]}
             if not own & theirs:
                 return True
     return False

@@ -74,9 +74,9 @@ def last_made(
 ) -> dict[str, Any] | None:
     """Return fingerprint and inputs of a stage in the last run of the recipe that got to it."""
     for record in _latest_first(runs, name, sources):
-        found = record["stages"].get(stage)
-        if found is not None:
-            return found
+        stage_record = record["stages"].get(stage)
+        if stage_record is not None:
+            return stage_record
     return None
 
 

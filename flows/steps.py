@@ -56,8 +56,8 @@ class RunState:
     @property
     def reused(self) -> bool:
         """Tell whether nothing had to be made."""
-        made = any(not run.reused for run in self.runs.values())
-        return not made and self.registration is not None and self.registration.reused
+        any_made = any(not run.reused for run in self.runs.values())
+        return not any_made and self.registration is not None and self.registration.reused
 
 
 def open_made(stages: Sequence[ChainStage], state: RunState) -> None:
@@ -67,8 +67,8 @@ def open_made(stages: Sequence[ChainStage], state: RunState) -> None:
     for planned in plan(state.recipe, state.sources, state.settings.store):
         if planned.chain_stage in stages and planned.exists:
             artifact = load_artifact(planned.path)
-            made = StageRun(artifact, True, "reused: made by an earlier flow", 0.0)
-            state.runs[planned.stage] = made
+            stage_run = StageRun(artifact, True, "reused: made by an earlier flow", 0.0)
+            state.runs[planned.stage] = stage_run
             state.verdicts[planned.stage] = judge(artifact, state.recipe)
 
 
@@ -101,11 +101,13 @@ def make(
     identity = stage.definition.fingerprint(config, parents)
     destination = store_path(settings.store, stage.name, identity.digest)
     definition = settings.with_launch(stage.definition)
-    made = run_stage(
+    stage_run = run_stage(
         definition, config, parents, destination, engine=settings.engine(), progress=progress
     )
-    logger.info("%s: %s in %.1f s (%s)", stage.name, stage.summary, made.seconds, made.reason)
-    return made
+    logger.info(
+        "%s: %s in %.1f s (%s)", stage.name, stage.summary, stage_run.seconds, stage_run.reason
+    )
+    return stage_run
 
 
 def judge(artifact: Artifact, recipe: Recipe) -> Verdict:
@@ -124,7 +126,7 @@ def write_page(state: RunState) -> Path:
         funnel(state.runs),
         f"textmill: {state.recipe.name}",
         figures(state.artifacts) | _planned_and_used(state),
-        {name: typical_rejects(made) for name, made in state.artifacts.items()},
+        {name: typical_rejects(artifact) for name, artifact in state.artifacts.items()},
         sample_pairs(state.artifacts["dedup"]) if "dedup" in state.artifacts else None,
     )
     path = storage.inside(state.settings.runs, state.recipe.name, "gates.html")
@@ -164,14 +166,14 @@ def tracking_settings(settings: Settings) -> tracking.TrackingSettings:
 
 def register(state: RunState) -> Registration:
     """Register the trained model with everything that explains it; the same model only once."""
-    made, recipe = state.artifacts, state.recipe
-    model, evaluation = made["train"], made["evaluate"]
-    data = [made[stage.name] for stage in CHAIN if stage not in TRAINING]
-    verdict_files = [gate.verdict_path(made[name]) for name in state.verdicts]
-    shards = made["shard"]
+    artifacts, recipe = state.artifacts, state.recipe
+    model, evaluation = artifacts["train"], artifacts["evaluate"]
+    data = [artifacts[stage.name] for stage in CHAIN if stage not in TRAINING]
+    verdict_files = [gate.verdict_path(artifacts[name]) for name in state.verdicts]
+    shards = artifacts["shard"]
 
     def champion_bits_per_byte(champion: Path) -> float:
-        own = load_tokenizer(made["tokenizer"].path)
+        own = load_tokenizer(artifacts["tokenizer"].path)
         return bits_per_byte(champion, shards, own, recipe.evaluate)
 
     verdicts = list(state.verdicts.values())

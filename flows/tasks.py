@@ -174,9 +174,9 @@ def _make(
     stage_name: str, work: Callable[[Progress], StageRun], terminal: TerminalObserver | None
 ) -> str:
     progress = _ProgressArtifact(stage_name, terminal)
-    made = work(progress)
+    stage_run = work(progress)
     progress.finish()
-    return str(made.artifact.path)
+    return str(stage_run.artifact.path)
 
 
 def _judge(work: Callable[[], Verdict]) -> bool:

@@ -136,5 +136,5 @@ def require_name(where: str, name: str, known: Collection[str]) -> None:
 def nearest(name: Any, known: Collection[Any]) -> str | None:
     """Return the known name that is most like this one, if one is like it."""
     words = [word for word in known if isinstance(word, str)]
-    found = difflib.get_close_matches(name, words, 1, NEAR_MIN) if isinstance(name, str) else []
-    return found[0] if found else None
+    matches = difflib.get_close_matches(name, words, 1, NEAR_MIN) if isinstance(name, str) else []
+    return matches[0] if matches else None

@@ -139,13 +139,17 @@ def _find_near(
     find = functools.partial(
         candidates.find_candidates, config.neighbours, bands, parts[0].first, np.array(starts)
     )
-    found = _scratch(job, "candidates", find, ranges)
-    if not found.get("candidates"):
+    found_candidates = _scratch(job, "candidates", find, ranges)
+    if not found_candidates.get("candidates"):
         return [[] for _ in starts]
-    gather = functools.partial(candidates.write_shingle_sets, _shingling(config), found["needs"])
+    gather = functools.partial(
+        candidates.write_shingle_sets, _shingling(config), found_candidates["needs"]
+    )
     sets = _scratch(job, "sets", gather, [*old_parts, *parts]).get("sets", [])
     ends = [*starts[1:], parts[-1].first + parts[-1].rows]
-    check = functools.partial(candidates.verify_candidates, found["candidates"], config.threshold)
+    check = functools.partial(
+        candidates.verify_candidates, found_candidates["candidates"], config.threshold
+    )
     groups = candidates.row_groups_by_chunk(sets)
     spans = enumerate(zip(starts, ends, strict=True))
     tasks = [CandidateChunk(number, *span, tuple(groups.get(number, ()))) for number, span in spans]

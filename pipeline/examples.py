@@ -93,7 +93,7 @@ def run(job: Job[ExamplesConfig]) -> None:
 
 def read_part(config: ExamplesConfig, task: ReadTask, sink: Sink) -> dict[str, int]:
     """Write a task's examples and its quarantine; return examples by split."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     rows: list[dict[str, Any]] = []
     aside = [
         quarantine_row(
@@ -108,9 +108,9 @@ def read_part(config: ExamplesConfig, task: ReadTask, sink: Sink) -> dict[str, i
             else:
                 rows.append(row)
             if len(rows) + len(aside) >= ROWS:
-                _flush(rows, aside, config, sink, found)
-    _flush(rows, aside, config, sink, found)
-    return dict(found)
+                _flush(rows, aside, config, sink, counts)
+    _flush(rows, aside, config, sink, counts)
+    return dict(counts)
 
 
 def _rows(file: SourceFile, config: ExamplesConfig, task: ReadTask) -> Any:
@@ -188,16 +188,18 @@ def task_in(sources: SourceSet, encoding: str | None = None) -> str:
     """Return the task that the first records speak of; raise SourceError if they speak of none."""
     entries = list(_first_entries(sources, encoding))
     records = [entry for entry in entries if isinstance(entry, Record)]
-    known = next((task for one in records if (task := task_of(one.fields)) is not None), None)
+    known = next((task for record in records if (task := task_of(record.fields)) is not None), None)
     if known is None:
-        found = "no record"
+        what = "no record"
         if records:
-            found = f"records with the fields {', '.join(field_names(records[0].fields))}"
-        elif broken := next((one for one in entries if isinstance(one, UnreadableRecord)), None):
-            found = f"no record ({broken.reason}: {broken.detail})"
+            what = f"records with the fields {', '.join(field_names(records[0].fields))}"
+        elif broken := next(
+            (record for record in entries if isinstance(record, UnreadableRecord)), None
+        ):
+            what = f"no record ({broken.reason}: {broken.detail})"
         raise SourceError(
             f"{sources.files[0].path}: no task is known by the first {len(entries)} entries: found "
-            f"{found}; wanted messages, a question and an answer (instruction and output, prompt "
+            f"{what}; wanted messages, a question and an answer (instruction and output, prompt "
             f"and completion, query and response, ...), text with label, text with summary, en "
             f"with zh, or text, question and answers; rename the fields, or name them with "
             f"--task and --set examples.input_field=... --set examples.output_field=..."

@@ -45,10 +45,10 @@ def run(job: Job[RethresholdConfig]) -> None:
     """Judge the documents of the one parent, a clean artifact, again."""
     clean: Artifact = job.parents[0]
     _refuse_other_text(clean, job.config.profile)
-    config, made = job.config, clean.manifest["inputs"]["config"]
+    config, clean_config = job.config, clean.manifest["inputs"]["config"]
     pii = clean.stats.get("pii_action", "drop")
     table = profiles.thresholds(config.profile, config.thresholds, config.switched_off, pii)
-    profiles.refuse_unmeasured(table, made, str(clean.path))
+    profiles.refuse_unmeasured(table, clean_config, str(clean.path))
     job.map(functools.partial(rejudge_part, table), _part_files(clean))
     job.stats.update(clean.stats)
 

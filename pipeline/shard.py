@@ -129,8 +129,8 @@ def shard_part(
         kept = [rest]
     for group in kept:
         sink.write(MAIN, group)
-    told = {name: dict(counter) for name, counter in counted.items()}
-    return {**told, FAILED: failed, ADDED: added}
+    summary = {name: dict(counter) for name, counter in counted.items()}
+    return {**summary, FAILED: failed, ADDED: added}
 
 
 def round_trip_failures(documents: pa.Table, encoded: pa.Table, tokenizer: Tokenizer) -> int:
@@ -138,7 +138,9 @@ def round_trip_failures(documents: pa.Table, encoded: pa.Table, tokenizer: Token
     held_out = pc.equal(encoded["split"], VALIDATION)
     texts = documents["text"].filter(held_out).to_pylist()
     ids = encoded["tokens"].filter(held_out).to_pylist()
-    return sum(tokenizer.decode(one) != text for one, text in zip(ids, texts, strict=True))
+    return sum(
+        tokenizer.decode(token_ids) != text for token_ids, text in zip(ids, texts, strict=True)
+    )
 
 
 def encode(documents: pa.Table, tokenizer: Tokenizer) -> pa.Table:

@@ -21,9 +21,9 @@ PREFIX = "measure_"  # of the columns' names
 
 def check_measures(names: Sequence[str], where: str, others: Sequence[str] = ()) -> None:
     """Raise ConfigError unless all names are among `others` or cleaning's measures, none twice."""
-    asked = [name for name in names if name not in others]
-    known = [*others, *(_known() if asked else ())]
-    unknown = [name for name in asked if name not in known]
+    unknown_candidates = [name for name in names if name not in others]
+    known = [*others, *(_known() if unknown_candidates else ())]
+    unknown = [name for name in unknown_candidates if name not in known]
     if unknown:
         raise ConfigError(f"{where}: {unknown[0]!r}, wanted one of {', '.join(known)}")
     if len({*names}) < len(names):
@@ -45,8 +45,8 @@ def measured(documents: pa.Table, names: Sequence[str]) -> dict[str, pa.Array]:
     from pipeline.cleaning.measures import measure
 
     langs = pc.fill_null(documents["lang"], UNKNOWN_LANGUAGE)
-    found = measure(pl.Series(documents["text"]), pl.Series(langs))
-    return {PREFIX + name: found[name].to_arrow() for name in names}
+    measures = measure(pl.Series(documents["text"]), pl.Series(langs))
+    return {PREFIX + name: measures[name].to_arrow() for name in names}
 
 
 def _known() -> "dict[str, Measure]":

@@ -40,20 +40,22 @@ def local_files(sources: Sequence[Source], base: Path) -> list[SourceFile]:
 
     Raises what `SourceSet.open` raises. Addresses and corpora that come along are left out.
     """
-    local = [one for one in sources if not is_remote(one.path) and one.path not in SCHEMES]
+    local = [
+        source for source in sources if not is_remote(source.path) and source.path not in SCHEMES
+    ]
     candidates = list_candidates(local, base)[0] if local or not sources else []
     return [
         SourceFile(
-            source_name=one.name,
-            lang=one.source.lang,
-            license=one.source.license,
-            path=one.path,
-            relative=one.relative,
-            size=one.path.stat().st_size,
+            source_name=source.name,
+            lang=source.source.lang,
+            license=source.source.license,
+            path=source.path,
+            relative=source.relative,
+            size=source.path.stat().st_size,
             sha256="",
         )
-        for one in candidates
-        if isinstance(one.path, Path)
+        for source in candidates
+        if isinstance(source.path, Path)
     ]
 
 

@@ -60,10 +60,14 @@ def split_rule(
         return SplitRule(salt, 0)
     weigh = documents.text_bytes <= LOOKED_AT_BYTES
     looked = functools.partial(look, salt, bound, weigh)
-    found = [one.value for one in job.map(looked, documents.parts(), phase="hashes")]
-    count, held_out = sum(one["documents"] for one in found), sum(one["below"] for one in found)
+    reports = [report.value for report in job.map(looked, documents.parts(), phase="hashes")]
+    count, held_out = (
+        sum(report["documents"] for report in reports),
+        sum(report["below"] for report in reports),
+    )
     lowest, its_bytes = min(
-        ((one["lowest"], one["lowest_bytes"]) for one in found if one["documents"]), default=(0, 0)
+        ((report["lowest"], report["lowest_bytes"]) for report in reports if report["documents"]),
+        default=(0, 0),
     )
     held_out = held_out if lowest < bound else its_bytes
     if not count or (count * share >= 1 and held_out * 2 <= documents.text_bytes):
@@ -80,8 +84,10 @@ def split_rule(
     )
     hashes = [
         value
-        for one in job.map(functools.partial(unit_hashes, rule), documents.parts(), phase="blocks")
-        for value in one.value
+        for report in job.map(
+            functools.partial(unit_hashes, rule), documents.parts(), phase="blocks"
+        )
+        for value in report.value
     ]
     if len(hashes) < 2:
         raise SourceError(
@@ -95,7 +101,7 @@ def split_rule(
 
 def look(salt: str, bound: int, weigh: bool, part: Path, sink: Sink) -> dict[str, int]:
     """Count a part's documents; return its lowest hash, and the bytes that it and `bound` take."""
-    found = {"documents": 0, "below": 0, "lowest": 1 << 64, "lowest_bytes": 0}
+    report = {"documents": 0, "below": 0, "lowest": 1 << 64, "lowest_bytes": 0}
     columns = ["id", "text"] if weigh else ["id"]
     for batch in pq.ParquetFile(part).iter_batches(columns=columns):
         if not batch.num_rows:
@@ -105,11 +111,11 @@ def look(salt: str, bound: int, weigh: bool, part: Path, sink: Sink) -> dict[str
         if weigh:
             sizes = pc.binary_length(batch.column("text")).to_numpy(zero_copy_only=False)
         at = int(hashes.argmin())
-        found["documents"] += batch.num_rows
-        found["below"] += int(sizes[hashes < np.uint64(bound)].sum())
-        if int(hashes[at]) < found["lowest"]:
-            found["lowest"], found["lowest_bytes"] = int(hashes[at]), int(sizes[at])
-    return found
+        report["documents"] += batch.num_rows
+        report["below"] += int(sizes[hashes < np.uint64(bound)].sum())
+        if int(hashes[at]) < report["lowest"]:
+            report["lowest"], report["lowest_bytes"] = int(hashes[at]), int(sizes[at])
+    return report
 
 
 def unit_hashes(rule: SplitRule, part: Path, sink: Sink) -> list[int]:
@@ -120,7 +126,7 @@ def unit_hashes(rule: SplitRule, part: Path, sink: Sink) -> list[int]:
             batch.column("id").to_pylist(), batch.column("text").to_pylist(), strict=True
         ):
             names += block_names(name, blocks_of(text, rule))
-    return [int(one) for one in id_hashes(pa.array(names, pa.string()), rule.salt)]
+    return [int(unit_hash) for unit_hash in id_hashes(pa.array(names, pa.string()), rule.salt)]
 
 
 def blocks_of(text: str, rule: SplitRule) -> list[str]:
@@ -179,7 +185,7 @@ def cut(documents: pa.Table, rule: SplitRule) -> tuple[pa.Table, int]:
 def _table(documents: pa.Table, rows: list[tuple[int, str, list[str], str]]) -> pa.Table:
     taken, names, texts, of_rows = zip(*rows, strict=True)
     table = documents.take(pa.array(taken, pa.int64()))
-    changed: dict[str, Any] = {"id": names, "text": ["".join(one) for one in texts]}
+    changed: dict[str, Any] = {"id": names, "text": ["".join(pieces) for pieces in texts]}
     for column, values in changed.items():
         at = table.schema.get_field_index(column)
         kind = table.schema.field(column).type

@@ -209,8 +209,8 @@ def run_stage(
             with engine or LocalEngine() as work:
                 _make(Job(stage, config, parents, folder, work, progress), identity)
         commit.commit(folder, destination, time.monotonic() - started)
-    made = load_artifact(destination, checksums=False)
-    return StageRun(made, False, reason, time.monotonic() - started)
+    artifact = load_artifact(destination, checksums=False)
+    return StageRun(artifact, False, reason, time.monotonic() - started)
 
 
 def store_path(store: Path, stage: str, digest: str) -> Path:

@@ -58,7 +58,7 @@ class Tokenizer:
             return self._encoder.encode(texts)
         ids = [self._encode_one(text) for text in texts.to_pylist()]
         offsets = np.zeros(len(ids) + 1, np.int64)
-        np.cumsum([len(one) for one in ids], out=offsets[1:])
+        np.cumsum([len(row_ids) for row_ids in ids], out=offsets[1:])
         return np.concatenate([np.zeros(0, np.int32), *ids]), offsets
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
@@ -66,7 +66,7 @@ class Tokenizer:
 
         Raises IndexError for an id outside 0 to vocab_size - 1.
         """
-        return self._model.decode([int(one) for one in ids])
+        return self._model.decode([int(token_id) for token_id in ids])
 
     def is_byte(self, token_id: int) -> bool:
         """Tell whether an id stands for one byte rather than for characters."""
@@ -129,9 +129,12 @@ def load_tokenizer(path: Path) -> Tokenizer:
             raise ValueError("0 bytes")
         tokenizer = Tokenizer(model)
         read_vocabulary(model)  # all of it; SentencePiece has looked at parts
-        found = tuple(tokenizer.piece(i) for i in range(min(len(CONTROLS), tokenizer.vocab_size)))
-    if found != CONTROLS:
+        controls = tuple(
+            tokenizer.piece(i) for i in range(min(len(CONTROLS), tokenizer.vocab_size))
+        )
+    if controls != CONTROLS:
         raise ArtifactError(
-            f"{file}: ids 0 to 3 are {found}, wanted {CONTROLS}; give a tokenizer textmill trained"
+            f"{file}: ids 0 to 3 are {controls}, wanted {CONTROLS}; give a tokenizer "
+            f"textmill trained"
         )
     return tokenizer

@@ -47,9 +47,9 @@ def run(job: Job[TokenizerConfig]) -> None:
     if not sample.text_bytes:
         raise SourceError(f"{documents.path}: holds no text to check a tokenizer on; give more")
     measure = functools.partial(fit_by_language, sample.file)
-    [found] = job.map(measure, [tokenizer.file(MODEL_FILE)], phase="fit")
+    [fit_result] = job.map(measure, [tokenizer.file(MODEL_FILE)], phase="fit")
     then = None if tokenizer.stage == GIVEN else tokenizer.scan().collect()
-    table = drift(then, pl.DataFrame(found.value), config.drift)
+    table = drift(then, pl.DataFrame(fit_result.value), config.drift)
     why = reasons(table)
     job.map(functools.partial(write, table, sample.documents), [None])
     job.stats.update(recommendation=RETRAIN if why else KEEP, reasons=why)

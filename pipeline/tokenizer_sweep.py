@@ -93,13 +93,13 @@ def try_out(
     """Train one tokenizer and write what it does with held-out text; one row of account each."""
     algorithm, size = task
     own = ALGORITHMS[algorithm](segments(learn), replace(config, vocab_size=size))
-    found = measure(own, held_out).by_language()
-    told = [
+    by_language = measure(own, held_out).by_language()
+    rows = [
         pl.lit(algorithm).alias("algorithm"),
         pl.lit(size, pl.Int64).alias("vocab_size"),
         pl.lit(own.vocab_size, pl.Int64).alias("pieces"),
     ]
-    sink.write(MAIN, found.select(*told, pl.all()).to_arrow())
+    sink.write(MAIN, by_language.select(*rows, pl.all()).to_arrow())
     sink.saw(1)
     sink.kept(1)
 
@@ -127,13 +127,13 @@ class ByteLevel:
 
     def encode_batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return all ids end to end (int32, N) and where each text starts (int64, texts + 1)."""
-        ids = [found.ids for found in self._library.encode_batch_fast(texts)]
+        ids = [encoding.ids for encoding in self._library.encode_batch_fast(texts)]
         offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-        return np.concatenate([np.array(one, np.int32) for one in ids]), offsets
+        return np.concatenate([np.array(row_ids, np.int32) for row_ids in ids]), offsets
 
     def decode(self, ids: Any) -> str:
         """Return the text of ids."""
-        return self._library.decode([int(one) for one in ids], skip_special_tokens=False)
+        return self._library.decode([int(token_id) for token_id in ids], skip_special_tokens=False)
 
     def is_byte(self, token_id: int) -> bool:
         """Tell whether an id stands for one byte of a longer character."""

@@ -100,8 +100,8 @@ def keep_or_not(job: Job[TokenizerConfig], earlier: Any, sample: TextSample) -> 
     if earlier.stage == GIVEN:
         job.stats["origin"] = earlier.fingerprint
         return model.read_bytes()
-    [found] = job.map(functools.partial(fit_by_language, sample.file), [model], phase="drift")
-    table = drift(earlier.scan().collect(), pl.DataFrame(found.value), job.config.drift)
+    [fit_result] = job.map(functools.partial(fit_by_language, sample.file), [model], phase="drift")
+    table = drift(earlier.scan().collect(), pl.DataFrame(fit_result.value), job.config.drift)
     why = reasons(table)
     job.stats["drift"] = table.to_dicts()
     job.stats["retrained_because"] = why
@@ -141,7 +141,7 @@ def segments(sample: Path) -> Iterator[str]:
     with pq.ParquetFile(sample) as file:
         for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=["text"]):
             for text in batch.column("text").to_pylist():
-                yield from (found.group() for found in SEGMENT.finditer(text))
+                yield from (match.group() for match in SEGMENT.finditer(text))
 
 
 def fit(sample: TextSample, config: TokenizerConfig, text_bytes: int) -> bytes:

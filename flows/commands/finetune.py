@@ -136,7 +136,7 @@ def _lines(run: StageRun, examples: Artifact) -> list[str]:
     first = f"{', '.join(parts)}; {run.reason}, {run.seconds:.1f} s; {run.artifact.path}"
     begin = stats["dropped_begin"].items()
     reason_lines = [f"  {reason}: {', '.join(map(repr, texts))}" for reason, texts in begin]
-    return [first, *reason_lines, *(f"  {place}" for place in quarantined_places(examples))]
+    return [first, *reason_lines, *(f"  {line}" for line in quarantined_places(examples))]
 
 
 def _records(tuned: Artifact, examples: Artifact) -> dict[str, Any]:

@@ -190,16 +190,17 @@ def _check(formats: Sequence[str], settings: ExportSettings) -> None:
         raise ConfigError(f"8-bit weights go with {' and '.join(able)}, not {formats[0]!r}")
 
 
-def _check_agreement(made: Exported, tolerance: float) -> None:
+def _check_agreement(exported: Exported, tolerance: float) -> None:
     """Raise ArtifactError unless a file of unrounded weights says the same as the model."""
-    if made.comparison is None or made.precision != "float32":
+    if exported.comparison is None or exported.precision != "float32":
         return
-    wrong = made.comparison.disagreement(tolerance)
+    wrong = exported.comparison.disagreement(tolerance)
     if wrong is not None:
         raise ArtifactError(
-            f"{made.file}: {made.comparison.program} does not say what the model says: {wrong}, "
-            f"wanted the same tokens and at most {tolerance:.0e} (llama.cpp looks GPT-2's GELU up "
-            f"in a table of 16-bit floats); use another --format, or accept more with --tolerance"
+            f"{exported.file}: {exported.comparison.program} does not say what the model says: "
+            f"{wrong}, wanted the same tokens and at most {tolerance:.0e} (llama.cpp looks GPT-2's "
+            f"GELU up in a table of 16-bit floats); use another --format, or accept more with "
+            f"--tolerance"
         )
 
 

@@ -47,7 +47,7 @@ class Exported:
 
 def card(name: str, network: AnyNetwork, files: Sequence[Exported]) -> str:
     """Return the page as Markdown, with the header that model hubs read."""
-    formats = list(dict.fromkeys(one.format for one in files))
+    formats = list(dict.fromkeys(exported.format for exported in files))
     task = family_of(network).task
     parts = [
         f"---\nlibrary_name: {LIBRARIES[formats[0]]}\npipeline_tag: {task}\ntags: [textmill]\n---",
@@ -55,7 +55,7 @@ def card(name: str, network: AnyNetwork, files: Sequence[Exported]) -> str:
         f"{network.parameter_count():,} parameters, {network.vocab_size:,} tokens and a context of "
         f"{network.config.context:,}, exported by textmill.",
         "## How to open it",
-        *(USES[one](files, task) for one in formats),
+        *(USES[exported](files, task) for exported in formats),
         agreement(files),
     ]
     return "\n\n".join(parts) + "\n"
@@ -63,7 +63,7 @@ def card(name: str, network: AnyNetwork, files: Sequence[Exported]) -> str:
 
 def agreement(files: Sequence[Exported]) -> str:
     """Return the section that compares every file with the model it was made from."""
-    read = [one.comparison for one in files if one.comparison is not None]
+    read = [exported.comparison for exported in files if exported.comparison is not None]
     text = "## Does it say the same?\n\n" + markdown_table(HEADER, map(row, files), numbers=6)
     if not read:
         return text + "\n\nNo program that reads these files is installed: nothing was compared."
@@ -76,45 +76,49 @@ def agreement(files: Sequence[Exported]) -> str:
     )
 
 
-def row(one: Exported) -> tuple[str, ...]:
+def row(exported: Exported) -> tuple[str, ...]:
     """Return a file's line of the table, as HEADER says."""
-    found = one.comparison
-    head = (one.format, one.precision, one.file, size(one.file_bytes))
-    if found is None:
+    comparison = exported.comparison
+    head = (exported.format, exported.precision, exported.file, size(exported.file_bytes))
+    if comparison is None:
         return (*head, "not compared", *[""] * 6)
-    tokens = "" if found.same_texts is None else f"{found.same_texts} of {found.texts} texts"
+    tokens = (
+        ""
+        if comparison.same_texts is None
+        else f"{comparison.same_texts} of {comparison.texts} texts"
+    )
     return (
         *head,
-        found.program,
-        f"{found.log_prob_difference:.1e}",
-        f"{found.divergence:.1e}",
-        f"{found.same_choices} of {found.choices}" if found.choices else "",
+        comparison.program,
+        f"{comparison.log_prob_difference:.1e}",
+        f"{comparison.divergence:.1e}",
+        f"{comparison.same_choices} of {comparison.choices}" if comparison.choices else "",
         tokens,
-        f"{found.row_ms:.2f}",
-        f"{found.own_row_ms:.2f}",
+        f"{comparison.row_ms:.2f}",
+        f"{comparison.own_row_ms:.2f}",
     )
 
 
-def sentence(one: Exported) -> str:
+def sentence(exported: Exported) -> str:
     """Return what the table says of a file as one line of plain text."""
-    what = f"{one.format} {one.precision}, {size(one.file_bytes)}: "
-    found = one.comparison
-    if found is None:
+    what = f"{exported.format} {exported.precision}, {size(exported.file_bytes)}: "
+    comparison = exported.comparison
+    if comparison is None:
         return f"{what}not compared, as the program that reads it is not installed"
     facts = [
-        f"log-probabilities differ by {found.log_prob_difference:.1e} at most",
-        f"divergence {found.divergence:.1e} nats",
+        f"log-probabilities differ by {comparison.log_prob_difference:.1e} at most",
+        f"divergence {comparison.divergence:.1e} nats",
     ]
-    if found.choices:
-        facts.append(f"{found.same_choices} of {found.choices} greedy choices the same")
-    if found.same_texts is not None:
-        facts.append(f"{found.same_texts} of {found.texts} texts cut alike")
-    facts.append(f"{found.row_ms:.2f} ms per row, the model {found.own_row_ms:.2f}")
-    return f"{what}{', '.join(facts)} ({found.program}); {one.file}"
+    if comparison.choices:
+        facts.append(f"{comparison.same_choices} of {comparison.choices} greedy choices the same")
+    if comparison.same_texts is not None:
+        facts.append(f"{comparison.same_texts} of {comparison.texts} texts cut alike")
+    facts.append(f"{comparison.row_ms:.2f} ms per row, the model {comparison.own_row_ms:.2f}")
+    return f"{what}{', '.join(facts)} ({comparison.program}); {exported.file}"
 
 
 def _folder(files: Sequence[Exported], kind: str) -> str:
-    first = next(one.file for one in files if one.format == kind)
+    first = next(exported.file for exported in files if exported.format == kind)
     return first.rpartition("/")[0] or "."
 
 
@@ -128,12 +132,12 @@ def _hf_use(files: Sequence[Exported], task: str) -> str:
 
 
 def _gguf_use(files: Sequence[Exported], task: str) -> str:
-    names = [one.file for one in files if one.format == "gguf"]
+    names = [exported.file for exported in files if exported.format == "gguf"]
     return f'With llama.cpp:\n\n```\nllama-cli -m {names[-1]} -p "The "\n```'
 
 
 def _onnx_use(files: Sequence[Exported], task: str) -> str:
-    names = [one.file for one in files if one.format == "onnx"]
+    names = [exported.file for exported in files if exported.format == "onnx"]
     return (
         f"With onnxruntime (`pip install onnxruntime`):\n\n```python\nimport onnxruntime\n\n"
         f'session = onnxruntime.InferenceSession("{names[-1]}")\n'

@@ -52,11 +52,11 @@ def _is_unfinished(path: Path) -> bool:
 
 
 @contextmanager
-def whole(place: Path, out: Path) -> Iterator[Path]:
+def whole(destination: Path, out: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes the format's; no trace is left if that fails."""
     existed = out.exists()
     try:
-        with storage.whole_folder(place) as folder:
+        with storage.whole_folder(destination) as folder:
             yield folder
     except BaseException:
         if not existed and out.is_dir() and not any(out.iterdir()):
@@ -67,35 +67,35 @@ def whole(place: Path, out: Path) -> Iterator[Path]:
 def note(folder: Path, request: str, files: Sequence[Exported]) -> None:
     """Note beside a format's files what they are, for `recall`."""
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _files(folder)}
-    made = _FormatNote(request=request, files=list(files), sizes=sizes)
-    storage.write_json(folder / NOTE, made.model_dump(mode="json"))
+    noted = _FormatNote(request=request, files=list(files), sizes=sizes)
+    storage.write_json(folder / NOTE, noted.model_dump(mode="json"))
 
 
-def recall(place: Path, out: Path, request: str) -> list[Exported] | None:
+def recall(destination: Path, out: Path, request: str) -> list[Exported] | None:
     """Return what is noted of a finished format; None unless it is of this request and whole."""
-    found = storage.recall_json(place / NOTE, _FormatNote)
+    found = storage.recall_json(destination / NOTE, _FormatNote)
     if found is None:
         return None
     noted = _FormatNote.model_validate(found)
     whole_files = all(
-        (place / name).is_file() and (place / name).stat().st_size == size
+        (destination / name).is_file() and (destination / name).stat().st_size == size
         for name, size in noted.sizes.items()
     )
-    own = all((out / one.file).parent == place for one in noted.files)
+    own = all((out / exported.file).parent == destination for exported in noted.files)
     return noted.files if noted.request == request and whole_files and own else None
 
 
 def report(out: Path, files: Sequence[Exported], card: str) -> None:
     """Write REPORT and CARD of the formats that are there."""
-    storage.write_json(out / REPORT, [asdict(one) for one in files])
+    storage.write_json(out / REPORT, [asdict(exported) for exported in files])
     storage.write_bytes(out / CARD, card.encode())
 
 
 def remove_others(out: Path, files: Sequence[Exported]) -> None:
     """Remove what an earlier export left beside this one."""
-    if any("/" not in one.file for one in files):
+    if any("/" not in exported.file for exported in files):
         return  # one format fills the folder, which was replaced
-    kept = {REPORT, CARD, *(one.file.split("/")[0] for one in files)}
+    kept = {REPORT, CARD, *(exported.file.split("/")[0] for exported in files)}
     for path in out.iterdir():
         if path.name not in kept:
             storage.remove(path)

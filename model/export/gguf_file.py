@@ -64,12 +64,12 @@ class Architecture:
 def _llama_weights(network: AnyNetwork) -> Weights:
     """Put the halves of a head that rotate together side by side, as this architecture does."""
     config = network.config
-    found: Weights = dict(network.named_parameters())
-    for name, weight in found.items():
+    weights: Weights = dict(network.named_parameters())
+    for name, weight in weights.items():
         if re.search(r"self_attn\.[qk]_proj", name):
             pairs = weight.unflatten(0, (-1, 2, config.head_width // 2))
-            found[name] = pairs.transpose(1, 2).flatten(0, 2)
-    return found
+            weights[name] = pairs.transpose(1, 2).flatten(0, 2)
+    return weights
 
 
 def _gpt2_weights(network: AnyNetwork) -> Weights:

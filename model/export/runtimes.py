@@ -92,8 +92,8 @@ def llama_cpp(file: Path, context: int) -> Iterator[Opened | None]:
         )
 
     def row_ms(row: Row) -> float:
-        asked = {"prompt": list(row.ids), "n_predict": 1, "cache_prompt": False}
-        return _post(f"{address}/completion", asked)["timings"]["prompt_ms"]
+        request = {"prompt": list(row.ids), "n_predict": 1, "cache_prompt": False}
+        return _post(f"{address}/completion", request)["timings"]["prompt_ms"]
 
     yield Opened(program("xllamacpp"), read, encode, row_ms)
 
@@ -104,7 +104,7 @@ def _next(address: str, ids: Sequence[int], chosen: int) -> np.ndarray:
     llama.cpp is told to choose `chosen`: it lists none where it chose part of a character. The
     list is of the logits before that.
     """
-    asked = {
+    request = {
         "prompt": list(ids),
         "n_predict": 1,
         "temperature": 0,
@@ -112,10 +112,12 @@ def _next(address: str, ids: Sequence[int], chosen: int) -> np.ndarray:
         "cache_prompt": False,
         "logit_bias": [[chosen, 1e6]],
     }
-    found = _post(f"{address}/completion", asked)["completion_probabilities"][0]["top_logprobs"]
-    logs_V = np.full(1 + max(one["id"] for one in found), -np.inf)
-    for one in found:
-        logs_V[one["id"]] = one["logprob"]
+    top_logprobs = _post(f"{address}/completion", request)["completion_probabilities"][0][
+        "top_logprobs"
+    ]
+    logs_V = np.full(1 + max(entry["id"] for entry in top_logprobs), -np.inf)
+    for entry in top_logprobs:
+        logs_V[entry["id"]] = entry["logprob"]
     return logs_V
 
 
@@ -137,7 +139,7 @@ def onnxruntime(file: Path) -> Iterator[Opened | None]:
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
     session = package.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    asked = {one.name: one.shape for one in session.get_inputs()}
+    input_shapes = {graph_input.name: graph_input.shape for graph_input in session.get_inputs()}
 
     def read(row: Row, start: int) -> np.ndarray:
         ids = np.array([row.ids], np.int64)
@@ -147,10 +149,10 @@ def onnxruntime(file: Path) -> Iterator[Opened | None]:
             "position_ids": np.arange(ids.shape[1], dtype=np.int64)[None],
             "decoder_input_ids": np.array([row.target or ()], np.int64),
         }
-        for name, shape in asked.items():
+        for name, shape in input_shapes.items():
             if name.startswith("past_key_values"):
                 given[name] = np.zeros((1, shape[1], 0, shape[3]), np.float32)
-        wanted = {name: given[name] for name in asked}
+        wanted = {name: given[name] for name in input_shapes}
         return log_softmax(session.run(["logits"], wanted)[0][0, start:])
 
     yield Opened(program("onnxruntime"), read)

@@ -59,7 +59,7 @@ def _refuse_other_parts(stored: dict[str, Any]) -> None:
     window = stored.get("sliding_window") or stored["max_position_embeddings"]
     slides = stored.get("use_sliding_window", stored["model_type"] == "mistral")
     head = stored["hidden_size"] // stored["num_attention_heads"]
-    for fits, found in (
+    for fits, reason in (
         (stored.get("hidden_act", "silu") == "silu", f"hidden_act {stored.get('hidden_act')!r}"),
         (scaling == "default", f"rotary positions of the type {scaling!r}"),
         (rope.get("partial_rotary_factor", 1.0) == 1.0, "rotary positions of part of a head"),
@@ -71,7 +71,7 @@ def _refuse_other_parts(stored: dict[str, Any]) -> None:
         ("quantization_config" not in stored, "quantized weights"),
     ):
         if not fits:
-            raise ValueError(f"{found}: the networks here have no such part")
+            raise ValueError(f"{reason}: the networks here have no such part")
 
 
 def load_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -93,6 +93,6 @@ def adapted(named: dict[str, torch.Tensor], network: AnyNetwork) -> dict[str, to
     """Add zeros for biases that Qwen2 lacks beside those it has; drop a tied head's copy."""
     wanted = dict(network.named_parameters())
     absent = {name for name in wanted.keys() - named.keys() if name.endswith("_proj.bias")}
-    found = named | {name: torch.zeros_like(wanted[name]) for name in absent}
+    weights = named | {name: torch.zeros_like(wanted[name]) for name in absent}
     tied = network.config.tied_embeddings
-    return {name: found[name] for name in found if not (tied and name == HEAD)}
+    return {name: weights[name] for name in weights if not (tied and name == HEAD)}

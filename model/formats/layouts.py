@@ -83,10 +83,10 @@ def weights_of(network: AnyNetwork, layout: TransformersLayout) -> Weights:
 
     The network must be one that fits: `layout_of` its config gave `layout`.
     """
-    found: Weights = dict(network.named_parameters())
+    weights: Weights = dict(network.named_parameters())
     if layout.complete:
-        found = reshape.completed(network)
-    changed = layout.reshape(found, network.config)
+        weights = reshape.completed(network)
+    changed = layout.reshape(weights, network.config)
     return {layout.name(name): weight.detach().contiguous() for name, weight in changed.items()}
 
 

@@ -133,8 +133,8 @@ def _refuse_other_shapes(network: AnyNetwork, named: dict[str, torch.Tensor]) ->
         raise ValueError(f"{len(odd)} weights are missing or not of this network, as {odd[0]!r}")
     for name, weight in wanted.items():
         if weight.shape != named[name].shape:
-            found, shape = tuple(named[name].shape), tuple(weight.shape)
-            raise ValueError(f"{name} is {found}, the network's is {shape}")
+            stored_shape, shape = tuple(named[name].shape), tuple(weight.shape)
+            raise ValueError(f"{name} is {stored_shape}, the network's is {shape}")
 
 
 def _model_config(stored: dict[str, Any]) -> ModelConfig:

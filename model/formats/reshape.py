@@ -21,20 +21,20 @@ def completed(network: AnyNetwork) -> Weights:
 
     Missing biases are zeros, shared key heads are repeated, sinusoidal positions written out.
     """
-    found: Weights = dict(network.named_parameters())
+    weights: Weights = dict(network.named_parameters())
     for name, module in network.named_modules():
         prefix = f"{name}." if name else ""
         if isinstance(module, nn.Linear | nn.LayerNorm) and module.bias is None:
-            found[f"{prefix}bias"] = module.weight.new_zeros(module.weight.shape[0])
+            weights[f"{prefix}bias"] = module.weight.new_zeros(module.weight.shape[0])
         if isinstance(module, Stack) and module.config.positions == SINUSOIDAL:
-            found[f"{prefix}embed_positions.weight"] = module.positions_SD
+            weights[f"{prefix}embed_positions.weight"] = module.positions_SD
     shared = network.config.heads // network.config.kv_heads
     for name, module in network.named_modules():
         if isinstance(module, Attention) and shared > 1:
             for part in ("k_proj.weight", "k_proj.bias", "v_proj.weight", "v_proj.bias"):
-                heads = found[f"{name}.{part}"].unflatten(0, (-1, module.head_width))
-                found[f"{name}.{part}"] = heads.repeat_interleave(shared, 0).flatten(0, 1)
-    return found
+                heads = weights[f"{name}.{part}"].unflatten(0, (-1, module.head_width))
+                weights[f"{name}.{part}"] = heads.repeat_interleave(shared, 0).flatten(0, 1)
+    return weights
 
 
 def eurobert(weights: Weights, config: ModelConfig) -> Weights:
@@ -50,7 +50,7 @@ def gpt2(weights: Weights, config: ModelConfig) -> Weights:
     fused: Weights = {}
     for name, weight in without_head_bias(weights).items():
         if "q_proj" in name:
-            weight = torch.cat([weights[name.replace("q_proj", f"{one}_proj")] for one in "qkv"])
+            weight = torch.cat([weights[name.replace("q_proj", f"{part}_proj")] for part in "qkv"])
             name = name.replace("q_proj", "qkv_proj")
         elif "k_proj" in name or "v_proj" in name:
             continue
@@ -68,12 +68,12 @@ def bert(weights: Weights, config: ModelConfig) -> Weights:
 
 def bart(weights: Weights, config: ModelConfig) -> Weights:
     """Let positions begin at row 2 of their table, and name the shared embedding."""
-    found: Weights = {}
+    renamed: Weights = {}
     for name, weight in without_head_bias(weights).items():
         if name.endswith("embed_positions.weight"):
             weight = torch.cat((weight.new_zeros(BART_OFFSET, config.width), weight))
-        found[name] = weight
-    return shared_embedding(found, config)
+        renamed[name] = weight
+    return shared_embedding(renamed, config)
 
 
 def marian(weights: Weights, config: ModelConfig) -> Weights:
@@ -83,14 +83,14 @@ def marian(weights: Weights, config: ModelConfig) -> Weights:
     in any order of its residual stream.
     """
     order_D = torch.cat((torch.arange(0, config.width, 2), torch.arange(1, config.width, 2)))
-    found: Weights = {}
+    renamed: Weights = {}
     for name, weight in without_head_bias(weights).items():
         if any(part in name for part in INTO_STREAM):
             weight = weight[order_D]
         elif weight.dim() == 2:
             weight = weight[:, order_D]
-        found[name] = weight
-    return shared_embedding(found, config)
+        renamed[name] = weight
+    return shared_embedding(renamed, config)
 
 
 def without_head_bias(weights: Weights) -> Weights:

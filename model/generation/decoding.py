@@ -66,8 +66,8 @@ class DecodingBatch:
 
     def append(self, ids_B: Sequence[int]) -> None:
         """Add an id to each row; `logits` must have been read since the last time."""
-        for row, one in zip(self.ids, ids_B, strict=True):
-            row.append(one)
+        for row, token_id in zip(self.ids, ids_B, strict=True):
+            row.append(token_id)
         self._fresh_BT = torch.tensor(ids_B, device=self.network.device)[:, None]
 
     def select(self, rows: Sequence[int]) -> None:

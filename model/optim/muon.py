@@ -69,7 +69,7 @@ class Muon(torch.optim.Optimizer):
             buffer.lerp_(gradient, 1.0 - group["momentum"])
             directions.append(gradient.lerp(buffer, group["momentum"]))
         orthogonal_NRC = orthogonalize(
-            torch.stack([full_tensor(one) for one in directions]), self.matmul_dtype
+            torch.stack([full_tensor(direction) for direction in directions]), self.matmul_dtype
         )
         scale = RMS_OF_ADAMW * math.sqrt(max(weights[0].shape))
         for weight, update_RC in zip(weights, orthogonal_NRC, strict=True):

@@ -90,9 +90,9 @@ def memory_peak(device: torch.device) -> int:
     status = Path("/proc/self/status")
     if status.exists():
         lines = status.read_text(encoding="utf-8").splitlines()
-        found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
-        if found:
-            return found[0] << 10
+        kilobytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
+        if kilobytes:
+            return kilobytes[0] << 10
     return memory_used(device)
 
 
@@ -104,8 +104,8 @@ def memory_free(device: torch.device) -> int | None:
     if device.type != "cpu" or not info.exists():
         return None
     lines = info.read_text(encoding="utf-8").splitlines()
-    found = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable")]
-    free = 1024 * found[0] if found else None
+    kilobytes = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable")]
+    free = 1024 * kilobytes[0] if kilobytes else None
     limit, used = (Path("/sys/fs/cgroup") / f"memory.{word}" for word in ("max", "current"))
     if free is not None and limit.exists() and limit.read_text().strip().isdigit():
         free = min(free, int(limit.read_text()) - int(used.read_text()))

@@ -30,8 +30,8 @@ def lineage_tags(sources: Sequence[str], documents: Artifact) -> dict[str, str]:
     order = np.argsort(hashes, kind="stable")[:SKETCH_SIZE]
     chosen = documents.scan().filter(pl.col("id").is_in(ids[order].to_list())).select("id", "text")
     sketch = []
-    for one, text in chosen.collect(engine="streaming").iter_rows():
-        ordered = id_hashes(pa.array([one], pa.string()), SALT)[0]
+    for document_id, text in chosen.collect(engine="streaming").iter_rows():
+        ordered = id_hashes(pa.array([document_id], pa.string()), SALT)[0]
         sketch.append(f"{ordered:016x}{storage.sha256_text(text)[:8]}")
     return {
         SOURCES: json.dumps(sorted(sources), ensure_ascii=False),
@@ -47,7 +47,7 @@ def is_other_corpus(own: Mapping[str, str], other: Mapping[str, str]) -> bool:
         return False
     first, second = (set(tags.get(DOCUMENTS, "").split()) for tags in (own, other))
     smallest = sorted(first | second)[:SKETCH_SIZE]
-    shared = sum(one in first and one in second for one in smallest)
+    shared = sum(smallest_hash in first and smallest_hash in second for smallest_hash in smallest)
     return shared < SHARED_MIN * len(smallest) or not smallest
 
 

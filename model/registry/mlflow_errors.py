@@ -61,10 +61,10 @@ def _error_of(settings: TrackingSettings, error: Exception) -> Exception:
             f"MLflow at {settings.uri}: {reason}; see that the server runs, then run the same "
             f"command again"
         )
-    place = settings.database or settings.uri
+    location = settings.database or settings.uri
     if is_full(error):
-        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(location))
     return ArtifactError(
-        f"{place}: cannot be used ({reason}); wanted MLflow's database; restore a copy of it, or "
-        f"move it away: the next run registers its model in a new one"
+        f"{location}: cannot be used ({reason}); wanted MLflow's database; restore a copy of it, "
+        f"or move it away: the next run registers its model in a new one"
     )

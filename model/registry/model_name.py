@@ -28,7 +28,7 @@ def check_model_name(name: str, key: str = "model name") -> None:
 def _refusal(name: str) -> str | None:
     if not name.strip():
         return "is no name"
-    wrong = sorted({one for one in name if not _allowed(one)})
+    wrong = sorted({character for character in name if not _allowed(character)})
     if wrong:
         return f"cannot name a model: it has {', '.join(map(repr, wrong[:8]))}"
     if name.strip() != name:
@@ -48,7 +48,7 @@ def _allowed(character: str) -> bool:
 def model_name_of(text: str) -> str:
     """Return a name that the registry takes, as near to `text` as possible: 'a/b' gives 'a-b'."""
     text = unicodedata.normalize("NFC", text)
-    kept = "".join(one if _allowed(one) else "-" for one in text)
+    kept = "".join(character if _allowed(character) else "-" for character in text)
     while "--" in kept:
         kept = kept.replace("--", "-")
     return kept[:CHARACTERS_MAX].strip("-. ") or "textmill"

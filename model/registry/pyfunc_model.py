@@ -42,7 +42,7 @@ class Prompting:
         """Return one continuation per prompt of a list, a Series or a one-column frame."""
         texts = prompts(model_input)
         done = complete_batch(self.loaded, texts, [sampling(params)] * len(texts))
-        return [one.text for one in done]
+        return [generation.text for generation in done]
 
     def predict_stream(self, context, model_input, params=None):
         """Yield the continuation of the first prompt, piece by piece."""

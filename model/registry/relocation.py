@@ -56,15 +56,15 @@ def _left(database: Path, artifacts: Path) -> list[Path]:
         rows = opened.execute(query).fetchall()
     places = [local_path(row[0]) for row in rows if isinstance(row[0], str)]
     return [
-        place
-        for place in places
-        if place is not None and place.parts[-2:] == LAYOUT and not _is_same(place, artifacts)
+        folder
+        for folder in places
+        if folder is not None and folder.parts[-2:] == LAYOUT and not _is_same(folder, artifacts)
     ]
 
 
-def _is_same(place: Path, artifacts: Path) -> bool:
+def _is_same(folder: Path, artifacts: Path) -> bool:
     """Tell whether two paths lead to one folder; a mount or a link under two names is no move."""
-    return place == artifacts or (place.is_dir() and place.samefile(artifacts))
+    return folder == artifacts or (folder.is_dir() and folder.samefile(artifacts))
 
 
 def _rewrite(opened: sqlite3.Connection, old: Path, new: Path) -> None:

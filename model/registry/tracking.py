@@ -110,19 +110,21 @@ def experiment_id(client: "MlflowClient", settings: TrackingSettings) -> str:
     """Return the experiment's id; create it, or bring it back if it was deleted in the UI."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(settings.experiment)
-    if found is None:
+    experiment = client.get_experiment_by_name(settings.experiment)
+    if experiment is None:
         root = None if settings.is_server else settings.artifact_root.resolve().as_uri()
         try:
             return client.create_experiment(settings.experiment, root, TRAINING_VIEW)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            found = client.get_experiment_by_name(settings.experiment)  # made by another process
-            assert found is not None
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return found.experiment_id
+            experiment = client.get_experiment_by_name(
+                settings.experiment
+            )  # made by another process
+            assert experiment is not None
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return experiment.experiment_id
 
 
 @contextmanager

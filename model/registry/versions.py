@@ -129,12 +129,12 @@ def _connect_to_read(uri: str, settings: TrackingSettings) -> "MlflowClient":
 
 
 def _version_at(client: "MlflowClient", settings: TrackingSettings, uri: str) -> "ModelVersion":
-    found = re.fullmatch(r"models:/+([^/@:]+)(?:@([\w-]+)|/(\d+))", uri)
-    if found is None:
+    match = re.fullmatch(r"models:/+([^/@:]+)(?:@([\w-]+)|/(\d+))", uri)
+    if match is None:
         raise ConfigError(f"model {uri!r}: wanted models:/NAME@ALIAS or models:/NAME/VERSION")
     from mlflow.exceptions import MlflowException
 
-    name, alias, number = found.groups()
+    name, alias, number = match.groups()
     try:
         if alias:
             return client.get_model_version_by_alias(name, alias)
@@ -148,8 +148,12 @@ def _version_at(client: "MlflowClient", settings: TrackingSettings, uri: str) ->
 
 def _version_of(client: "MlflowClient", name: str, fingerprint: str) -> "ModelVersion | None":
     query = f"name = '{name}' and tags.`{FINGERPRINT}` = '{fingerprint}'"
-    found = client.search_model_versions(query)
-    return client.get_model_version(name, str(found[0].version)) if found else None
+    matching_versions = client.search_model_versions(query)
+    return (
+        client.get_model_version(name, str(matching_versions[0].version))
+        if matching_versions
+        else None
+    )
 
 
 def _registration(client: "MlflowClient", name: str, number: str, reused: bool) -> Registration:

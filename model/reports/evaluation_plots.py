@@ -40,10 +40,10 @@ def bits_per_byte(axes: Axes, slices: Sequence[Row]) -> None:
     )
     axes.barh([p + 0.19 for p in places], before, height=0.36, color=GREY, label="unigram model")
     marked = _marks(axes, shown)
-    for place, row in zip(places, shown, strict=True):
+    for position, row in zip(places, shown, strict=True):
         kept = f"{row['bits_per_byte']:.3f}   {row['documents']:,} documents"
         right = max(row["bits_per_byte"], row.get("bits_per_byte_high") or 0.0)
-        axes.text(right, place - 0.19, f" {kept}", va="center", fontsize=8.5)
+        axes.text(right, position - 0.19, f" {kept}", va="center", fontsize=8.5)
     axes.set_yticks(list(places), labels)
     axes.invert_yaxis()
     axes.set(title="Held-out text, lower is better", xlabel="bits per byte")
@@ -157,8 +157,8 @@ def tasks(axes: Axes, figures: Sequence[Row]) -> None:
     _dots(axes, rows, labels, [lang for *_, lang in names])
     guesses = {row["name"]: row["value"] for row in figures if ".majority." in row["name"]}
     places = [
-        (guesses[f"task.{task}.majority.{lang}"], place)
-        for place, (task, metric, lang) in enumerate(names)
+        (guesses[f"task.{task}.majority.{lang}"], position)
+        for position, (task, metric, lang) in enumerate(names)
         if metric.startswith("accuracy") and f"task.{task}.majority.{lang}" in guesses
     ]
     if places:
@@ -186,9 +186,9 @@ def task_rows(figures: Sequence[Row]) -> list[Row]:
 
 
 def _dots(axes: Axes, rows: Sequence[Row], labels: Sequence[str], langs: Sequence[str]) -> None:
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         low, high = (row["value"] if end is None else end for end in (row["low"], row["high"]))
-        axes.plot([low, high], [place, place], color=GREY, lw=5, solid_capstyle="round")
+        axes.plot([low, high], [position, position], color=GREY, lw=5, solid_capstyle="round")
     colours = [LANGUAGE_COLOURS.get(lang, GREEN) for lang in langs]
     axes.scatter([row["value"] for row in rows], range(len(rows)), color=colours, s=42, zorder=3)
     axes.set_yticks(range(len(rows)), [readable(label) for label in labels])

@@ -57,24 +57,24 @@ def render(artifacts: Sequence[Artifact], verdicts: Sequence[GateVerdict], name:
 
     The same artifacts give the same text: no dates, no paths.
     """
-    made = {artifact.stage: artifact for artifact in artifacts}
+    artifact_of = {artifact.stage: artifact for artifact in artifacts}
     sections = [
-        _summary(made, name),
-        _use(made, name),
-        *model_card_evaluation.sections(made.get("evaluate")),
-        _limits(made),
-        _data(made),
+        _summary(artifact_of, name),
+        _use(artifact_of, name),
+        *model_card_evaluation.sections(artifact_of.get("evaluate")),
+        _limits(artifact_of),
+        _data(artifact_of),
         _cleaning(artifacts),
-        _tokenizer(made),
+        _tokenizer(artifact_of),
         _gates(verdicts),
-        _training(made),
+        _training(artifact_of),
         _identity(artifacts),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _summary(made: Mapping[str, Artifact], name: str) -> str:
-    train = made.get("train")
+def _summary(artifact_of: Mapping[str, Artifact], name: str) -> str:
+    train = artifact_of.get("train")
     parameters = train.stats.get("parameters") if train else None
     large = f" with {parameters:,} parameters" if parameters else ""
     return (
@@ -84,7 +84,7 @@ def _summary(made: Mapping[str, Artifact], name: str) -> str:
     )
 
 
-def _use(made: Mapping[str, Artifact], name: str) -> str:
+def _use(artifact_of: Mapping[str, Artifact], name: str) -> str:
     return (
         "## How to use it\n\n"
         "```\n"
@@ -101,8 +101,10 @@ def _use(made: Mapping[str, Artifact], name: str) -> str:
     )
 
 
-def _data(made: Mapping[str, Artifact]) -> str:
-    documents = next((made[name] for name in ("dedup", "clean", "ingest") if name in made), None)
+def _data(artifact_of: Mapping[str, Artifact]) -> str:
+    documents = next(
+        (artifact_of[name] for name in ("dedup", "clean", "ingest") if name in artifact_of), None
+    )
     if documents is None or not documents.parts():
         return ""
     table = (
@@ -138,24 +140,26 @@ def _data(made: Mapping[str, Artifact]) -> str:
 
 def _cleaning(artifacts: Sequence[Artifact]) -> str:
     rows = []
-    for made in artifacts:
-        if made.stage not in DOCUMENT_STAGES:
+    for artifact in artifacts:
+        if artifact.stage not in DOCUMENT_STAGES:
             continue
-        ledger = made.ledger
+        ledger = artifact.ledger
         gone = [f"{rule} {count:,}" for rule, count in ledger.dropped.most_common()]
         gone += [f"quarantined: {why} {count:,}" for why, count in ledger.quarantined.most_common()]
-        rows.append((made.stage, f"{ledger.seen:,}", f"{ledger.kept:,}", ", ".join(gone) or "none"))
+        rows.append(
+            (artifact.stage, f"{ledger.seen:,}", f"{ledger.kept:,}", ", ".join(gone) or "none")
+        )
     if not rows:
         return ""
     header = ("stage", "documents in", "kept", "dropped by rule")
     return "## Cleaning and deduplication\n\n" + markdown_table(header, rows)
 
 
-def _tokenizer(made: Mapping[str, Artifact]) -> str:
-    if "tokenizer" not in made:
+def _tokenizer(artifact_of: Mapping[str, Artifact]) -> str:
+    if "tokenizer" not in artifact_of:
         return ""
     rows = []
-    for row in made["tokenizer"].rows_of():
+    for row in artifact_of["tokenizer"].rows_of():
         tokens = max(row["tokens"], 1)
         rows.append(
             (
@@ -173,15 +177,15 @@ def _tokenizer(made: Mapping[str, Artifact]) -> str:
         "byte fallback",
         "round trip failed",
     )
-    count = made["tokenizer"].stats.get("vocab_size")
+    count = artifact_of["tokenizer"].stats.get("vocab_size")
     pieces = f" {count:,} pieces." if count else ""
     return f"## Tokenizer\n\nSentencePiece with byte fallback.{pieces}\n\n" + markdown_table(
         header, rows, numbers=4
     )
 
 
-def _training(made: Mapping[str, Artifact]) -> str:
-    train = made.get("train")
+def _training(artifact_of: Mapping[str, Artifact]) -> str:
+    train = artifact_of.get("train")
     if train is None:
         return ""
     config = train.manifest["inputs"].get("config", {})
@@ -223,15 +227,15 @@ def _gates(verdicts: Sequence[GateVerdict]) -> str:
     return "## Quality gates\n\n" + markdown_table(header, rows)
 
 
-def _limits(made: Mapping[str, Artifact]) -> str:
+def _limits(artifact_of: Mapping[str, Artifact]) -> str:
     lines = [
         "- It continues text; it does not answer questions and has no notion of truth.",
         "- It repeats views, errors and personal details that its sources hold.",
         "- Languages and subjects that are rare above are worse than the average says.",
         "- No filter for harmful output is applied when it is served.",
     ]
-    seen = made["train"].stats.get("tokens_seen") if "train" in made else None
-    parameters = made["train"].stats.get("parameters") if "train" in made else None
+    seen = artifact_of["train"].stats.get("tokens_seen") if "train" in artifact_of else None
+    parameters = artifact_of["train"].stats.get("parameters") if "train" in artifact_of else None
     if seen and parameters and seen < 5 * parameters:
         lines.append(
             f"- It saw {seen / parameters:.1f} training tokens per parameter, where about 20 are "
@@ -241,7 +245,10 @@ def _limits(made: Mapping[str, Artifact]) -> str:
 
 
 def _identity(artifacts: Iterable[Artifact]) -> str:
-    rows = [(made.stage, f"`{made.fingerprint[:16]}`", made.contract) for made in artifacts]
+    rows = [
+        (artifact.stage, f"`{artifact.fingerprint[:16]}`", artifact.contract)
+        for artifact in artifacts
+    ]
     return "## Made from\n\n" + markdown_table(("stage", "fingerprint", "contract"), rows)
 
 

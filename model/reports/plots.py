@@ -56,7 +56,7 @@ def draw(
         jobs.append(("loss_by_source", lambda axes: loss_by_source(axes, parts, rows), 4.2))
     if speed:
         jobs.append(("throughput", lambda axes: throughput(axes, speed), 3.2))
-    if any(made.stage in DOCUMENT_STAGES for made in data):
+    if any(artifact.stage in DOCUMENT_STAGES for artifact in data):
         jobs.append(("funnel", lambda axes: funnel(axes, data), 4.2))
     mixed = training.stats.get("mixture", [])
     if mixed:
@@ -89,9 +89,9 @@ def _figure_jobs(figures: Sequence[Row]) -> list[Job]:
     jobs: list[Job] = []
     if any(row["name"].startswith(evaluation_plots.BIAS) for row in figures):
         jobs.append(("bias", lambda axes: evaluation_plots.bias(axes, figures), 3.6))
-    asked = evaluation_plots.task_rows(figures)
-    if asked:
-        height = 1.6 + 0.32 * len(asked)
+    task_rows = evaluation_plots.task_rows(figures)
+    if task_rows:
+        height = 1.6 + 0.32 * len(task_rows)
         jobs.append(("tasks", lambda axes: evaluation_plots.tasks(axes, figures), height))
     return jobs
 
@@ -121,7 +121,7 @@ def loss_by_source(axes: Axes, parts: Sequence[Row], rows: Sequence[Row]) -> Non
     """Draw the held-out loss of each source over training tokens (log scale)."""
     tokens = {row["step"]: row["tokens"] for row in rows}
     names = sorted({row["source"] for row in parts})
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         own = [row for row in parts if row["source"] == name]
         axes.plot(
             [tokens[row["step"]] for row in own],
@@ -129,8 +129,8 @@ def loss_by_source(axes: Axes, parts: Sequence[Row], rows: Sequence[Row]) -> Non
             lw=1.6,
             marker="o",
             ms=3,
-            color=COLOURS[place % len(COLOURS)],
-            ls=DASHES[place // len(COLOURS)],
+            color=COLOURS[position % len(COLOURS)],
+            ls=DASHES[position // len(COLOURS)],
             label=f"{readable(name)}, last {own[-1]['loss']:.3f}",
         )
     axes.set(title="Held-out loss by source", ylabel="nats per token")
@@ -172,24 +172,26 @@ def throughput(axes: Axes, speed: Sequence[tuple[int, float]]) -> None:
 
 def funnel(axes: Axes, data: Sequence[Artifact]) -> None:
     """Draw the share of rows that each data stage kept, and its chief reason for dropping."""
-    stages = [made for made in data if made.stage in DOCUMENT_STAGES and made.ledger.seen]
-    shares = [made.ledger.kept / made.ledger.seen for made in stages]
+    stages = [
+        artifact for artifact in data if artifact.stage in DOCUMENT_STAGES and artifact.ledger.seen
+    ]
+    shares = [artifact.ledger.kept / artifact.ledger.seen for artifact in stages]
     places = range(len(stages))
     axes.barh(places, [1.0] * len(stages), color=GRID, height=0.62)
     axes.barh(places, shares, color=BLUE, height=0.62)
-    for place, made, share in zip(places, stages, shares, strict=True):
-        text = f"{share:.1%}  {made.ledger.kept:,} of {made.ledger.seen:,}"
+    for position, artifact, share in zip(places, stages, shares, strict=True):
+        text = f"{share:.1%}  {artifact.ledger.kept:,} of {artifact.ledger.seen:,}"
         dark = share < 0.45
         axes.text(
             share + 0.01 if dark else share - 0.01,
-            place,
+            position,
             text,
             va="center",
             ha="left" if dark else "right",
             color=INK if dark else "white",
         )
-        axes.text(1.015, place, _lost(made), va="center", ha="left", fontsize=8.5)
-    axes.set_yticks(list(places), [made.stage for made in stages])
+        axes.text(1.015, position, _lost(artifact), va="center", ha="left", fontsize=8.5)
+    axes.set_yticks(list(places), [artifact.stage for artifact in stages])
     axes.invert_yaxis()
     axes.set(title="Documents kept by each stage", xlabel="share of documents", xlim=(0, 1))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
@@ -206,9 +208,9 @@ def mixture(axes: Axes, rows: Sequence[Row]) -> None:
     places = range(len(shown))
     axes.barh([p - 0.19 for p in places], trained, height=0.36, color=BLUE, label="trained on")
     axes.barh([p + 0.19 for p in places], before, height=0.36, color=GREY, label="in the shards")
-    for place, row in zip(places, shown, strict=True):
+    for position, row in zip(places, shown, strict=True):
         text = f" {row['share']:.1%}   {row['epochs']:.3g} epochs, {counted(row['tokens'])} tokens"
-        axes.text(row["share"], place - 0.19, text, va="center", fontsize=8.5)
+        axes.text(row["share"], position - 0.19, text, va="center", fontsize=8.5)
     labels = [readable(f"{row['source']} ({row['lang']})") for row in shown]
     axes.set_yticks(list(places), labels)
     axes.invert_yaxis()
@@ -219,8 +221,8 @@ def mixture(axes: Axes, rows: Sequence[Row]) -> None:
     axes.legend(frameon=False, loc="lower right")
 
 
-def _lost(made: Artifact) -> str:
-    gone = made.ledger.dropped + made.ledger.quarantined
+def _lost(artifact: Artifact) -> str:
+    gone = artifact.ledger.dropped + artifact.ledger.quarantined
     if not gone:
         return "nothing dropped"
     rule, count = gone.most_common(1)[0]

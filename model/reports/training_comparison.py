@@ -51,9 +51,11 @@ class Line:
 
 def lines(trained: Sequence[Trained]) -> list[Line]:
     """Return a row per variant, lowest validation loss first, failed ones last."""
-    names = list(dict.fromkeys(one.name for one in trained))
-    made = [_line(name, [one for one in trained if one.name == name]) for name in names]
-    return sorted(made, key=lambda line: line.means.get("validation_loss", math.inf))
+    names = list(dict.fromkeys(training.name for training in trained))
+    all_lines = [
+        _line(name, [training for training in trained if training.name == name]) for name in names
+    ]
+    return sorted(all_lines, key=lambda line: line.means.get("validation_loss", math.inf))
 
 
 def _line(name: str, runs: Sequence[Trained]) -> Line:
@@ -113,15 +115,19 @@ def curves(axes: Axes, trained: Sequence[Trained], rows: Sequence[Line]) -> None
 
     On held-out text, or on training text where that was measured less than twice in a run.
     """
-    drawn = [one for one in trained if one.curve and any(one.name == line.name for line in rows)]
-    held_out = all(len(_points(one, "validation_loss")) > 1 for one in drawn)
+    drawn = [
+        training
+        for training in trained
+        if training.curve and any(training.name == line.name for line in rows)
+    ]
+    held_out = all(len(_points(training, "validation_loss")) > 1 for training in drawn)
     column = "validation_loss" if held_out else "loss"
-    for place, line in enumerate(rows):
-        for number, run in enumerate(one for one in drawn if one.name == line.name):
+    for position, line in enumerate(rows):
+        for number, run in enumerate(training for training in drawn if training.name == line.name):
             axes.plot(
                 *zip(*_points(run, column), strict=True),
-                color=_colour(place),
-                ls=_dash(place),
+                color=_colour(position),
+                ls=_dash(position),
                 lw=1.6,
                 marker="o",
                 ms=3,
@@ -143,19 +149,21 @@ def finals(axes: Axes, rows: Sequence[Line]) -> None:
     losses = [line.means.get("validation_loss", line.means["loss"]) for line in rows]
     spreads = [line.spreads.get("validation_loss", 0.0) for line in rows]
     places = range(len(rows))
-    axes.hlines(places, min(losses), losses, color=[_colour(place) for place in places], lw=1.2)
-    for place in places:
+    axes.hlines(
+        places, min(losses), losses, color=[_colour(position) for position in places], lw=1.2
+    )
+    for position in places:
         axes.errorbar(
-            losses[place],
-            place,
-            xerr=spreads[place] or None,
-            color=_colour(place),
+            losses[position],
+            position,
+            xerr=spreads[position] or None,
+            color=_colour(position),
             fmt="o",
             capsize=3,
         )
         axes.annotate(
-            f"{losses[place]:.3f}",
-            (losses[place], place),
+            f"{losses[position]:.3f}",
+            (losses[position], position),
             (6, 6),
             textcoords="offset points",
             color=INK,
@@ -167,9 +175,9 @@ def finals(axes: Axes, rows: Sequence[Line]) -> None:
     axes.set(title="Loss after the last token, lower is better", xlabel="nats per token")
 
 
-def _colour(place: int) -> str:
-    return COLOURS[place % len(COLOURS)]
+def _colour(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]
 
 
-def _dash(place: int) -> str:
-    return DASHES[place // len(COLOURS) % len(DASHES)]
+def _dash(index: int) -> str:
+    return DASHES[index // len(COLOURS) % len(DASHES)]

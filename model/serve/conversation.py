@@ -52,13 +52,13 @@ class Message(BaseModel):
         text = self.content if isinstance(self.content, str) else "".join(p.text for p in parts)
         return Turn(ROLES[self.role], text or self.refusal or "")
 
-    def check(self, place: int) -> None:
+    def check(self, position: int) -> None:
         """Raise ApiError for what would be lost: pictures, calls of tools, nothing said at all."""
         full = [name for name, value in (self.model_extra or {}).items() if value not in EMPTY]
         if full:
-            raise _refused(f"{place}.{full[0]} is not read here; leave it out")
+            raise _refused(f"{position}.{full[0]} is not read here; leave it out")
         if self.content is None and self.role != "assistant":
-            raise _refused(f"{place}.content: null, wanted a text of the {self.role}")
+            raise _refused(f"{position}.content: null, wanted a text of the {self.role}")
 
 
 class ChatRequest(SamplingRequest):
@@ -90,10 +90,10 @@ class ChatRequest(SamplingRequest):
     def check(self, limits: ServeLimits) -> None:
         """Raise ApiError for too much to read, or for what cannot be read."""
         if not 1 <= len(self.messages) <= limits.messages_max:
-            found, most = len(self.messages), limits.messages_max
-            raise _refused(f"{found} messages, 1 to {most} are taken")
-        for place, message in enumerate(self.messages):
-            message.check(place)
+            message_count, most = len(self.messages), limits.messages_max
+            raise _refused(f"{message_count} messages, 1 to {most} are taken")
+        for position, message in enumerate(self.messages):
+            message.check(position)
         check_size("messages", "".join(message.turn.text for message in self.messages), limits)
 
     @property
@@ -102,8 +102,8 @@ class ChatRequest(SamplingRequest):
         turns: list[Turn] = []
         for turn in (message.turn for message in self.messages):
             if turns and turns[-1].role == turn.role:
-                said = [text for text in (turns.pop().text, turn.text) if text]
-                turn = Turn(turn.role, BETWEEN.join(said))
+                texts = [text for text in (turns.pop().text, turn.text) if text]
+                turn = Turn(turn.role, BETWEEN.join(texts))
             turns.append(turn)
         return turns
 
@@ -166,8 +166,8 @@ def conversation_ids(request: ChatRequest, loaded: LoadedModel) -> list[int]:
     room = network.context
     if not family_of(loaded.network).reads_source:  # there the answer has a context of its own
         room -= min(request.new_tokens_max, round(network.context * (1 - SHARE_TO_READ)))
-    said = [*request.turns, Turn(ASSISTANT, "")]
-    encoded = encode_example(said, None, loaded.tokenizer, lambda _, before: before <= room)
+    all_turns = [*request.turns, Turn(ASSISTANT, "")]
+    encoded = encode_example(all_turns, None, loaded.tokenizer, lambda _, before: before <= room)
     if encoded == FORGED:
         words = ", ".join(repr(word) for word in ROLE_WORDS.values())
         raise _refused(f"a message spells a role after an empty line ({words}); leave it out")

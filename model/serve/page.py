@@ -174,7 +174,7 @@ TRIES = {False: ("人工智能", "The model"), True: ("你好", "Hello")}
 
 def render(name: str, max_new_tokens: int, *, chats: bool) -> str:
     """Return the page for the model called `name`; `chats` says whether it was taught to."""
-    tries = [f'<button type="button" class="try">{one}</button>' for one in TRIES[chats]]
+    tries = [f'<button type="button" class="try">{example}</button>' for example in TRIES[chats]]
     advice = (
         "A base model: give it a beginning in Chinese or English rather than a question. It was "
         "taught no conversations; textmill finetune teaches some."

@@ -154,22 +154,24 @@ def check_size(field: str, text: str, limits: ServeLimits) -> None:
 
 def _refusal(error: ValidationError) -> ApiError:
     first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"]) or None
+    location = ".".join(str(part) for part in first["loc"]) or None
     field = str(first["loc"][0]) if first["loc"] else None
     if first["type"] == "json_invalid":
         return ApiError(400, f"The body is not valid JSON: {first['msg']}", code="invalid_json")
     if first["type"] == "extra_forbidden":
-        return ApiError(400, f"Unrecognized request argument: {place}", param=field)
+        return ApiError(400, f"Unrecognized request argument: {location}", param=field)
     if field == "prompt":
         message = "prompt: wanted a string, a list of strings, token ids, or a list of their lists"
         return ApiError(400, message, param=field)
-    return ApiError(400, f"{place or 'body'}: {first['msg']}", param=field)
+    return ApiError(400, f"{location or 'body'}: {first['msg']}", param=field)
 
 
 def _check_output(request: SamplingRequest, limits: ServeLimits) -> None:
     if request.new_tokens_max > limits.max_new_tokens_max:
-        found, most = request.new_tokens_max, limits.max_new_tokens_max
-        raise ApiError(400, f"max_tokens: {found}, at most {most} are made", param="max_tokens")
+        tokens_wanted, most = request.new_tokens_max, limits.max_new_tokens_max
+        raise ApiError(
+            400, f"max_tokens: {tokens_wanted}, at most {most} are made", param="max_tokens"
+        )
     if request.choices > limits.choices_max:
         message = f"n: {request.choices} choices in all, at most {limits.choices_max} are made"
         raise ApiError(400, message, param="n")

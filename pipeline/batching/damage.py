@@ -20,8 +20,10 @@ def sound_parts(
     """
     entries = shards.manifest["tables"].get(MAIN, [])
     _refuse_unknown(shards, skip_parts, [entry["path"] for entry in entries])
-    found = list(zip(entries, damages(shards.path, entries), strict=True))
-    broken = [(e["path"], what) for e, what in found if what and e["path"] not in skip_parts]
+    damage_of_entries = list(zip(entries, damages(shards.path, entries), strict=True))
+    broken = [
+        (e["path"], what) for e, what in damage_of_entries if what and e["path"] not in skip_parts
+    ]
     if broken:
         raise ArtifactError(_message(shards, broken, skip_parts))
     skipped = [
@@ -31,7 +33,7 @@ def sound_parts(
             "tokens": entry.get("tokens"),
             "reason": what or "sound, left out all the same",
         }
-        for entry, what in found
+        for entry, what in damage_of_entries
         if entry["path"] in skip_parts
     ]
     kept = [shards.path / entry["path"] for entry in entries if entry["path"] not in skip_parts]

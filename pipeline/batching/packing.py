@@ -79,12 +79,12 @@ def _packed(source: TokenFile, context: int) -> tuple[np.ndarray, np.ndarray, np
     # The counts are written last.
     if storage.recall_json(_file(source, context, "rows", "json"), Counts) is None:
         _pack(source, context)
-    found = []
+    arrays = []
     for name in names:
         path = _file(source, context, name)
         with reading(path, "an array of whole numbers"):
-            found.append(np.load(path, mmap_mode="r", allow_pickle=False))
-    return found[0], found[1], found[2]
+            arrays.append(np.load(path, mmap_mode="r", allow_pickle=False))
+    return arrays[0], arrays[1], arrays[2]
 
 
 def _pack(source: TokenFile, context: int) -> None:

@@ -104,12 +104,12 @@ def token_file(
     identity = storage.canonical_json([shards.fingerprint, split, asdict(layout)])
     path = folder / f"{split}-{storage.sha256_text(identity)[:16]}.tokens"
     with storage.locked(folder / ".lock"):
-        found = _reopen(path)
-        if found is None:
+        reopened = _reopen(path)
+        if reopened is None:
             _Writing(shards, split, tokenizer, layout, path).write()
-            found = _reopen(path)
-    assert found is not None
-    return found
+            reopened = _reopen(path)
+    assert reopened is not None
+    return reopened
 
 
 def framed(tokens: pa.ListArray, dtype: np.dtype) -> np.ndarray:
@@ -185,8 +185,8 @@ class _Writing:
 
     def _measure(self, part: Path) -> np.ndarray:
         assert self.layout.levels is not None
-        found = [self.layout.levels.measured(table) for table in self._groups(part)]
-        return np.concatenate([np.zeros(0), *found])
+        measured = [self.layout.levels.measured(table) for table in self._groups(part)]
+        return np.concatenate([np.zeros(0), *measured])
 
     def _count(self, part: Path, bounds: np.ndarray) -> dict[Key, tuple[int, int]]:
         tokens: Counter[Key] = Counter()
@@ -201,8 +201,8 @@ class _Writing:
         """Yield the rows of each stratum, in order."""
         levels_N = levels_of(self.layout.levels, table, bounds)
         pairs = table.select(["source", "lang"]).append_column("level", pa.array(levels_N))
-        found = pairs.group_by(["source", "lang", "level"]).aggregate([])
-        for row in found.to_pylist():
+        groups = pairs.group_by(["source", "lang", "level"]).aggregate([])
+        for row in groups.to_pylist():
             group = group_of(self.layout.shares, row["source"], row["lang"])
             here = pc.and_(
                 pc.and_(
@@ -285,5 +285,5 @@ class _Index(TypedDict):
 
 
 def _stamp(path: Path) -> dict[str, int]:
-    found = path.stat()
-    return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}
+    status = path.stat()
+    return {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}

@@ -71,9 +71,9 @@ def _write(shards: Artifact, name: str, out: Path) -> dict[str, Any]:
 
 def _files_of_others(out: Path) -> list[str]:
     """Names of files in a folder that no export wrote there; it is replaced as a whole."""
-    found = {str(file.relative_to(out)) for file in out.rglob("*") if not file.is_dir()}
-    note = storage.read_json(out / NOTE) if NOTE in found else {"files": {}}
-    return sorted(found - {*note["files"], NOTE})
+    names = {str(file.relative_to(out)) for file in out.rglob("*") if not file.is_dir()}
+    note = storage.read_json(out / NOTE) if NOTE in names else {"files": {}}
+    return sorted(names - {*note["files"], NOTE})
 
 
 @dataclass

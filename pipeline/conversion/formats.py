@@ -84,8 +84,8 @@ def write_nanogpt_vocabulary(folder: Path, tokenizer: Tokenizer) -> None:
 
 def map_nanogpt(files: list[Path], eos_id: int) -> TokenMap:
     """Find the documents by their end token; what follows the last one is a document too."""
-    found = TokenMap(files[0], "<u2", np.zeros(0, np.int64))
-    return TokenMap(found.path, found.dtype, ends_by_token(found.ids(), eos_id))
+    token_map = TokenMap(files[0], "<u2", np.zeros(0, np.int64))
+    return TokenMap(token_map.path, token_map.dtype, ends_by_token(token_map.ids(), eos_id))
 
 
 def write_megatron(files: list[Path], documents: Documents, vocab_size: int, name: str) -> None:
@@ -144,8 +144,8 @@ def map_datatrove(files: list[Path], eos_id: int) -> TokenMap:
     dtype = "<u4" if first.endswith("|4") else "<u2"
     if files[1].exists():
         return TokenMap(files[0], dtype, np.fromfile(files[1], "<u8").astype(np.int64))
-    found = TokenMap(files[0], dtype, np.zeros(0, np.int64))
-    return TokenMap(found.path, dtype, ends_by_token(found.ids(), eos_id))
+    token_map = TokenMap(files[0], dtype, np.zeros(0, np.int64))
+    return TokenMap(token_map.path, dtype, ends_by_token(token_map.ids(), eos_id))
 
 
 def ends_by_token(ids_N: np.ndarray, eos_id: int) -> np.ndarray:
@@ -154,9 +154,9 @@ def ends_by_token(ids_N: np.ndarray, eos_id: int) -> np.ndarray:
         first + 1 + np.flatnonzero(ids_N[first : first + SCANNED_AT_ONCE] == eos_id)
         for first in range(0, len(ids_N), SCANNED_AT_ONCE)
     ]
-    found = np.concatenate([np.zeros(0, np.int64), *ends])
-    cut_short = len(ids_N) and (not len(found) or found[-1] < len(ids_N))
-    return np.append(found, len(ids_N)) if cut_short else found
+    all_ends = np.concatenate([np.zeros(0, np.int64), *ends])
+    cut_short = len(ids_N) and (not len(all_ends) or all_ends[-1] < len(ids_N))
+    return np.append(all_ends, len(ids_N)) if cut_short else all_ends
 
 
 def _write_ids(path: Path, documents: Documents, dtype: str) -> np.ndarray:

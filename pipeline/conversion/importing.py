@@ -54,9 +54,9 @@ class TokenFolder:
         """Hash of all files that are read."""
         kept = [self.path / f"documents-{split}.parquet" for split in SPLITS]
         files = [file for split in SPLITS for file in self.files(split)]
-        found = [file for file in (*files, *kept, self.tokenizer) if file.exists()]
+        existing = [file for file in (*files, *kept, self.tokenizer) if file.exists()]
         return storage.sha256_text(
-            storage.canonical_json([[file.name, storage.sha256_of(file)] for file in found])
+            storage.canonical_json([[file.name, storage.sha256_of(file)] for file in existing])
         )
 
     def files(self, split: str) -> list[Path]:
@@ -71,13 +71,13 @@ class TokenFolder:
         files = self.files(split)
         if not files[0].exists():
             return None
-        found = FORMATS[self.format].map(files, eos_id)
-        length = len(found.ids())
-        if len(found.ends) and found.ends[-1] > length:
+        token_map = FORMATS[self.format].map(files, eos_id)
+        length = len(token_map.ids())
+        if len(token_map.ends) and token_map.ends[-1] > length:
             raise SourceError(
-                f"{files[0]}: {length} tokens, its index says {found.ends[-1]}; it is not whole"
+                f"{files[0]}: {length} tokens, its index says {token_map.ends[-1]}; it is not whole"
             )
-        return found
+        return token_map
 
 
 def open_folder(path: Path, name: str, tokenizer: Path | None) -> TokenFolder:
@@ -153,21 +153,21 @@ def run(job: Job[ImportConfig]) -> None:
     tokenizer = load_tokenizer(folder.tokenizer)
     tasks: list[_Range] = []
     for split in SPLITS:
-        found = folder.map(split, tokenizer.eos_id)
-        if found is not None:
-            tasks += _ranges(split, found)
+        token_map = folder.map(split, tokenizer.eos_id)
+        if token_map is not None:
+            tasks += _ranges(split, token_map)
     work = functools.partial(_import_range, job.config, folder)
     results = job.map(work, tasks, contracts={MAIN: shard_contract(tokenizer.vocab_size)})
     record(job, [result.value for result in results], tokenizer, folder.tokenizer)
 
 
-def _ranges(split: str, found: TokenMap) -> Iterator[_Range]:
+def _ranges(split: str, token_map: TokenMap) -> Iterator[_Range]:
     """Yield ranges of documents of about TOKENS_AT_ONCE."""
-    cuts = np.flatnonzero(np.diff(found.ends // TOKENS_AT_ONCE)) + 1
+    cuts = np.flatnonzero(np.diff(token_map.ends // TOKENS_AT_ONCE)) + 1
     begin, first = 0, 0
-    for ends in np.split(found.ends, cuts):
+    for ends in np.split(token_map.ends, cuts):
         if len(ends):
-            yield _Range(split, found.path, found.dtype, first, begin, ends)
+            yield _Range(split, token_map.path, token_map.dtype, first, begin, ends)
             begin, first = int(ends[-1]), first + len(ends)
 
 
@@ -204,8 +204,8 @@ def _documents(
     folder: TokenFolder, task: _Range, tokenizer: Tokenizer
 ) -> tuple[pa.ListArray, np.ndarray]:
     """Return the documents without the controls around them, and the controls inside each."""
-    found = TokenMap(task.path, task.dtype, task.ends)
-    ids = np.asarray(found.ids()[task.begin : int(task.ends[-1])])
+    token_map = TokenMap(task.path, task.dtype, task.ends)
+    ids = np.asarray(token_map.ids()[task.begin : int(task.ends[-1])])
     if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < tokenizer.vocab_size:
         raise SourceError(
             f"{task.path}: ids {ids.min()} to {ids.max()}, the tokenizer {folder.tokenizer} has "
@@ -236,14 +236,14 @@ def _kept(
     path = folder.path / f"documents-{task.split}.parquet"
     rows = len(lists)
     if path.exists():
-        found = _rows_between(path, task.first, task.first + rows)
-        if found.num_rows != rows:
+        rows_between = _rows_between(path, task.first, task.first + rows)
+        if rows_between.num_rows != rows:
             raise SourceError(
                 f"{path}: no rows for documents {task.first} to {task.first + rows}; "
                 f"it belongs to other token files, remove it"
             )
-        return found
-    sizes = [len(tokenizer.decode(one.values.to_numpy()).encode()) for one in lists]
+        return rows_between
+    sizes = [len(tokenizer.decode(tokens.values.to_numpy()).encode()) for tokens in lists]
     return pa.table(
         {
             "id": [f"{config.source}/{task.split}-{task.first + n}" for n in range(rows)],

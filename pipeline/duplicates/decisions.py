@@ -139,12 +139,12 @@ def _pairs_in_order(
 def _decisions_about(files: Sequence[Path], documents: np.ndarray) -> pl.DataFrame:
     if not files:
         return _EMPTY
-    found = (
+    decisions = (
         pl.scan_parquet(list(files), glob=False)
         .filter(pl.col("document").is_in(documents))
         .collect()
     )
-    return found.select(_COLUMNS)
+    return decisions.select(_COLUMNS)
 
 
 @dataclass(frozen=True)

@@ -54,22 +54,24 @@ def hash_passages(texts: pa.Array | pa.ChunkedArray, kind: str, least: int) -> p
 
 
 @njit(inline="always")
-def _append(found, filled, row, start, end, hashes):
-    if filled == len(found):
+def _append(passages, filled, row, start, end, hashes):
+    if filled == len(passages):
         grown = np.empty((2 * filled, 5), np.int64)
-        grown[:filled] = found
-        found = grown
-    found[filled, 0], found[filled, 1], found[filled, 2] = row, start, end
+        grown[:filled] = passages
+        passages = grown
+    passages[filled, 0], passages[filled, 1], passages[filled, 2] = row, start, end
     key, check = hashes
-    found[filled, 3] = np.int64(mix(key) >> np.uint64(1))  # 63 bits, as all keys of deduplication
-    found[filled, 4] = np.int64(mix(check))
-    return found
+    passages[filled, 3] = np.int64(
+        mix(key) >> np.uint64(1)
+    )  # 63 bits, as all keys of deduplication
+    passages[filled, 4] = np.int64(mix(check))
+    return passages
 
 
 @njit(_MARKS(BYTES, OFFSETS, CODES, numba.boolean, numba.int64))
 def _hash_units(data, rows, table, paragraphs, least):
     """Hash lines, or paragraphs parted by blank lines, of `least` folded bytes or more."""
-    found = np.empty((1024, 5), np.int64)
+    passages = np.empty((1024, 5), np.int64)
     filled = 0
     for row in range(len(rows) - 1):
         begin, at, end = rows[row], rows[row], rows[row + 1]
@@ -85,7 +87,9 @@ def _hash_units(data, rows, table, paragraphs, least):
             parted = breaks >= (2 if paragraphs else 1)
             if code < 0 or (visible and parted):
                 if size >= least:
-                    found = _append(found, filled, row, start - begin, here - begin, (key, check))
+                    passages = _append(
+                        passages, filled, row, start - begin, here - begin, (key, check)
+                    )
                     filled += 1
                 start, size, breaks = here, 0, 0
                 key, check, pending = np.uint64(0), np.uint64(0), False
@@ -104,7 +108,7 @@ def _hash_units(data, rows, table, paragraphs, least):
                 size += at - here
             elif folded == SPACE_CODE:
                 pending = True
-    return found[:filled].copy()
+    return passages[:filled].copy()
 
 
 @njit(inline="always")
@@ -118,7 +122,7 @@ def _hash_windows(data, rows, size, spread):
 
     Of equal runs one after the other, as in a line of dashes, one in half of `size` is left.
     """
-    found = np.empty((1024, 5), np.int64)
+    passages = np.empty((1024, 5), np.int64)
     filled = 0
     out_power = np.uint64(1)
     for _ in range(ANCHOR_BYTES):
@@ -165,6 +169,8 @@ def _hash_windows(data, rows, size, spread):
                 if key == last_key and check == last_check and anchor - last < size // 2:
                     continue
                 last, last_key, last_check = anchor, key, check
-                found = _append(found, filled, row, anchor - begin, stop - begin, (key, check))
+                passages = _append(
+                    passages, filled, row, anchor - begin, stop - begin, (key, check)
+                )
                 filled += 1
-    return found[:filled].copy()
+    return passages[:filled].copy()

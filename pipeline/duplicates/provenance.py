@@ -176,7 +176,7 @@ def _merge_continued(pieces: pl.DataFrame) -> pl.DataFrame:
 
 @njit(_I64(BYTES, OFFSETS, CODES, OFFSETS, OFFSETS, numba.boolean))
 def _seek_in_order(data, rows, table, row, wanted, seek_visible):
-    found = np.empty(len(row), np.int64)
+    counts = np.empty(len(row), np.int64)
     at = end = visible = np.int64(0)
     text = np.int64(-1)
     for i in range(len(row)):
@@ -194,8 +194,8 @@ def _seek_in_order(data, rows, table, row, wanted, seek_visible):
                 break
             visible += seen
             at = after
-        found[i] = at - begin if seek_visible else visible
-    return found
+        counts[i] = at - begin if seek_visible else visible
+    return counts
 
 
 _TILES = numba.types.Tuple((_I64,) * 6)
@@ -205,7 +205,7 @@ _SPLITS = numba.types.Tuple((_I64,) * 4)
 @njit(_TILES(OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS))
 def _tile_spans(row, start, end, first, last):
     """Cover greedily: from each byte the span that reaches furthest; `first`, `last`: visible."""
-    found = np.empty((6, len(row)), np.int64)
+    tiles = np.empty((6, len(row)), np.int64)
     filled = group = i = 0
     while i < len(row):
         text, at, seen = row[i], start[i], first[i]
@@ -220,26 +220,26 @@ def _tile_spans(row, start, end, first, last):
             if last[best] > seen:
                 piece = (best, at, end[best], seen, last[best] - seen, group)
                 for column in range(6):
-                    found[column, filled] = piece[column]
+                    tiles[column, filled] = piece[column]
                 filled += 1
             else:  # white space more
-                found[2, filled - 1] = end[best]
+                tiles[2, filled - 1] = end[best]
             at, seen = end[best], last[best]
         group += 1
     return (
-        found[0, :filled].copy(),
-        found[1, :filled].copy(),
-        found[2, :filled].copy(),
-        found[3, :filled].copy(),
-        found[4, :filled].copy(),
-        found[5, :filled].copy(),
+        tiles[0, :filled].copy(),
+        tiles[1, :filled].copy(),
+        tiles[2, :filled].copy(),
+        tiles[3, :filled].copy(),
+        tiles[4, :filled].copy(),
+        tiles[5, :filled].copy(),
     )
 
 
 @njit(_SPLITS(OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS))
 def _split_by_keeper(document, first, size, lost, lost_first, lost_size):
     """Split ranges of documents' characters into parts kept there (-1) and parts of lost rows."""
-    found = np.empty((1024, 4), np.int64)
+    ranges = np.empty((1024, 4), np.int64)
     filled = 0
     for i in range(len(document)):
         at, end = first[i], first[i] + size[i]
@@ -260,16 +260,16 @@ def _split_by_keeper(document, first, size, lost, lost_first, lost_size):
             elif inside:
                 stop, row = min(end, lost_first[low] + lost_size[low]), np.int64(low)
                 low += 1
-            if filled == len(found):
+            if filled == len(ranges):
                 grown = np.empty((2 * filled, 4), np.int64)
-                grown[:filled] = found
-                found = grown
-            found[filled] = np.array((i, row, at, stop))
+                grown[:filled] = ranges
+                ranges = grown
+            ranges[filled] = np.array((i, row, at, stop))
             filled += 1
             at = stop
     return (
-        found[:filled, 0].copy(),
-        found[:filled, 1].copy(),
-        found[:filled, 2].copy(),
-        found[:filled, 3].copy(),
+        ranges[:filled, 0].copy(),
+        ranges[:filled, 1].copy(),
+        ranges[:filled, 2].copy(),
+        ranges[:filled, 3].copy(),
     )

@@ -126,7 +126,7 @@ def hash_shingles(text, tables, by_character, size, buffers):
     power, begin = _power(size), at
     first, second = np.uint64(1), np.uint64(2)
     word, marks, rolling = np.uint64(0), np.uint64(0), np.uint64(0)
-    count = place = filled = 0
+    count = slot = filled = 0
     pending = started = False
     fresh = True  # no word on this line yet
     while at <= end:
@@ -182,9 +182,9 @@ def hash_shingles(text, tables, by_character, size, buffers):
             continue
         rolling = rolling * GOLDEN + token
         if count >= size:
-            rolling -= ring[place] * power
-        ring[place] = token
-        place = place + 1 if place + 1 < size else 0
+            rolling -= ring[slot] * power
+        ring[slot] = token
+        slot = slot + 1 if slot + 1 < size else 0
         count += 1
         if count >= size:
             out[filled] = mix(rolling ^ np.uint64(size))

@@ -37,8 +37,8 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 def scheme_of(path: str) -> str | None:
     """Return the scheme of an address in lower case, None of a path."""
-    found = _SCHEME.match(path)
-    return found[0][:-3].lower() if found else None
+    match = _SCHEME.match(path)
+    return match[0][:-3].lower() if match else None
 
 
 def refuse_address(path: str, what: str, *, web: bool = False) -> None:
@@ -46,12 +46,12 @@ def refuse_address(path: str, what: str, *, web: bool = False) -> None:
     scheme = scheme_of(path)
     if scheme is None or (web and scheme in ("http", "https")):
         return
-    found = f"{what} {without_secrets(path)!r}: {scheme}:// is not supported, wanted"
+    refusal = f"{what} {without_secrets(path)!r}: {scheme}:// is not supported, wanted"
     if web:
         copying = _HELP.get(scheme, "copy it here and give the path")
-        raise ConfigError(f"{found} a local path, an http:// or an https:// address; {copying}")
+        raise ConfigError(f"{refusal} a local path, an http:// or an https:// address; {copying}")
     raise ConfigError(
-        f"{found} a folder of this machine; write to one and copy from there, or mount the bucket"
+        f"{refusal} a folder of this machine; write to one and copy from there, or mount the bucket"
     )
 
 
@@ -62,25 +62,27 @@ def without_secrets(text: str) -> str:
     return _PARAMETER.sub(_hide, _LOGIN.sub(f"{HIDDEN}@", text))
 
 
-def _hide(found: re.Match[str]) -> str:
-    lead, key, equals, value = found.group("lead", "key", "equals", "value")
+def _hide(match: re.Match[str]) -> str:
+    lead, key, equals, value = match.group("lead", "key", "equals", "value")
     if not equals:
-        return f"{lead}{HIDDEN}" if len(key) >= _SECRET_LENGTH else found[0]
+        return f"{lead}{HIDDEN}" if len(key) >= _SECRET_LENGTH else match[0]
     bare = (value or "").rstrip(_SENTENCE_ENDS)
     secret = bare and (len(bare) >= _SECRET_LENGTH or _SECRET_KEY.search(key))
-    return f"{lead}{key}={HIDDEN}{value[len(bare) :]}" if secret else found[0]
+    return f"{lead}{key}={HIDDEN}{value[len(bare) :]}" if secret else match[0]
 
 
 def is_private(address: str) -> bool:
     """Tell whether an IP address is none of the public internet, whatever form it is wrapped in."""
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        ip_address = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return True
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
-        if found in _NAT64:
-            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+    if isinstance(ip_address, ipaddress.IPv6Address):
+        inner = (
+            ip_address.ipv4_mapped or ip_address.sixtofour or (ip_address.teredo or (None, None))[1]
+        )
+        if ip_address in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip_address) & 0xFFFFFFFF)
         if inner is not None:
             return is_private(str(inner))
-    return not found.is_global or found.is_multicast or str(found) in _METADATA
+    return not ip_address.is_global or ip_address.is_multicast or str(ip_address) in _METADATA

@@ -158,11 +158,11 @@ def digest_fits(record: ArchiveRecord) -> bool:
     name = name.lower().replace("-", "")
     if not colon or not record.complete or name not in ("sha1", "sha256"):
         return True
-    found = hashlib.new(name, record.block, usedforsecurity=False).digest()
-    written = (base64.b32encode(found).decode(), found.hex())
+    digest = hashlib.new(name, record.block, usedforsecurity=False).digest()
+    written = (base64.b32encode(digest).decode(), digest.hex())
     bare = stated.rstrip("=")
     return bare.upper() in (w.upper().rstrip("=") for w in written) or (
-        bare == base64.b64encode(found).decode().rstrip("=")
+        bare == base64.b64encode(digest).decode().rstrip("=")
     )
 
 
@@ -248,12 +248,12 @@ class _ArchiveStream:
 
     def give_back_next_record(self, block: bytes, size: int) -> tuple[bytes, int]:
         """Cut a block where another record begins inside it, and read on from there."""
-        found = NEXT_RECORD.search(block)
-        if found is None or len(block) != size:
+        match = NEXT_RECORD.search(block)
+        if match is None or len(block) != size:
             return block, size
-        self._budget -= size - found.end()
+        self._budget -= size - match.end()
         if self._budget < 0:  # lengths that all lie; what follows stays in this record
             return block, size
-        self._held = block[found.end() :] + self._held[self._at :]
+        self._held = block[match.end() :] + self._held[self._at :]
         self._at, self._member_at = 0, -1
-        return block[: found.start()], found.start()
+        return block[: match.start()], match.start()

@@ -53,17 +53,17 @@ def find_repeats(folder: Path, tasks: int) -> "Repeats":
     """Return the hashes that occur more than once in what `IdNotes` stored."""
     count = sum(len(_ids(folder, task)) for task in range(tasks))
     partitions = 1 + count // IDS_PER_PARTITION
-    found = [np.zeros(0, np.uint64)]
+    repeats = [np.zeros(0, np.uint64)]
     for partition in range(partitions):
         mine = [
             ids[ids % np.uint64(partitions) == partition]
             for ids in (_ids(folder, task) for task in range(tasks))
         ]
-        values = np.concatenate([*mine, found[0]])
+        values = np.concatenate([*mine, repeats[0]])
         del mine
         values.sort()
-        found.append(np.unique(values[1:][values[1:] == values[:-1]]))
-    hashes = np.sort(np.concatenate(found))
+        repeats.append(np.unique(values[1:][values[1:] == values[:-1]]))
+    hashes = np.sort(np.concatenate(repeats))
     return Repeats(hashes, _first_tasks(folder, tasks, hashes))
 
 

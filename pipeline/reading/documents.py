@@ -93,8 +93,8 @@ def document_of(
 
 def _problem(text: Any, text_bytes: int, record: Record, wanted: Fields) -> UnreadableRecord | None:
     if text is None:
-        found = sorted(map(str, record.fields))[:20]
-        detail = f"fields {found}, wanted a string in {wanted.text!r}; set ingest.text_field"
+        field_list = sorted(map(str, record.fields))[:20]
+        detail = f"fields {field_list}, wanted a string in {wanted.text!r}; set ingest.text_field"
         return UnreadableRecord(record.position, "no_text", detail, SHORT.repr(record.fields))
     if isinstance(text, UnreadableValue):
         return UnreadableRecord(record.position, text.reason, text.detail, text.sample)

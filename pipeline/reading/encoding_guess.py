@@ -120,15 +120,15 @@ def guesses(sample: bytes, wide_head: bytes = b"") -> list[Guess]:
     if judged[0].fit < SURE_FIT or judged[0].score < SURE:
         judged += [_judge_bytes(sample, codec) for codec in OTHER_CODE_PAGES if codec != first]
         judged += _wide(wide_head)
-    judged = [one for one in judged if one.is_first or one.letters >= LETTERS_MIN]
+    judged = [guess for guess in judged if guess.is_first or guess.letters >= LETTERS_MIN]
     best = _best(judged)
-    rivals = [one for one in judged if one.text != best.text]
-    return [best, *sorted(rivals, key=lambda one: -one.score)]
+    rivals = [guess for guess in judged if guess.text != best.text]
+    return [best, *sorted(rivals, key=lambda guess: -guess.score)]
 
 
 def guess_wide(head: bytes) -> Guess | None:
     """Return UTF-16 or UTF-32 without a mark if a text begins so, else None."""
-    best = max(_wide(head), key=lambda one: one.score, default=None)
+    best = max(_wide(head), key=lambda guess: guess.score, default=None)
     return best if best and best.score >= SCORE_MIN else None
 
 
@@ -155,7 +155,7 @@ def _judge_bytes(sample: bytes, codec: str) -> Guess:
 def _best(judged: list[Guess]) -> Guess:
     """The highest score; another language has to be clearly better than chardetng's answer."""
     first = judged[0]
-    same = max((one for one in judged if one.language == first.language), key=_score)
+    same = max((guess for guess in judged if guess.language == first.language), key=_score)
     if same.fit < first.fit + FIT_GAIN and same.score < first.score + SCORE_GAIN:
         same = first
     best = max(judged, key=_score)
@@ -163,8 +163,8 @@ def _best(judged: list[Guess]) -> Guess:
     return best if best.score > same.score + lead else same
 
 
-def _score(one: Guess) -> float:
-    return one.score
+def _score(guess: Guess) -> float:
+    return guess.score
 
 
 def judge(text: str, codec: str) -> Guess:

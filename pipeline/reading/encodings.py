@@ -123,22 +123,22 @@ def _declared(sample: EncodingSample, codec: str) -> Encoding | None:
     beyond_ascii = len(text) - len(text.encode("ascii", "ignore"))
     if text.count("\ufffd") > REPLACED_MAX * beyond_ascii + 1:
         return None
-    found = judge(text, codec)
-    if found.fit >= DECLARED_FIT_MIN:
+    judged = judge(text, codec)
+    if judged.fit >= DECLARED_FIT_MIN:
         return Encoding(codec, "declared")
     others = guesses(sample.data)
-    if is_certain(others) and others[0].text != found.text:
+    if is_certain(others) and others[0].text != judged.text:
         return Encoding(others[0].codec, "guessed", others[0].score)
-    return Encoding(codec, "declared", found.score)
+    return Encoding(codec, "declared", judged.score)
 
 
 def _guessed(sample: EncodingSample) -> Encoding:
-    found = guesses(sample.data, wide_head=sample.head)
-    if is_certain(found):
-        return Encoding(found[0].codec, "guessed", round(found[0].score, 3))
+    ranked = guesses(sample.data, wide_head=sample.head)
+    if is_certain(ranked):
+        return Encoding(ranked[0].codec, "guessed", round(ranked[0].score, 3))
     if sample.broken_bytes <= STRAY_BYTES_MAX * sample.size:
         return Encoding("utf-8", "utf-8")
-    scores = [(one.codec, f"{one.score:.2f}") for one in found[:NAMED_GUESSES]]
+    scores = [(guess.codec, f"{guess.score:.2f}") for guess in ranked[:NAMED_GUESSES]]
     likely = ", ".join(f"{codec} {score}" for codec, score in scores if score != "0.00")
     raise UnknownEncoding(
         f"{sample.broken_bytes} of {sample.beyond_ascii} non-ASCII bytes are not valid UTF-8, and "
@@ -162,11 +162,11 @@ def decode(data: bytes, codec: str) -> tuple[str, int]:
 
 def replacements(text: str, data: bytes, codec: str) -> int:
     """Count the characters U+FFFD of a decoded text that its bytes do not have themselves."""
-    found = text.count("\ufffd")
-    if not found or not codec.startswith(("utf", "gb18030")):
-        return found
+    count = text.count("\ufffd")
+    if not count or not codec.startswith(("utf", "gb18030")):
+        return count
     forms = WIDE_REPLACEMENTS.get(codec) or ("\ufffd".encode(codec.removesuffix("-sig")),)
-    return max(found - sum(data.count(form) for form in forms), 0)
+    return max(count - sum(data.count(form) for form in forms), 0)
 
 
 def refuse_damage(replaced: int, characters: int, codec: str) -> None:
@@ -224,10 +224,10 @@ def _utf8_text(data: bytes) -> str | None:
 def known_codec(label: str) -> str | None:
     """Return the Python codec of text that a label names, None if it names none."""
     try:
-        found = codecs.lookup(label.strip())
+        codec = codecs.lookup(label.strip())
     except (LookupError, ValueError):  # ValueError: a label with a NUL
         return None
-    return found.name if found._is_text_encoding else None  # 'hex' and 'rot13' are none
+    return codec.name if codec._is_text_encoding else None  # 'hex' and 'rot13' are none
 
 
 def require_codec(label: str | None, key: str) -> None:

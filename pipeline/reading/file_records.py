@@ -22,12 +22,12 @@ def entries_of(file: SourceFile, source: ReaderInput) -> Iterator[Entry]:
     the file changes while it is read.
     """
     begun = _refuse_changed(file)
-    found = 0
+    count = 0
     try:
         for entry in _entries_or_empty(file, source):
-            found += 1
+            count += 1
             yield with_notes(entry, source)
-        if not found and source.part is None and not source.passed_by:
+        if not count and source.part is None and not source.passed_by:
             yield UnreadableRecord(
                 WHOLE_FILE, "no_records", f"{file.size} bytes without one record"
             )

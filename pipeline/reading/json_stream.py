@@ -212,11 +212,11 @@ class _Splitter:
         line = self._held.rfind(b"\n", 0, self._begin) + 1
         indent = self._held[line : self._begin] if line else b""
         bracket = self._held[self._begin : self._begin + 1]
-        found = self._held.find(b"\n" + indent + bracket, self._begin)
-        if indent.strip(SPACE) or found < 0 or self._budget < len(self._held) - found:
+        position = self._held.find(b"\n" + indent + bracket, self._begin)
+        if indent.strip(SPACE) or position < 0 or self._budget < len(self._held) - position:
             return None
-        self._budget -= len(self._held) - found
-        return found + 1 + len(indent)
+        self._budget -= len(self._held) - position
+        return position + 1 + len(indent)
 
     def _cut_at(self, end: int) -> Value:
         """End the value at hand where another begins; brackets are counted from there again."""

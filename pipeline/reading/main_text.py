@@ -70,7 +70,7 @@ def _read_again(page: RepairedPage, tree: HTMLTree, text: str) -> str:
 def _between_prose(everything: str) -> str:
     """Return the lines from the first to the last that is running text."""
     lines = everything.split("\n")
-    places = [place for place, line in enumerate(lines) if _is_prose(line.strip())]
+    places = [index for index, line in enumerate(lines) if _is_prose(line.strip())]
     return "\n".join(lines[places[0] : places[-1] + 1]) if places else ""
 
 
@@ -84,12 +84,12 @@ def with_gaps(text: str, everything: str) -> str:
     if not kept:
         return text
     result, before = [], kept[0]
-    for place in kept:
-        gap = lines[before + 1 : place]
+    for index in kept:
+        gap = lines[before + 1 : index]
         if gap:
             result += gap if _belongs(gap) else [""]
-        result.append(lines[place])
-        before = place
+        result.append(lines[index])
+        before = index
     return "\n".join(result)
 
 
@@ -102,10 +102,10 @@ def _places(text: str, lines: list[str]) -> list[int]:
     kept: list[int] = []
     wanted = [bare for line in text.split("\n") if (bare := line.strip())]
     for bare in wanted:
-        found = numbers.get(bare, ())
-        at = bisect_right(found, kept[-1] if kept else -1)
-        if at < len(found):
-            kept.append(found[at])
+        candidates = numbers.get(bare, ())
+        at = bisect_right(candidates, kept[-1] if kept else -1)
+        if at < len(candidates):
+            kept.append(candidates[at])
     return kept if len(kept) >= MATCHED_MIN * len(wanted) else []
 
 

@@ -119,11 +119,11 @@ def _chapters(archive: zipfile.ZipFile) -> list[str]:
 
 
 def _attributes(content: bytes, element: str, attribute: str) -> list[str]:
-    found: list[str] = []
+    values: list[str] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:
         if name.rpartition(":")[2] == element:
-            found.append(attributes.get(attribute, ""))
+            values.append(attributes.get(attribute, ""))
 
     parser = expat.ParserCreate()
     parser.StartElementHandler = start
@@ -131,4 +131,4 @@ def _attributes(content: bytes, element: str, attribute: str) -> list[str]:
         parser.Parse(content, True)
     except expat.ExpatError as error:
         raise DamagedInput("damaged_xml", f"{error}; wanted well-formed XML") from error
-    return found
+    return values

@@ -27,8 +27,8 @@ from pipeline.reading.page_tokens import CONCEALED, LEFT_OUT
 def see_choice(data, work):
     """Keep the label that a box to tick stands in, or the one after it, inside an item."""
     work[CHOICES] = 1
-    for place in range(work[DEPTH] - 1, max(work[DEPTH] - 4, 0), -1):
-        row = OPEN_AT + place * FIELDS
+    for depth in range(work[DEPTH] - 1, max(work[DEPTH] - 4, 0), -1):
+        row = OPEN_AT + depth * FIELDS
         is_label = work[row + KIND] >> ROLE_SHIFT == LABEL and work[row + IS_LEFT]
         if is_label and _in_item(work):
             keep_element(data, work[row + START], LABEL)
@@ -39,8 +39,8 @@ def see_choice(data, work):
 
 @njit()
 def _in_item(work):
-    for place in range(work[DEPTH] - 1, -1, -1):
-        kind = work[OPEN_AT + place * FIELDS + KIND]
+    for depth in range(work[DEPTH] - 1, -1, -1):
+        kind = work[OPEN_AT + depth * FIELDS + KIND]
         if kind & BLOCK:
             return kind >> ROLE_SHIFT == ITEM
     return False

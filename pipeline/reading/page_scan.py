@@ -191,8 +191,8 @@ def _start_tag(data, work, at):
 @njit()
 def _close_link(work):
     """Let the open link be none any more: another one begins, and links do not nest."""
-    for place in range(work[DEPTH] - 1, -1, -1):
-        kind = OPEN_AT + place * FIELDS + KIND
+    for depth in range(work[DEPTH] - 1, -1, -1):
+        kind = OPEN_AT + depth * FIELDS + KIND
         if work[kind] >> ROLE_SHIFT == LINK:
             work[kind] = 0
             work[LINK_DEPTH] -= 1
@@ -231,20 +231,20 @@ def _ends_in_colon(data, last):
 @njit()
 def _close_implied(data, work, role, at):
     """Close what the start tag of a block closes without an end tag."""
-    for place in range(work[DEPTH] - 1, -1, -1):
-        kind = work[OPEN_AT + place * FIELDS + KIND]
+    for depth in range(work[DEPTH] - 1, -1, -1):
+        kind = work[OPEN_AT + depth * FIELDS + KIND]
         if not kind & BLOCK:
             continue
         other = kind >> ROLE_SHIFT
         if other == PARAGRAPH:
-            pop_to(data, work, place, at, at)
+            pop_to(data, work, depth, at, at)
             continue
         same = other == role and role in (ITEM, TERM, ROW_GROUP, CELL)
         in_row = role == ROW and (other in (ROW, CELL))
         in_group = role == ROW_GROUP and (other in (ROW, CELL))
         if not (same or in_row or in_group):
             return
-        pop_to(data, work, place, at, at)
+        pop_to(data, work, depth, at, at)
         if same:
             return
 
@@ -268,10 +268,10 @@ def _end_tag(data, work, at):
         work[LINKS] += 1
     if kind & FORMATTING and work[UNCLOSED]:
         work[UNCLOSED] -= 1
-    for place in range(work[DEPTH] - 1, -1, -1):
-        row = OPEN_AT + place * FIELDS
+    for depth in range(work[DEPTH] - 1, -1, -1):
+        row = OPEN_AT + depth * FIELDS
         if np.uint64(work[row + KEY]) == key:
-            pop_to(data, work, place, at, end)
+            pop_to(data, work, depth, at, end)
             break
         other = work[row + KIND]
         if (not kind & BLOCK) and other & BLOCK:

@@ -105,7 +105,7 @@ class _Tables:
         )
 
     def batches(
-        self, group: int, plan: RowGroupPlan, asked: Sequence[bool]
+        self, group: int, plan: RowGroupPlan, columns_wanted: Sequence[bool]
     ) -> Iterator[pa.RecordBatch]:
         """Yield the batches of a row group, without columns that cannot be read.
 
@@ -115,7 +115,7 @@ class _Tables:
         problem: Exception | None = None
         for kind, choose in ((0, False), (-1, False), (-1, True)):
             table = self._open(kind, plan.as_dictionary)
-            columns = self._readable(table, group, plan, asked) if choose else None
+            columns = self._readable(table, group, plan, columns_wanted) if choose else None
             try:
                 for batch in _after(done, table, group, plan, columns):
                     yield batch
@@ -127,10 +127,10 @@ class _Tables:
         raise problem
 
     def _readable(
-        self, table: pq.ParquetFile, group: int, plan: RowGroupPlan, asked: Sequence[bool]
+        self, table: pq.ParquetFile, group: int, plan: RowGroupPlan, columns_wanted: Sequence[bool]
     ) -> list[str]:
         readable = []
-        for column, is_asked in zip(self.columns, asked, strict=True):
+        for column, is_asked in zip(self.columns, columns_wanted, strict=True):
             try:
                 for _ in () if is_asked else _after(0, table, group, plan, [column]):
                     pass

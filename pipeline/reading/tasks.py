@@ -103,14 +103,14 @@ def _row_groups(path: Path, bytes_per_task: int) -> list[RowGroupRange]:
 
 def count_newlines(path: Path | RemoteFile, lines: LineRange) -> list[int]:
     """Return [newlines in the range's bytes, 1 if its last byte is one else 0]."""
-    found, left, last = 0, lines.end - lines.begin, b""
+    newlines, left, last = 0, lines.end - lines.begin, b""
     with path.open("rb") as file:
         file.seek(lines.begin)
         while left and (chunk := file.read(min(CHUNK_BYTES, left))):
-            found += chunk.count(b"\n")
+            newlines += chunk.count(b"\n")
             left -= len(chunk)
             last = chunk[-1:]
-    return [found, int(last == b"\n")]
+    return [newlines, int(last == b"\n")]
 
 
 def with_line_numbers(tasks: Sequence[ReadTask], counts: dict[int, list[int]]) -> list[ReadTask]:

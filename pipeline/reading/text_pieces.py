@@ -61,11 +61,11 @@ def _end_of_piece(text: bytes, begin: int, limit: int) -> int:
 def _last_sentence_end(text: bytes, begin: int, limit: int) -> int:
     while limit > begin:
         first = max(limit - SENTENCE_SEARCH_BYTES, begin)
-        found = -1
+        end = -1
         for match in SENTENCE_END.finditer(text, first, limit):
-            found = match.end()
-        if found > 0:
-            return found
+            end = match.end()
+        if end > 0:
+            return end
         limit = first
     return -1
 

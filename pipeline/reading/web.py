@@ -35,17 +35,17 @@ def request(url: str, method: str = "GET", headers: dict[str, str] | None = None
     bare = urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
     # Unpacking is ours: a transfer encoding would change sizes and offsets.
     fixed = {"User-Agent": AGENT, "Accept-Encoding": "identity"}
-    made = _Request(bare, method=method, headers=fixed | (headers or {}))
-    made.named = _server(bare)
+    web_request = _Request(bare, method=method, headers=fixed | (headers or {}))
+    web_request.named = _server(bare)
     if login:
         packed = base64.b64encode(unquote(login).encode()).decode()
-        made.add_unredirected_header("Authorization", f"Basic {packed}")
-    return made
+        web_request.add_unredirected_header("Authorization", f"Basic {packed}")
+    return web_request
 
 
-def open_url(made: _Request, timeout_seconds: float) -> http.client.HTTPResponse:
+def open_url(web_request: _Request, timeout_seconds: float) -> http.client.HTTPResponse:
     """Send a request and follow its redirects. Raises SourceError for one that is refused."""
-    answer: http.client.HTTPResponse = _opener.open(made, timeout=timeout_seconds)
+    answer: http.client.HTTPResponse = _opener.open(web_request, timeout=timeout_seconds)
     return answer
 
 
@@ -83,16 +83,20 @@ def _leads_inside(url: str) -> bool:
     """Tell whether a server's name stands for a private address, as far as it can be resolved."""
     _, host, port = _server(url)
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
         return False  # connecting will fail, or a proxy knows the name
-    return any(is_private(str(entry[4][0])) for entry in found)
+    return any(is_private(str(entry[4][0])) for entry in infos)
 
 
-def _connection(kind: Any, made: _Request, host: str, **options: Any) -> Any:
+def _connection(kind: Any, web_request: _Request, host: str, **options: Any) -> Any:
     """Make a connection that looks at its other end, unless that is a proxy."""
     connection = kind(host, **options)
-    if not made.elsewhere or made.has_proxy() or getattr(made, "_tunnel_host", None):
+    if (
+        not web_request.elsewhere
+        or web_request.has_proxy()
+        or getattr(web_request, "_tunnel_host", None)
+    ):
         return connection
     connect = connection.connect
 
@@ -100,7 +104,7 @@ def _connection(kind: Any, made: _Request, host: str, **options: Any) -> Any:
         connect()
         if is_private(connection.sock.getpeername()[0]):
             connection.close()
-            raise _refused(made, made.full_url, "it is on a machine of this network")
+            raise _refused(web_request, web_request.full_url, "it is on a machine of this network")
 
     connection.connect = checked
     return connection

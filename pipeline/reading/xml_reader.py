@@ -26,11 +26,11 @@ MARKUP_SIGNS = ("</", "<p", "<br", "<a ")
 def read_xml(source: ReaderInput) -> Iterator[Entry]:
     """Yield pages of a MediaWiki dump, items of a feed, or the text of any other XML file."""
     collector = _Collector(source.record_bytes_max)
-    found = False
+    has_text = False
     for position, record in enumerate(parsed(source.open_text(), collector)):
-        found = True
+        has_text = True
         yield _entry(source, position, record)
-    if not found:
+    if not has_text:
         text = collector.plain_text()
         if text is None:
             yield source.too_large(0, b"", "its text is larger")

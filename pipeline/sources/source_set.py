@@ -104,11 +104,11 @@ def list_candidates(
     names = _names(sources, places)
     candidates: list[Candidate] = []
     skipped: list[SkippedFile] = []
-    for source, place, name in zip(sources, places, names, strict=True):
-        found, left = _sort_out(source, place, name, store)
-        if not found:
-            raise SourceError(_nothing_usable(source, place, left))
-        candidates += found
+    for source, location, name in zip(sources, places, names, strict=True):
+        files, left = _sort_out(source, location, name, store)
+        if not files:
+            raise SourceError(_nothing_usable(source, location, left))
+        candidates += files
         skipped += left
     return candidates, skipped
 
@@ -163,8 +163,8 @@ def _place(source: Source, base: Path) -> _Place:
 def _names(sources: Sequence[Source], places: Sequence[_Place]) -> list[str]:
     """Give each unnamed source its stem; equal ones get the folder above in front."""
     tails = []
-    for source, place in zip(sources, places, strict=True):
-        path = place.entries[0] if place.entries and place.is_file else place.root
+    for source, location in zip(sources, places, strict=True):
+        path = location.entries[0] if location.entries and location.is_file else location.root
         tails.append(tuple(map(as_utf8, (*path.parts[:-1], stem_of(path.name)))))
         if source.path in SCHEMES:
             tails[-1] = (source.path.removesuffix(":"),)
@@ -187,41 +187,43 @@ def stem_of(name: str) -> str:
 
 
 def _sort_out(
-    source: Source, place: _Place, name: str, store: Path | None
+    source: Source, location: _Place, name: str, store: Path | None
 ) -> tuple[list[Candidate], list[SkippedFile]]:
-    found, skipped = [], []
+    files, skipped = [], []
     if is_remote(source.path):
         return _sort_out_remote(source, name)
-    own = store if store and place.root in store.parents else None  # what is named itself is read
-    for path in _entries(place):
+    own = (
+        store if store and location.root in store.parents else None
+    )  # what is named itself is read
+    for path in _entries(location):
         if own and path.is_relative_to(own):
             continue
-        relative = relative_name(path, place.root)
-        reason, detail = skip_reason(path, place.root, follow_links=place.is_file)
+        relative = relative_name(path, location.root)
+        reason, detail = skip_reason(path, location.root, follow_links=location.is_file)
         if reason:
             skipped.append(SkippedFile(name, relative, reason, detail))
         else:
-            found.append(Candidate(source, name, path, relative))
-    return found, skipped
+            files.append(Candidate(source, name, path, relative))
+    return files, skipped
 
 
 def _sort_out_remote(source: Source, name: str) -> tuple[list[Candidate], list[SkippedFile]]:
-    found, skipped = [], []
+    files, skipped = [], []
     for relative, file in remote_files(source.path, source.first):
         if (suffix := suffix_of(file.name)) in READERS:
-            found.append(Candidate(source, name, file, relative))
+            files.append(Candidate(source, name, file, relative))
         else:
             skipped.append(SkippedFile(name, relative, "unknown_type", not_read(suffix)))
-    return found, skipped
+    return files, skipped
 
 
-def _entries(place: _Place) -> Iterator[Path]:
+def _entries(location: _Place) -> Iterator[Path]:
     """Paths to look at, each once: a pattern may match a folder and a file in it."""
-    if place.entries is None:
-        yield from walk(place.root)
+    if location.entries is None:
+        yield from walk(location.root)
         return
     seen: set[Path] = set()
-    for entry in place.entries:
+    for entry in location.entries:
         walks = entry.is_dir() and not entry.is_symlink()
         for path in walk(entry) if walks else (entry,):
             if path not in seen:
@@ -229,15 +231,15 @@ def _entries(place: _Place) -> Iterator[Path]:
                 seen.add(path)
 
 
-def _nothing_usable(source: Source, place: _Place, skipped: list[SkippedFile]) -> str:
+def _nothing_usable(source: Source, location: _Place, skipped: list[SkippedFile]) -> str:
     wanted = f"read are {' '.join(READERS)}, plain or as {' '.join(PACKED_SUFFIXES)}"
     named = f"source {without_secrets(source.path)!r}"
     if not skipped:
-        return f"{named}: {place.root} is empty (hidden files aside); {wanted}"
+        return f"{named}: {location.root} is empty (hidden files aside); {wanted}"
     suffixes = Counter(suffix_of(s.relative) or "(none)" for s in skipped)
-    found = f"{_counts(suffixes)} ({_counts(Counter(s.reason for s in skipped))})"
+    summary = f"{_counts(suffixes)} ({_counts(Counter(s.reason for s in skipped))})"
     wanted += "; convert the files or point to others"
-    return f"{named}: nothing below {place.root} can be read; found suffixes {found}; {wanted}"
+    return f"{named}: nothing below {location.root} can be read; found suffixes {summary}; {wanted}"
 
 
 def _counts(counter: Counter[str]) -> str:
@@ -245,20 +247,27 @@ def _counts(counter: Counter[str]) -> str:
 
 
 def _hashed(candidates: Sequence[Candidate], workers: int, memory: Path | None) -> list[SourceFile]:
-    paths = [one.path for one in candidates if isinstance(one.path, Path)]
+    paths = [candidate.path for candidate in candidates if isinstance(candidate.path, Path)]
     local = dict(zip(paths, hashed_files(paths, workers, memory), strict=True))
     files = []
-    for one in candidates:
+    for candidate in candidates:
         hashed = None
-        if isinstance(one.path, Path):
-            hashed = local[one.path]
+        if isinstance(candidate.path, Path):
+            hashed = local[candidate.path]
             size, sha256 = hashed.size, hashed.sha256
         else:
-            size, sha256 = _identity(one.path)
-        known = one.source.lang, one.source.license
+            size, sha256 = _identity(candidate.path)
+        known = candidate.source.lang, candidate.source.license
         files.append(
             SourceFile(
-                one.name, *known, one.path, one.relative, size, sha256, hashed, one.source.encoding
+                candidate.name,
+                *known,
+                candidate.path,
+                candidate.relative,
+                size,
+                sha256,
+                hashed,
+                candidate.source.encoding,
             )
         )
     return files

@@ -170,9 +170,9 @@ def load_artifact(
     what was found and what was wanted.
     """
     if not artifact_exists(path):
-        found = "nothing is there" if not path.exists() else f"no {MANIFEST} in it"
+        what = "nothing is there" if not path.exists() else f"no {MANIFEST} in it"
         raise ArtifactError(
-            f"{path}: not a textmill artifact ({found}); give a folder that a stage wrote"
+            f"{path}: not a textmill artifact ({what}); give a folder that a stage wrote"
         )
     artifact = Artifact(path, _manifest(path / MANIFEST))
     name = artifact.contract.split(" ")[0]

@@ -56,12 +56,12 @@ def lock(destination: Path) -> Iterator[None]:
         yield
 
 
-def refuse_other(found: Artifact, identity: Fingerprint) -> None:
+def refuse_other(stored: Artifact, identity: Fingerprint) -> None:
     """Raise ConfigError if the artifact found is of other inputs."""
-    if found.fingerprint != identity.digest:
+    if stored.fingerprint != identity.digest:
         raise ConfigError(
-            f"{found.path}: holds an artifact of other inputs or settings "
-            f"({found.fingerprint[:16]}, wanted {identity.digest[:16]}); artifacts are never "
+            f"{stored.path}: holds an artifact of other inputs or settings "
+            f"({stored.fingerprint[:16]}, wanted {identity.digest[:16]}); artifacts are never "
             f"overwritten: remove that folder or choose another --out"
         )
 

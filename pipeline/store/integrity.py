@@ -43,11 +43,11 @@ def fault_of_size(folder: Path, entry: dict[str, Any]) -> str | None:
 def _fault_of_content(file: Path, remembered: str, entry: dict[str, Any]) -> str | None:
     if remembered == entry["sha256"]:
         return None
-    found = storage.sha256_of(file)  # the memory may be what is damaged
-    if found == entry["sha256"]:
+    sha256 = storage.sha256_of(file)  # the memory may be what is damaged
+    if sha256 == entry["sha256"]:
         return None
     return (
-        f"content differs from its SHA-256 in the manifest: found {found[:16]}…, "
+        f"content differs from its SHA-256 in the manifest: found {sha256[:16]}…, "
         f"wanted {entry['sha256'][:16]}…"
     )
 

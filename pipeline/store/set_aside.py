@@ -50,16 +50,16 @@ def dropped_places(artifact: Artifact) -> list[str]:
 
 def _first_rows(artifact: Artifact, reasons: list[str]) -> dict[str, list[dict[str, Any]]]:
     wanted = {reason: min(SHOWN, artifact.ledger.quarantined[reason]) for reason in reasons}
-    found: dict[str, list[dict[str, Any]]] = {reason: [] for reason in reasons}
+    rows_of_reason: dict[str, list[dict[str, Any]]] = {reason: [] for reason in reasons}
     for part in artifact.parts(QUARANTINE):
         with pq.ParquetFile(part) as file:
             for batch in file.iter_batches(columns=COLUMNS):
                 for row in batch.to_pylist():
-                    if len(found.get(row["reason"], ())) < wanted.get(row["reason"], 0):
-                        found[row["reason"]].append(row)
-                if all(len(found[reason]) == wanted[reason] for reason in reasons):
-                    return found
-    return {reason: rows for reason, rows in found.items() if rows}
+                    if len(rows_of_reason.get(row["reason"], ())) < wanted.get(row["reason"], 0):
+                        rows_of_reason[row["reason"]].append(row)
+                if all(len(rows_of_reason[reason]) == wanted[reason] for reason in reasons):
+                    return rows_of_reason
+    return {reason: rows for reason, rows in rows_of_reason.items() if rows}
 
 
 def _place(row: dict[str, Any], several_sources: bool) -> str:

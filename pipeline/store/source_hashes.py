@@ -78,9 +78,9 @@ def hashed_files(
     """
     known = _recall(memory, paths)
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        found = list(pool.map(_hashed, paths, known))
-    _remember(memory, paths, found, known)
-    return found
+        hashed = list(pool.map(_hashed, paths, known))
+    _remember(memory, paths, hashed, known)
+    return hashed
 
 
 def _hashed(path: Path, known: tuple[Stamp, str] | None) -> HashedFile:
@@ -128,12 +128,12 @@ def _begin_anew(memory: Path, error: sqlite3.DatabaseError) -> None:
 def _remember(
     memory: Path | None,
     paths: Sequence[Path],
-    found: Sequence[HashedFile],
+    hashed: Sequence[HashedFile],
     known: Sequence[tuple[Stamp, str] | None],
 ) -> None:
     rows = [
         (bytes(path), *file.stamp, file.sha256)
-        for path, file, before in zip(paths, found, known, strict=True)
+        for path, file, before in zip(paths, hashed, known, strict=True)
         if file.settled and before != (file.stamp, file.sha256)
     ]
     if memory is None or not rows or not memory.parent.is_dir():

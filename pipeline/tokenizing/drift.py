@@ -67,8 +67,8 @@ def drift(then: pl.DataFrame | None, now: pl.DataFrame, rule: DriftRule) -> pl.D
 
 def reasons(table: pl.DataFrame) -> list[str]:
     """Return the reasons to retrain of a table of `drift`, each with its language; none: keep."""
-    found = table.filter(pl.col("reason").is_not_null())
-    return [f"{row['lang']}: {row['reason']}" for row in found.iter_rows(named=True)]
+    with_reason = table.filter(pl.col("reason").is_not_null())
+    return [f"{row['lang']}: {row['reason']}" for row in with_reason.iter_rows(named=True)]
 
 
 def _figures(report: pl.DataFrame) -> pl.DataFrame:

@@ -88,10 +88,10 @@ def to_model(content: dict[str, Any], config: dict[str, Any]) -> bytes:
         stored.pieces.add(piece=name, score=score, type=kinds[token_id])
     for role, token_id in roles.items():
         setattr(trainer, f"{role}_piece", stored.pieces[token_id].piece)
-    made = stored.SerializeToString(deterministic=True)
+    model_bytes = stored.SerializeToString(deterministic=True)
     if model["type"] == "BPE":
-        _check_merges(model, made)
-    return made
+        _check_merges(model, model_bytes)
+    return model_bytes
 
 
 def _refuse_what_differs(content: dict[str, Any]) -> None:
@@ -198,11 +198,11 @@ def _roles(content: dict[str, Any], config: dict[str, Any], names: list[str]) ->
 def _kinds(content: dict[str, Any], names: list[str], roles: dict[str, int]) -> list[int]:
     model = content["model"]
     if model["type"] == "BPE":  # what no merge makes is in no text
-        made = {left + right for left, right in _pairs(model)}
-        found = [len(name) == 1 or name in made for name in names]
+        merged = {left + right for left, right in _pairs(model)}
+        is_normal = [len(name) == 1 or name in merged for name in names]
     else:
-        found = [score > NEVER for _, score in model["vocab"]]
-    kinds = [int(PieceType.NORMAL if one else PieceType.CONTROL) for one in found]
+        is_normal = [score > NEVER for _, score in model["vocab"]]
+    kinds = [int(PieceType.NORMAL if normal else PieceType.CONTROL) for normal in is_normal]
     if model.get("byte_fallback"):
         named = zip(names, kinds, strict=True)
         kinds = [int(PieceType.BYTE) if BYTE.fullmatch(name) else kind for name, kind in named]
@@ -233,7 +233,7 @@ def _pairs(model: dict[str, Any]) -> list[tuple[str, str]]:
     return [(left, right) for left, right in pairs]
 
 
-def _check_merges(model: dict[str, Any], made: bytes) -> None:
+def _check_merges(model: dict[str, Any], model_bytes: bytes) -> None:
     """Refuse merges that are not all the ways to make each piece, in the order of pieces."""
 
     def by_piece(pairs: Iterable[tuple[str, str]]) -> list[set[tuple[str, str]]]:
@@ -247,11 +247,11 @@ def _check_merges(model: dict[str, Any], made: bytes) -> None:
         return groups
 
     spelled = [(a.replace(SPACE_MARK, " "), b.replace(SPACE_MARK, " ")) for a, b in _pairs(model)]
-    given, ours = by_piece(spelled), by_piece(merges(read_vocabulary(made)))
+    given, ours = by_piece(spelled), by_piece(merges(read_vocabulary(model_bytes)))
     nothing: set[tuple[str, str]] = set()
-    for found, wanted in zip_longest(given, ours, fillvalue=nothing):
-        if found != wanted:
-            odd = min(found ^ wanted)
+    for merge, wanted in zip_longest(given, ours, fillvalue=nothing):
+        if merge != wanted:
+            odd = min(merge ^ wanted)
             raise ConfigError(
                 f"SentencePiece cannot give these ids: it joins two pieces wherever they make a "
                 f"third, in the order of the third, and this file's merges do not ({odd})"

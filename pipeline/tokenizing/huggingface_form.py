@@ -38,9 +38,9 @@ def check_form(content: Any) -> None:
         for i, entry in enumerate(_part(model, "vocab", list, "model.")):
             _pair(entry, (str, float), f"model.vocab[{i}]", "a piece and its score")
     for i, token in enumerate(_as(content.get("added_tokens", []), list, "added_tokens")):
-        place = f"added_tokens[{i}]"
+        location = f"added_tokens[{i}]"
         for key, wanted in {"id": int, "content": str, "special": bool}.items():
-            _part(_as(token, dict, place), key, wanted, f"{place}.")
+            _part(_as(token, dict, location), key, wanted, f"{location}.")
     for part in STEPS:
         if content.get(part) is not None:
             _check_step(content[part], part)
@@ -55,38 +55,38 @@ def check_config(content: Any) -> None:
             _as(token, str, key)
 
 
-def _check_step(step: Any, place: str) -> None:
-    kind = _part(_as(step, dict, place), "type", str, f"{place}.")
+def _check_step(step: Any, location: str) -> None:
+    kind = _part(_as(step, dict, location), "type", str, f"{location}.")
     for key, wanted in STEP_KEYS.get(kind, {}).items():
-        _part(step, key, wanted, f"{place}.")
+        _part(step, key, wanted, f"{location}.")
     if kind == "Sequence":
         lists = {key: value for key, value in step.items() if isinstance(value, list)}
         if len(lists) != 1:
-            raise ArtifactError(f"{place}: {len(lists)} lists of steps in a Sequence, wanted 1")
+            raise ArtifactError(f"{location}: {len(lists)} lists of steps in a Sequence, wanted 1")
         for key, inner in lists.items():
-            for i, one in enumerate(inner):
-                _check_step(one, f"{place}.{key}[{i}]")
+            for i, step_in_sequence in enumerate(inner):
+                _check_step(step_in_sequence, f"{location}.{key}[{i}]")
 
 
-def _part(holder: dict[str, Any], key: str, wanted: type, place: str) -> Any:
+def _part(holder: dict[str, Any], key: str, wanted: type, location: str) -> Any:
     if key not in holder:
         there = ", ".join(map(str, list(holder)[:8])) or "nothing"
-        raise ArtifactError(f"{place}{key} is absent, wanted {WORDS[wanted]}; there is {there}")
-    return _as(holder[key], wanted, place + key)
+        raise ArtifactError(f"{location}{key} is absent, wanted {WORDS[wanted]}; there is {there}")
+    return _as(holder[key], wanted, location + key)
 
 
-def _as(value: Any, wanted: type, place: str) -> Any:
+def _as(value: Any, wanted: type, location: str) -> Any:
     kinds = (int, float) if wanted is float else wanted
     if not isinstance(value, kinds) or (isinstance(value, bool) and wanted is not bool):
-        raise ArtifactError(f"{place} is {_shown(value)}, wanted {WORDS[wanted]}")
+        raise ArtifactError(f"{location} is {_shown(value)}, wanted {WORDS[wanted]}")
     return value
 
 
-def _pair(value: Any, kinds: tuple[type, type], place: str, wanted: str) -> None:
+def _pair(value: Any, kinds: tuple[type, type], location: str, wanted: str) -> None:
     if not isinstance(value, list) or len(value) != len(kinds):
-        raise ArtifactError(f"{place} is {_shown(value)}, wanted {wanted}")
+        raise ArtifactError(f"{location} is {_shown(value)}, wanted {wanted}")
     for i, kind in enumerate(kinds):
-        _as(value[i], kind, f"{place}[{i}]")
+        _as(value[i], kind, f"{location}[{i}]")
 
 
 def _shown(value: Any) -> str:

@@ -107,7 +107,7 @@ def _files(job: Job[Any], phase: str, results: list[PartResult], table: str) -> 
 def survey(salt: str, part: Path, sink: Sink) -> None:
     """Write the text bytes of each language, source and hash bin of one part."""
     schema = {"lang": pl.String, "source": pl.String, "bin": pl.Int64, "bytes": pl.Int64}
-    found = [pl.DataFrame(schema=schema)]
+    frames = [pl.DataFrame(schema=schema)]
     with pq.ParquetFile(part) as file:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=["id", "text", *GROUP])
@@ -120,8 +120,8 @@ def survey(salt: str, part: Path, sink: Sink) -> None:
                 },
                 schema=schema,
             )
-            found.append(rows.group_by(*GROUP, "bin").sum())
-    summed = pl.concat(found).group_by(*GROUP, "bin").sum().sort(*GROUP, "bin")
+            frames.append(rows.group_by(*GROUP, "bin").sum())
+    summed = pl.concat(frames).group_by(*GROUP, "bin").sum().sort(*GROUP, "bin")
     sink.write(BINS, summed.to_arrow())
 
 
@@ -184,8 +184,8 @@ def collect(salt: str, bounds: list[Any] | None, part: Path, sink: Sink) -> int:
     return documents
 
 
-def _within(found: pa.Table, bins: np.ndarray, bounds: list[Any]) -> pa.Array:
-    groups = pl.DataFrame(found.select(GROUP)).with_columns(bin=bins)
+def _within(table: pa.Table, bins: np.ndarray, bounds: list[Any]) -> pa.Array:
+    groups = pl.DataFrame(table.select(GROUP)).with_columns(bin=bins)
     last = pl.DataFrame(bounds, schema=BOUNDS, orient="row")
     joined = groups.join(last, on=GROUP, how="left", maintain_order="left")
     return joined.select(pl.col("bin") <= pl.col("last_bin")).to_series().to_arrow()
@@ -198,8 +198,8 @@ def _bins(hashes: np.ndarray) -> np.ndarray:
 def _write(path: Path, files: list[Path], bounds: list[Any] | None, seen: int) -> TextSample:
     if not files:
         return TextSample(path, 0, 0, seen)
-    found = pl.scan_parquet(files, glob=False)
-    sizes = found.select("hash", "id", *GROUP, "bytes").collect().sort("hash", "id")
+    frame = pl.scan_parquet(files, glob=False)
+    sizes = frame.select("hash", "id", *GROUP, "bytes").collect().sort("hash", "id")
     if bounds is None:
         sizes = sizes.with_columns(quota=pl.lit(None, pl.Int64))
     else:
@@ -208,7 +208,7 @@ def _write(path: Path, files: list[Path], bounds: list[Any] | None, seen: int) -
     left = pl.col("quota") - (pl.col("bytes").cum_sum().over(GROUP) - pl.col("bytes"))
     sizes = sizes.select("hash", "id", left=left).filter((pl.col("left") > 0).fill_null(True))
     chosen = (
-        found.select("hash", "id", *GROUP, "bytes", "text")
+        frame.select("hash", "id", *GROUP, "bytes", "text")
         .join(sizes.lazy(), on=["hash", "id"])
         .collect()
         .sort("hash", "id")

@@ -24,10 +24,10 @@ def character_counts(texts: Iterable[str]) -> np.ndarray:
     """Count the code points of texts; (CODE_POINTS,) int64."""
     counts = np.zeros(CODE_POINTS, np.int64)
     for text in texts:
-        found, times = np.unique(
+        codes, times = np.unique(
             np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32), return_counts=True
         )
-        counts[found] += times
+        counts[codes] += times
     return counts
 
 
@@ -37,7 +37,7 @@ def alphabet(counts: np.ndarray, coverage: float, apart: Iterable[str] = ()) -> 
     `apart` are those that are pieces of their own in any case. This is what the trainer counts.
     """
     counts = counts.copy()
-    counts[[ord(one) for one in (*NO_PIECES, *apart)]] = 0
+    counts[[ord(character) for character in (*NO_PIECES, *apart)]] = 0
     descending = np.sort(counts[counts > 0])[::-1]
     if not len(descending):
         return 0

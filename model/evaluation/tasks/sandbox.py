@@ -99,7 +99,7 @@ def compiles(code: str) -> bool:
 def _whole(prompt: str) -> str | None:
     """Return a prompt that ends in a function's head as a program, None if it cannot be one."""
     tries = (prompt, prompt + "    pass\n", prompt + "\n    pass\n")
-    return next((one for one in tries if prompt and compiles(one)), None)
+    return next((attempt for attempt in tries if prompt and compiles(attempt)), None)
 
 
 def _task(role: str, code: dict[str, str], name: str, limits: Limits) -> dict[str, Any]:

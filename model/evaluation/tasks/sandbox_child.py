@@ -140,21 +140,21 @@ def pack(value: Any, depth: int = 0) -> Any:
     if isinstance(value, str | float):
         return (str if isinstance(value, str) else float)(value)
     if isinstance(value, list):
-        return [pack(one, depth + 1) for one in value]
+        return [pack(item, depth + 1) for item in value]
     if isinstance(value, dict):
         return {"dict": [[pack(k, depth + 1), pack(v, depth + 1)] for k, v in value.items()]}
     for kind in (tuple, set, frozenset):
         if isinstance(value, kind):
-            return {kind.__name__: [pack(one, depth + 1) for one in value]}
+            return {kind.__name__: [pack(item, depth + 1) for item in value]}
     if hasattr(value, "__next__") or isinstance(value, range):
-        return {"iterator": [pack(one, depth + 1) for one in value]}
+        return {"iterator": [pack(item, depth + 1) for item in value]}
     raise TypeError(f"{type(value).__name__} is no plain value")
 
 
 def unpack(value: Any) -> Any:
     """Return what `pack` was given."""
     if isinstance(value, list):
-        return [unpack(one) for one in value]
+        return [unpack(item) for item in value]
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()
@@ -167,8 +167,8 @@ def unpack(value: Any) -> Any:
         return complex(*content)
     if kind == "dict":
         return {unpack(k): unpack(v) for k, v in content}
-    made = {"tuple": tuple, "set": set, "frozenset": frozenset, "iterator": iter}[kind]
-    return made([unpack(one) for one in content])  # type: ignore[operator]  # a table of types
+    container = {"tuple": tuple, "set": set, "frozenset": frozenset, "iterator": iter}[kind]
+    return container([unpack(item) for item in content])  # type: ignore[operator]  # a table of types
 
 
 def _answer(channel: Channel, code: dict[str, Any], name: str) -> None:
@@ -177,7 +177,7 @@ def _answer(channel: Channel, code: dict[str, Any], name: str) -> None:
     exec(code["answer"], names)
     channel.send({"loaded": name in names or not name})
     while True:
-        given = [unpack(one) for one in channel.receive()["call"]]
+        given = [unpack(argument) for argument in channel.receive()["call"]]
         try:
             result = names[name](*given[0], **given[1])
             reply = {"result": pack(result), "given": pack(given[0])}

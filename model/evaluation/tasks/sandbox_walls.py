@@ -151,7 +151,7 @@ def _seal(libc: Any, places: list[str]) -> bool:
     if libc.syscall(442, -100, ROOT.encode(), 0x8000, read_only, 32) == 0:  # Linux 5.12, recursive
         return True
     flags = 0x1023  # MS_BIND, MS_REMOUNT, MS_NOSUID, MS_RDONLY
-    return all(libc.mount(None, place.encode(), None, flags, None) == 0 for place in places)
+    return all(libc.mount(None, path.encode(), None, flags, None) == 0 for path in places)
 
 
 def filter_calls(libc: Any) -> bool:
