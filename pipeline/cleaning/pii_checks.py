@@ -1,11 +1,11 @@
 """Checks that a string of the right shape is what it looks like: checksums, ranges, dates.
 
 Written by hand, because a check here must find personal data, not approve of it. python-stdnum 2.2
-was compared on 100,000 numbers of each kind: its Luhn sums are the same; of identity numbers with
-a right checksum it refuses those of regions and years that its list of counties lacks, or raises
-KeyError at them, and all examples (region 99); of account numbers it refuses banks that it does not
-know, as in the registry's own example for Belgium, and examples with the checksum 00. All of these
-are masked here. It takes five to seven times as long per number.
+was compared on 100,000 bank cards, 20,000 identity numbers and 7,800 accounts: its Luhn sums are
+the same; of identity numbers with a right checksum it refuses those of regions and years that its
+list of counties lacks, or raises KeyError at them, and all examples (region 99); of account numbers
+it refuses banks that it does not know, as in the registry's own example for Belgium, and examples
+with the checksum 00. All of these are masked here. It takes five to six times as long per number.
 """
 
 import datetime

@@ -7,7 +7,9 @@ import pytest
 
 from flows import cli, config
 from flows.commands.hints import set_line
+from flows.commands.model_arguments import EXPORT
 from flows.commands.table import COMMANDS
+from model.export.export import FORMATS
 
 # Other tools script against these; adding is fine, removing or renaming is not.
 SURFACE = {
@@ -192,3 +194,9 @@ def test_a_misspelt_command_flag_or_choice_is_told_the_nearest(capsys, arguments
 def test_a_line_to_type_is_not_given_twice():
     assert set_line("train.steps: 0, wanted 1 or more") == "change it with --set train.steps=VALUE"
     assert set_line("pass over them: --set 'train.data.skip_parts=[\"part\"]'") is None
+
+
+def test_export_offers_every_format_and_precision_there_is():
+    choices = {arg.flags[0]: arg.keywords.get("choices") for arg in EXPORT}
+    assert [*choices["--format"]] == [*FORMATS]
+    assert {*choices["--precision"]} == {p for row in FORMATS.values() for p in row.precisions}
