@@ -11,14 +11,13 @@ source of all modules that compile. A lock per function lets one process compile
 for its machine code; numba has none, and two that write at once may mix up what they keep.
 """
 
-import fcntl
 import hashlib
 import logging
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -63,13 +62,18 @@ class LazyDispatcher(_Dispatcher):
     def compile(self, sig: Any) -> Any:
         """Load or make machine code; numba calls this where it has none for the types of a call."""
         # numba's lock comes first, so that threads never wait for each other's files
-        with global_compiler_lock, _alone(None if self.is_compiling else self._open_cache()):
+        with global_compiler_lock, self._alone():
             if self.signature is None:
                 return self._compile_and_keep(sig)
             if not self.overloads:
                 self._compile_and_keep(self.signature)
                 self.disable_compile()
             return next(iter(self.overloads.values())).entry_point
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Wait for another process that compiles this function; the block has it alone."""
+        lock = None if self.is_compiling else self._open_cache()
+        return nullcontext() if lock is None else storage.locked(lock)
 
     def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
         """Compile for a first call, and refuse then what numba refuses at later ones."""
@@ -137,14 +141,3 @@ def _warn_not_kept(reason: str) -> None:
             "set NUMBA_CACHE_DIR to a folder that can",
             reason,
         )
-
-
-@contextmanager
-def _alone(lock: Path | None) -> Iterator[None]:
-    """Wait until no other process is in here with the same path."""
-    if lock is None:
-        yield
-        return
-    with lock.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # freed when the file is closed
-        yield

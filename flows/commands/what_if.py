@@ -10,7 +10,7 @@ from rich.table import Table
 from flows import config
 from flows.config import Recipe
 from flows.reports.terminal import stdout
-from flows.reports.what_if_page import rule_costs, what_if_page
+from flows.reports.what_if_page import COST_HEAD, cost_rows, rule_costs, what_if_page
 from pipeline.cleaning import profiles
 from pipeline.cleaning.threshold_sweep import sweep
 from pipeline.store import storage
@@ -40,24 +40,12 @@ def what_if(options: Namespace) -> dict[str, Any] | None:
 
 def _terminal_table(costs: pl.DataFrame, profile: str) -> Table:
     table = Table(
-        "rule",
-        "language",
-        "documents",
-        "bound",
-        "kept now",
-        "kept without it",
+        *COST_HEAD,
         title=f"What each rule of {profile!r} costs, all others as they are",
         title_justify="left",
         header_style="dim",
         box=None,
     )
-    for row in costs.filter(pl.col("cost") > 0).iter_rows(named=True):
-        table.add_row(
-            row["rule"],
-            row["group"],
-            f"{row['documents']:,}",
-            f"{row['threshold']:g}",
-            f"{row['kept_share']:.2%}",
-            f"{row['kept_if_off']:.2%}",
-        )
+    for row in cost_rows(costs.filter(pl.col("cost") > 0)):
+        table.add_row(*row)
     return table

@@ -24,7 +24,7 @@ def what_if_page(artifact: Artifact, profile: str, swept: pl.DataFrame) -> str:
         TEMPLATES,
         title=f"What if: {profile} on {artifact.path.name}",
         plots=_plots(swept, _rules_that_matter(swept)),
-        costs=_cost_rows(rule_costs(swept)),
+        costs=cost_rows(rule_costs(swept)),
         rejects=[list(row.values()) for row in reject_rows(typical_rejects(artifact))],
         COST_HEAD=COST_HEAD,
         REJECT_COLUMNS=COLUMNS,
@@ -64,7 +64,8 @@ def _plot(rows: pl.DataFrame, colours: dict[str, str]) -> str:
     return line_svg(LinePlot(rule, "kept, %", log_base=10 if counts else None, look=look), lines)
 
 
-def _cost_rows(costs: pl.DataFrame) -> list[list[str]]:
+def cost_rows(costs: pl.DataFrame) -> list[list[str]]:
+    """Return the rows of `rule_costs` as strings under COST_HEAD."""
     return [
         [
             row["rule"],
