@@ -6,11 +6,12 @@ Planes above the second hold ideographs (2 and 3) or nothing that counts as text
 
 import functools
 import unicodedata
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 
 OTHER, LETTER, DIGIT, UNSPACED, SPACE, PUNCTUATION, SYMBOL, IGNORED = range(8)
 
@@ -49,13 +50,13 @@ UNSPACED_LANGUAGES = (
 )
 TABLE_SIZE = 0x20000
 LAST_IDEOGRAPHIC_PLANE_END = 0x40000
-SPACE_CODE = 32
+SPACE_CODE, LINE_FEED = 32, 10
 
 # Argument types of compiled loops; Arrow's memory may not be written to.
-BYTES = numba.types.Array(numba.uint8, 1, "C", readonly=True)
-OFFSETS = numba.types.Array(numba.int64, 1, "C", readonly=True)
-CODES = numba.types.Array(numba.int32, 1, "C", readonly=True)
-HASHES = numba.types.Array(numba.uint64, 1, "C", readonly=True)
+BYTES = kinds.array(kinds.uint8, 1, "C", readonly=True)
+OFFSETS = kinds.array(kinds.int64, 1, "C", readonly=True)
+CODES = kinds.array(kinds.int32, 1, "C", readonly=True)
+HASHES = kinds.array(kinds.uint64, 1, "C", readonly=True)
 
 _CLASS_OF_CATEGORY = {
     "L": LETTER,
@@ -69,12 +70,23 @@ _CLASS_OF_CATEGORY = {
 
 
 @functools.cache
+def categories() -> tuple[str, ...]:
+    """Return the Unicode category of each code point below 0x20000."""
+    return tuple(map(unicodedata.category, map(chr, range(TABLE_SIZE))))
+
+
+def by_category(value_of: Callable[[str], int], kind: type) -> np.ndarray:
+    """Return what `value_of` says of the category of each code point below 0x20000."""
+    values = {name: value_of(name) for name in set(categories())}
+    return np.fromiter(map(values.__getitem__, categories()), kind, TABLE_SIZE)
+
+
+@functools.cache
 def character_classes() -> np.ndarray:
     """Class of each code point below 0x20000 (uint8, one of the eight constants above)."""
-    classes = np.zeros(TABLE_SIZE, np.uint8)
-    for code in range(TABLE_SIZE):
-        category = unicodedata.category(chr(code))
-        classes[code] = IGNORED if category == "Cf" else _CLASS_OF_CATEGORY[category[0]]
+    classes = by_category(
+        lambda name: IGNORED if name == "Cf" else _CLASS_OF_CATEGORY[name[0]], np.uint8
+    )
     for first, last in UNSPACED_RANGES:
         block = classes[first : last + 1]
         block[(block == LETTER) | (first == 0x3005) | (first == 0x3021)] = UNSPACED
@@ -91,27 +103,35 @@ def folding() -> np.ndarray:
     space to U+0020, format and control characters to nothing.
     """
     classes = character_classes()
-    table = np.zeros(TABLE_SIZE, np.int32)
-    for code in range(TABLE_SIZE):
-        kind = classes[code]
-        if kind == SPACE:
-            table[code] = SPACE_CODE
-        elif kind not in (IGNORED, OTHER) or unicodedata.category(chr(code)) in ("Co", "Cn"):
-            table[code] = ord(_fold(chr(code)))
+    table = np.fromiter(map(ord, _folded()), np.int32, TABLE_SIZE)
+    unknown = by_category(lambda name: name in ("Co", "Cn"), np.bool_)
+    table[np.isin(classes, (IGNORED, OTHER)) & ~unknown] = 0
+    table[classes == SPACE] = SPACE_CODE
     return table
 
 
+def _folded() -> Iterator[str]:
+    """Yield the one character that each folds to, itself where that would be several.
+
+    Most are folded at once, a line each: what is done to a character ends at its line.
+    """
+    characters = [chr(code) if code != LINE_FEED else " " for code in range(TABLE_SIZE)]
+    folded = _compatible(_compatible("\n".join(characters)).lower()).split("\n")
+    for character, form in zip(characters, folded, strict=True):
+        yield form if _is_one(form) else _fold(character)
+
+
 def _fold(character: str) -> str:
-    """Return the one character that `character` folds to, itself if it would become several."""
-    for candidate in (
-        unicodedata.normalize("NFKC", character).lower(),
-        character.lower(),
-        character,
-    ):
-        folded = unicodedata.normalize("NFKC", candidate)
-        if len(folded) == 1 and not folded.isspace():
-            return folded
-    return character
+    forms = _compatible(character.lower()), _compatible(character)
+    return next(filter(_is_one, forms), character)
+
+
+def _is_one(text: str) -> bool:
+    return len(text) == 1 and not text.isspace()
+
+
+def _compatible(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
 
 
 def text_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:

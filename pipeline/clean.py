@@ -7,68 +7,32 @@ cleaning again. What was changed in which document stands in `changes`.
 
 import functools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.cleaning import filters, profiles
-from pipeline.cleaning.checks import CHECKS, check
+from pipeline.cleaning.checks import check
 from pipeline.cleaning.edits import EDITS, EditConfig, edit, without_words
+from pipeline.cleaning.judging import judge
 from pipeline.cleaning.lists import ListsConfig
-from pipeline.cleaning.measures import MEASURES, measure
+from pipeline.cleaning.measures import measure
 from pipeline.cleaning.normalize import NormalizeConfig, normalize
-from pipeline.cleaning.optional_measures import OPTIONAL_MEASURES, measure_optional
+from pipeline.cleaning.optional_measures import measure_optional
 from pipeline.cleaning.pii import PII_SPAN, PII_SPANS, PiiConfig, find_pii, replace_spans
+from pipeline.cleaning.tables import CHANGE, MEASURED, PII_TABLE
 from pipeline.cleaning.threshold_sweep import MEASURES_TABLE
 from pipeline.config_checks import Between, require, require_name
 from pipeline.engine.watchdog import Watchdog
 from pipeline.language import languages
-from pipeline.reject_samples import DROPPED
-from pipeline.schema import CLEAN, Contract, column
+from pipeline.schema import CLEAN
 from pipeline.stage import Job, Stage
-from pipeline.store.artifact import MAIN
-from pipeline.store.sink import CHANGES, REJECTS, Sink
-
-PII_TABLE = "pii"
-MEASURED = Contract(
-    "measures",
-    4,
-    pa.schema(
-        [
-            column("id", pa.string(), "the document, kept or dropped"),
-            column("lang", pa.string(), "as in the main table"),
-            column("lang_score", pa.float64(), "the model's; null where stated", nullable=True),
-            *(column(name, pa.float64(), entry.meaning) for name, entry in MEASURES.items()),
-            *(
-                column(
-                    name, pa.float64(), f"{entry.meaning}; null unless a rule asks", nullable=True
-                )
-                for name, entry in OPTIONAL_MEASURES.items()
-            ),
-            *(column(name, pa.float64(), meaning) for name, meaning in CHECKS.items()),
-            column("partner", pa.string(), "of a contaminated one: the item", nullable=True),
-            column("detail", pa.large_string(), "what a check found", nullable=True),
-        ]
-    ),
-)
-CHANGE = Contract(
-    "change",
-    1,
-    pa.schema(
-        [
-            column("id", pa.string(), "the document, kept or dropped"),
-            column("change", pa.string(), "the repair or edit that changed its text"),
-            column("bytes_before", pa.int64(), "of the text as ingested"),
-            column("bytes_after", pa.int64(), "of the text as stored, all changes made"),
-        ]
-    ),
-)
+from pipeline.store.sink import CHANGES, DROPPED, Sink
 
 
 @dataclass(frozen=True)
@@ -98,8 +62,14 @@ class CleanConfig:
 
 
 def run(job: Job[CleanConfig]) -> None:
-    """Clean the one parent artifact, part by part."""
-    results = job.map(functools.partial(clean_part, job.config), job.parents[0].parts())
+    """Clean the one parent artifact, part by part; parts cleaned before are taken over."""
+    (raw,) = job.parents
+    results = job.map_batches(
+        functools.partial(clean_parts, job.config),
+        raw.parts(),
+        raw.part_bytes(),
+        keys=raw.part_digests(),
+    )
     langs: Counter[str] = Counter()
     for result in results:
         langs.update(result.value["languages"])
@@ -110,64 +80,76 @@ def run(job: Job[CleanConfig]) -> None:
         job.stats.update(pii=dict(sorted(kinds.items())), pii_action=job.config.pii.action)
 
 
-def clean_part(config: CleanConfig, part: Path, sink: Sink) -> dict[str, Any]:
-    """Clean one Parquet part; return bytes read, documents by language, personal data by kind."""
+def clean_parts(
+    config: CleanConfig, parts: Sequence[Path], sinks: Sequence[Sink]
+) -> list[dict[str, Any]]:
+    """Clean Parquet parts; return bytes read, documents by language, personal data by kind of each.
+
+    Row groups of several parts are cleaned together, those of one part one after the other.
+    """
     table = profiles.thresholds(
         config.profile, config.thresholds, config.switched_off, config.pii.action
     )
-    wanted = filters.measures_of(table)
-    langs: Counter[str] = Counter()
-    pii: Counter[str] = Counter()
-    bytes_in = 0
+    tallies = [_Tally() for _ in parts]
+    groups = (
+        (sink, tally, documents)
+        for part, sink, tally in zip(parts, sinks, tallies, strict=True)
+        for documents in read_row_groups(part)
+    )
+    together = ([group] for group in groups) if len(parts) == 1 else [list(groups)]
+    for some in together:
+        ids = some[0][2]["id"][0], some[-1][2]["id"][-1]
+        with Watchdog(f"{parts[0].name}: one of the documents {ids[0]!r} to {ids[1]!r}"):
+            documents = pl.concat([documents for *_, documents in some])
+            cleaned = clean_texts(documents, config, filters.measures_of(table))
+            judged = judge(_without_words(cleaned.documents, config), cleaned.measured, table)
+        first = 0
+        for sink, tally, before in some:
+            own = cleaned.slice(first, len(before))
+            sink.saw(len(before))
+            _write_changes(own, before["text"], sink)
+            _write_spans(own, sink, config)
+            judged.slice(first, len(before)).write(sink, keep_dropped=config.keep_dropped)
+            tally.add(before, own)
+            first += len(before)
+    return [tally.value for tally in tallies]
+
+
+def read_row_groups(part: Path) -> Iterator[pl.DataFrame]:
+    """Yield the row groups of a Parquet file, one in memory at a time."""
     with pq.ParquetFile(part) as file:
         for group in range(file.num_row_groups):
-            documents = pl.DataFrame(file.read_row_group(group))
-            sink.saw(documents.height)
-            bytes_in += int(documents["text"].str.len_bytes().sum())
-            ids = documents["id"]
-            with Watchdog(f"{part.name}: one of the documents {ids[0]!r} to {ids[-1]!r}"):
-                before, cleaned = documents["text"], clean_texts(documents, config, wanted)
-            documents = cleaned.documents
-            langs.update(documents["lang"].to_list())
-            pii.update(cleaned.spans["kind"].to_list())
-            _write_changes(documents, cleaned.changes, before, sink)
-            if config.pii.action == "tag":
-                spans = cleaned.spans
-                ids = documents["id"].gather(spans["row"])
-                sink.write(PII_TABLE, spans.with_columns(id=ids).drop("row").to_arrow())
-            write_judged(documents, cleaned.measured, table, sink, config)
-    return {"languages": dict(langs), "bytes_in": bytes_in, "pii": dict(pii)}
+            yield pl.DataFrame(file.read_row_group(group))
 
 
-def write_judged(
-    documents: pl.DataFrame,
-    measured: pl.DataFrame,
-    table: filters.Thresholds,
-    sink: Sink,
-    config: CleanConfig | None = None,
-) -> None:
-    """Write documents with their measures where `table` puts them, in main or in rejects.
+class _Tally:
+    """What a part's documents come to."""
 
-    With a config words are still taken out as it says; without one the text is final.
-    """
-    verdicts = filters.verdicts(measured, table)
-    if config is not None and (config.remove_stop_words or config.remove_punctuation):
-        texts = without_words(
-            documents["text"], config.remove_stop_words, config.remove_punctuation, config.normalize
-        )
-        documents = documents.with_columns(texts.alias("text"))
-    verdicts = _emptied(documents["text"], verdicts)
-    sink.write(MEASURES_TABLE, measured.to_arrow())
-    kept = verdicts["rule"].is_null()
-    sink.write(MAIN, documents.filter(kept).to_arrow())
-    if config is None or config.keep_dropped:
-        sink.write(DROPPED, documents.filter(~kept).to_arrow())
-    findings = measured.select("partner", "detail").with_columns(
-        pl.when(verdicts["rule"].is_in(list(filters.WITH_DETAIL))).then(pl.col(name)).alias(name)
-        for name in ("partner", "detail")
-    )
-    rejects = pl.concat([documents.select("id", "source"), verdicts, findings], how="horizontal")
-    sink.write(REJECTS, rejects.filter(~kept).to_arrow())
+    def __init__(self) -> None:
+        self._langs: Counter[str] = Counter()
+        self._pii: Counter[str] = Counter()
+        self._bytes_in = 0
+
+    def add(self, before: pl.DataFrame, cleaned: "Cleaned") -> None:
+        """Count some documents as they were and as they are."""
+        self._bytes_in += int(before["text"].str.len_bytes().sum())
+        self._langs.update(cleaned.documents["lang"].to_list())
+        self._pii.update(cleaned.spans["kind"].to_list())
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """The form in which a part hands it on."""
+        langs, pii = dict(self._langs), dict(self._pii)
+        return {"languages": langs, "bytes_in": self._bytes_in, "pii": pii}
+
+
+def _without_words(documents: pl.DataFrame, config: CleanConfig) -> pl.DataFrame:
+    """Take words out as the config says, when the rules' measures of the text are taken."""
+    stop_words, punctuation = config.remove_stop_words, config.remove_punctuation
+    if not stop_words and not punctuation:
+        return documents
+    texts = without_words(documents["text"], stop_words, punctuation, config.normalize)
+    return documents.with_columns(texts.alias("text"))
 
 
 @dataclass(frozen=True)
@@ -178,6 +160,14 @@ class Cleaned:
     measured: pl.DataFrame  # the columns of MEASURED
     changes: dict[str, np.ndarray]  # repair or edit -> which rows it changed (bool)
     spans: pl.DataFrame  # personal data in the texts that were searched
+
+    def slice(self, first: int, rows: int) -> "Cleaned":
+        """Return the same of `rows` documents from `first` on."""
+        inside = pl.col("row").is_between(first, first + rows - 1)
+        spans = self.spans.filter(inside).with_columns(pl.col("row") - first)
+        changes = {name: changed[first : first + rows] for name, changed in self.changes.items()}
+        documents, measured = (t.slice(first, rows) for t in (self.documents, self.measured))
+        return Cleaned(documents, measured, changes, spans)
 
 
 def clean_texts(documents: pl.DataFrame, config: CleanConfig, wanted: set[str]) -> Cleaned:
@@ -230,30 +220,27 @@ def _masked(
     return texts, changed, pl.concat(rounds)
 
 
-def _write_changes(
-    documents: pl.DataFrame, changes: dict[str, np.ndarray], before: pl.Series, sink: Sink
-) -> None:
-    frame = documents.select(
+def _write_changes(cleaned: Cleaned, before: pl.Series, sink: Sink) -> None:
+    """Write which repair or edit changed which document."""
+    frame = cleaned.documents.select(
         "id",
         bytes_before=before.str.len_bytes(),
         bytes_after=pl.col("text").str.len_bytes(),
     )
     rows = [
         frame.filter(pl.Series(changed)).with_columns(change=pl.lit(name))
-        for name, changed in changes.items()
+        for name, changed in cleaned.changes.items()
+        if changed.any()
     ]
     if rows:
         sink.write(CHANGES, pl.concat(rows).to_arrow())
 
 
-def _emptied(texts: pl.Series, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Add the verdict 'empty' where a document with none has no text left."""
-    gone = (texts.str.len_bytes() == 0) & verdicts["rule"].is_null()
-    empty = {"rule": pl.lit("empty"), "value": pl.lit(0.0), "threshold": pl.lit(1.0)}
-    return verdicts.with_columns(
-        pl.when(pl.lit(gone)).then(value).otherwise(pl.col(name)).alias(name)
-        for name, value in empty.items()
-    )
+def _write_spans(cleaned: Cleaned, sink: Sink, config: CleanConfig) -> None:
+    """Write where personal data is, if it is to be tagged."""
+    if config.pii.action == "tag":
+        ids = cleaned.documents["id"].gather(cleaned.spans["row"])
+        sink.write(PII_TABLE, cleaned.spans.with_columns(id=ids).drop("row").to_arrow())
 
 
 STAGE = Stage(

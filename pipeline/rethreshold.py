@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
-import pyarrow.parquet as pq
 
-from pipeline.clean import PII_TABLE, write_judged
 from pipeline.clean import STAGE as CLEAN_STAGE
+from pipeline.clean import read_row_groups
 from pipeline.cleaning import profiles
 from pipeline.cleaning.filters import Thresholds, measures_of
+from pipeline.cleaning.judging import judge
 from pipeline.cleaning.optional_measures import OPTIONAL_MEASURES
+from pipeline.cleaning.tables import PII_TABLE
 from pipeline.cleaning.threshold_sweep import MEASURES_TABLE
 from pipeline.errors import ConfigError
-from pipeline.reject_samples import DROPPED
 from pipeline.stage import Job, Stage
 from pipeline.store.artifact import MAIN, Artifact
-from pipeline.store.sink import CHANGES, Sink
+from pipeline.store.sink import CHANGES, DROPPED, Sink
 
 PartFiles = dict[str, list[Path]]  # table -> files of one part, in order
 
@@ -67,7 +67,7 @@ def rejudge_part(table: Thresholds, files: PartFiles, sink: Sink) -> None:
         rows = pl.concat([kept.next_of(ids), dropped.next_of(ids)])
         documents = ids.join(rows, on="id", how="left", maintain_order="left")
         sink.saw(documents.height)
-        write_judged(documents.select(rows.columns), measures, table, sink)
+        judge(documents.select(rows.columns), measures, table).write(sink)
     for name in sorted(set(files) - {MAIN, DROPPED, MEASURES_TABLE}):
         for rows in _row_groups(files[name]):
             sink.write(name, rows.to_arrow())
@@ -91,9 +91,7 @@ class _RowGroups:
 
 def _row_groups(files: list[Path]) -> Iterator[pl.DataFrame]:
     for file in files:
-        with pq.ParquetFile(file) as parquet:
-            for group in range(parquet.num_row_groups):
-                yield pl.DataFrame(parquet.read_row_group(group))
+        yield from read_row_groups(file)
 
 
 def _part_files(clean: Artifact) -> list[PartFiles]:

@@ -69,7 +69,7 @@ def conform(table: pa.Table, contract: Contract, where: str) -> pa.Table:
 
 
 _DOCUMENT = [
-    column("id", pa.string(), "the input's own id, or a hash of content and source; unique"),
+    column("id", pa.string(), "the input's own id, or a hash of the text; unique"),
     column("text", pa.large_string(), "the document"),
     column("source", pa.string(), "name of the collection, for shares and per-source figures"),
     column("path", pa.string(), "file inside the source, with its inner name after '!'"),
@@ -179,7 +179,7 @@ EXAMPLES = Contract(
     1,
     pa.schema(
         [
-            column("id", pa.string(), "the record's own id, or a hash of content and source"),
+            column("id", pa.string(), "the record's own id, or a hash of what it says"),
             column("source", pa.string(), "name of the collection"),
             column("lang", pa.string(), "language as stated, else by its script"),
             column("task", pa.string(), "name in the table of tasks"),

@@ -21,7 +21,7 @@ from pipeline.config_checks import Between, require
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.schema import UNKNOWN_LANGUAGE, shard_contract
 from pipeline.shard_measures import check_measures, measure_fields, measured
-from pipeline.splitting import TRAIN, VALIDATION, SplitRule, cut, split_rule
+from pipeline.splitting import HASHES, TRAIN, VALIDATION, SplitRule, cut, split_rule
 from pipeline.stage import Job, Stage
 from pipeline.store import storage
 from pipeline.store.artifact import MAIN, Artifact
@@ -71,6 +71,7 @@ def run(job: Job[ShardConfig]) -> None:
     results = job.map(
         functools.partial(shard_part, config, model, rule),
         documents.parts(),
+        keys=[[digest, tokenizer.fingerprint, *rule.key] for digest in documents.part_digests()],
         contracts={MAIN: shard_contract(tokenizer.vocab_size, measure_fields(job.config.measures))},
     )
     record(job, [result.value for result in results], tokenizer, model)
@@ -102,7 +103,7 @@ def shard_part(
 
     Every validation document is decoded again; FAILED counts those that come out otherwise.
     """
-    tokenizer = load_tokenizer(model)
+    tokenizer = _loaded(model, storage.sha256_of(model))
     counted: dict[str, Counter[str]] = {name: Counter() for name in COUNTED}
     kept: list[pa.Table] = []
     before = failed = added = 0
@@ -131,6 +132,12 @@ def shard_part(
         sink.write(MAIN, group)
     summary = {name: dict(counter) for name, counter in counted.items()}
     return {**summary, FAILED: failed, ADDED: added}
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(model: Path, sha256: str) -> Tokenizer:
+    """Load a tokenizer of this content once for all parts that this process makes."""
+    return load_tokenizer(model)
 
 
 def round_trip_failures(documents: pa.Table, encoded: pa.Table, tokenizer: Tokenizer) -> int:
@@ -166,7 +173,7 @@ def splits(ids: pa.ChunkedArray | pa.Array, salt: str, bound: int) -> pa.Array:
 def token_lists(flat: np.ndarray, offsets: np.ndarray, vocab_size: int) -> pa.ListArray:
     """Return ids (N,) cut at offsets (rows + 1) as lists of the contract's type."""
     kind = shard_contract(vocab_size).schema.field("tokens").type
-    values = pa.array(flat.astype(kind.value_type.to_pandas_dtype()))
+    values = pa.array(flat.astype(np.dtype(str(kind.value_type))))
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values, type=kind)
 
 
@@ -262,5 +269,6 @@ STAGE = Stage(
     contract=shard_contract(1 << 16),  # wider ids for a larger vocabulary, by `run`
     run=run,
     module="pipeline.shard",
+    index_phases=(HASHES,),
     libraries=("jieba", "numba", "numpy", "opencc", "polars", "pyarrow", "sentencepiece"),
 )

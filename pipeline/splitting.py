@@ -1,10 +1,11 @@
 """Which documents train and which are held out, also where there is one document or a few.
 
-Whether a document is held out depends on its id alone, by hash. Where that cannot work, because
-the share asked for is less than one document, or because one that holds most of the text was
-drawn, documents larger than the share are cut into blocks, and blocks are held out by hash. What
-is cut is put together again where nothing between was held out: no character is lost, none is on
-both sides.
+Whether a document is held out depends on its id alone, by hash, without the ending that ingest puts
+to a repeated one: copies of one text are on one side, whichever of them stays. Where that cannot
+work, because the share asked for is less than one document, or because one that holds most of the
+text was drawn, documents larger than the share are cut into blocks, and blocks are held out by
+hash. What is cut is put together again where nothing between was held out: no character is lost,
+none is on both sides.
 """
 
 import functools
@@ -19,15 +20,18 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import SourceError
 from pipeline.hashing import id_hashes
+from pipeline.reading.document_ids import without_ending, without_endings
 from pipeline.stage import Job
 from pipeline.store.artifact import Artifact
 from pipeline.store.sink import Sink
 
+HASHES = "hashes"  # phase: what it finds in a part stays with the artifact
 TRAIN, VALIDATION = "train", "validation"
 BLOCK_BYTES_MAX, BLOCK_BYTES_MIN = 4096, 256
 BLOCKS_HELD_OUT = 8  # wanted where the text is short: figures of fewer are rough
 # No document is larger (`ingest.record_bytes_max`, as it is), so none is half of more text.
 LOOKED_AT_BYTES = 256 << 20
+NO_HASH = 1 << 64  # above all
 # Where to cut, best first.
 ENDS = ("\n\n", "\n", "。", "！", "？", ". ", "! ", "? ", "；", "，", " ")
 
@@ -41,11 +45,21 @@ class SplitRule:
     cut_above: int | None = None
     block_bytes: int = BLOCK_BYTES_MAX
 
+    @property
+    def key(self) -> list[Any]:
+        """All that decides about a document, as JSON."""
+        return [self.salt, self.bound, self.cut_above, self.block_bytes]
+
     def split(self, names: pa.Array | pa.ChunkedArray) -> pa.Array:
         """Return the split of each document or block by its name."""
         return pc.if_else(
-            pa.array(id_hashes(names, self.salt) < np.uint64(self.bound)), VALIDATION, TRAIN
+            pa.array(unit_hashes(names, self.salt) < np.uint64(self.bound)), VALIDATION, TRAIN
         )
+
+
+def unit_hashes(names: pa.Array | pa.ChunkedArray, salt: str) -> np.ndarray:
+    """Return 64 bits (uint64) for each document or block, the same for copies of one."""
+    return id_hashes(without_endings(names), salt)
 
 
 def split_rule(
@@ -60,18 +74,18 @@ def split_rule(
         return SplitRule(salt, 0)
     weigh = documents.text_bytes <= LOOKED_AT_BYTES
     looked = functools.partial(look, salt, bound, weigh)
-    reports = [report.value for report in job.map(looked, documents.parts(), phase="hashes")]
-    count, held_out = (
-        sum(report["documents"] for report in reports),
-        sum(report["below"] for report in reports),
+    keys = [[digest, salt, bound, weigh] for digest in documents.part_digests()]
+    reports = [
+        report.value for report in job.map(looked, documents.parts(), phase=HASHES, keys=keys)
+    ]
+    count, total, below = (
+        sum(report[what] for report in reports) for what in ("documents", "weight", "below")
     )
-    lowest, its_bytes = min(
-        ((report["lowest"], report["lowest_bytes"]) for report in reports if report["documents"]),
-        default=(0, 0),
-    )
-    held_out = held_out if lowest < bound else its_bytes
-    if not count or (count * share >= 1 and held_out * 2 <= documents.text_bytes):
-        return SplitRule(salt, max(bound, lowest + 1))
+    lowest = min((report["lowest"] for report in reports), default=NO_HASH)
+    if lowest >= bound:
+        below = sum(report["lowest_weight"] for report in reports if report["lowest"] == lowest)
+    if not count or (count * share >= 1 and below * 2 <= total):
+        return SplitRule(salt, max(bound, lowest + 1) if count else bound)
     rule = SplitRule(
         salt,
         bound,
@@ -82,13 +96,8 @@ def split_rule(
             )
         ),
     )
-    hashes = [
-        value
-        for report in job.map(
-            functools.partial(unit_hashes, rule), documents.parts(), phase="blocks"
-        )
-        for value in report.value
-    ]
+    found = job.map(functools.partial(block_hashes, rule), documents.parts(), phase="blocks")
+    hashes = {value for report in found for value in report.value}
     if len(hashes) < 2:
         raise SourceError(
             f"{documents.path}: {documents.text_bytes} bytes of text are too few to train on and "
@@ -100,32 +109,37 @@ def split_rule(
 
 
 def look(salt: str, bound: int, weigh: bool, part: Path, sink: Sink) -> dict[str, int]:
-    """Count a part's documents; return its lowest hash, and the bytes that it and `bound` take."""
-    report = {"documents": 0, "below": 0, "lowest": 1 << 64, "lowest_bytes": 0}
+    """Count a part's documents; return its lowest hash, and what it and those below `bound` weigh.
+
+    A document weighs the bytes of its text; one, without `weigh`, by which no text is read.
+    """
+    report = dict.fromkeys(("documents", "weight", "below", "lowest_weight"), 0)
+    report["lowest"] = NO_HASH
     columns = ["id", "text"] if weigh else ["id"]
     for batch in pq.ParquetFile(part).iter_batches(columns=columns):
         if not batch.num_rows:
             continue
-        hashes = id_hashes(batch.column("id"), salt)
-        sizes = np.zeros(batch.num_rows, np.int64)
+        hashes = unit_hashes(batch.column("id"), salt)
+        weights = np.ones(batch.num_rows, np.int64)
         if weigh:
-            sizes = pc.binary_length(batch.column("text")).to_numpy(zero_copy_only=False)
-        at = int(hashes.argmin())
+            weights = pc.binary_length(batch.column("text")).to_numpy(zero_copy_only=False)
         report["documents"] += batch.num_rows
-        report["below"] += int(sizes[hashes < np.uint64(bound)].sum())
-        if int(hashes[at]) < report["lowest"]:
-            report["lowest"], report["lowest_bytes"] = int(hashes[at]), int(sizes[at])
+        report["weight"] += int(weights.sum())
+        report["below"] += int(weights[hashes < np.uint64(bound)].sum())
+        if (lowest := int(hashes.min())) < report["lowest"]:
+            report["lowest"], report["lowest_weight"] = lowest, 0
+        report["lowest_weight"] += int(weights[hashes == np.uint64(report["lowest"])].sum())
     return report
 
 
-def unit_hashes(rule: SplitRule, part: Path, sink: Sink) -> list[int]:
+def block_hashes(rule: SplitRule, part: Path, sink: Sink) -> list[int]:
     """Return the hashes of what a part is split into: blocks, and documents that are not cut."""
     names: list[str] = []
     for batch in pq.ParquetFile(part).iter_batches(columns=["id", "text"], batch_size=64):
         for name, text in zip(
             batch.column("id").to_pylist(), batch.column("text").to_pylist(), strict=True
         ):
-            names += block_names(name, blocks_of(text, rule))
+            names += block_names(without_ending(name), blocks_of(text, rule))
     return [int(unit_hash) for unit_hash in id_hashes(pa.array(names, pa.string()), rule.salt)]
 
 
@@ -152,8 +166,13 @@ def _end(text: str, low: int, high: int) -> int:
 
 
 def block_names(name: str, blocks: list[str]) -> list[str]:
-    """Return what is hashed: the document's id, or the id with the number of each block."""
+    """Return the document's id, or the id with the number of each block."""
     return [name] if len(blocks) == 1 else [f"{name}#{n}" for n in range(len(blocks))]
+
+
+def document_of(name: str) -> str:
+    """Return what the ids of a document's blocks, or of copies of one content, have in common."""
+    return name.rpartition("#")[0] or name
 
 
 def cut(documents: pa.Table, rule: SplitRule) -> tuple[pa.Table, int]:
@@ -171,10 +190,10 @@ def cut(documents: pa.Table, rule: SplitRule) -> tuple[pa.Table, int]:
         zip(documents["id"].to_pylist(), documents["text"].to_pylist(), strict=True)
     ):
         blocks = blocks_of(text, rule)
-        names = block_names(name, blocks)
+        hashed = block_names(without_ending(name), blocks)
         many += len(blocks) > 1
-        of_blocks = rule.split(pa.array(names, pa.string())).to_pylist()
-        for own, block, split in zip(names, blocks, of_blocks, strict=True):
+        of_blocks = rule.split(pa.array(hashed, pa.string())).to_pylist()
+        for own, block, split in zip(block_names(name, blocks), blocks, of_blocks, strict=True):
             if rows and rows[-1][0] == row and rows[-1][3] == split == TRAIN:
                 rows[-1][2].append(block)
             else:

@@ -1,10 +1,12 @@
 """Run a stage: reuse its artifact or make it, part by part, so that any kill only costs one part.
 
 Work happens in `<artifact>.partial`: each finished part leaves a note in `done/`, and a later run
-of the same fingerprint goes on from there. The manifest is written last, then the folder renamed.
+of the same fingerprint goes on from there. A part that an earlier artifact has under the same
+identity (`store/units.py`) is linked. The manifest is written last, then the folder renamed.
 """
 
 import functools
+import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -14,28 +16,27 @@ from typing import Any, Generic, TypeVar
 
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
-from pipeline.errors import ArtifactError, ConfigError
+from pipeline.parts import BATCH_BYTES, BatchFunction, Part, PartFunction, PartMaker, one_by_one
 from pipeline.schema import QUARANTINE_ROW, REJECT, Contract
-from pipeline.store import commit, storage
+from pipeline.store import commit, storage, units
 from pipeline.store.artifact import (
     ARTIFACT_FORMAT,
     MAIN,
     MANIFEST,
-    REMAKE_ADVICE,
     Artifact,
-    artifact_exists,
+    file_entries,
     load_artifact,
     sealed,
 )
 from pipeline.store.commit import WORK
 from pipeline.store.disk_space import naming_full_disk
 from pipeline.store.fingerprint import Fingerprint, Ingredient, fingerprint
-from pipeline.store.sink import QUARANTINE, REJECTS, PartResult, Sink
+from pipeline.store.holds import holding
+from pipeline.store.sink import QUARANTINE, REJECTS, PartResult
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
-PartFunction = Callable[[Any, Sink], Any]  # (task, sink) -> JSON value, module-level or a partial
 ConfigT = TypeVar("ConfigT")  # the dataclass of a stage's settings
 
 
@@ -55,7 +56,8 @@ class Stage(Generic[ConfigT]):
     tables: dict[str, Contract] = field(default_factory=dict)  # beside main, rejects, quarantine
     counts_rows: bool = True
     skips_damaged_parts: bool = False  # it looks at its parents' parts itself
-    previous: Artifact | None = None  # made of a part of the parents: it may go on from that
+    index_phases: tuple[str, ...] = ()  # their tables and values stay with the artifact
+    previous: Artifact | None = None  # an artifact of this stage from which units may be taken
 
     @property
     def contracts(self) -> dict[str, Contract]:
@@ -64,7 +66,7 @@ class Stage(Generic[ConfigT]):
         return own | self.tables
 
     def going_on_from(self, previous: Artifact | None) -> "Stage[ConfigT]":
-        """Return the stage with an artifact to build on, which changes nothing about the result."""
+        """Return the stage with an artifact to take over from; the result is the same."""
         return replace(self, previous=previous)
 
     def fingerprint(self, config: ConfigT, parents: Sequence[Ingredient]) -> Fingerprint:
@@ -84,9 +86,14 @@ class Job(Generic[ConfigT]):
     folder: Path
     engine: Engine
     progress: Progress
+    identity: Fingerprint
+    earlier: units.Earlier
     stats: dict[str, Any] = field(default_factory=dict)
     output: PartResult = field(default_factory=PartResult)
-    _files: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    _units: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _linked: set[str] = field(default_factory=set)  # files that were on the disk before
+    taken_over: str = ""  # says so where rows of the artifact were made before
 
     def map(
         self,
@@ -95,48 +102,100 @@ class Job(Generic[ConfigT]):
         *,
         phase: str | None = None,
         contracts: dict[str, Contract] | None = None,
-        start: int = 0,
+        keys: Sequence[Any] | None = None,
     ) -> list[PartResult]:
         """Run `function(task, sink)` for every task on the engine; results come in task order.
 
         Without `phase` the tables written are the artifact's own and are entered into its ledger.
-        With it they are scratch below `scratch(phase)`, gone when the stage ends. Tasks already
-        done by a run that was killed are not run again. Files are numbered from `start`.
+        Those of the stage's `index_phases` are its own too; of another phase they are scratch below
+        `scratch(phase)`, gone when the stage ends. Not run again are tasks that a killed run has
+        done, or an earlier artifact: a key (JSON) is all that decides beside code and config.
         """
-        folder = self.folder if phase is None else self.scratch(phase)
+        work = functools.partial(one_by_one, function)
+        return self.map_batches(work, tasks, [BATCH_BYTES] * len(tasks), phase, contracts, keys)
+
+    def map_batches(
+        self,
+        function: BatchFunction,
+        tasks: Sequence[Any],
+        weights: Sequence[int],
+        phase: str | None = None,
+        contracts: dict[str, Contract] | None = None,
+        keys: Sequence[Any] | None = None,
+    ) -> list[PartResult]:
+        """Do the same with a function of several tasks; `weights` are their bytes."""
+        own = phase is None or phase in self.stage.index_phases
+        maker = PartMaker(
+            function,
+            self.stage.contracts | (contracts or {}),
+            self.stage.counts_rows and phase is None,
+            files=self.folder if own or phase is None else self.scratch(phase),
+            notes=self.folder if phase is None else self.scratch(phase),
+            shared=own,
+        )
+        names = [None if keys is None else self.unit(phase, key) for key in keys or tasks]
         label = phase or self.stage.name
-        counts_rows = self.stage.counts_rows and phase is None
-        tables = self.stage.contracts | (contracts or {})
-        work = functools.partial(_run_part, function, folder, tables, counts_rows)
-        results: dict[int, PartResult] = {}
-        todo = []
-        for index, task in enumerate(tasks, start):
-            finished = commit.finished(folder, index, is_scratch=phase is not None)
-            if finished is not None:
-                results[index] = finished
-            else:
-                todo.append((index, task))
-        self.progress(label, len(results), len(tasks))
-        for _, (index, result) in self.engine.imap(work, todo):
-            results[index] = PartResult.from_json(result)
-            self.progress(label, len(results), len(tasks))
-        ordered = [results[index] for index in sorted(results)]
-        if phase is None:
-            for result in ordered:
-                self._enter(result)
+
+        def report(done: int) -> None:
+            self.progress(label, done, len(tasks))
+
+        parts = [
+            Part(i, task, name) for i, (task, name) in enumerate(zip(tasks, names, strict=True))
+        ]
+        recall = self._link if own else None
+        ordered, taken = maker.make(parts, weights, self.engine, recall, report)
+        if own:
+            self._keep(ordered, names, in_ledger=phase is None)
+        if taken and not phase:
+            self.taken_over = f"made: {taken} of {len(tasks)} parts as an earlier run made them"
         return ordered
 
-    def adopt(self, artifact: Artifact) -> None:
-        """Take over all tables of `artifact` byte for byte: links, or copies on another disk."""
-        for table, entries in artifact.manifest["tables"].items():
-            for entry in entries:
-                storage.link_or_copy(
-                    storage.inside(artifact.path, entry["path"]),
-                    storage.inside(self.folder, entry["path"]),
-                )
-            self.output.files.setdefault(table, []).extend(entries)
-        self.output.ledger.add(artifact.ledger)
-        self.output.text_bytes += artifact.text_bytes
+    def unfinished(self, phase: str, keys: Sequence[Any], first: int = 0) -> list[int]:
+        """Return which tasks with these keys `map` would run; they are numbered from `first`."""
+        own = phase in self.stage.index_phases
+        files, notes = self.folder if own else None, self.scratch(phase)
+
+        def is_done(index: int, unit: str) -> bool:
+            known = own and self.earlier.find(unit) is not None
+            return known or commit.finished(notes, index, unit, files) is not None
+
+        units_ = enumerate(self.unit(phase, key) for key in keys)
+        return [at for at, unit in units_ if not is_done(first + at, unit)]
+
+    def unit(self, phase: str | None, key: Any) -> str:
+        """Return the identity of a part with this key."""
+        return units.unit_digest(self.identity, phase, key)
+
+    def _link(self, part: Part) -> PartResult | None:
+        """Return what an earlier artifact has of a part, its files linked into this one."""
+        found = None if part.unit is None else self.earlier.find(part.unit)
+        linked = None if found is None else units.adopt(*found, self.folder, part.index)
+        for entries in linked.files.values() if linked else ():
+            self._linked.update(entry["path"] for entry in entries)
+        return linked
+
+    def _keep(
+        self, results: Sequence[PartResult], names: Sequence[str | None], *, in_ledger: bool
+    ) -> None:
+        """Enter the files of parts into the artifact, and what units it holds."""
+        for result, name in zip(results, names, strict=True):
+            if in_ledger:
+                self.output.ledger.add(result.ledger)
+                self.output.text_bytes += result.text_bytes
+            for table, entries in result.files.items():
+                self.output.files.setdefault(table, []).extend(entries)
+            if name is not None:
+                self._units[name] = result.to_json()
+
+    def new_entries(self) -> list[dict[str, Any]]:
+        """Entries of the tables' files that no earlier artifact has."""
+        entries = itertools.chain(*self.output.files.values())
+        return [entry for entry in entries if entry["path"] not in self._linked]
+
+    def write_units(self) -> None:
+        """Write what units the artifact holds, if any, for later artifacts to take over."""
+        if self._units:
+            storage.write_json(self.file(units.UNITS), self._units, indent=None)
 
     def scratch(self, phase: str) -> Path:
         """Folder for intermediate files of `phase`; survives a kill, removed at commit."""
@@ -146,28 +205,11 @@ class Job(Generic[ConfigT]):
 
     def file(self, name: str) -> Path:
         """Register an extra file of the artifact and return the path to write it to."""
-        if name not in self._files:
-            self._files.append(name)
+        if name not in self.files:
+            self.files.append(name)
         path = storage.inside(self.folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
-
-    def file_entries(self) -> list[dict[str, Any]]:
-        """Name, size and hash of the extra files."""
-        return [
-            {
-                "path": name,
-                "bytes": (self.folder / name).stat().st_size,
-                "sha256": storage.sha256_of(self.folder / name),
-            }
-            for name in sorted(self._files)
-        ]
-
-    def _enter(self, result: PartResult) -> None:
-        self.output.ledger.add(result.ledger)
-        self.output.text_bytes += result.text_bytes
-        for table, entries in result.files.items():
-            self.output.files.setdefault(table, []).extend(entries)
 
 
 @dataclass(frozen=True)
@@ -191,23 +233,28 @@ def run_stage(
 ) -> StageRun:
     """Make the stage's artifact at `destination`, or reuse the one that is there.
 
-    `destination` is the fingerprint's own folder (see `store_path`) or a folder that does not exist
-    yet. Without `engine` the work is done in this process; the processes of
-    one end with the stage. Raises ArtifactError if `destination` holds an artifact of other inputs,
-    LedgerError if a row went missing. A damaged artifact is moved aside and made again.
+    `destination` is the fingerprint's own folder (see `store_path`) or one that does not exist yet.
+    Without `engine` the work is done here; the processes of one end with the stage. Raises
+    ArtifactError if `destination` holds an artifact of other inputs, LedgerError if a row went
+    missing. A damaged artifact is moved aside and made again.
     """
     started = time.monotonic()
     identity = stage.fingerprint(config, parents)
     with commit.lock(destination), naming_full_disk(destination):
-        stored, reason = _stored_artifact(destination, identity)
+        stored, reason = commit.stored(destination, identity)
         if stored is not None:
             return StageRun(stored, True, reason, time.monotonic() - started)
         folder = commit.partial(destination, identity)
         if commit.has_finished_parts(folder):
             reason = "made: went on from parts finished by an interrupted run"
         if not (folder / MANIFEST).exists():
-            with engine or LocalEngine() as work:
-                _make(Job(stage, config, parents, folder, work, progress), identity)
+            named = stage.previous.path if stage.previous else None
+            folders = units.earlier_folders(destination, identity, named)
+            with holding([*folders, *parents]), engine or LocalEngine() as work:
+                earlier = units.Earlier(folders)
+                job = Job(stage, config, parents, folder, work, progress, identity, earlier)
+                _make(job)
+                reason = job.taken_over or reason
         commit.commit(folder, destination, time.monotonic() - started)
     artifact = load_artifact(destination, checksums=False)
     return StageRun(artifact, False, reason, time.monotonic() - started)
@@ -218,45 +265,18 @@ def store_path(store: Path, stage: str, digest: str) -> Path:
     return storage.inside(store, "artifacts", stage, digest[:16])
 
 
-def _stored_artifact(destination: Path, identity: Fingerprint) -> tuple[Artifact | None, str]:
-    """Return the artifact that is there and why it is reused, or None and why it is to be made.
-
-    A damaged one is moved aside. Raises ConfigError if the place holds anything else.
-    """
-    stage = identity.inputs["stage"]
-    if artifact_exists(destination):
-        try:
-            stored = load_artifact(destination)
-        except ArtifactError as error:
-            aside = commit.move_damaged_aside(destination)
-            fault = str(error).removesuffix(f"; {REMAKE_ADVICE}")
-            reason = f"made again: {fault}; the damaged one is now {aside.name}"
-            logger.warning("%s %s", stage, reason)
-            return None, reason
-        commit.refuse_other(stored, identity)
-        return stored, "reused: same fingerprint"
-    if not commit.is_taken(destination):
-        return None, "made: nothing at this fingerprint yet"
-    if not commit.in_store(destination, identity):
-        raise ConfigError(
-            f"{destination}: holds files that are not a textmill artifact; "
-            f"choose a folder that is empty or does not exist"
-        )
-    aside = commit.move_damaged_aside(destination)
-    reason = f"made again: {destination / MANIFEST} was gone; the rest is {aside.name}"
-    logger.warning("%s %s", stage, reason)
-    return None, reason
-
-
-def _make(job: Job[ConfigT], identity: Fingerprint) -> None:
+def _make(job: Job[ConfigT]) -> None:
     """Fill the job's folder and write its manifest last."""
-    stage = job.stage
-    commit.check_parents([*job.parents, stage.previous], tables=not stage.skips_damaged_parts)
+    stage, identity = job.stage, job.identity
+    commit.check_parents(job.parents, tables=not stage.skips_damaged_parts)
     job.folder.mkdir(parents=True, exist_ok=True)
     stage.run(job)
     now = stage.fingerprint(job.config, job.parents)
     commit.refuse_changed_inputs(identity, now, job.folder)
     job.output.ledger.check(f"stage {stage.name}")
+    job.write_units()
+    files = file_entries(job.folder, job.files)
+    commit.flush(job.folder, [*job.new_entries(), *files])
     storage.write_json(
         job.folder / MANIFEST,
         sealed(
@@ -267,30 +287,10 @@ def _make(job: Job[ConfigT], identity: Fingerprint) -> None:
                 "fingerprint": identity.digest,
                 "inputs": identity.inputs,
                 "tables": job.output.files,
-                "files": job.file_entries(),
+                "files": files,
                 "ledger": job.output.ledger.to_json(),
                 "text_bytes": job.output.text_bytes,
                 "stats": job.stats,
             }
         ),
     )
-
-
-def _run_part(
-    function: PartFunction,
-    folder: Path,
-    contracts: dict[str, Contract],
-    counts_rows: bool,
-    indexed: tuple[int, Any],
-) -> tuple[int, dict[str, Any]]:
-    index, task = indexed
-    sink = Sink(folder, index, contracts, counts_rows=counts_rows)
-    try:
-        sink.result.value = function(task, sink)
-        sink.close()
-    except BaseException:
-        sink.abort()
-        raise
-    result = sink.result.to_json()
-    storage.write_json(commit.note_of(folder, index), sealed(result))
-    return index, result

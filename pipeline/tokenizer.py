@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import sentencepiece
 
 from pipeline.errors import ArtifactError
@@ -20,6 +19,8 @@ from pipeline.store.loading import reading
 from pipeline.vocabulary import read_vocabulary
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pipeline.encoding.encoder import CompiledEncoder
 
 MODEL_FILE = "tokenizer.model"
@@ -50,9 +51,11 @@ class Tokenizer:
 
     def encode_batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return all ids end to end (int32, N) and where each text starts (int64, texts + 1)."""
+        import pyarrow as pa  # late: who only serves a model does without its 30 MB
+
         return self.encode_column(pa.array(texts, pa.large_string()))
 
-    def encode_column(self, texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    def encode_column(self, texts: "pa.Array | pa.ChunkedArray") -> tuple[np.ndarray, np.ndarray]:
         """Return the same as `encode_batch` for a column of strings without nulls."""
         if self._encoder is not None:
             return self._encoder.encode(texts)
@@ -66,7 +69,7 @@ class Tokenizer:
 
         Raises IndexError for an id outside 0 to vocab_size - 1.
         """
-        return self._model.decode([int(token_id) for token_id in ids])
+        return self._model.decode(np.asarray(ids, np.int64).tolist())
 
     def is_byte(self, token_id: int) -> bool:
         """Tell whether an id stands for one byte rather than for characters."""

@@ -1,6 +1,6 @@
 """Measure how an existing tokenizer fits new text, and say whether to keep it: `DriftRule`.
 
-The sample is the one a run would train on, so the answer is the one a run would give.
+Measured is what a run would measure, so the answer is the one a run would give.
 """
 
 import functools
@@ -14,10 +14,10 @@ from pipeline.stage import Job, Stage
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import Sink
 from pipeline.tokenizer import MODEL_FILE
-from pipeline.tokenizer_training import GIVEN, SALT, fit_by_language
+from pipeline.tokenizer_training import GIVEN
 from pipeline.tokenizing.config import TokenizerConfig
 from pipeline.tokenizing.drift import drift, reasons
-from pipeline.tokenizing.sample import draw_sample
+from pipeline.tokenizing.fitting import FIT, fit_of
 
 KEEP, RETRAIN = "keep", "retrain"
 TOKENIZER_DRIFT = Contract(
@@ -42,21 +42,19 @@ def run(job: Job[TokenizerConfig]) -> None:
 
     A `GivenTokenizer` has no figures of its training: only byte fallback is judged.
     """
-    config, (documents, tokenizer) = job.config, job.parents
-    sample = draw_sample(job, documents, config.sample_bytes, SALT, config.balance)
-    if not sample.text_bytes:
+    documents, tokenizer = job.parents
+    if not documents.text_bytes:
         raise SourceError(f"{documents.path}: holds no text to check a tokenizer on; give more")
-    measure = functools.partial(fit_by_language, sample.file)
-    [fit_result] = job.map(measure, [tokenizer.file(MODEL_FILE)], phase="fit")
+    now = fit_of(job, documents, tokenizer.file(MODEL_FILE)).by_language()
     then = None if tokenizer.stage == GIVEN else tokenizer.scan().collect()
-    table = drift(then, pl.DataFrame(fit_result.value), config.drift)
+    table = drift(then, now, job.config.drift)
     why = reasons(table)
-    job.map(functools.partial(write, table, sample.documents), [None])
+    job.map(functools.partial(write, table, int(now["documents"][0])), [None])
     job.stats.update(recommendation=RETRAIN if why else KEEP, reasons=why)
 
 
 def write(table: pl.DataFrame, documents: int, task: None, sink: Sink) -> None:
-    """Write the comparison; the account is kept in documents of the sample."""
+    """Write the comparison; the account is kept in documents measured."""
     sink.saw(documents)
     sink.kept(documents)
     sink.write(MAIN, table.to_arrow())
@@ -69,4 +67,5 @@ STAGE = Stage(
     module="pipeline.tokenizer_check",
     libraries=("numba", "numpy", "polars", "pyarrow", "sentencepiece"),
     counts_rows=False,
+    index_phases=(FIT,),
 )

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pyarrow.parquet as pq
 import sentencepiece
 
@@ -20,12 +19,13 @@ from pipeline.errors import SourceError
 from pipeline.schema import TOKENIZER_REPORT, TOKENIZER_SOURCES
 from pipeline.stage import Job, Stage
 from pipeline.store import storage
-from pipeline.store.artifact import MAIN
+from pipeline.store.artifact import MAIN, Artifact
 from pipeline.store.sink import Sink
 from pipeline.tokenizer import CONTROLS, MODEL_FILE, SPACE_MARK, Tokenizer, load_tokenizer
 from pipeline.tokenizing.config import TRAINING_THREADS, TokenizerConfig, TooFewPieces
 from pipeline.tokenizing.drift import drift, reasons
-from pipeline.tokenizing.report import measure, unused_pieces
+from pipeline.tokenizing.fitting import FIT, fit_of
+from pipeline.tokenizing.report import Fit, unused_pieces
 from pipeline.tokenizing.sample import TextSample, draw_sample
 from pipeline.tokenizing.vocabulary_size import AUTO, character_counts, choose
 from pipeline.vocabulary import read_vocabulary, with_exact_scores
@@ -36,7 +36,6 @@ OUTSIDE_SAMPLE = "outside_sample"
 # cut before that happens. No piece spans a line break, so nothing is lost.
 SEGMENT_BYTES = 16384
 SEGMENT = re.compile(f"[^\n\0\u2585]{{1,{SEGMENT_BYTES // 4}}}")
-REPORT_BYTES = 8 << 20  # text measured: seconds of encoding
 BATCH_ROWS = 256
 BY_SOURCE = "by_source"
 GIVEN = "given_tokenizer"
@@ -65,75 +64,71 @@ def run(job: Job[TokenizerConfig]) -> None:
     """Train on a sample of the first parent artifact (deduped, clean or raw) and measure.
 
     A second parent is an earlier tokenizer: it is kept while it fits (`DriftRule`), or whatever
-    its figures if it is a `GivenTokenizer`.
+    its figures if it is a `GivenTokenizer`; then no text is read but what is new.
     """
     config, (documents, *earlier) = job.config, job.parents
-    sample = draw_sample(job, documents, config.sample_bytes, SALT, config.balance)
-    if not sample.text_bytes:
+    path = job.file(MODEL_FILE)
+    if not documents.text_bytes:
         raise SourceError(
             f"{documents.path}: holds no text to train a tokenizer on; "
             f"look at what the stages before dropped, or give more sources"
         )
-    path = job.file(MODEL_FILE)
-    kept = keep_or_not(job, earlier[0], sample) if earlier else None
-    if not path.exists():  # a run that was killed while measuring left it whole
-        model = kept if kept is not None else fit(sample, config, documents.text_bytes)
-        storage.write_bytes(path, model)
-    [measured] = job.map(functools.partial(report, sample), [path])
-    tokenizer = load_tokenizer(path)
+    kept = keep_or_not(job, documents, earlier[0]) if earlier else None
+    if kept is not None:
+        storage.write_bytes(path, kept)
+    else:
+        _train_on_sample(job, documents, path)
+    fit = fit_of(job, documents, path)
+    measured = int(fit.by_source["documents"].sum())
+    seen = job.stats.get("sample_documents", measured), documents.rows
+    job.map(functools.partial(report, fit, seen), [None])
+    unused = unused_pieces(path.read_bytes(), fit.uses)
+    vocab_size = load_tokenizer(path).vocab_size
+    is_asked = kept is None and config.vocab_size != AUTO
     job.stats.update(
-        vocab_size=tokenizer.vocab_size,
-        vocab_size_asked=tokenizer.vocab_size
-        if kept is not None or config.vocab_size == AUTO
-        else config.vocab_size,
+        vocab_size=vocab_size,
+        vocab_size_asked=config.vocab_size if is_asked else vocab_size,
         model_type=read_vocabulary(path.read_bytes()).model_type,
-        tokenizer_sha256=tokenizer.fingerprint,
-        sample_documents=sample.documents,
-        sample_bytes=sample.text_bytes,
-        **measured.value,
+        tokenizer_sha256=storage.sha256_of(path),
+        round_trip_failures=int(fit.by_source["round_trip_failures"].sum()),
+        measured_documents=measured,
+        measured_bytes=int(fit.by_source["bytes"].sum()),
+        unused_pieces=len(unused),
+        unused_examples=unused[:UNUSED_SHOWN],
     )
 
 
-def keep_or_not(job: Job[TokenizerConfig], earlier: Any, sample: TextSample) -> bytes | None:
-    """Return an earlier tokenizer's model if it is to be kept; `job.stats` says why or why not."""
-    model = earlier.file(MODEL_FILE)
-    if earlier.stage == GIVEN:
-        job.stats["origin"] = earlier.fingerprint
-        return model.read_bytes()
-    [fit_result] = job.map(functools.partial(fit_by_language, sample.file), [model], phase="drift")
-    table = drift(earlier.scan().collect(), pl.DataFrame(fit_result.value), job.config.drift)
-    why = reasons(table)
-    job.stats["drift"] = table.to_dicts()
-    job.stats["retrained_because"] = why
-    if why:
-        return None
+def _train_on_sample(job: Job[TokenizerConfig], documents: Artifact, path: Path) -> None:
+    config = job.config
+    sample = draw_sample(job, documents, config.sample_bytes, SALT, config.balance)
+    if not path.exists():  # a run that was killed while measuring left it whole
+        storage.write_bytes(path, fit(sample, config, documents.text_bytes))
+    job.stats.update(sample_documents=sample.documents, sample_bytes=sample.text_bytes)
+
+
+def keep_or_not(job: Job[TokenizerConfig], documents: Artifact, earlier: Any) -> bytes | None:
+    """Return an earlier tokenizer's model if it is to be kept; `job.stats` says so or why not."""
+    model: Path = earlier.file(MODEL_FILE)
+    if earlier.stage != GIVEN:
+        now = fit_of(job, documents, model).by_language()
+        table = drift(earlier.scan().collect(), now, job.config.drift)
+        why = reasons(table)
+        job.stats["drift"] = table.to_dicts()
+        job.stats["retrained_because"] = why
+        if why:
+            return None
     job.stats["origin"] = earlier.fingerprint
     return model.read_bytes()
 
 
-def fit_by_language(sample: Path, model: Path, sink: Sink) -> list[dict[str, Any]]:
-    """Measure a tokenizer on a sample; rows of `Fit.by_language`."""
-    return measure(load_tokenizer(model), sample, REPORT_BYTES).by_language().to_dicts()
-
-
-def report(sample: TextSample, model: Path, sink: Sink) -> dict[str, Any]:
-    """Write the report and the ledger; return figures of the whole for the manifest.
-
-    Measured are the sample's first documents in hash order, about REPORT_BYTES of them.
-    """
-    sink.saw(sample.documents_seen)
-    sink.kept(sample.documents)
-    sink.dropped(OUTSIDE_SAMPLE, sample.documents_seen - sample.documents)
-    fit = measure(load_tokenizer(model), sample.file, REPORT_BYTES)
+def report(fit: Fit, documents: tuple[int, int], _: None, sink: Sink) -> None:
+    """Write the report and the ledger of `documents`, (trained on or else measured, all)."""
+    used, seen = documents
+    sink.saw(seen)
+    sink.kept(used)
+    sink.dropped(OUTSIDE_SAMPLE, seen - used)
     sink.write(MAIN, fit.by_language().to_arrow())
     sink.write(BY_SOURCE, fit.by_source.to_arrow())
-    unused = unused_pieces(model.read_bytes(), fit.uses)
-    return {
-        "round_trip_failures": int(fit.by_source["round_trip_failures"].sum()),
-        "measured_bytes": int(fit.by_source["bytes"].sum()),
-        "unused_pieces": len(unused),
-        "unused_examples": unused[:UNUSED_SHOWN],
-    }
 
 
 def segments(sample: Path) -> Iterator[str]:
@@ -222,5 +217,6 @@ STAGE = Stage(
     module="pipeline.tokenizer_training",
     libraries=("numba", "numpy", "polars", "pyarrow", "sentencepiece"),
     tables={BY_SOURCE: TOKENIZER_SOURCES},
+    index_phases=(FIT,),
     counts_rows=False,
 )

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-from google.protobuf.message import DecodeError
-from sentencepiece import sentencepiece_model_pb2 as proto
 
 from pipeline.errors import ArtifactError
 
@@ -60,6 +58,9 @@ class Vocabulary:
 
 def read_vocabulary(model: bytes) -> Vocabulary:
     """Return what a .model file holds; raise ArtifactError if it is none."""
+    from google.protobuf.message import DecodeError
+    from sentencepiece import sentencepiece_model_pb2 as proto
+
     stored = proto.ModelProto()  # type: ignore[attr-defined] # made at import
     try:
         stored.ParseFromString(model)
@@ -95,6 +96,8 @@ def with_exact_scores(model: bytes) -> bytes:
     of its name, and by no multiple. Here it is a piece like others: one character in no other
     piece, as the line feed, needs no more than that, a longer one gets SYMBOL_SCORE.
     """
+    from sentencepiece import sentencepiece_model_pb2 as proto
+
     stored = proto.ModelProto()  # type: ignore[attr-defined] # made at import
     stored.ParseFromString(model)
     best = max(entry.score for entry in stored.pieces if entry.type == PieceType.NORMAL)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.config_checks import Between, require
 from pipeline.shard_measures import PREFIX, check_measures
@@ -32,7 +31,10 @@ class Levels:
         return None if self.measure in MEASURES else PREFIX + self.measure
 
     def measured(self, rows: pa.Table) -> np.ndarray:
-        """Return the measure of each SHARD row (N,), float64, ascending from easy to hard."""
+        """Return the measure of each SHARD row (N,), float64, ascending from easy to hard.
+
+        Beside the contract's columns there is `length`, in tokens.
+        """
         if self.column is None:
             values_N = MEASURES[self.measure](rows)
         else:
@@ -55,7 +57,7 @@ def levels_of(levels: Levels | None, rows: pa.Table, bounds: np.ndarray) -> np.n
 
 def token_count(rows: pa.Table) -> np.ndarray:
     """Tokens of a document: short ones first."""
-    return pc.list_value_length(rows["tokens"]).to_numpy().astype(np.float64)
+    return rows["length"].to_numpy().astype(np.float64)
 
 
 def tokens_per_byte(rows: pa.Table) -> np.ndarray:

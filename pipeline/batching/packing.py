@@ -7,7 +7,7 @@ what no piece fills is `<|pad|>` and is not predicted. 20 bytes per piece, on di
 Shapes: B rows, T = context + 1 tokens of a row, N blocks (each one row), P pieces, S strata.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline.batching.mixture import Blocks
 from pipeline.batching.token_file import TokenFile
+from pipeline.batching.token_layout import Stratum
 from pipeline.batching.windows import Rows
 from pipeline.compiled import njit
 from pipeline.store import storage
@@ -36,7 +37,7 @@ class Packed:
         self._start_P, self._length_P, self._first_N = _packed(source, context)
         counts = storage.read_json(_file(source, context, "rows", "json"), Counts)
         self._first_G = np.cumsum([0, *(sum(levels) for levels in counts)])[:-1]
-        self.blocks = [Blocks(sum(levels), tuple(levels)) for levels in counts]
+        self.blocks = row_blocks(counts)
 
     leftover = 0
 
@@ -88,12 +89,34 @@ def _packed(source: TokenFile, context: int) -> tuple[np.ndarray, np.ndarray, np
 
 
 def _pack(source: TokenFile, context: int) -> None:
-    start_P, length_P = pieces(document_starts(source), len(source), context)
+    packed = pack(document_starts(source), len(source), source.groups(), context)
+    arrays = {"starts": packed.start_P, "lengths": packed.length_P, "firsts": packed.first_N}
+    for name, array in arrays.items():
+        path = _file(source, context, name)
+        with storage.whole_file(path) as temporary, temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+    storage.write_json(_file(source, context, "rows", "json"), packed.counts)
+
+
+class Packing(NamedTuple):
+    """P pieces in the order of N rows, and how many rows each group and level has."""
+
+    start_P: np.ndarray  # where a piece begins in the tokens
+    length_P: np.ndarray
+    first_N: np.ndarray  # (N + 1,): each row's first piece
+    counts: Counts
+
+
+def pack(
+    start_D: np.ndarray, end: int, groups: Sequence[Sequence[Stratum]], context: int
+) -> Packing:
+    """Pack documents that begin at `start_D` (ascending) of `end` tokens, group by group."""
+    start_P, length_P = pieces(start_D, end, context)
     counts: list[list[int]] = []
     order: list[np.ndarray] = []
     rows: list[np.ndarray] = []
     before = 0
-    for strata in source.groups():
+    for strata in groups:
         levels = [0] * (max(stratum.level for stratum in strata) + 1)
         for level, own in groupby(strata, key=lambda stratum: stratum.level):
             runs = list(own)
@@ -109,12 +132,12 @@ def _pack(source: TokenFile, context: int) -> None:
     order_P = np.concatenate([np.zeros(0, np.int64), *order])
     row_P = np.concatenate([np.zeros(0, np.int64), *rows])
     first_N = np.searchsorted(row_P, np.arange(before + 1))
-    arrays = {"starts": start_P[order_P], "lengths": length_P[order_P], "firsts": first_N}
-    for name, array in arrays.items():
-        path = _file(source, context, name)
-        with storage.whole_file(path) as temporary, temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-    storage.write_json(_file(source, context, "rows", "json"), counts)
+    return Packing(start_P[order_P], length_P[order_P], first_N, counts)
+
+
+def row_blocks(counts: Counts) -> list[Blocks]:
+    """Return the blocks of each group: its rows."""
+    return [Blocks(sum(levels), tuple(levels)) for levels in counts]
 
 
 def document_starts(source: TokenFile) -> np.ndarray:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.batching.mixture import Blocks
-from pipeline.batching.token_file import Stratum, TokenFile
+from pipeline.batching.token_file import TokenFile
+from pipeline.batching.token_layout import Stratum
 from pipeline.compiled import njit
 from pipeline.tokenizer import Tokenizer
 
@@ -39,7 +40,7 @@ class Stream:
         groups = source.groups()
         self._strata = [stratum for strata in groups for stratum in strata]
         self._first_G = np.array([strata[0].start for strata in groups], np.int64)
-        self.blocks = [_blocks(strata, block) for strata in groups]
+        self.blocks = [stream_blocks(strata, block) for strata in groups]
 
     @property
     def leftover(self) -> int:
@@ -62,7 +63,8 @@ class Stream:
         return self._first_G[group_N] + block_N * self.block
 
 
-def _blocks(strata: Sequence[Stratum], block: int) -> Blocks:
+def stream_blocks(strata: Sequence[Stratum], block: int) -> Blocks:
+    """Return a group's blocks where its tokens are cut at every `block`."""
     first, last = strata[0].start, strata[-1].start + strata[-1].tokens
     count = max(0, last - first - 1) // block
     levels = [0] * (max(s.level for s in strata) + 1)

@@ -24,7 +24,7 @@ from pipeline.characters import (
 )
 from pipeline.cleaning.word_marks import BREAK, character_marks
 from pipeline.cleaning.words import marks_of
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 from pipeline.encoding.memory import borrows_arrays
 
 LEAST_WORDS = 3
@@ -44,10 +44,10 @@ CITATIONS = ("[edit]", "[citation needed]")
 _LF, _CR, _DOT, _OPEN, _CLOSE = 10, 13, 46, 91, 93
 _VISIBLE_FROM, _VISIBLE_TO = 0x21, 0x7E
 _FIRST_LETTERS = sum(1 << (ord(letter) - 97) for letter in {phrase[0] for phrase in UNWANTED})
-_PHRASES = numba.types.Array(numba.uint8, 2, "C", readonly=True)
-_ENDS = numba.types.Array(numba.int64, 1, "C", readonly=True)
-_OUT = numba.types.Array(numba.uint8, 1, "C")
-_I = numba.int64
+_PHRASES = kinds.array(kinds.uint8, 2, "C", readonly=True)
+_ENDS = kinds.array(kinds.int64, 1, "C", readonly=True)
+_OUT = kinds.array(kinds.uint8, 1, "C")
+_I = kinds.int64
 
 
 def c4_lines(texts: pl.Series) -> pl.Series:
@@ -99,7 +99,7 @@ def _phrases(phrases: tuple[str, ...]) -> np.ndarray:
     return read_only(table)
 
 
-@njit(_I(_OUT, _I, _I, _PHRASES, numba.boolean))
+@njit(_I(_OUT, _I, _I, _PHRASES, kinds.boolean))
 def _phrase_at(data, at, end, phrases, fold):
     """Length of the phrase that begins at `at`, 0 if there is none; `fold` ignores ASCII case."""
     for row in range(len(phrases)):
@@ -140,7 +140,7 @@ def _without_citations(data, start, end, citations):
     return filled
 
 
-@njit(numba.boolean(_OUT, _I, _I, _ENDS))
+@njit(kinds.boolean(_OUT, _I, _I, _ENDS))
 def _ends_a_sentence(data, start, end, ends):
     if end == start:
         return False
@@ -154,7 +154,7 @@ def _ends_a_sentence(data, start, end, ends):
     return at < len(ends) and ends[at] == code
 
 
-@njit(numba.boolean(_OUT, _I, _I, _PHRASES))
+@njit(kinds.boolean(_OUT, _I, _I, _PHRASES))
 def _is_unwanted(data, start, end, unwanted):
     for at in range(start, end):
         letter = np.int64(data[at] | 32) - 97

@@ -15,7 +15,7 @@ from pipeline.characters import (
     class_of,
     decode,
 )
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 
 # The first eight follow the numbering of character classes.
 CHARACTER_COUNTS = (
@@ -41,9 +41,9 @@ _HASH, _DOT, _ELLIPSIS, _REPLACEMENT, _BRACE_OPEN, _BRACE_CLOSE = 35, 46, 0x2026
 _BULLET = 0x2022
 _SOUND = (36, 43, 60, 61, 62, 96, 0xB4)  # $ + < = > ` ´ stand between letters of sound text
 KINDS = 64  # of odd marks that are told apart
-KIND_COUNTS = numba.types.Array(numba.int64, 1, "C")
-_COUNTS = numba.types.Array(numba.int64, 1, "C")
-_I = numba.int64
+KIND_COUNTS = kinds.array(kinds.int64, 1, "C")
+_COUNTS = kinds.array(kinds.int64, 1, "C")
+_I = kinds.int64
 
 
 @njit(inline="always")
@@ -69,7 +69,7 @@ def _enter(kind, before, kinds, found):
     return kind
 
 
-@njit(numba.void(BYTES, _I, _I, BYTES, KIND_COUNTS, _COUNTS))
+@njit(kinds.void(BYTES, _I, _I, BYTES, KIND_COUNTS, _COUNTS))
 def count_characters(data, at, end, classes, kinds, found):
     """Add the counts of a text to `found` (CHARACTER_COUNTS); `kinds` is scratch of KINDS."""
     dots = before = 0

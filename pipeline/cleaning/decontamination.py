@@ -29,7 +29,7 @@ from pipeline.characters import (
 )
 from pipeline.cleaning.evaluation_items import evaluation_items
 from pipeline.cleaning.words import HASH_BUFFER
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 from pipeline.encoding.memory import borrows_arrays
 from pipeline.inputs import InputFile
 from pipeline.store.source_hashes import Stamp
@@ -39,8 +39,8 @@ LEAST_WORDS = 6
 BITS_PER_KEY = 64
 SPAN_CHARACTERS_MAX = 300
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_PLACES = numba.types.Array(numba.int64, 1, "C", readonly=True)
-_I = numba.int64
+_PLACES = kinds.array(kinds.int64, 1, "C", readonly=True)
+_I = kinds.int64
 
 
 class CharacterTables(NamedTuple):
@@ -134,11 +134,11 @@ def _mostly_unspaced(texts: pl.Series) -> pl.Series:
     return cjk * 3 > texts.str.len_chars()
 
 
-_WORDS = numba.types.Tuple(
+_WORDS = kinds.tuple_of(
     (
-        numba.types.Array(numba.uint64, 1, "C"),
-        numba.types.Array(numba.int64, 1, "C"),
-        numba.types.Array(numba.int64, 2, "C"),
+        kinds.array(kinds.uint64, 1, "C"),
+        kinds.array(kinds.int64, 1, "C"),
+        kinds.array(kinds.int64, 2, "C"),
     )
 )
 
@@ -175,7 +175,7 @@ def _words(data, rows, classes, table):
     return hashes[:count].copy(), ends, spans[:count].copy()
 
 
-@njit(numba.types.Array(numba.uint64, 1, "C")(HASH_BUFFER, _PLACES, _PLACES))
+@njit(kinds.array(kinds.uint64, 1, "C")(HASH_BUFFER, _PLACES, _PLACES))
 def _run_keys(hashes, places, sizes):
     keys = np.empty(len(places), np.uint64)
     for i in range(len(places)):
@@ -186,7 +186,7 @@ def _run_keys(hashes, places, sizes):
     return keys
 
 
-@njit(numba.types.Array(numba.uint8, 1, "C")(HASH_BUFFER))
+@njit(kinds.array(kinds.uint8, 1, "C")(HASH_BUFFER))
 def _filter(keys):
     bits = 10
     while (1 << bits) < BITS_PER_KEY * len(keys):

@@ -7,8 +7,9 @@ item away is that its question is there.
 from typing import Any
 
 from pipeline.inputs import InputFile
+from pipeline.reading.cells import listed
 from pipeline.reading.readers import suffix_of
-from pipeline.reading.record_file import RECORD_FORMS, listed, read_records
+from pipeline.reading.record_file import RECORD_FORMS, read_records
 from pipeline.reading.records import Record
 
 PARAGRAPHS = (".txt", ".md")  # forms whose items are paragraphs

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.characters import BYTES, decode
 from pipeline.cleaning.word_list import FIRST, LAST
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 from pipeline.encoding.memory import borrows_arrays
 
 LONGEST_RUN = 4096  # ideographs; a longer run is cut here
@@ -12,11 +12,9 @@ GAP = LAST + 1  # stands between runs
 # Simplified text has under 1 % of characters with another simplified form (乾 於 著), traditional
 # text about 30 %.
 TRADITIONAL_SHARE = 0.1
-_I = numba.int64
-CODES = numba.types.Array(numba.int64, 1, "C")
-FORMS = numba.types.Array(
-    numba.uint16, 1, "C", readonly=True
-)  # the simplified form of each ideograph
+_I = kinds.int64
+CODES = kinds.array(kinds.int64, 1, "C")
+FORMS = kinds.array(kinds.uint16, 1, "C", readonly=True)  # the simplified form of each ideograph
 
 
 @njit(_I(BYTES, _I, _I))
@@ -65,7 +63,7 @@ def may_be_traditional(size, traditional):
     return traditional > TRADITIONAL_SHARE / 2 * size
 
 
-@njit(numba.types.UniTuple(_I, 2)(BYTES, _I, _I, FORMS))
+@njit(kinds.uniform_tuple(_I, 2)(BYTES, _I, _I, FORMS))
 def count_traditional(data, at, end, simplified):
     """Ideographs of bytes [at, end), and how many of them have another simplified form."""
     ideographs = changed = 0
@@ -85,7 +83,7 @@ def is_traditional(data, at, end, simplified):
     return changed > TRADITIONAL_SHARE * ideographs
 
 
-@njit(numba.void(CODES, _I, FORMS))
+@njit(kinds.void(CODES, _I, FORMS))
 def simplify(codes, size, simplified):
     """Put the simplified forms in place of `size` codes, gaps aside."""
     for i in range(size):

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.characters import BYTES, OFFSETS, text_buffers
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 
 LEAST_PAIRS = 150  # fewer say nothing
 FEW_PAIRS = 1500  # up to here chance is measured
@@ -36,7 +36,7 @@ bral4hpa6oicii99kp648rkrbr 7lfj5lt36ttfhm8jt89abogqat 9aad6ibq9qn676g9q766qqqqqq
 hgclclll8lled6a3ll65li7lll 6ggg1cgg7gggggcgggegggggeg
 """
 PAIR_BITS = _TABLE.split()
-_BITS = numba.types.Array(numba.float64, 2, "C", readonly=True)
+_BITS = kinds.array(kinds.float64, 2, "C", readonly=True)
 
 
 def letter_pairs(texts: pl.Series) -> pl.DataFrame:
@@ -60,11 +60,11 @@ def _bits() -> np.ndarray:
     return bits
 
 
-_TALLIES = numba.types.Array(numba.int32, 2, "C")
-_LETTERS = numba.types.Array(numba.int8, 1, "C")
+_TALLIES = kinds.array(kinds.int32, 2, "C")
+_LETTERS = kinds.array(kinds.int8, 1, "C")
 
 
-@njit(numba.types.UniTuple(numba.float64, 2)(_TALLIES, numba.int64))
+@njit(kinds.uniform_tuple(kinds.float64, 2)(_TALLIES, kinds.int64))
 def _information(tallies, pairs):
     """Bits that a letter tells of the next by the tallies of pairs, and what chance adds to it."""
     firsts, seconds = tallies.sum(axis=1), tallies.sum(axis=0)
@@ -80,7 +80,7 @@ def _information(tallies, pairs):
     return total / pairs, parameters / (2 * pairs * np.log(2.0))
 
 
-@njit(numba.float64(_TALLIES))
+@njit(kinds.float64(_TALLIES))
 def _sum_of_logs(tallies):
     """Each tally times its logarithm to base 2, summed."""
     total = 0.0
@@ -92,7 +92,7 @@ def _sum_of_logs(tallies):
     return total
 
 
-@njit(numba.float64(_TALLIES, numba.int64, _LETTERS, _LETTERS))
+@njit(kinds.float64(_TALLIES, kinds.int64, _LETTERS, _LETTERS))
 def _information_of_few(tallies, pairs, firsts, seconds):
     """The same for `pairs` pairs beyond chance; `tallies` and `seconds` are used up."""
     told, _ = _information(tallies, pairs)
@@ -114,7 +114,7 @@ def _information_of_few(tallies, pairs, firsts, seconds):
     return (told - chance) * entropy / max(entropy - chance, 0.1)
 
 
-_FIGURES = numba.types.UniTuple(numba.types.Array(numba.float64, 1, "C"), 2)
+_FIGURES = kinds.uniform_tuple(kinds.array(kinds.float64, 1, "C"), 2)
 
 
 @njit(_FIGURES(BYTES, OFFSETS, _BITS))

@@ -11,7 +11,7 @@ from pipeline.characters import BYTES, SPACE, UNSPACED, begins_ideograph, class_
 from pipeline.cleaning.ngram_pass import GOLDEN, SLOTS, is_new, mask_for
 from pipeline.cleaning.word_marks import BREAK, TERMINAL
 from pipeline.cleaning.words import MARKS, marks_of
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 
 LINE_COUNTS = (
     "newlines",
@@ -54,8 +54,8 @@ UNSPACED_WIDTH = 3
 _LF, _CR, _DOT, _HYPHEN, _ELLIPSIS, _BULLET_MARK = 10, 13, 46, 45, 0x2026, 0x2022
 _IDEOGRAPH = 0x5000  # stands for any
 _LINE = np.uint64(1 << 63)  # set in the key of a line, not in that of a paragraph
-COUNT_BUFFER = numba.types.Array(numba.int64, 1, "C")
-_I = numba.int64
+COUNT_BUFFER = kinds.array(kinds.int64, 1, "C")
+_I = kinds.int64
 
 
 @njit(inline="always")
@@ -73,7 +73,7 @@ def _add_line(found, edges, size, ends):
         found[_TERMINAL] += ends
 
 
-@njit(numba.void(BYTES, _I, _I, BYTES, MARKS, COUNT_BUFFER))
+@njit(kinds.void(BYTES, _I, _I, BYTES, MARKS, COUNT_BUFFER))
 def count_lines(data, at, end, classes, marks, found):
     """Add the counts of a text that concern one line at a time to `found`, one per LINE_COUNTS."""
     first = last = length = width = dots = previous = to_mark = 0
@@ -151,7 +151,7 @@ def _read_ideographs(data, at, end, line, length):
     return at, line, length
 
 
-@njit(numba.void(BYTES, _I, _I, BYTES, SLOTS, COUNT_BUFFER))
+@njit(kinds.void(BYTES, _I, _I, BYTES, SLOTS, COUNT_BUFFER))
 def count_repeated_lines(data, begin, end, classes, slots, found):
     """Add the counts of repeated lines and paragraphs; `slots` is scratch."""
     mask = mask_for(min(2 * _line_feeds(data, begin, end) + 4, len(slots) // 4))

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 from pipeline.encoding.memory import borrows_arrays
 
 TOP_SIZES = (2, 3, 4)
 DUPLICATE_SIZES = (5, 6, 7, 8, 9, 10)
 SIZES = TOP_SIZES + DUPLICATE_SIZES
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-SLOTS = numba.types.Array(numba.uint64, 1, "C")
+SLOTS = kinds.array(kinds.uint64, 1, "C")
 # A slot holds the number of an n-gram plus one and 42 bits of its hash; the others choose the slot.
 _NUMBER = np.uint64((1 << 22) - 1)
 _ONE = np.uint64(1)

@@ -5,15 +5,19 @@ the rows it changed until it changes nothing, so normalising normalised text is 
 ends: every repair shortens a text or leaves it in a form that no repair touches again.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import ftfy
 import numpy as np
 import polars as pl
 
 from pipeline.cleaning import garbled, invisible
 from pipeline.config_checks import AtLeast, OneOf, OrOff, require
+
+if TYPE_CHECKING:
+    from ftfy import TextFixerConfig
 
 UNICODE_FORMS = ("NFC", "NFKC", "NFD", "NFKD")
 MAX_ROUNDS = 64
@@ -69,7 +73,7 @@ def _mojibake(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
     """Undo wrong decoding (ftfy 6), only where a byte pair of UTF-8 shows as two characters."""
     if not config.fix_mojibake:
         return texts
-    suspects = texts.str.contains(SUSPECT).arg_true()
+    suspects = texts.str.contains(_suspect_pattern()).arg_true()
     if suspects.is_empty():
         return texts
     suspected = texts.gather(suspects).str.replace_all(RUN_OF_C1, "$1")
@@ -79,8 +83,10 @@ def _mojibake(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
 
 def _fixed(text: str) -> str:
     """Fix a text as a whole, else line by line: half a document may be garbled."""
-    whole = ftfy.fix_text(text, FTFY)
-    return whole if whole != text else "\n".join(ftfy.fix_text(t, FTFY) for t in text.split("\n"))
+    from ftfy import fix_text
+
+    whole, config = fix_text(text, _ftfy_config()), _ftfy_config()
+    return whole if whole != text else "\n".join(fix_text(t, config) for t in text.split("\n"))
 
 
 def _garbled(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
@@ -156,10 +162,13 @@ def _blank_lines(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
     return texts.str.replace_all(f"\n{{{allowed + 2},}}", "\n" * (allowed + 1))
 
 
+@functools.cache
 def _suspect_pattern() -> str:
     """Build the expression for two bytes of UTF-8 that were read in one of ftfy's encodings."""
+    from ftfy.chardata import CHARMAP_ENCODINGS
+
     pairs = []
-    for encoding in ftfy.chardata.CHARMAP_ENCODINGS:
+    for encoding in CHARMAP_ENCODINGS:
         lead, trail = (
             "".join(
                 sorted({bytes([byte]).decode(encoding, "replace") for byte in range(*span)})
@@ -171,6 +180,25 @@ def _suspect_pattern() -> str:
     return "|".join([*pairs, "[\u0080-\u009f]", "[ÂÃÅÎÐÙ] "])
 
 
+@functools.cache
+def _ftfy_config() -> "TextFixerConfig":
+    from ftfy import TextFixerConfig
+
+    return TextFixerConfig(
+        unescape_html=False,
+        remove_terminal_escapes=False,
+        fix_latin_ligatures=False,
+        fix_character_width=False,
+        uncurl_quotes=False,
+        fix_line_breaks=False,
+        fix_surrogates=False,
+        remove_control_chars=False,
+        fix_c1_controls=False,  # they are controls here, and removed
+        normalization=None,
+        explain=False,
+    )
+
+
 def _in_class(characters: str) -> str:
     return "".join(f"\\x{{{ord(character):x}}}" for character in characters)
 
@@ -180,20 +208,6 @@ MAY_COMPOSE = (
     r"[\p{M}\x{340}-\x{387}\x{958}-\x{fbf}\x{1100}-\x{11ff}\x{1f00}-\x{2001}\x{2126}\x{212a}"
     r"\x{212b}\x{2329}\x{232a}\x{2adc}\x{d7b0}-\x{d7ff}\x{f900}-\x{fb4f}\x{1d15e}-\x{1d1c0}"
     r"\x{2f800}-\x{2fa1f}]"
-)
-SUSPECT = _suspect_pattern()
-FTFY = ftfy.TextFixerConfig(
-    unescape_html=False,
-    remove_terminal_escapes=False,
-    fix_latin_ligatures=False,
-    fix_character_width=False,
-    uncurl_quotes=False,
-    fix_line_breaks=False,
-    fix_surrogates=False,
-    remove_control_chars=False,
-    fix_c1_controls=False,  # they are controls here, and removed
-    normalization=None,
-    explain=False,
 )
 WIDE = "[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\ufb00-\ufb06]"
 PLAIN_OF_WIDE = {

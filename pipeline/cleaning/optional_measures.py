@@ -20,11 +20,11 @@ from pipeline.cleaning.word_buffers import word_buffers, word_tables
 from pipeline.cleaning.word_list import word_list
 from pipeline.cleaning.word_pass import SegmentedText, words_of
 from pipeline.cleaning.words import IS_WORD
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 
-_I = numba.int64
-_KEYS = numba.types.Array(numba.uint64, 1, "C")
-_SHARES = numba.types.Array(numba.float64, 1, "C")
+_I = kinds.int64
+_KEYS = kinds.array(kinds.uint64, 1, "C")
+_SHARES = kinds.array(kinds.float64, 1, "C")
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 MOST_FREQUENT, ALL_REPEATED = 0, 1
 
@@ -96,7 +96,7 @@ def traditional_characters(texts: pl.Series) -> pl.Series:
     return pl.Series(_traditional(data, rows, word_list().simplified)).cast(pl.Float64)
 
 
-@njit(numba.float64(_KEYS, _I, _I))
+@njit(kinds.float64(_KEYS, _I, _I))
 def _share(keys, count, kind):
     """Share of the first `count` keys that repeat, or that the most frequent ones take."""
     if count == 0:
@@ -126,7 +126,7 @@ def _grams(keys, count, size):
     return grams
 
 
-@njit(_SHARES(BYTES, OFFSETS, numba.boolean, _I, _I))
+@njit(_SHARES(BYTES, OFFSETS, kinds.boolean, _I, _I))
 def _character_grams(data, rows, bare, size, kind):
     shares = np.zeros(len(rows) - 1)
     for row in range(len(rows) - 1):
@@ -175,7 +175,7 @@ def _count_words(texts, tables):
     return counts
 
 
-@njit(numba.types.Array(_I, 1, "C")(BYTES, OFFSETS, FORMS))
+@njit(kinds.array(_I, 1, "C")(BYTES, OFFSETS, FORMS))
 def _traditional(data, rows, simplified):
     counts = np.zeros(len(rows) - 1, np.int64)
     for row in range(len(rows) - 1):

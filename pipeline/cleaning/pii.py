@@ -122,6 +122,12 @@ def replace_spans(texts: pl.Series, spans: pl.DataFrame) -> pl.Series:
     return texts.clone().scatter(rows, replaced)
 
 
+def without_personal_data(texts: pl.Series) -> pl.Series:
+    """Return short texts for people to look at, with a placeholder for every datum in them."""
+    filled = texts.fill_null("")
+    return replace_spans(filled, find_pii(filled, PII)).zip_with(texts.is_not_null(), texts)
+
+
 def _matches(detector: Detector, text: str) -> list[tuple[int, int]]:
     spans = [_datum(match) for match in detector.pattern.finditer(text)]
     if detector.by_cue is not None:

@@ -4,14 +4,14 @@ import numpy as np
 import polars as pl
 
 from pipeline.characters import BYTES, OFFSETS, text_buffers
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 
 AT_SIGN, MANY_DIGITS, DOTTED_DIGITS, TWO_COLONS, ANYTHING = 1, 2, 4, 8, 16
 DIGITS_LEAST = 7  # in a row, at most GAP bytes between two of them
 GAP = 3  # a full-width digit has three bytes
 COLON_GAP = 5
 _AT, _DOT, _COLON = 64, 46, 58
-_FLAGS = numba.types.Array(numba.uint8, 1, "C")
+_FLAGS = kinds.array(kinds.uint8, 1, "C")
 
 
 def scan(texts: pl.Series) -> pl.Series:

@@ -35,7 +35,7 @@ from pipeline.cleaning.word_list import (
     triple_bit,
     word_list,
 )
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 from pipeline.encoding.memory import borrows_arrays
 
 BLOCK = 256  # ideographs after which a gap ends what is cut at a time, so that it stays in cache
@@ -44,12 +44,12 @@ SAMPLE = 2048  # the same, of those whose pairs apart are looked at
 FEW_LISTED = 0.35
 LEAST_PAIRS = 64  # fewer say nothing
 LEAST_LAG, MOST_LAG = 3, 10
-_I = numba.int64
-_FLAGS = numba.types.Array(numba.uint8, 1, "C")
-_SINGLES = numba.types.Array(numba.float32, 1, "C", readonly=True)
-_EMISSIONS = numba.types.Array(numba.float32, 2, "C", readonly=True)
-_SCORES = numba.types.Array(numba.float64, 1, "C")
-_BACK = numba.types.Array(numba.uint8, 2, "C")
+_I = kinds.int64
+_FLAGS = kinds.array(kinds.uint8, 1, "C")
+_SINGLES = kinds.array(kinds.float32, 1, "C", readonly=True)
+_EMISSIONS = kinds.array(kinds.float32, 2, "C", readonly=True)
+_SCORES = kinds.array(kinds.float64, 1, "C")
+_BACK = kinds.array(kinds.uint8, 2, "C")
 # jieba's transitions between states: begin, middle, end, single.
 _BEGIN, _MIDDLE, _END, _SINGLE = range(4)
 _START_BEGIN, _START_SINGLE, _NEVER = -0.26268660809250016, -1.4652633398537678, -3.14e100
@@ -151,7 +151,7 @@ def _best_path(words, buffers, size):
         after, second = best, after
 
 
-@njit(numba.boolean(CODES, _I, _I, PAIRS, NODES))
+@njit(kinds.boolean(CODES, _I, _I, PAIRS, NODES))
 def _is_word(codes, start, end, pairs, longer):
     """Tell whether the characters `start` to `end`, two or more, are in the list."""
     slot, _, there = pair_slot(pairs, codes[start], codes[start + 1])
@@ -165,7 +165,7 @@ def _is_word(codes, start, end, pairs, longer):
     return longer[node].weight > -np.inf
 
 
-@njit(numba.types.UniTuple(_I, 2)(CODES, _I, PAIRS, FILTER))
+@njit(kinds.uniform_tuple(_I, 2)(CODES, _I, PAIRS, FILTER))
 def _tally_apart(codes, size, pairs, pair_bits):
     """Pairs of ideographs LEAST_LAG to MOST_LAG apart, gaps aside, and those that begin a word."""
     bare, tally, listed = 0, 0, 0
@@ -186,7 +186,7 @@ def _better(first, second):
     return (second, 1) if second >= first else (first, 0)
 
 
-@njit(numba.void(CODES, _I, _I, _EMISSIONS, _BACK, CODES))
+@njit(kinds.void(CODES, _I, _I, _EMISSIONS, _BACK, CODES))
 def _join_singles(codes, start, end, emissions, back, ends):
     """Set `ends` for the characters `start` to `end` by the most probable states."""
     seen = emissions[codes[start] - FIRST]

@@ -15,7 +15,7 @@ import numpy as np
 from opencc import OpenCC
 
 from pipeline.characters import BYTES, decode, read_only
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 
 FIRST, LAST = 0x4E00, 0x9FD5  # the ideographs jieba looks up
 STATES = "BMES"  # a character begins a word, is inside, ends one, is one
@@ -29,11 +29,11 @@ FILTER_BITS = 21
 _RECORD = np.dtype(
     [("key", np.uint64), ("weight", np.float32), ("has_longer", np.int32)], align=True
 )
-PAIR, NODE = numba.from_dtype(_PAIR), numba.from_dtype(_RECORD)
-BITS = numba.types.Array(numba.uint64, 1, "C")
-FILTER = numba.types.Array(numba.uint64, 1, "C", readonly=True)
-PAIRS = numba.types.Array(PAIR, 1, "C", readonly=True)
-NODES = numba.types.Array(NODE, 1, "C", readonly=True)
+PAIR, NODE = kinds.record(_PAIR), kinds.record(_RECORD)
+BITS = kinds.array(kinds.uint64, 1, "C")
+FILTER = kinds.array(kinds.uint64, 1, "C", readonly=True)
+PAIRS = kinds.array(PAIR, 1, "C", readonly=True)
+NODES = kinds.array(NODE, 1, "C", readonly=True)
 _EMISSION = re.compile(r"'\\u([0-9a-f]{4})': (-[\d.e+]+)")
 
 
@@ -132,7 +132,7 @@ def is_set(bits, bit):
     return (bits[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1) != 0
 
 
-@njit(numba.void(BITS, numba.int64))
+@njit(kinds.void(BITS, kinds.int64))
 def _set(bits, bit):
     bits[bit >> 6] |= np.uint64(1) << np.uint64(bit & 63)
 
@@ -156,13 +156,13 @@ def parent_of_pair(slot):
 
 
 @njit(
-    numba.float64(
+    kinds.float64(
         BYTES,
-        numba.types.Array(PAIR, 1, "C"),
-        numba.types.Array(NODE, 1, "C"),
+        kinds.array(PAIR, 1, "C"),
+        kinds.array(NODE, 1, "C"),
         BITS,
         BITS,
-        numba.types.Array(numba.float32, 1, "C"),
+        kinds.array(kinds.float32, 1, "C"),
     ),
 )
 def _fill(data, pairs, longer, pair_bits, triple_bits, singles):

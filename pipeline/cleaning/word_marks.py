@@ -5,11 +5,10 @@ marks are words of their own at the edges of a chunk, and inside it only where l
 """
 
 import functools
-import unicodedata
 
 import numpy as np
 
-from pipeline.characters import TABLE_SIZE
+from pipeline.characters import by_category
 
 LOWER, UPPER, ALPHA, DIGIT, PREFIX, SUFFIX, APOSTROPHE, HYPHEN = (1 << bit for bit in range(8))
 SYMBOL, CURRENCY, TERMINAL, BREAK, STICKY, DOT = (1 << bit for bit in range(8, 14))
@@ -57,9 +56,7 @@ LISTED_FACTOR = 0x9E3779B97F4A7C15
 @functools.cache
 def character_marks() -> np.ndarray:
     """Bits of each code point below 0x20000 (uint16, the constants above)."""
-    table = np.zeros(TABLE_SIZE, np.uint16)
-    for code in range(TABLE_SIZE):
-        table[code] = _marks_of(chr(code))
+    table = by_category(_marks_of, np.uint16)
     for characters, bits in (
         (_PUNCTUATION, PREFIX | SUFFIX | SYMBOL | STICKY),
         (_QUOTES, PREFIX | SUFFIX | SYMBOL | STICKY),
@@ -79,9 +76,8 @@ def character_marks() -> np.ndarray:
     return table
 
 
-def _marks_of(character: str) -> int:
-    category = unicodedata.category(character)
-    bits = ALPHA * character.isalpha()
+def _marks_of(category: str) -> int:
+    bits = ALPHA * (category[0] == "L")
     bits |= LOWER * (category == "Ll") | UPPER * (category == "Lu") | DIGIT * (category == "Nd")
     if category == "So":
         bits |= PREFIX | SUFFIX

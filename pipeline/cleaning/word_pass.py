@@ -24,10 +24,10 @@ from pipeline.cleaning.words import (
     split_marks,
     stands_alone,
 )
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 from pipeline.encoding.memory import borrows_arrays
 
-_I = numba.int64
+_I = kinds.int64
 _LF, _DOT, _QUOTE = 10, 46, 39
 _SEED, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x9E3779B97F4A7C15)
 

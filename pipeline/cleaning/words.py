@@ -25,7 +25,7 @@ from pipeline.cleaning.word_marks import (
     SYMBOL,
     UPPER,
 )
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 from pipeline.encoding.memory import borrows_arrays
 
 # Flags of a word; one that is not IS_WORD is mere marks.
@@ -47,11 +47,11 @@ _DOT, _ELLIPSIS, _PLUS, _AT, _COLON, _SLASH, _MINUS, _STAR, _CARET, _COMMA, _UND
 _PERCENT = 37
 _JOINTS = (35, _PERCENT, 38, _PLUS, _MINUS, _DOT, _UNDERSCORE)
 _LISTED_SHIFT = 64 - LISTED_SLOTS.bit_length() + 1
-MARKS = numba.types.Array(numba.uint16, 1, "C", readonly=True)
-CODE_BUFFER = numba.types.Array(numba.int32, 1, "C")
-KIND_BUFFER = numba.types.Array(numba.uint16, 1, "C")
-HASH_BUFFER = numba.types.Array(numba.uint64, 1, "C")
-_I = numba.int64
+MARKS = kinds.array(kinds.uint16, 1, "C", readonly=True)
+CODE_BUFFER = kinds.array(kinds.int32, 1, "C")
+KIND_BUFFER = kinds.array(kinds.uint16, 1, "C")
+HASH_BUFFER = kinds.array(kinds.uint64, 1, "C")
+_I = kinds.int64
 
 
 @njit(inline="always")
@@ -123,7 +123,7 @@ def _suffix(chunk, kinds, low, high, units):
     return 0
 
 
-@njit(numba.boolean(CODE_BUFFER, KIND_BUFFER, _I, _I))
+@njit(kinds.boolean(CODE_BUFFER, KIND_BUFFER, _I, _I))
 def _is_address(chunk, kinds, low, high):
     """Tell whether all of the chunk is a URL, a host name or an e-mail address."""
     at = low

@@ -7,14 +7,14 @@ deterministic and none depends on the order in which its rows were found.
 import numpy as np
 
 from pipeline.characters import HASHES, OFFSETS
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 from pipeline.duplicates.tables import NEAR
 
-_I64 = numba.types.Array(numba.int64, 1, "C")
-_F64 = numba.types.Array(numba.float64, 1, "C")
-_SIMILARITIES = numba.types.Array(numba.float64, 1, "C", readonly=True)
-_KINDS = numba.types.Array(numba.int8, 1, "C", readonly=True)
-_GONE = numba.types.Array(numba.uint8, 1, "C")
+_I64 = kinds.array(kinds.int64, 1, "C")
+_F64 = kinds.array(kinds.float64, 1, "C")
+_SIMILARITIES = kinds.array(kinds.float64, 1, "C", readonly=True)
+_KINDS = kinds.array(kinds.int8, 1, "C", readonly=True)
+_GONE = kinds.array(kinds.uint8, 1, "C")
 
 
 def bucket_pairs(keys: np.ndarray, documents: np.ndarray, neighbours: int) -> np.ndarray:
@@ -66,7 +66,7 @@ def select_removals(
     return _select_removals(documents, kinds, keepers, similarity, gone)
 
 
-@njit(numba.types.Array(numba.int64, 2, "C")(OFFSETS, OFFSETS, numba.int64))
+@njit(kinds.array(kinds.int64, 2, "C")(OFFSETS, OFFSETS, kinds.int64))
 def _bucket_pairs(keys, documents, neighbours):
     pairs = np.empty((1024, 2), np.int64)
     filled = 0

@@ -1,25 +1,24 @@
 """Who is removed, decided in corpus order, and the rows written accordingly."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.duplicates import clusters
-from pipeline.duplicates.candidates import EXCERPT_CHARACTERS
-from pipeline.duplicates.corpus import CorpusPart, read_between, row_groups
+from pipeline.duplicates.corpus import CorpusPart, digest_of, read_between, row_groups
+from pipeline.duplicates.numbering import SPAN_ROWS
 from pipeline.duplicates.passage_removal import (
     PartPassages,
     RemovedPassages,
     main_keepers,
     remove_passages,
 )
-from pipeline.duplicates.passage_restoration import removed_texts
 from pipeline.duplicates.tables import ADDRESS, CONTENT, DECISIONS, NEAR, spread_pairs
+from pipeline.duplicates.verification import EXCERPT_CHARACTERS
 from pipeline.schema import CLEAN
 from pipeline.store.artifact import MAIN
 from pipeline.store.sink import REJECTS, Sink
@@ -34,49 +33,42 @@ ALL_REPEATED = "all_repeated"
 PAIRS_PER_PART = 20
 _COLUMNS = DECISIONS.schema.names
 _EMPTY = pl.DataFrame(schema=pl.Schema(DECISIONS.schema))
+_NO_REPLACEMENTS = pl.DataFrame(schema={"keeper": pl.Int64, "partner": pl.String})
 
 
 class Decider:
-    """Goes through the corpus chunk by chunk; keeps one byte per document and files on disk."""
+    """Goes through the corpus span by span; keeps one byte per document and files on disk."""
 
-    def __init__(self, folder: Path, total: int, removed: list[Path]):
+    def __init__(self, folder: Path, total: int):
         self._folder = folder
         self._gone = np.zeros(total, np.uint8)
-        self._files = list(removed)
-        for path in removed:
-            self._gone[pq.read_table(path, columns=["document"])["document"].to_numpy()] = 1
-        self._old = len(removed)
+        self.files: list[Path] = []  # of DECISIONS
 
     def decide(
-        self,
-        copies: Sequence[Path],
-        verified: Sequence[Sequence[Path]],
-        chunks: Sequence[tuple[int, int]],
-    ) -> list[Path]:
-        """Return files with the decisions about each chunk (first, end) of documents, in order.
+        self, copies: Sequence[Path], verified: Sequence[pl.DataFrame], first: int, end: int
+    ) -> None:
+        """Decide about documents `first` to `end`, which follow those of the call before.
 
-        `verified` holds the files about each chunk, `copies` those about all.
+        `copies` are files about all documents, `verified` the similar pairs of these.
         """
-        for number, (first, end) in enumerate(chunks):
-            pairs = _pairs_in_order(copies, verified[number], first, end)
-            columns = (pairs[name].to_numpy() for name in ("document", "kind", "keeper"))
-            document, kind, keeper = columns
-            chosen = clusters.select_removals(
-                document, kind, keeper, pairs["similarity"].to_numpy(), self._gone
-            )
-            decisions = self._follow_keepers(pairs[chosen])
-            if len(decisions):
-                path = self._folder / f"{number:06d}.parquet"
-                decisions.select(_COLUMNS).write_parquet(path)
-                self._files.append(path)
-        return self._files[self._old :]
+        pairs = _pairs_in_order(copies, verified, first, end)
+        columns = (pairs[name].to_numpy() for name in ("document", "kind", "keeper"))
+        document, kind, keeper = columns
+        chosen = clusters.select_removals(
+            document, kind, keeper, pairs["similarity"].to_numpy(), self._gone
+        )
+        decisions = self._follow_keepers(pairs[chosen])
+        if len(decisions):
+            path = self._folder / f"{len(self.files):06d}.parquet"
+            decisions.select(_COLUMNS).write_parquet(path)
+            self.files.append(path)
 
     def _follow_keepers(self, decisions: pl.DataFrame) -> pl.DataFrame:
         """Point the copy of a removed document to that document's own keeper."""
         keepers = decisions["keeper"].to_numpy()
         while (gone := self._gone[keepers] == 1).any():
             wanted = np.unique(keepers[gone])
-            written = _decisions_about(self._files, wanted)
+            written = _decisions_about(self.files, wanted)
             inside = decisions.filter(pl.col("document").is_in(wanted))
             keepers_of_keepers = pl.concat([written, inside.select(_COLUMNS)]).select(
                 keeper="document",
@@ -113,25 +105,24 @@ class Decider:
 
 
 def _pairs_in_order(
-    copies: Sequence[Path], verified: Sequence[Path], first: int, end: int
+    copies: Sequence[Path], verified: Sequence[pl.DataFrame], first: int, end: int
 ) -> pl.DataFrame:
     """Return the pairs whose later document is in the range, as `select_removals` wants them."""
     frames = [_EMPTY]
     if copies:
         same = read_between(copies, "document", first, end)
         frames.append(same.with_columns(similarity=1.0, keeper_text=pl.lit(None, pl.String)))
-    if verified:
-        near = read_between(verified, "later", first, end)
-        frames.append(
-            near.select(
-                pl.col("later").alias("document"),
-                pl.lit(NEAR, pl.Int8).alias("kind"),
-                pl.col("earlier").alias("keeper"),
-                pl.col("earlier_id").alias("keeper_id"),
-                "similarity",
-                pl.col("earlier_text").alias("keeper_text"),
-            )
+    frames += [
+        near.select(
+            pl.col("later").alias("document"),
+            pl.lit(NEAR, pl.Int8).alias("kind"),
+            pl.col("earlier").alias("keeper"),
+            pl.col("earlier_id").alias("keeper_id"),
+            "similarity",
+            pl.col("earlier_text").alias("keeper_text"),
         )
+        for near in verified
+    ]
     rows = pl.concat([frame.select(_COLUMNS) for frame in frames])
     return rows.sort("document", "kind", "keeper")
 
@@ -149,62 +140,93 @@ def _decisions_about(files: Sequence[Path], documents: np.ndarray) -> pl.DataFra
 
 @dataclass(frozen=True)
 class Findings:
-    """What the phases found about a corpus: files of decisions, removed passages, the index."""
+    """What the phases found about a corpus: files of decisions, removed passages."""
 
     decisions: Sequence[Path]
     passages: RemovedPassages | None = None
-    index: Mapping[str, Path] = field(default_factory=dict)  # folders by table; none is kept
+
+    def about(self, part: CorpusPart) -> "PartFindings":
+        """Return what was found about the documents of one part."""
+        return next(self.about_each([part]))
+
+    def about_each(self, parts: Sequence[CorpusPart]) -> Iterator["PartFindings"]:
+        """Yield the same of several parts in order, reading the decisions of a span at once."""
+        span = _EMPTY
+        end = -1
+        for part in parts:
+            if part.end > end:
+                end = max(part.end, part.first + SPAN_ROWS)
+                span = read_between(self.decisions, "document", part.first, end)
+                span = span.select(_COLUMNS) if self.decisions else _EMPTY
+            low, high = np.searchsorted(span["document"].to_numpy(), [part.first, part.end])
+            removed = span[int(low) : int(high)]
+            yield PartFindings(
+                removed,
+                _replacing_keepers(self.passages, removed),
+                self.passages.in_part(part) if self.passages else None,
+            )
 
 
-def write_part(
-    threshold: float, findings: Findings, task: tuple[int, CorpusPart], sink: Sink
-) -> None:
-    """Write one part's kept rows, its rejects, a sample of its pairs and its share of the index."""
-    number, part = task
-    removed = read_between(findings.decisions, "document", part.first, part.first + part.rows)
-    removed = removed.select(_COLUMNS) if len(removed.columns) > 1 else _EMPTY
-    passages = findings.passages.in_part(part) if findings.passages else None
-    replacements = _replacing_keepers(findings.passages, removed)
+@dataclass(frozen=True)
+class PartFindings:
+    """What is removed of one part, who stands for emptied keepers, and what passages go."""
+
+    removed: pl.DataFrame
+    replacements: pl.DataFrame
+    passages: PartPassages | None
+
+    def key(self, part: CorpusPart) -> list[str]:
+        """Return what decides about the part's rows: the same wherever the part stands."""
+        if self.removed.is_empty() and self.passages is None:
+            return [part.sha256]
+        inner = self.removed.with_columns(pl.col("document") - part.first)
+        replaced = inner.join(self.replacements, on="keeper", how="left", maintain_order="left")
+        names = [name for name in replaced.columns if name != "keeper"]
+        key = [part.sha256, digest_of(*(replaced[name] for name in names))]
+        for frame in (self.passages.pieces, self.passages.covers) if self.passages else ():
+            moved = (
+                frame.with_columns(pl.col("document") - part.first, pl.col("keeper").rank("dense"))
+                if len(frame)
+                else frame
+            )
+            key.append(digest_of(*moved.get_columns()))
+        return key
+
+
+def write_part(threshold: float, findings: Findings, part: CorpusPart, sink: Sink) -> None:
+    """Write one part's kept rows, its rejects and a sample of its pairs."""
+    about = findings.about(part)
     sampled: list[pl.DataFrame] = []
     for numbers, table in row_groups(part, CLEAN.schema.names):
         sink.saw(table.num_rows)
         in_group = pl.col("document").is_between(int(numbers[0]), int(numbers[-1]))
-        gone = removed.filter(in_group).with_columns(row=pl.col("document") - int(numbers[0]))
+        gone = about.removed.filter(in_group)
+        gone = gone.with_columns(row=pl.col("document") - int(numbers[0]))
         keep = np.ones(table.num_rows, bool)
         keep[gone["row"].to_numpy()] = False
         kept = pa.array(keep)
-        _write_kept(numbers[keep], table.filter(kept), passages, bool(findings.index), sink)
+        _write_kept(numbers[keep], table.filter(kept), about.passages, sink)
         dropped = pl.DataFrame(table.select(["id", "source", "text"]).take(gone["row"].to_arrow()))
         rows = pl.concat([dropped, gone], how="horizontal")
-        rows = rows.join(replacements, on="keeper", how="left", maintain_order="left")
+        rows = rows.join(about.replacements, on="keeper", how="left", maintain_order="left")
         sink.write(REJECTS, _rejects(rows, threshold))
         sampled.append(_sample(rows.filter(pl.col("partner").is_null())))
     pairs = pl.concat(sampled) if sampled else pl.DataFrame()
     if len(pairs):
         sink.write("pairs", spread_pairs(pairs, PAIRS_PER_PART).to_arrow())
-    if findings.index:
-        sink.write("index_removed", removed.to_arrow())
-        if passages is not None and len(passages.covers):
-            sink.write("index_origins", passages.covers.to_arrow())
-        for name, folder in findings.index.items():
-            for path in sorted((folder / name).glob(f"part-{number:05d}-*.parquet")):
-                with pq.ParquetFile(path) as file:
-                    for group in range(file.num_row_groups):
-                        sink.write(name, file.read_row_group(group))
 
 
 def _replacing_keepers(passages: RemovedPassages | None, removed: pl.DataFrame) -> pl.DataFrame:
     """Return the keepers that lost all their text, each with a kept document: keeper, partner."""
-    schema = {"keeper": pl.Int64, "partner": pl.String}
     if passages is None or removed.is_empty():
-        return pl.DataFrame(schema=schema)
+        return _NO_REPLACEMENTS
     emptied = passages.emptied_among(removed["keeper"].unique().to_numpy())
     covers = passages.provenance.resolve(passages.provenance.removed_from(emptied))
     return main_keepers(covers).select(keeper="document", partner="partner")
 
 
 def _write_kept(
-    numbers: np.ndarray, table: pa.Table, passages: PartPassages | None, indexed: bool, sink: Sink
+    numbers: np.ndarray, table: pa.Table, passages: PartPassages | None, sink: Sink
 ) -> None:
     """Write documents without the passages that earlier ones have; drop those left empty."""
     result = None
@@ -220,9 +242,6 @@ def _write_kept(
     for name, value in (("rule", ALL_REPEATED), ("value", 0.0), ("threshold", 1.0)):
         gone = gone.append_column(name, pa.array([value] * len(result.empty)))
     sink.write(REJECTS, gone.append_column("partner", pa.array(result.partners, pa.string())))
-    if indexed:
-        cuts = removed_texts(numbers, table, result.spans, result.untrimmed)
-        sink.write("index_cuts", cuts.to_arrow())
 
 
 def _rejects(rows: pl.DataFrame, threshold: float) -> pa.Table:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 
-HASHES = numba.types.Array(numba.uint64, 1, "C")
+HASHES = kinds.array(kinds.uint64, 1, "C")
 
 
 @njit(HASHES(HASHES))

@@ -7,6 +7,7 @@ compared as well. What only sets off words (commas, full stops, quotation marks,
 hyphens between letters, layout at the beginning of lines) is none, save between digits.
 """
 
+import functools
 import re
 from collections import Counter
 
@@ -34,7 +35,12 @@ _STEPS = (
     (r"(?:\p{L}[\p{M}\x{200c}\x{200d}]*|\s)+", " "),
 )
 _ITEM = re.compile(r"\d+(?:[.,:']\d+)*|\S")  # a number is one
-_WIDTHS = {code: int(folding()[code]) for code in range(0xFF01, 0xFF5F)} | {0xFF0D: 0x2212}
+
+
+@functools.cache
+def _widths() -> dict[int, int]:
+    """Return the plain character of each full-width one, a minus for the hyphen."""
+    return {code: int(folding()[code]) for code in range(0xFF01, 0xFF5F)} | {0xFF0D: 0x2212}
 
 
 def numbers_and_symbols(texts: pl.Series, shingles: np.ndarray) -> pl.Series:
@@ -44,7 +50,7 @@ def numbers_and_symbols(texts: pl.Series, shingles: np.ndarray) -> pl.Series:
     """
     short = pl.Series(shingles < SHORT_SHINGLES) & (texts.str.len_bytes() <= SHORT_BYTES)
     reduced = texts.filter(short).cast(pl.String)
-    reduced = pl.Series([text.translate(_WIDTHS) for text in reduced], dtype=pl.String)
+    reduced = pl.Series([text.translate(_widths()) for text in reduced], dtype=pl.String)
     for pattern, replacement in _STEPS:
         reduced = reduced.str.replace_all(pattern, replacement)
     result = pl.Series([None] * len(texts), dtype=pl.String)

@@ -22,10 +22,9 @@ from pipeline.characters import (
     mix,
     text_buffers,
 )
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
+from pipeline.duplicates.config import PARAGRAPH, SUBSTRING
 
-LINE, PARAGRAPH, SUBSTRING = "line", "paragraph", "substring"
-KINDS = (LINE, PARAGRAPH, SUBSTRING)
 PASSAGE_COLUMNS = ("row", "start", "end", "key", "check")
 # Bytes hashed to choose an anchor: long enough that common words do not decide, short against half
 # of the least passage.
@@ -34,7 +33,7 @@ _LF = 10
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _OTHER = np.uint64(0xC2B2AE3D27D4EB4F)
 _NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
-_MARKS = numba.types.Array(numba.int64, 2, "C")
+_MARKS = kinds.array(kinds.int64, 2, "C")
 
 
 def hash_passages(texts: pa.Array | pa.ChunkedArray, kind: str, least: int) -> pl.DataFrame:
@@ -68,7 +67,7 @@ def _append(passages, filled, row, start, end, hashes):
     return passages
 
 
-@njit(_MARKS(BYTES, OFFSETS, CODES, numba.boolean, numba.int64))
+@njit(_MARKS(BYTES, OFFSETS, CODES, kinds.boolean, kinds.int64))
 def _hash_units(data, rows, table, paragraphs, least):
     """Hash lines, or paragraphs parted by blank lines, of `least` folded bytes or more."""
     passages = np.empty((1024, 5), np.int64)
@@ -116,7 +115,7 @@ def _inside_character(data, at, end):
     return at < end and (data[at] & 0xC0) == 0x80
 
 
-@njit(_MARKS(BYTES, OFFSETS, numba.int64, numba.int64))
+@njit(_MARKS(BYTES, OFFSETS, kinds.int64, kinds.int64))
 def _hash_windows(data, rows, size, spread):
     """Hash runs of `size` bytes at anchors; among `spread` starts in a row there is always one.
 

@@ -12,10 +12,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from pipeline.duplicates.config import KINDS, SUBSTRING, PassageConfig
 from pipeline.duplicates.corpus import CorpusPart, read_between, read_documents
-from pipeline.duplicates.passage_hashes import KINDS, SUBSTRING
-from pipeline.duplicates.passage_restoration import emptied_documents
-from pipeline.duplicates.passage_search import PIECES, PassageConfig
+from pipeline.duplicates.passage_search import PIECES
 from pipeline.duplicates.provenance import (
     PROVENANCE,
     Provenance,
@@ -24,22 +23,8 @@ from pipeline.duplicates.provenance import (
     visible_before,
 )
 from pipeline.duplicates.spans import extend_matches, merge_spans, remove_spans
-from pipeline.schema import Contract, column
+from pipeline.duplicates.tables import CUT
 from pipeline.store.sink import CHANGES, Sink
-
-CUT = Contract(
-    "passage_cut",
-    1,
-    pa.schema(
-        [
-            column("id", pa.string(), "the document"),
-            column("change", pa.string(), "line, paragraph or substring"),
-            column("start", pa.int64(), "first byte taken out of its text"),
-            column("end", pa.int64(), "byte after the last"),
-            column("partner", pa.string(), "a kept document that has it"),
-        ]
-    ),
-)
 
 
 def write_pieces(
@@ -50,7 +35,7 @@ def write_pieces(
     sink: Sink,
 ) -> None:
     """Write 'pieces' by kind and 'covers' of what the documents of a part lose; and 'emptied'."""
-    inside = pl.col("document").is_between(part.first, part.first + part.rows - 1)
+    inside = pl.col("document").is_between(part.first, part.end - 1)
     rows = pl.scan_parquet(list(repeats), glob=False).filter(inside)
     affected = rows.select(pl.col("document").unique().sort()).collect()["document"].to_numpy()
     for numbers, table in read_documents(part, ["text"], affected):
@@ -65,7 +50,7 @@ def write_pieces(
         sink.write("covers", covers.select(PROVENANCE).to_arrow())
         pieces = pieces.with_columns(document=document, kind=pl.col("kind").cast(pl.Int8))
         sink.write("pieces", pieces.select(PIECES.schema.names).to_arrow())
-        left = _remaining_texts(texts, merge_spans(pieces))[1].str.len_bytes().to_numpy() == 0
+        left = _remaining_texts(texts, merge_spans(pieces)).str.len_bytes().to_numpy() == 0
         empty = np.intersect1d(numbers[left], pieces["document"].to_numpy())
         sink.write("emptied", pa.table({"document": empty}))
 
@@ -123,12 +108,12 @@ def _extended(
     )
 
 
-def _remaining_texts(texts: pa.ChunkedArray, spans: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
-    """Return texts without `spans`, and the same with white space trimmed where spans were cut."""
+def _remaining_texts(texts: pa.ChunkedArray, spans: pl.DataFrame) -> pl.Series:
+    """Return texts without `spans`, white space trimmed where spans were cut."""
     untrimmed = pl.Series(remove_spans(texts, spans))
     touched = np.zeros(len(untrimmed), bool)
     touched[spans["row"].to_numpy()] = True
-    return untrimmed, untrimmed.str.strip_chars().zip_with(pl.Series(touched), untrimmed)
+    return untrimmed.str.strip_chars().zip_with(pl.Series(touched), untrimmed)
 
 
 @dataclass(frozen=True)
@@ -137,23 +122,19 @@ class RemovedPassages:
 
     pieces: Sequence[Path]
     emptied: Sequence[Path]  # documents of which nothing is left
-    old_cuts: Sequence[Path]  # INDEX_CUTS of documents deduplicated before
     provenance: Provenance
 
     def emptied_among(self, documents: np.ndarray) -> np.ndarray:
         """Return those of `documents` that lost all their text (sorted)."""
+        if not self.emptied or not len(documents):
+            return np.zeros(0, np.int64)
         inside = pl.col("document").is_in(documents)
-        frames = []
-        if self.emptied and len(documents):
-            frames.append(pl.scan_parquet(list(self.emptied), glob=False))
-        if self.old_cuts and len(documents):
-            frames.append(emptied_documents(pl.scan_parquet(list(self.old_cuts), glob=False)))
-        numbers = [f.filter(inside).select("document").collect()["document"] for f in frames]
-        return np.unique(np.concatenate([np.zeros(0, np.int64), *numbers]))
+        rows = pl.scan_parquet(list(self.emptied), glob=False).filter(inside)
+        return np.unique(rows.select("document").collect()["document"].to_numpy())
 
     def in_part(self, part: CorpusPart) -> "PartPassages":
         """Return what a part's documents lose, each passage with a kept document that has it."""
-        span = ("document", part.first, part.first + part.rows)
+        span = ("document", part.first, part.end)
         pieces = read_between(self.pieces, *span)
         if pieces.is_empty():
             return PartPassages(pieces, pieces)
@@ -167,7 +148,7 @@ class PartPassages:
     """What the documents of one part lose."""
 
     pieces: pl.DataFrame  # by kind: PIECES, and `begin`, the position of what was split
-    covers: pl.DataFrame  # of all kinds, apart: INDEX_ORIGINS
+    covers: pl.DataFrame  # of all kinds, apart: COVERS, followed to documents that keep it
 
     def among(self, numbers: np.ndarray) -> "PartPassages":
         """Return the rows about documents `numbers` (sorted)."""
@@ -191,8 +172,6 @@ class CutResult:
     """A table without its repeated passages, and what was cut."""
 
     table: pa.Table
-    spans: pl.DataFrame  # row, start, end of what was cut, sorted, apart
-    untrimmed: pl.Series  # the texts before white space at their ends was trimmed
     empty: np.ndarray  # rows of which nothing is left
     partners: list[str]  # of those: the kept document that has most of it
 
@@ -211,12 +190,12 @@ def remove_passages(
     pieces = pieces.with_columns(row=pl.Series(np.searchsorted(numbers, pieces["document"])))
     pieces = _write_changes(pieces, table, sink)
     spans = merge_spans(pieces)
-    untrimmed, texts = _remaining_texts(table["text"], spans)
+    texts = _remaining_texts(table["text"], spans)
     at = table.column_names.index("text")
     table = table.set_column(at, table.schema.field("text"), pa.chunked_array([texts.to_arrow()]))
     empty = np.intersect1d(np.flatnonzero(texts.str.len_bytes().to_numpy() == 0), spans["row"])
     gone = passages.covers.filter(pl.col("document").is_in(numbers[empty]))
-    return CutResult(table, spans, untrimmed, empty, main_keepers(gone)["partner"].to_list())
+    return CutResult(table, empty, main_keepers(gone)["partner"].to_list())
 
 
 def _write_changes(pieces: pl.DataFrame, table: pa.Table, sink: Sink) -> pl.DataFrame:

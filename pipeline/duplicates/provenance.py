@@ -24,7 +24,7 @@ from pipeline.characters import (
     folding,
     text_buffers,
 )
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 from pipeline.schema import Contract, column
 
 _POSITION = [
@@ -37,8 +37,6 @@ _POSITION = [
 ]
 # What a document lost: apart, in order.
 COVERS = Contract("passage_covers", 1, pa.schema(_POSITION))
-# The same, followed to documents that keep it.
-INDEX_ORIGINS = Contract("index_origins", 1, pa.schema(_POSITION))
 PROVENANCE = tuple(COVERS.schema.names)
 _SPAN = (
     "row",
@@ -52,7 +50,7 @@ _SPAN = (
     "keeper_position",
     "keeper_id",
 )
-_I64 = numba.types.Array(numba.int64, 1, "C")
+_I64 = kinds.array(kinds.int64, 1, "C")
 
 
 def visible_before(
@@ -79,10 +77,9 @@ def _seek(
 
 @dataclass(frozen=True)
 class Provenance:
-    """Files with what earlier documents lost: `covers` as matched, `index` followed to its end."""
+    """Files with what earlier documents lost, as matched."""
 
     covers: Sequence[Path]
-    index: Sequence[Path] = ()
 
     def resolve(self, pieces: pl.DataFrame) -> pl.DataFrame:
         """Split pieces, each with the columns of COVERS, by the kept documents that have them.
@@ -121,15 +118,12 @@ class Provenance:
 
     def removed_from(self, documents: np.ndarray) -> pl.DataFrame:
         """Return what `documents` lost, as far as these files say: rows of COVERS, in order."""
-        frames = [pl.DataFrame(COVERS.schema.remove_metadata().empty_table())]
+        if not self.covers or not len(documents):
+            return pl.DataFrame(COVERS.schema.remove_metadata().empty_table())
         inside = pl.col("document").is_in(documents)
-        if len(documents):
-            inside &= pl.col("document").is_between(int(documents.min()), int(documents.max()))
-        for files in (self.covers, self.index):
-            if files and len(documents):
-                rows = pl.scan_parquet(list(files), glob=False).filter(inside)
-                frames.append(rows.select(PROVENANCE).collect())
-        return pl.concat(frames).sort("document", "position")
+        inside &= pl.col("document").is_between(int(documents.min()), int(documents.max()))
+        rows = pl.scan_parquet(list(self.covers), glob=False).filter(inside)
+        return rows.select(PROVENANCE).collect().sort("document", "position")
 
 
 def tile_spans(spans: pl.DataFrame, least: int) -> pl.DataFrame:
@@ -174,7 +168,7 @@ def _merge_continued(pieces: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-@njit(_I64(BYTES, OFFSETS, CODES, OFFSETS, OFFSETS, numba.boolean))
+@njit(_I64(BYTES, OFFSETS, CODES, OFFSETS, OFFSETS, kinds.boolean))
 def _seek_in_order(data, rows, table, row, wanted, seek_visible):
     counts = np.empty(len(row), np.int64)
     at = end = visible = np.int64(0)
@@ -198,8 +192,8 @@ def _seek_in_order(data, rows, table, row, wanted, seek_visible):
     return counts
 
 
-_TILES = numba.types.Tuple((_I64,) * 6)
-_SPLITS = numba.types.Tuple((_I64,) * 4)
+_TILES = kinds.tuple_of((_I64,) * 6)
+_SPLITS = kinds.tuple_of((_I64,) * 4)
 
 
 @njit(_TILES(OFFSETS, OFFSETS, OFFSETS, OFFSETS, OFFSETS))

@@ -27,7 +27,7 @@ from pipeline.characters import (
     mix,
     read_only,
 )
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 from pipeline.duplicates.normalization import (
     CODE,
     HYPHEN,
@@ -48,11 +48,10 @@ from pipeline.encoding.memory import borrows_arrays
 # least this share of its word characters is of unspaced script: Chinese manuals full of code have
 # 4 % and more, their English versions at most 2.4 %.
 UNSPACED_SHARE = 0.04
-LONGEST_SHINGLE = 256
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # odd constants without pattern
 _PRIME = np.uint64(0xC2B2AE3D27D4EB4F)
 _OTHER_PRIME = np.uint64(0xFF51AFD7ED558CCD)
-_I = numba.int64
+_I = kinds.int64
 
 
 class ShingleTables(NamedTuple):
@@ -77,7 +76,7 @@ def shingle_tables() -> ShingleTables:
     return ShingleTables(normalization_table(), line_prefix_marks(), read_only(character_classes()))
 
 
-@njit(numba.boolean(BYTES, _I, _I, BYTES))
+@njit(kinds.boolean(BYTES, _I, _I, BYTES))
 def is_unspaced(data, at, end, classes):
     """Tell whether enough of a text's word characters are of unspaced script."""
     wide = False

@@ -13,20 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.characters import UNSPACED_LANGUAGES, mix, read_only, text_buffers
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
+from pipeline.duplicates.config import LONGEST_SHINGLE
 from pipeline.duplicates.hash_sort import distinct_sorted
 from pipeline.duplicates.shingling import (
     GOLDEN,
-    LONGEST_SHINGLE,
     ShingleBuffers,
     hash_shingles,
     is_unspaced,
     shingle_tables,
 )
 
-_HASHES = numba.types.Array(numba.uint64, 1, "C")
-_DRAWN = numba.types.Array(numba.uint32, 1, "C")
-_I = numba.int64
+_HASHES = kinds.array(kinds.uint64, 1, "C")
+_DRAWN = kinds.array(kinds.uint32, 1, "C")
+_I = kinds.int64
 
 
 class Shingling(NamedTuple):
@@ -98,7 +98,7 @@ def _in_unspaced_language(langs: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return read_only(flags.to_numpy(zero_copy_only=False))
 
 
-@njit(numba.void(_HASHES, _I, _DRAWN, _DRAWN, _DRAWN))
+@njit(kinds.void(_HASHES, _I, _DRAWN, _DRAWN, _DRAWN))
 def _minhash(hashes, count, multipliers, addends, lowest):
     """Fill `lowest` with the minimum of each permutation over the upper halves of `hashes`."""
     lowest[:] = 0xFFFFFFFF

@@ -7,12 +7,10 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.characters import BYTES, OFFSETS, read_only, text_buffers
-from pipeline.compiled import njit, numba
+from pipeline.compiled import kinds, njit
 
-_I64 = numba.types.Array(numba.int64, 1, "C", readonly=True)
-_TEXTS = numba.types.Tuple(
-    (numba.types.Array(numba.uint8, 1, "C"), numba.types.Array(numba.int64, 1, "C"))
-)
+_I64 = kinds.array(kinds.int64, 1, "C", readonly=True)
+_TEXTS = kinds.tuple_of((kinds.array(kinds.uint8, 1, "C"), kinds.array(kinds.int64, 1, "C")))
 
 
 def extend_matches(

@@ -11,13 +11,13 @@ KIND = column("kind", pa.int8(), "0 same content, 1 same address, 2 similar")
 
 INDEX_EXACT = Contract(
     "index_exact",
-    1,
+    2,
     pa.schema(
         [
             column("key", pa.int64(), "upper half of the hash of content or address, 63 bits"),
             column("check", pa.int64(), "lower half"),
             KIND,
-            column("document", pa.int64(), "number in corpus order"),
+            column("row", pa.int64(), "of the document in its part"),
             column("id", pa.string(), "its id"),
         ]
     ),
@@ -25,18 +25,18 @@ INDEX_EXACT = Contract(
 )
 INDEX_BANDS = Contract(
     "index_bands",
-    1,
+    2,
     pa.schema(
         [
             column("key", pa.int64(), "hash of one band of the MinHash signature, 63 bits"),
-            column("content", pa.int64(), "equal for exact copies"),
-            column("document", pa.int64(), "number in corpus order"),
+            column("content", pa.int64(), "equal for exact copies; -1: never compared"),
+            column("row", pa.int64(), "of the document in its part"),
         ]
     ),
-    random=("key", "content", "document"),  # packing the last takes a twelfth of the stage's time
+    random=("key", "content", "row"),  # packing the last takes a twelfth of the stage's time
 )
 DECISIONS = Contract(
-    "index_removed",
+    "dedup_decisions",
     1,
     pa.schema(
         [
@@ -85,17 +85,6 @@ CANDIDATES = Contract(
     ),
     random=("later", "earlier"),
 )
-NEEDS = Contract(
-    "dedup_needs",
-    1,
-    pa.schema(
-        [
-            column("document", pa.int64(), "number in corpus order"),
-            column("chunk", pa.int64(), "chunk of pairs that needs its shingles"),
-        ]
-    ),
-    random=("document", "chunk"),
-)
 SETS = Contract(
     "dedup_sets",
     1,
@@ -111,29 +100,58 @@ SETS = Contract(
             ),
         ]
     ),
+    random=("shingles",),
 )
-VERIFIED = Contract(
-    "dedup_verified",
+INDEX_VERIFIED = Contract(
+    "index_verified",
     1,
     pa.schema(
         [
-            column("later", pa.int64(), "second document of a pair"),
-            column("earlier", pa.int64(), "first"),
+            column("pair", pa.int64(), "place among its chunk's pairs, by later, then earlier"),
             column("similarity", pa.float64(), "exact Jaccard of their shingle sets"),
             column("earlier_id", pa.string(), "id of the first"),
             column("earlier_text", pa.large_string(), "how the first begins"),
         ]
     ),
 )
-INDEX = {"index_exact": INDEX_EXACT, "index_bands": INDEX_BANDS, "index_removed": DECISIONS}
-SCRATCH = {
-    **INDEX,
-    "copies": COPIES,
-    "candidates": CANDIDATES,
-    "needs": NEEDS,
-    "sets": SETS,
-    "verified": VERIFIED,
+INDEX_MARKS = Contract(
+    "index_marks",
+    3,
+    pa.schema(
+        [
+            column("key", pa.int64(), "upper half of the passage's hash, 63 bits"),
+            column("check", pa.int32(), "some of the lower half"),
+            column("kind", pa.int8(), "place in passages.KINDS"),
+            column("row", pa.int64(), "of the document in its part"),
+            column("start", pa.int64(), "first byte in its text"),
+            column("bytes", pa.int64(), "length in its text"),
+            column("position", pa.int64(), "visible characters before it"),
+            column("id", pa.string(), "the document's id"),
+        ]
+    ),
+    random=("key", "check"),
+)
+CUT = Contract(
+    "passage_cut",
+    1,
+    pa.schema(
+        [
+            column("id", pa.string(), "the document"),
+            column("change", pa.string(), "line, paragraph or substring"),
+            column("start", pa.int64(), "first byte taken out of its text"),
+            column("end", pa.int64(), "byte after the last"),
+            column("partner", pa.string(), "a kept document that has it"),
+        ]
+    ),
+)
+SIGNATURES, VERIFIED, MARKS = "signatures", "verified", "marks"  # phases whose tables are kept
+INDEX = {
+    "index_exact": INDEX_EXACT,
+    "index_bands": INDEX_BANDS,
+    "index_verified": INDEX_VERIFIED,
+    "index_marks": INDEX_MARKS,
 }
+SCRATCH = {"copies": COPIES, "candidates": CANDIDATES, "sets": SETS}
 
 
 def cluster_sizes(rejects: pl.LazyFrame) -> pl.LazyFrame:

@@ -9,7 +9,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from pipeline.compiled import open_cache
+from pipeline.compile_cache import open_cache
+from pipeline.without_pandas import pass_by_pandas
 
 PARENT_CHECK_SECONDS = 1.0
 
@@ -61,6 +62,7 @@ def _start_pool(workers: int) -> ProcessPoolExecutor:
 
 def _start_worker(parent: int) -> None:
     """Leave with the parent: a killed run must not leave workers writing behind its back."""
+    pass_by_pandas()
 
     def watch() -> None:
         while os.getppid() == parent:

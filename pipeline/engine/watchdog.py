@@ -38,6 +38,11 @@ class Watchdog:
         if self._records % RECORDS == 0:
             self._set(self._seconds)
 
+    def begin(self, where: str) -> None:
+        """Turn to another file; the time begins anew."""
+        self.where, self._position = where, -1
+        self._set(self._seconds)
+
     def __enter__(self) -> "Watchdog":
         if self._armed:
             self._before = signal.signal(signal.SIGPROF, self._stop)

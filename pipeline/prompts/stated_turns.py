@@ -22,7 +22,7 @@ from pipeline.prompts.turns import (
     Unusable,
     read_string,
 )
-from pipeline.reading.record_file import listed
+from pipeline.reading.cells import listed
 
 CONVERSATION_FIELDS = ("messages", "conversations", "conversation", "dialogue", "dialog")
 ROLE_FIELDS, CONTENT_FIELDS = ("role", "from", "speaker"), ("content", "value", "text")

@@ -32,7 +32,7 @@ from pipeline.prompts.turns import (
     field_names,
     read_string,
 )
-from pipeline.reading.record_file import listed
+from pipeline.reading.cells import listed
 
 CHAT = "chat"  # the task whose records are conversations
 # One ideograph in ten characters is Chinese prose with names and code in it; English has none.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.reading.documents import BLANK
+from pipeline.reading.blank import BLANK
 
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
 # What announces a turn in a vocabulary that has these: no text can spell them.

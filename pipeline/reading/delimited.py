@@ -106,10 +106,12 @@ class TableRows:
 
     def _alone(self, text: str) -> list[str] | None:
         """Return the fields of a line that can be a row or begin one, else None."""
+        if not text or text.isspace():
+            return None
         row = LenientRow(self._dialect)
         complete = row.feed(text, first=True)
         count = len(row.fields) + (not complete)
-        if not text.strip() or count > self._width or (complete and count < self._width):
+        if count > self._width or (complete and count < self._width):
             return None
         return row.fields
 

@@ -4,7 +4,8 @@ import reprlib
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.reading.document_ids import derived_id
+from pipeline.reading.blank import BLANK
+from pipeline.reading.document_ids import derived_id, place_hash
 from pipeline.reading.meta_json import meta_json
 from pipeline.reading.records import LABELS, Record, UnreadableRecord
 from pipeline.reading.source_file import SourceFile
@@ -12,11 +13,8 @@ from pipeline.reading.text_fields import UnreadableValue, as_text, take_text
 
 ID_BYTES_MAX = 512
 LABEL_BYTES_MAX = 256
-# What counts as nothing when all of a text is made of it, white space aside.
-INVISIBLE = "\0\ufeff\u200b\u200c\u200d\u2060"
 SHORT = reprlib.Repr()  # depth and size are bounded
 SHORT.maxstring = SHORT.maxother = 120
-BLANK = INVISIBLE + " \t\r\n\v\f\x1c\x1d\x1e\x1f\x85\xa0\u2028\u2029\u3000"
 
 
 @dataclass(frozen=True)
@@ -26,19 +24,14 @@ class RawDocument:
     position: int
     text: str
     text_bytes: int
-    given_id: str | None
-    derived_id: str
+    id: str  # the input's own, else the derived one; not yet known to be unique
+    place: int  # 64 bits of where it stands
     source: str
     lang: str | None
     license: str | None
     meta: str | None  # JSON with sorted keys
     meta_left_out: int  # values that JSON cannot hold, or too deep ones
     path: str = ""  # inside the source, with its name in an archive after '!'
-
-    @property
-    def wanted_id(self) -> str:
-        """The input's own id, else the derived one."""
-        return self.given_id or self.derived_id
 
 
 @dataclass(frozen=True)
@@ -48,11 +41,6 @@ class Fields:
     text: str
     id: str
     record_bytes_max: int
-
-
-def file_document_id(file: SourceFile) -> str:
-    """Return the derived id of a file that is one document, without reading it."""
-    return derived_id(file.source_name, file.relative, 0, file.sha256)
 
 
 def document_of(
@@ -73,15 +61,14 @@ def document_of(
         return problem
     given = None if one_document else _given_id(fields, wanted.id)
     relative = f"{file.relative}!{record.inner}" if record.inner else file.relative
-    own = file_document_id(file) if one_document else None
     labels = {name: _label(fields, name) for name in LABELS}
     meta, left_out = meta_json(fields)
     return RawDocument(
         record.position,
         text,
         text_bytes,
-        given,
-        own or derived_id(file.source_name, relative, record.position, text),
+        given or derived_id(text),
+        place_hash(file.source_name, relative, record.position),
         labels["source"] or file.source_name,
         labels["lang"] or file.lang,
         labels["license"] or file.license,

@@ -6,9 +6,9 @@ yielded.
 To add a reader: write the function and its line in READERS at the foot.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -162,10 +162,17 @@ def _json_fault(data: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:
     return "bad_json", message
 
 
+@functools.lru_cache(maxsize=1 << 14)  # asked four times for each file
 def suffix_of(name: str) -> str:
     """Return the suffix that decides the reader, packing aside: 'a.JSONL.gz' gives '.jsonl'."""
-    path = Path(name.lower())
-    return Path(path.stem).suffix if path.suffix in PACKED_SUFFIXES else path.suffix
+    stem, suffix = _split(name.lower().rstrip("/").rpartition("/")[2])
+    return _split(stem)[1] if suffix in PACKED_SUFFIXES else suffix
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return stem and suffix as `pathlib` has them, without making a Path."""
+    at = name.rfind(".")
+    return (name[:at], name[at:]) if 0 < at < len(name) - 1 else (name, "")
 
 
 def read_zip_file(source: ReaderInput) -> Iterator[Entry]:

@@ -1,12 +1,7 @@
 """Records of a file that a config names: JSON or a table, packed or not, none of them passed by."""
 
-import ast
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from pipeline.errors import ConfigError
 from pipeline.reading.decoding_notes import with_notes
@@ -93,21 +88,3 @@ def record_input(
         record_fields=RECORD_FIELDS,
         stated_encoding=known_codec(encoding) if encoding else None,
     )
-
-
-def listed(value: Any) -> Any:
-    """Return the list or object that a cell of a table holds as text; any other value as it is.
-
-    Tables have no lists: they are written as JSON, and by pandas as Python displays them.
-    """
-    if not isinstance(value, str) or value.strip()[:1] not in ("[", "{"):
-        return value
-    try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of backslashes in somebody's text
-            return ast.literal_eval(value.strip())  # builds literals, runs nothing
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return value

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.reading.readers import READERS, suffix_of
+from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
 
 
 def walk(root: Path) -> Iterator[Path]:
@@ -19,21 +19,25 @@ def walk(root: Path) -> Iterator[Path]:
 
 def relative_name(path: Path, root: Path) -> str:
     """Return where a file is below `root`, '/' between names."""
-    relative = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-    return as_utf8(relative.as_posix())
+    whole, folder = str(path), f"{root}".rstrip("/") + "/"  # asked for each file: no Path is made
+    return as_utf8(whole[len(folder) :] if whole.startswith(folder) else path.name)
 
 
 def as_utf8(name: str) -> str:
     """Return a file's name with escapes for bytes in it that are no UTF-8."""
+    if name.isascii():
+        return name
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def skip_reason(path: Path, root: Path, *, follow_links: bool) -> tuple[str, str]:
     """Return (reason, detail) for what is not read, ('', '') for a readable file."""
     try:
-        if path.is_symlink() and not follow_links:
-            return _link_skip_reason(path, root)
-        mode = path.stat().st_mode
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            if not follow_links:
+                return _link_skip_reason(path, root)
+            mode = path.stat().st_mode
     except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
         return "unreadable", f"{type(error).__name__}; check the file and its permissions"
     if not stat.S_ISREG(mode):
@@ -61,3 +65,12 @@ def _link_skip_reason(path: Path, root: Path) -> tuple[str, str]:
 def not_read(suffix: str) -> str:
     """Return what to say of a file of an unknown kind."""
     return f"no reader for suffix {suffix!r}; a file of plain text is read when called .txt"
+
+
+def stem_of(name: str) -> str:
+    """Return a file's name without the suffixes of its kind: 'a' of 'a.txt.gz'."""
+    bare = name
+    for suffix in (*PACKED_SUFFIXES, *READERS):
+        if bare.lower().endswith(suffix):
+            bare = bare[: -len(suffix)]
+    return bare or name

@@ -6,10 +6,11 @@ of folders without a word, as shells do; all else that is not read (other suffix
 is listed in `skipped` with its reason.
 """
 
+import functools
 import glob
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,10 +22,12 @@ from pipeline.reading.readers import PACKED_SUFFIXES, READERS, suffix_of
 from pipeline.reading.remote import RemoteFile, is_remote
 from pipeline.reading.remote_lists import remote_files
 from pipeline.reading.source_file import SkippedFile, SourceFile
-from pipeline.sources.listing import as_utf8, not_read, relative_name, skip_reason, walk
+from pipeline.sources import listing
+from pipeline.sources.listing import as_utf8, relative_name, stem_of, walk
 from pipeline.sources.quickstart import builtin_folder, fetch_quickstart
 from pipeline.store import storage
 from pipeline.store.source_hashes import hashed_files
+from pipeline.store.tombstones import Tombstones
 
 SCHEMES = {"quickstart:": fetch_quickstart, "builtin:": builtin_folder}
 
@@ -48,17 +51,22 @@ class Source:
 
 @dataclass(frozen=True)
 class SourceSet:
-    """The files of a run, sorted by source and relative path; pure data, picklable."""
+    """The files of a run, sorted by source and relative path; pure data, picklable.
+
+    Of `tombstones` the identity has what they touch: places in files, by the files' SHA-256.
+    """
 
     files: tuple[SourceFile, ...]
     skipped: tuple[SkippedFile, ...]
+    tombstones: Tombstones = field(default_factory=Tombstones)
+    touched: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def stage(self) -> str:
         """The name under which it is a parent of `ingest`."""
         return "sources"
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Hash over names, licences, relative paths, sizes and content; never absolute paths."""
         read = [
@@ -67,7 +75,8 @@ class SourceSet:
             for f in self.files
         ]
         left = [[s.source_name, s.relative, s.reason, s.detail] for s in self.skipped]
-        return storage.sha256_text(storage.canonical_json([read, left]))
+        touched = [sorted(self.touched.items())] if self.touched else []
+        return storage.sha256_text(storage.canonical_json([read, left, *touched]))
 
     @classmethod
     def open(
@@ -111,6 +120,11 @@ def list_candidates(
         candidates += files
         skipped += left
     return candidates, skipped
+
+
+def source_names(sources: Sequence[Source], base: Path) -> list[str]:
+    """Return what each source is called in documents; relative paths start at `base`."""
+    return _names(sources, [_place(source, base) for source in sources])
 
 
 @dataclass(frozen=True)
@@ -177,15 +191,6 @@ def _names(sources: Sequence[Source], places: Sequence[_Place]) -> list[str]:
     return names
 
 
-def stem_of(name: str) -> str:
-    """Return a file's name without the suffixes of its kind: 'a' of 'a.txt.gz'."""
-    bare = name
-    for suffix in (*PACKED_SUFFIXES, *READERS):
-        if bare.lower().endswith(suffix):
-            bare = bare[: -len(suffix)]
-    return bare or name
-
-
 def _sort_out(
     source: Source, location: _Place, name: str, store: Path | None
 ) -> tuple[list[Candidate], list[SkippedFile]]:
@@ -199,7 +204,7 @@ def _sort_out(
         if own and path.is_relative_to(own):
             continue
         relative = relative_name(path, location.root)
-        reason, detail = skip_reason(path, location.root, follow_links=location.is_file)
+        reason, detail = listing.skip_reason(path, location.root, follow_links=location.is_file)
         if reason:
             skipped.append(SkippedFile(name, relative, reason, detail))
         else:
@@ -213,7 +218,7 @@ def _sort_out_remote(source: Source, name: str) -> tuple[list[Candidate], list[S
         if (suffix := suffix_of(file.name)) in READERS:
             files.append(Candidate(source, name, file, relative))
         else:
-            skipped.append(SkippedFile(name, relative, "unknown_type", not_read(suffix)))
+            skipped.append(SkippedFile(name, relative, "unknown_type", listing.not_read(suffix)))
     return files, skipped
 
 

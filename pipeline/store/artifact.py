@@ -9,9 +9,8 @@ flipped bit anywhere in the folder is seen.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NotRequired
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
-import polars as pl
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic wants its own before Python 3.12
 
@@ -19,6 +18,9 @@ from pipeline.errors import ArtifactError, DamageError
 from pipeline.store import integrity, storage
 from pipeline.store.ledger import Ledger
 from pipeline.store.loading import reading
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ARTIFACT_FORMAT = 1
 MANIFEST = "manifest.json"
@@ -136,6 +138,14 @@ class Artifact:
         """Paths of a table's Parquet parts in order; empty if the table has no rows."""
         return [self.path / entry["path"] for entry in self.manifest["tables"].get(table, [])]
 
+    def part_digests(self, table: str = MAIN) -> list[str]:
+        """Hex SHA-256 of a table's parts in order."""
+        return [entry["sha256"] for entry in self.manifest["tables"].get(table, [])]
+
+    def part_bytes(self, table: str = MAIN) -> list[int]:
+        """Size of a table's parts in order."""
+        return [entry["bytes"] for entry in self.manifest["tables"].get(table, [])]
+
     def file(self, name: str) -> Path:
         """Path of an extra file such as 'tokenizer.model'; raise ArtifactError if not listed."""
         if all(entry["path"] != name for entry in self.manifest["files"]):
@@ -143,11 +153,13 @@ class Artifact:
             raise ArtifactError(f"{self.path}: holds no file {name!r}; it lists {listed}")
         return self.path / name
 
-    def scan(self, table: str = MAIN) -> pl.LazyFrame:
+    def scan(self, table: str = MAIN) -> "pl.LazyFrame":
         """Lazy frame over a table's parts; raise ArtifactError if it has none."""
         parts = self.parts(table)
         if not parts:
             raise ArtifactError(f"{self.path}: table {table!r} of {self.stage} has no rows")
+        import polars as pl  # late: who only serves a model does without its 30 MB
+
         return pl.scan_parquet(parts, glob=False)  # names hold what they hold
 
     def rows_of(self, table: str = MAIN) -> list[dict[str, Any]]:
@@ -226,15 +238,15 @@ def check_files(folder: Path, entries: Sequence[dict[str, Any]], *, checksums: b
     if checksums:
         faults = integrity.damages(folder, entries)
     else:
-        faults = [integrity.fault_of_size(folder, entry) for entry in entries]
+        faults = integrity.faults_of_size(folder, entries)
     for entry, fault in zip(entries, faults, strict=True):
         if fault is not None:
             raise DamageError(f"{folder / entry['path']}: {fault}; {REMAKE_ADVICE}")
 
 
-def write_hashes(folder: Path, names: Sequence[str]) -> None:
-    """Note size and SHA-256 of files in a list beside them, for `check_hashes`."""
-    entries = [
+def file_entries(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return name, size and hash of files of a folder, by name."""
+    return [
         {
             "path": name,
             "bytes": (folder / name).stat().st_size,
@@ -242,7 +254,12 @@ def write_hashes(folder: Path, names: Sequence[str]) -> None:
         }
         for name in sorted(names)
     ]
-    storage.write_json(folder / HASHES_FILE, sealed({"files": entries}))
+
+
+def write_hashes(folder: Path, names: Sequence[str]) -> None:
+    """Note size and SHA-256 of files in a list beside them, for `check_hashes`."""
+    listed = {"files": file_entries(folder, names)}
+    storage.write_json(folder / HASHES_FILE, sealed(listed))
 
 
 def check_hashes(folder: Path, names: Sequence[str] | None = None) -> None:

@@ -12,9 +12,18 @@ from typing import Any
 
 from pipeline.errors import ArtifactError, ConfigError, SourceError
 from pipeline.store import storage
-from pipeline.store.artifact import TIMING, Artifact, check_files, check_seal
+from pipeline.store.artifact import (
+    MANIFEST,
+    REMAKE_ADVICE,
+    TIMING,
+    Artifact,
+    artifact_exists,
+    check_files,
+    check_seal,
+    load_artifact,
+)
 from pipeline.store.fingerprint import Fingerprint, changed_inputs
-from pipeline.store.sink import Note, PartResult
+from pipeline.store.sink import RESULT, Note, PartResult
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +47,12 @@ def commit(partial: Path, destination: Path, seconds: float) -> None:
     _remove_abandoned(destination)
 
 
+def flush(folder: Path, entries: Sequence[dict[str, Any]]) -> None:
+    """Flush the files of a manifest to the disk, before it says that they are there."""
+    for entry in entries:
+        storage.sync(folder / entry["path"])
+
+
 def partial(destination: Path, identity: Fingerprint) -> Path:
     """Return the folder in which this artifact is made."""
     return destination.with_name(f".{destination.name}.{identity.digest[:16]}.partial")
@@ -52,8 +67,43 @@ def has_finished_parts(folder: Path) -> bool:
 @contextmanager
 def lock(destination: Path) -> Iterator[None]:
     """Let one process at a time make an artifact; the kernel frees the lock of a killed one."""
-    with storage.locked(destination.with_name(f".{destination.name}.lock")):
+    with storage.locked(lock_file(destination)):
         yield
+
+
+def stored(destination: Path, identity: Fingerprint) -> tuple[Artifact | None, str]:
+    """Return the artifact that is there and why it is reused, or None and why it is to be made.
+
+    A damaged one is moved aside. Raises ConfigError if the place holds anything else.
+    """
+    stage = identity.inputs["stage"]
+    if artifact_exists(destination):
+        try:
+            stored = load_artifact(destination)
+        except ArtifactError as error:
+            aside = move_damaged_aside(destination)
+            fault = str(error).removesuffix(f"; {REMAKE_ADVICE}")
+            reason = f"made again: {fault}; the damaged one is now {aside.name}"
+            logger.warning("%s %s", stage, reason)
+            return None, reason
+        refuse_other(stored, identity)
+        return stored, "reused: same fingerprint"
+    if not is_taken(destination):
+        return None, "made: nothing at this fingerprint yet"
+    if not in_store(destination, identity):
+        raise ConfigError(
+            f"{destination}: holds files that are not a textmill artifact; "
+            f"choose a folder that is empty or does not exist"
+        )
+    aside = move_damaged_aside(destination)
+    reason = f"made again: {destination / MANIFEST} was gone; the rest is {aside.name}"
+    logger.warning("%s %s", stage, reason)
+    return None, reason
+
+
+def lock_file(destination: Path) -> Path:
+    """Return the lock file of whoever makes an artifact."""
+    return destination.with_name(f".{destination.name}.lock")
 
 
 def refuse_other(stored: Artifact, identity: Fingerprint) -> None:
@@ -104,16 +154,22 @@ def check_parents(parents: Sequence[Any], *, tables: bool) -> None:
             check_files(parent.path, entries, checksums=True)
 
 
-def finished(folder: Path, index: int, *, is_scratch: bool) -> PartResult | None:
-    """Return what an interrupted run noted of a part; None if it is to be made (again)."""
+def finished(folder: Path, index: int, unit: str | None, files: Path | None) -> PartResult | None:
+    """Return what an interrupted run noted of a part; None if it is to be made (again).
+
+    `unit` is the part's identity, if it has one: a note of another does not count. `files` is the
+    folder of what the part wrote; None where that may be gone by plan, as later phases use it up.
+    """
     note = note_of(folder, index)
     try:
         noted = storage.read_json(note, Note)
         check_seal(note, noted)
-        result = PartResult.from_json({key: noted[key] for key in Note.__annotations__})
-        entries = [entry for table in result.files.values() for entry in table]
-        if not is_scratch:  # scratch may be gone by plan: later phases use it up
-            check_files(folder, entries, checksums=True)
+        if noted.get("unit") != unit:
+            return None
+        result = PartResult.from_json({name: noted[name] for name in RESULT})
+        if files is not None:
+            entries = [entry for table in result.files.values() for entry in table]
+            check_files(files, entries, checksums=True)
     except FileNotFoundError:
         return None
     except ArtifactError as error:

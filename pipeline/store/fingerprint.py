@@ -5,9 +5,12 @@ instead of only being found unequal (`textmill explain`).
 """
 
 import ast
+import contextlib
 import functools
+import hashlib
 import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing_extensions import TypedDict
 
 from pipeline.store import storage
 
+READER = 2  # of source code: another number where `_code_of` finds something else in it
 PACKAGES = ("pipeline", "model", "expectations", "flows")
 # Modules that move bytes without shaping them; a change here does not make old artifacts wrong.
 PLUMBING = {
@@ -28,10 +32,13 @@ PLUMBING = {
     "pipeline.store.ledger",
     "pipeline.store.loading",
     "pipeline.store.commit",
+    "pipeline.store.holds",
     "model.contracts",  # contracts carry their own version
     "pipeline.schema",
+    "pipeline.parts",
     "pipeline.stage",
     "pipeline.store.storage",
+    "pipeline.store.units",
     "pipeline.engine",
     "pipeline.engine.local",
 }
@@ -130,7 +137,7 @@ def changed_inputs(before: dict[str, Any] | None, now: dict[str, Any]) -> list[s
         label = "" if section == "config" else "library "
         changes += [
             f"{label}{key} {old!r} -> {new!r}"
-            for key, old, new in _differences(before[section], now[section])
+            for key, old, new in differences(before[section], now[section])
         ]
     if before["contract"] != now["contract"]:
         changes.append(f"contract {before['contract']} -> {now['contract']}")
@@ -144,39 +151,93 @@ def changed_inputs(before: dict[str, Any] | None, now: dict[str, Any]) -> list[s
     return changes
 
 
-def _differences(before: Any, now: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+def differences(before: Any, now: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """List where two nested dicts differ: (dotted key, before, now); None where one lacks it."""
     if isinstance(before, dict) and isinstance(now, dict):
         rows = []
         for key in sorted(set(before) | set(now)):
             path = f"{prefix}.{key}" if prefix else key
-            rows += _differences(before.get(key), now.get(key), path)
+            rows += differences(before.get(key), now.get(key), path)
         return rows
     return [] if before == now else [(prefix, before, now)]
 
 
-@functools.cache
 def code_version(module: str) -> str:
     """Hash the code of `module` and of all project modules it imports, plumbing aside.
 
     Comments, layout and docstrings do not count: the syntax tree without docstrings is hashed.
     """
+    return storage.sha256_text(storage.canonical_json(module_codes(module)))[:16]
+
+
+@functools.cache
+def module_codes(module: str) -> dict[str, str]:
+    """Return what `code_version` hashes: the hash of each module's syntax tree, by name."""
     seen: dict[str, str] = {}
     queue = [module]
     while queue:
         name = queue.pop()
         if name in seen or name in PLUMBING:
             continue
-        tree = _syntax_tree(name)
-        seen[name] = storage.sha256_text(ast.dump(_without_docstrings(tree)))
-        queue.extend(_project_imports(tree))
-    return storage.sha256_text(storage.canonical_json(seen))[:16]
+        code = _code_of(name)
+        seen[name] = code["tree"]
+        named = (name for name in code["imports"] if name.split(".")[0] in PACKAGES)
+        queue.extend(name for name in named if _is_module(name))
+    _save_code()
+    return seen
 
 
-def _syntax_tree(module: str) -> ast.Module:
+class _Code(TypedDict):
+    """What matters of a module's source: the hash of its tree, and what names it may import."""
+
+    tree: str
+    imports: list[str]
+
+
+@functools.cache
+def _code_of(module: str) -> _Code:
+    """Parse a module, unless the user's cache folder knows this very source.
+
+    Parsing and walking all modules takes two CPU seconds, looking them up a tenth.
+    """
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no source for module {module!r}")
-    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    source = Path(spec.origin).read_bytes()
+    digest = hashlib.sha256(source).hexdigest()[:32]
+    known = _known_code()
+    if digest not in known:
+        tree = ast.parse(source)
+        imports = _imports(tree)
+        hashed = storage.sha256_text(ast.dump(_without_docstrings(tree)))
+        known[digest] = {"tree": hashed, "imports": imports}
+        _unsaved.append(digest)
+    return known[digest]
+
+
+_unsaved: list[str] = []
+
+
+@functools.cache
+def _known_code() -> dict[str, _Code]:
+    """Return what the cache folder knows of modules, by the hash of their source."""
+    return storage.recall_json(_code_file(), dict[str, _Code]) or {}
+
+
+def _save_code() -> None:
+    """Keep what was found in modules for later processes; others' findings stay."""
+    if not _unsaved:
+        return
+    found = {digest: _known_code()[digest] for digest in _unsaved}
+    with contextlib.suppress(OSError):  # a user without a home: parsed every time
+        kept = storage.recall_json(_code_file(), dict[str, _Code]) or {}
+        storage.write_json(_code_file(), {**kept, **found})
+    _unsaved.clear()
+
+
+def _code_file() -> Path:
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return storage.cache_folder() / f"code-{READER}-python{python}.json"
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
@@ -192,7 +253,7 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def _project_imports(tree: ast.Module) -> list[str]:
+def _imports(tree: ast.Module) -> list[str]:
     names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -201,9 +262,7 @@ def _project_imports(tree: ast.Module) -> list[str]:
             names.append(node.module)
             # `from pipeline import tokenizer` imports a module, `from x import y` may not.
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return [
-        name for name in sorted(set(names)) if name.split(".")[0] in PACKAGES and _is_module(name)
-    ]
+    return sorted(set(names))
 
 
 @functools.cache

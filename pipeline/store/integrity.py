@@ -4,6 +4,7 @@ What was hashed before is remembered (see `source_hashes`): in the store that a 
 in the user's cache folder. Only what is new or was touched is read.
 """
 
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ def damages(folder: Path, entries: Sequence[dict[str, Any]]) -> list[str | None]
 
     Entries hold `path` below `folder`, `bytes` and `sha256`.
     """
-    files = [storage.inside(folder, entry["path"]) for entry in entries]
-    faults = [fault_of_size(folder, entry) for entry in entries]
+    files = storage.all_inside(folder, [entry["path"] for entry in entries])
+    faults = [_fault_of_size(file, entry) for file, entry in zip(files, entries, strict=True)]
     whole = [file for file, fault in zip(files, faults, strict=True) if fault is None]
     hashes = {file: sha256 for file, (_, sha256) in zip(whole, hashed(whole, folder), strict=True)}
     return [
@@ -31,12 +32,20 @@ def damages(folder: Path, entries: Sequence[dict[str, Any]]) -> list[str | None]
     ]
 
 
-def fault_of_size(folder: Path, entry: dict[str, Any]) -> str | None:
-    """Say whether a file of a manifest is missing or of another size, None if it is neither."""
-    file = storage.inside(folder, entry["path"])
-    if not file.is_file():
+def faults_of_size(folder: Path, entries: Sequence[dict[str, Any]]) -> list[str | None]:
+    """Say of each file of a manifest whether it is missing or of another size; None if neither."""
+    files = storage.all_inside(folder, [entry["path"] for entry in entries])
+    return [_fault_of_size(file, entry) for file, entry in zip(files, entries, strict=True)]
+
+
+def _fault_of_size(file: Path, entry: dict[str, Any]) -> str | None:
+    try:
+        status = file.stat()
+    except OSError:
         return "missing"
-    size = file.stat().st_size
+    if not stat.S_ISREG(status.st_mode):
+        return "missing"
+    size = status.st_size
     return None if size == entry["bytes"] else f"{size} bytes, the manifest says {entry['bytes']}"
 
 

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 AGAIN = "remove it and run again the command that wrote it"
 REASON_CHARACTERS = 300
-DIGITS_MAX = 19  # of whole numbers of 64 bits; no count here is larger
+DIGITS_MAX = 20  # of whole numbers of 64 bits; no count or hash here is larger
 RUST_PANIC = "PanicException"  # Polars and safetensors raise it past `except Exception`
 
 

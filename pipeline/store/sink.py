@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +19,7 @@ from pipeline.store.ledger import Ledger
 REJECTS = "rejects"
 QUARANTINE = "quarantine"
 CHANGES = "changes"
+DROPPED = "dropped"  # whole documents, of stages that keep what they drop
 # Arrow bytes after which a file is closed and the next begins: small enough for a laptop to hold
 # several, large enough that a terabyte is thousands of files rather than millions.
 PART_BYTES = 64 << 20
@@ -32,6 +33,11 @@ class Note(TypedDict):
     ledger: Account
     text_bytes: Count
     value: Any
+    unit: NotRequired[str | None]  # the part's identity, if it has one
+    shared: NotRequired[bool]  # its files are the artifact's own: other artifacts may link them
+
+
+RESULT = ("files", "ledger", "text_bytes", "value")
 
 
 @dataclass
@@ -126,6 +132,7 @@ class Sink:
             self.result.files.setdefault(table_name, []).extend(entries)
         self.saw(staged.ledger.seen)
         self.kept(sum(entry["rows"] for entry in staged.files.get(MAIN, [])))
+        self.result.ledger.dropped.update(staged.ledger.dropped)
         self.result.ledger.quarantined.update(staged.ledger.quarantined)
         self.result.text_bytes += staged.text_bytes
 
@@ -157,19 +164,17 @@ class Sink:
 
     def _start_file(self, table_name: str, schema: pa.Schema) -> "_OpenFile":
         chunk = len(self.result.files.get(table_name, []))
-        name = f"part-{self.index:05d}-{chunk:03d}.parquet"
-        relative = name if table_name == MAIN else f"{table_name}/{name}"
+        relative = part_path(table_name, self.index, chunk)
         path = self._folder / relative
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         writer = _writer(temporary, schema, self._contracts[table_name].random)
         self._open[table_name] = _OpenFile(relative, path, temporary, writer)
         return self._open[table_name]
 
     def _finish_file(self, table_name: str) -> None:
         current = self._open.pop(table_name)
-        current.writer.close()
-        storage.sync(current.temporary)
+        current.writer.close()  # flushed to the disk with the whole artifact
         entry = {
             "path": current.relative,
             "rows": current.rows,
@@ -180,6 +185,12 @@ class Sink:
             entry["tokens"] = current.tokens
         current.temporary.replace(current.path)
         self.result.files.setdefault(table_name, []).append(entry)
+
+
+def part_path(table_name: str, index: int, chunk: int) -> str:
+    """Return where a table's file number `chunk` of a part lies in its folder."""
+    name = f"part-{index:05d}-{chunk:03d}.parquet"
+    return name if table_name == MAIN else f"{table_name}/{name}"
 
 
 @dataclass
@@ -195,13 +206,38 @@ class _OpenFile:
 
 def _writer(path: Path, schema: pa.Schema, random: tuple[str, ...]) -> pq.ParquetWriter:
     """Open a file; packing text is the dearest step of most stages, so it is packed lightly."""
+    leaves = {leaf: field for field in schema for leaf in _leaves(field)}
+    packed = [leaf for leaf, field in leaves.items() if field.name not in random]
+    lists = [leaf for leaf in packed if _is_list(leaves[leaf].type)]
     return pq.ParquetWriter(
         path,
         schema,
-        compression={name: "NONE" if name in random else "ZSTD" for name in schema.names},
-        compression_level={name: 1 for name in schema.names if name not in random},
-        use_dictionary=[n for n in schema.names if n not in random and n not in ALL_DIFFERENT],
+        compression={leaf: "ZSTD" if leaf in packed else "NONE" for leaf in leaves},
+        compression_level=dict.fromkeys(packed, 1),
+        use_dictionary=[
+            leaf for leaf in packed if leaf not in lists and leaves[leaf].name not in ALL_DIFFERENT
+        ],
+        use_byte_stream_split=[leaf for leaf in lists if _is_wide(leaves[leaf].type.value_type)],
     )
+
+
+def _leaves(field: pa.Field) -> list[str]:
+    """Return the paths of a column's values in a Parquet file, by which it is packed."""
+    if _is_list(field.type):
+        inner = _leaves(field.type.value_field.with_name("element"))
+        return [f"{field.name}.list.{path}" for path in inner]
+    if pa.types.is_struct(field.type):
+        return [f"{field.name}.{path}" for inner in field.type for path in _leaves(inner)]
+    return [field.name]
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def _is_wide(kind: pa.DataType) -> bool:
+    """Tell whether values are numbers of several bytes, whose upper ones say little."""
+    return (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and kind.bit_width > 8
 
 
 def _tally(names: pa.ChunkedArray) -> dict[str, int]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from pipeline.store import storage
@@ -24,6 +25,9 @@ TABLE = (
     "create table if not exists hashes (path blob primary key, size integer, inode integer, "
     "device integer, mtime_ns integer, ctime_ns integer, sha256 text) without rowid"
 )
+QUERY = "select path, size, inode, device, mtime_ns, ctime_ns, sha256 from hashes"
+FILES_PER_CALL = 16  # of a thread: small files cost less than a call of their own
+PATHS_PER_QUERY = 500  # SQLite allows 999 values in one statement
 Stamp = tuple[int, int, int, int, int]  # size, inode, device, mtime_ns, ctime_ns
 
 
@@ -77,17 +81,28 @@ def hashed_files(
     file is read. One that cannot be used is left alone, with a warning.
     """
     known = _recall(memory, paths)
+    hashed = [_unchanged(path, before) for path, before in zip(paths, known, strict=True)]
+    unknown = [at for at, file in enumerate(hashed) if file is None]
+    chunks = [unknown[at : at + FILES_PER_CALL] for at in range(0, len(unknown), FILES_PER_CALL)]
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        hashed = list(pool.map(_hashed, paths, known))
-    _remember(memory, paths, hashed, known)
-    return hashed
+        read = pool.map(lambda chunk: [_hashed(paths[at]) for at in chunk], chunks)
+        for at, file in zip(unknown, chain.from_iterable(read), strict=True):
+            hashed[at] = file
+    whole = [file for file in hashed if file is not None]
+    _remember(memory, paths, whole, known)
+    return whole
 
 
-def _hashed(path: Path, known: tuple[Stamp, str] | None) -> HashedFile:
+def _unchanged(path: Path, known: tuple[Stamp, str] | None) -> HashedFile | None:
+    """Return a file that is as it was when it was hashed, None if it is to be read."""
+    if known is None or known[0] != stamp_of(path):
+        return None
+    return HashedFile(known[0], known[1], settled=True)
+
+
+def _hashed(path: Path) -> HashedFile:
     began = time.time_ns()
     stamp = stamp_of(path)
-    if known is not None and known[0] == stamp:
-        return HashedFile(stamp, known[1], settled=True)
     sha256 = storage.sha256_of(path)
     settled = max(stamp[3:]) + SETTLED_NS < began and stamp_of(path) == stamp
     return HashedFile(stamp, sha256, settled)
@@ -103,15 +118,20 @@ def _recall(memory: Path | None, paths: Sequence[Path]) -> list[tuple[Stamp, str
     nothing: list[tuple[Stamp, str] | None] = [None] * len(paths)
     if memory is None or not memory.exists():
         return nothing
-    query = "select size, inode, device, mtime_ns, ctime_ns, sha256 from hashes where path = ?"
+    names = [bytes(path) for path in paths]
+    rows: dict[bytes, tuple[Stamp, str]] = {}
     try:
         with closing(sqlite3.connect(memory, timeout=60)) as database:
-            rows = [database.execute(query, (bytes(path),)).fetchone() for path in paths]
+            for at in range(0, len(names), PATHS_PER_QUERY):
+                asked = names[at : at + PATHS_PER_QUERY]
+                query = f"{QUERY} where path in ({','.join('?' * len(asked))})"
+                rows |= {row[0]: (row[1:6], row[6]) for row in database.execute(query, asked)}
     except sqlite3.DatabaseError as error:
         logger.warning("%s: %s; every file is read", memory, error)
         _begin_anew(memory, error)
         return nothing
-    return [(row[:5], row[5]) if row and _is_digest(row[5]) else None for row in rows]
+    found = [rows.get(name) for name in names]
+    return [row if row and _is_digest(row[1]) else None for row in found]
 
 
 def _is_digest(value: object) -> bool:

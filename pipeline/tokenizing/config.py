@@ -64,7 +64,7 @@ class TokenizerConfig:
             "tokenizer",
             model_type=OneOf([*TRAINING_THREADS]),
             normalization=OneOf(NORMALIZATIONS),
-            character_coverage=Between(0.9, 1),
+            character_coverage=Between(0.98, 1),
             balance=Between(0, 1),
         )
         if self.indented_lines and (self.model_type != "bpe" or not self.keep_newlines):

@@ -1,6 +1,5 @@
 """How well a tokenizer fits text: tokens per word, bytes per token, byte fallback, round trips."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -44,7 +43,7 @@ class AnyTokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Fit:
-    """What was measured: COUNTED per language and source, and how often each id was used (V,)."""
+    """What was measured: COUNTED per language and source; `uses` (V,) is 0 where an id had none."""
 
     by_source: pl.DataFrame
     uses: np.ndarray
@@ -56,49 +55,48 @@ class Fit:
         return pl.concat([everything, rows])
 
 
-def measure(tokenizer: AnyTokenizer, sample: Path, bytes_max: int | None = None) -> Fit:
-    """Measure the first documents of a Parquet file (lang, source, text), about `bytes_max` bytes.
-
-    All of them if `bytes_max` is None.
-    All of them are decoded again. A word is what `pipeline/cleaning/words.py` says it is.
-    """
-    byte_ids = np.array([tokenizer.is_byte(i) for i in range(tokenizer.vocab_size)])
-    uses = np.zeros(tokenizer.vocab_size, np.int64)
-    rows = []
-    for frame in _batches(sample, bytes_max):
-        texts = frame["text"].to_list()
-        ids, offsets = tokenizer.encode_batch(texts)
-        uses += np.bincount(ids, minlength=len(uses))
-        byte_tokens = np.concatenate([[0], np.cumsum(byte_ids[ids])])
-        failures = [
-            tokenizer.decode(ids[start:end]) != text
-            for text, start, end in zip(texts, offsets[:-1], offsets[1:], strict=True)
-        ]
-        measured = frame.select(
-            "lang",
-            "source",
-            documents=pl.lit(1, pl.Int64),
-            bytes=pl.col("text").str.len_bytes().cast(pl.Int64),
-            characters=pl.col("text").str.len_chars().cast(pl.Int64),
-            words=counts(frame["text"].to_arrow(), frame["lang"])["words"],
-            tokens=pl.Series(np.diff(offsets)),
-            byte_tokens=pl.Series(np.diff(byte_tokens[offsets])),
-            round_trip_failures=pl.Series(failures, dtype=pl.Int64),
-        )
-        rows.append(measured.group_by("lang", "source").sum())
-    return Fit(pl.concat(rows).group_by("lang", "source").sum().sort("lang", "source"), uses)
-
-
-def _batches(sample: Path, bytes_max: int | None) -> Iterator[pl.DataFrame]:
-    seen = 0
+def measure(tokenizer: AnyTokenizer, sample: Path) -> Fit:
+    """Measure the documents of a Parquet file (lang, source, text)."""
+    fits = []
     with pq.ParquetFile(sample) as file:
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            if bytes_max is not None and seen >= bytes_max:
-                return
             frame = pl.from_arrow(batch)
             assert isinstance(frame, pl.DataFrame)
-            seen += int(frame["text"].str.len_bytes().sum())
-            yield frame
+            fits.append(measure_texts(tokenizer, frame))
+    rows = pl.concat([fit.by_source for fit in fits]).group_by("lang", "source").sum()
+    return Fit(rows.sort("lang", "source"), np.sum([fit.uses for fit in fits], axis=0))
+
+
+def measure_texts(tokenizer: AnyTokenizer, frame: pl.DataFrame) -> Fit:
+    """Measure documents (lang, source, text).
+
+    All of them are decoded again. A word is what `pipeline/cleaning/words.py` says it is.
+    """
+    texts = frame["text"].to_list()
+    ids, offsets = tokenizer.encode_batch(texts)
+    byte_tokens = np.concatenate([[0], np.cumsum(_byte_ids(tokenizer)[ids])])
+    failures = [
+        tokenizer.decode(ids[start:end]) != text
+        for text, start, end in zip(texts, offsets[:-1], offsets[1:], strict=True)
+    ]
+    measured = frame.select(
+        "lang",
+        "source",
+        documents=pl.lit(1, pl.Int64),
+        bytes=pl.col("text").str.len_bytes().cast(pl.Int64),
+        characters=pl.col("text").str.len_chars().cast(pl.Int64),
+        words=counts(frame["text"].to_arrow(), frame["lang"])["words"],
+        tokens=pl.Series(np.diff(offsets)),
+        byte_tokens=pl.Series(np.diff(byte_tokens[offsets])),
+        round_trip_failures=pl.Series(failures, dtype=pl.Int64),
+    )
+    rows = measured.group_by("lang", "source").sum().sort("lang", "source")
+    return Fit(rows, np.bincount(ids, minlength=tokenizer.vocab_size))
+
+
+def _byte_ids(tokenizer: AnyTokenizer) -> np.ndarray:
+    """Tell of each id whether it stands for one byte (V,)."""
+    return np.array([tokenizer.is_byte(i) for i in range(tokenizer.vocab_size)])
 
 
 def unused_pieces(model: bytes, uses: np.ndarray) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline.dedup import DedupConfig
-from pipeline.duplicates.passage_search import PassageConfig
+from pipeline.duplicates.config import PassageConfig
 from pipeline.duplicates.tables import cluster_sizes
 from pipeline.schema import CLEAN
 from pipeline.stage import Stage
@@ -87,14 +87,6 @@ def corpus(groups: int) -> list[tuple[str, str]]:
         rows += [(f"{n}-copy", text)] * (n % 3 == 0)
     random.Random(3).shuffle(rows)
     return rows
-
-
-@dataclass(frozen=True)
-class Known:
-    """A parent of which nothing is at hand but what it was."""
-
-    stage: str
-    fingerprint: str
 
 
 def files_of(artifact: Artifact) -> dict[str, str]:

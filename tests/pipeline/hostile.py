@@ -87,3 +87,13 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     started = time.process_time()
     work()
     return time.process_time() - started
+
+
+def second() -> float:
+    """Return what work of a second on the machine of these bounds costs here, beside this load."""
+    return 30 * cpu_seconds(lambda: [str(number).find("9") for number in range(200_000)])
+
+
+def costs_at_most(most: float, work: Callable[[], object]) -> bool:
+    """Tell whether a call costs at most so many CPU seconds, now or when asked once more."""
+    return cpu_seconds(work) <= most or cpu_seconds(work) <= most

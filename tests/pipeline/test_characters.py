@@ -1,6 +1,5 @@
 """Tables of code points and text as buffers."""
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -21,6 +20,7 @@ from pipeline.characters import (
     folding,
     text_buffers,
 )
+from pipeline.compiled import njit
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_folding_is_idempotent():
     assert np.array_equal(table[inside], inside)
 
 
-@numba.njit
+@njit()
 def walk(data, classes):
     codes, kinds, at = [], [], 0
     while at < len(data):
@@ -61,7 +61,7 @@ def test_bytes_decode_to_the_characters_they_encode():
     assert kinds == [LETTER, LETTER, UNSPACED, UNSPACED, SYMBOL, OTHER]
 
 
-@numba.njit
+@njit()
 def begin(data, places):
     return [begins_ideograph(data, at) for at in places]
 

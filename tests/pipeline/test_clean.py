@@ -7,11 +7,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipeline.clean import MEASURED, STAGE, CleanConfig
+from pipeline.clean import STAGE, CleanConfig
 from pipeline.cleaning.checks import CHECKS
 from pipeline.cleaning.measures import MEASURES
 from pipeline.cleaning.normalize import NormalizeConfig, normalize
 from pipeline.cleaning.optional_measures import OPTIONAL_MEASURES
+from pipeline.cleaning.tables import MEASURED
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.schema import CLEAN, RAW

@@ -4,11 +4,12 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.clean import MEASURED, CleanConfig, clean_texts
+from pipeline.clean import CleanConfig, clean_texts
 from pipeline.cleaning.checks import CHECKS
 from pipeline.cleaning.measures import MEASURES
 from pipeline.cleaning.optional_measures import OPTIONAL_MEASURES
 from pipeline.cleaning.pii import PiiConfig
+from pipeline.cleaning.tables import MEASURED
 
 PIECES = st.sampled_from(
     [

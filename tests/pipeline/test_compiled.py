@@ -8,14 +8,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numba as vendor
+import numba
 import numpy as np
 import pytest
 
-from pipeline import compiled
-from pipeline.compiled import njit, numba
+from pipeline import compile_cache
+from pipeline.compiled import kinds, njit
 
-ROOT = Path(compiled.__file__).parents[1]
+ROOT = Path(compile_cache.__file__).parents[1]
 # Prints how many functions numba compiled while the program below ran.
 COUNTED = """
 import json, sys
@@ -120,17 +120,17 @@ def half(number):
 
 
 def test_the_first_call_compiles_the_declared_types_and_no_others_follow():
-    function = njit(numba.int64(numba.int64))(half)
-    assert not function.overloads
+    function = njit(kinds.int64(kinds.int64))(half)
+    assert not function.dispatcher.overloads
 
-    eager = vendor.njit(numba.int64(numba.int64))(half)
+    eager = numba.njit(numba.int64(numba.int64))(half)
     assert function(np.int8(7)) == eager(np.int8(7)) == 3
     assert function(9.9) == eager(9.9) == 4
-    assert list(function.overloads) == [(numba.int64,)]
+    assert list(function.dispatcher.overloads) == [(numba.int64,)]
 
 
 def test_a_first_call_with_types_that_do_not_fit_is_refused():
-    writes = njit(numba.void(numba.types.Array(numba.int64, 1, "C")))(lambda out: None)
+    writes = njit(kinds.void(kinds.array(kinds.int64, 1, "C")))(lambda out: None)
     for _ in range(2):
         with pytest.raises(TypeError, match="No matching definition"):
             writes(np.zeros(3, np.float64))
@@ -138,23 +138,23 @@ def test_a_first_call_with_types_that_do_not_fit_is_refused():
 
 
 def test_threads_that_call_together_get_one_machine_code():
-    function = njit(numba.int64(numba.int64))(half)
+    function = njit(kinds.int64(kinds.int64))(half)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(function, range(6, 14))) == [3, 3, 4, 4, 5, 5, 6, 6]
-    assert len(function.overloads) == 1
+    assert len(function.dispatcher.overloads) == 1
 
 
 def test_an_edit_in_any_compiled_module_starts_a_new_cache(tmp_path, monkeypatch):
-    for file in compiled._PACKAGE.glob("*.py"):
+    for file in compile_cache._PACKAGE.glob("*.py"):
         shutil.copy(file, tmp_path)
-    monkeypatch.setattr(compiled, "_SOURCES", (tmp_path,))
-    before = compiled.cache_folder()
+    monkeypatch.setattr(compile_cache, "_SOURCES", (tmp_path,))
+    before = compile_cache.cache_folder()
     with (tmp_path / "errors.py").open("a") as file:
         file.write("# compiles nothing\n")
-    assert compiled.cache_folder() == before
+    assert compile_cache.cache_folder() == before
     with (tmp_path / "characters.py").open("a") as file:
         file.write("# another helper\n")
-    assert compiled.cache_folder() != before
+    assert compile_cache.cache_folder() != before
 
 
 def test_the_cache_lies_where_the_user_wants_caches(monkeypatch):
@@ -162,6 +162,6 @@ def test_the_cache_lies_where_the_user_wants_caches(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert compiled.cache_folder().parent == Path("/caches/textmill")
+    assert compile_cache.cache_folder().parent == Path("/caches/textmill")
     monkeypatch.setenv("NUMBA_CACHE_DIR", "/chosen")
-    assert compiled.cache_folder().parent == Path("/chosen")
+    assert compile_cache.cache_folder().parent == Path("/chosen")

@@ -7,10 +7,10 @@ import json
 import pyarrow as pa
 import pytest
 
-from pipeline import dedup
-from pipeline.dedup import DedupConfig, key_ranges
-from pipeline.duplicates import numbering
-from pipeline.duplicates.passage_search import PassageConfig
+from pipeline.dedup import DedupConfig
+from pipeline.duplicates import deduplication, numbering
+from pipeline.duplicates.config import PassageConfig
+from pipeline.duplicates.deduplication import key_ranges
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
 from pipeline.reject_samples import sample_pairs
@@ -146,7 +146,7 @@ def test_partitions_and_chunks_do_not_change_the_result(clean, deduped, monkeypa
     parent = clean(rows[:70], rows[70:])
     whole = deduped(parent)
 
-    monkeypatch.setattr(dedup, "PARTITION_ROWS", 300)
+    monkeypatch.setattr(deduplication, "PARTITION_ROWS", 300)
     monkeypatch.setattr(numbering, "CHUNKS_PER_PART", 50)
     split = deduped(parent)
 

@@ -7,7 +7,7 @@ import pytest
 from pipeline.dedup import DedupConfig
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import ConfigError
-from tests.pipeline.corpora import Known, corpus, edited, english, files_of, passages, rejects
+from tests.pipeline.corpora import corpus, edited, english, files_of, passages, rejects
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -19,8 +19,8 @@ def test_adding_text_gives_the_bytes_of_starting_from_scratch(clean, deduped, wo
     engine = LocalEngine(workers)
 
     old = deduped(first)
-    grown = deduped(Known("clean", first.fingerprint), second, previous=old, engine=engine)
-    known = [Known("clean", parent.fingerprint) for parent in (first, second)]
+    grown = deduped(first, second, previous=old, engine=engine)
+    known = [first, second]
     again = deduped(*known, third, previous=grown, engine=engine)
 
     assert files_of(again) == files_of(scratch)
@@ -38,7 +38,7 @@ def test_a_copy_of_a_removed_document_goes_to_its_keeper_when_added_later(clean,
     first, second = clean([("a", text), ("b", near)]), clean([("c", near), ("d", text.upper())])
 
     old = deduped(first)
-    grown = deduped(Known("clean", first.fingerprint), second, previous=old)
+    grown = deduped(first, second, previous=old)
 
     assert files_of(grown) == files_of(deduped(first, second))
     assert {(r["id"], r["partner"], r["rule"]) for r in rejects(grown).values()} == {
@@ -46,14 +46,22 @@ def test_a_copy_of_a_removed_document_goes_to_its_keeper_when_added_later(clean,
     }  # fmt: skip
 
 
-def test_adding_to_other_text_or_without_an_index_is_refused(clean, deduped):
+def test_taking_over_from_an_artifact_without_an_index_is_refused(clean, deduped):
     first, second = clean([("a", english(1))]), clean([("b", english(2))])
-
-    with pytest.raises(ConfigError, match="not made of the first"):
-        deduped(second, first, previous=deduped(first))
     bare = DedupConfig(keep_index=False)
     with pytest.raises(ConfigError, match="carries no index"):
         deduped(first, second, config=bare, previous=deduped(first, config=bare))
+
+
+def test_text_that_is_gone_takes_only_the_decisions_about_it(clean, deduped):
+    rows = corpus(60)
+    first, second, third = clean(rows[:40]), clean(rows[40:80]), clean(rows[80:])
+    old = deduped(first, second, third)
+
+    for left in ([second, third], [first, third], [third, first], [third]):
+        assert files_of(deduped(*left, previous=old)) == files_of(deduped(*left))
+    back = set(rejects(old)) & set(deduped(second, third, previous=old).scan().collect()["id"])
+    assert len(back) > 3  # copies of documents that are gone
 
 
 def test_adding_under_other_settings_is_refused_by_name(clean, deduped):
@@ -100,8 +108,8 @@ def test_adding_text_after_passages_were_taken_out_gives_the_same_bytes(clean, d
     scratch = deduped(first, second, third, config=config)
 
     old = deduped(first, config=config)
-    grown = deduped(Known("clean", first.fingerprint), second, config=config, previous=old)
-    known = [Known("clean", parent.fingerprint) for parent in (first, second)]
+    grown = deduped(first, second, config=config, previous=old)
+    known = [first, second]
     again = deduped(*known, third, config=config, previous=grown)
 
     assert files_of(again) == files_of(scratch)
@@ -127,7 +135,7 @@ def test_new_text_is_compared_with_all_that_an_old_one_had(clean, deduped):
     ])  # fmt: skip
 
     old = deduped(first, config=config)
-    grown = deduped(Known("clean", first.fingerprint), added, config=config, previous=old)
+    grown = deduped(first, added, config=config, previous=old)
 
     assert rejects(old)["gone"]["rule"] == "all_repeated"
     assert {r["id"]: (r["rule"], r["partner"]) for r in rejects(grown).values()} == {

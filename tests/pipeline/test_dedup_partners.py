@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from pipeline.characters import folding
 from pipeline.dedup import STAGE, DedupConfig
 from pipeline.duplicates import clusters, signatures
-from pipeline.duplicates.passage_search import PassageConfig
+from pipeline.duplicates.config import PassageConfig
 from pipeline.duplicates.signatures import Shingling
 from pipeline.stage import run_stage
 from pipeline.store.artifact import Artifact
 from tests.pipeline.corpora import (
     GIVEN,
     Given,
-    Known,
     chinese,
     english,
     files_of,
@@ -88,8 +87,6 @@ def deduplicated(folder: Path, parts: list[Rows], config: DedupConfig, adding: b
     previous = None
     if adding:
         previous = run_stage(STAGE, config, parents[:-1], folder / "old").artifact
-        known = [Known("clean", parent.fingerprint) for parent in parents[:-1]]
-        parents = [*known, parents[-1]]
     return run_stage(STAGE.going_on_from(previous), config, parents, folder / "out").artifact
 
 

@@ -90,7 +90,7 @@ def test_ids_do_not_change_when_a_file_is_added(tmp_path):
 
 
 def test_repeated_ids_are_made_unique_across_files_and_tasks(tmp_path, monkeypatch):
-    monkeypatch.setattr(ingest, "TASK_BYTES", 1)
+    monkeypatch.setattr(ingest, "TASK_BYTES", 100)
     folder = tmp_path / "in"
     write_jsonl(folder / "a.jsonl", [{"id": "x", "text": TEXTS[0]}, {"id": "x", "text": TEXTS[1]}])
     write_jsonl(folder / "b.jsonl", [{"id": "y", "text": TEXTS[2]}, {"id": "x", "text": TEXTS[3]}])

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline.reject_samples import DROPPED, typical_rejects
+from pipeline.reject_samples import typical_rejects
 from pipeline.schema import CLEAN
 from pipeline.stage import Stage, run_stage
+from pipeline.store.sink import DROPPED
 
 
 @dataclass(frozen=True)
@@ -60,3 +61,10 @@ def test_the_choice_does_not_depend_on_parts(tmp_path):
 
 def test_nothing_dropped_gives_no_rows(tmp_path):
     assert typical_rejects(made(tmp_path / "a")).is_empty()
+
+
+def test_personal_data_in_what_is_shown_are_placeholders(tmp_path):
+    artifact = made(tmp_path / "a", ("of anna.schmidt@example.org", "too_few_words", 1.0))
+    [excerpt] = typical_rejects(artifact)["excerpt"]
+    assert "anna.schmidt" not in excerpt
+    assert "<EMAIL> 第一行 first line" in excerpt

@@ -9,8 +9,9 @@ import pytest
 
 from pipeline.engine.local import LocalEngine
 from pipeline.errors import SourceError
+from pipeline.reading.document_ids import ending_of
 from pipeline.shard import STAGE, ShardConfig
-from pipeline.splitting import SplitRule, blocks_of, cut
+from pipeline.splitting import SplitRule, blocks_of, cut, unit_hashes
 from pipeline.stage import run_stage
 from pipeline.tokenizer import load_tokenizer
 from pipeline.tokenizer_training import STAGE as TOKENIZER
@@ -123,3 +124,45 @@ def test_other_columns_stay_with_their_document():
     assert rows["lang"].to_pylist() == ["en"] + ["fr"] * (rows.num_rows - 1)
     assert rows["id"].to_pylist()[:2] == ["short", "long#0"]
     assert rows.schema.field("text").type == pa.large_string()
+
+
+def copies(name, count, text, lang="en"):
+    endings = ["", *(ending_of(name, place) for place in range(1, count))]
+    return [(name + ending, text, lang) for ending in endings]
+
+
+def test_blocks_of_copies_are_on_one_side(tmp_path):
+    table = made(tmp_path, copies("novel", 3, ENGLISH), share=0.3).scan().collect()
+    blocks = {
+        name: table.filter(table["id"].str.contains(f"^{name}#[0-9]+$"), split="validation")["id"]
+        .str.extract("([0-9]+)$")
+        .to_list()
+        for name, _, _ in copies("novel", 3, ENGLISH)
+    }
+    numbers = blocks.pop("novel")
+    assert numbers
+    assert all(of_copy == numbers for of_copy in blocks.values())
+
+
+@pytest.mark.parametrize("part_bytes", [1 << 20, 1000])
+def test_a_document_of_many_copies_is_not_all_that_is_held_out(tmp_path, monkeypatch, part_bytes):
+    """Drawn as the one of the lowest hash, its copies would be three quarters of the text."""
+    monkeypatch.setattr("pipeline.store.sink.PART_BYTES", part_bytes)
+    rows = copies("many", 60, "A notice that is on every page.")
+    rows += [(f"note {n}", f"Note {n} of the reader.", "en") for n in range(20)]
+    names = pa.array([name for name, _, _ in rows])
+    below = int(0.02 * 2**64)  # so few that the lowest of all hashes decides
+    salt = next(
+        salt
+        for salt in map(str, range(2000))
+        if (hashes := unit_hashes(names, salt))[0] == hashes.min() > below
+    )
+    shards = made(tmp_path, rows, share=0.02, salt=salt)
+    assert shards.stats["bytes"]["validation"] > 0 < shards.stats["bytes"]["train"]
+    table = shards.scan().collect()
+    assert table.filter(table["id"].str.starts_with("many"))["split"].n_unique() == 1
+
+
+def test_copies_of_one_short_text_alone_are_refused(tmp_path):
+    with pytest.raises(SourceError, match="too few to train on"):
+        made(tmp_path, copies("notice", 30, "A notice that is on every page."))

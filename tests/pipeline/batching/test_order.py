@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.batching.mixture import Blocks, Order, Share
+from pipeline.batching.mixture import Blocks, Order
 from pipeline.batching.permutation import key_of, shuffled
+from pipeline.batching.shares import Share
 from pipeline.errors import ConfigError, TrainingError
 
 

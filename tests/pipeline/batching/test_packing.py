@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.data.loader import BEST_FIT, Loader
+from model.data.config import BEST_FIT
+from model.data.loader import Loader
 from pipeline.batching.curriculum import Levels
-from pipeline.batching.mixture import Share
 from pipeline.batching.packing import best_fit, pieces
-from pipeline.batching.token_file import TokenFile, TokenLayout, token_file
+from pipeline.batching.shares import Share
+from pipeline.batching.token_file import TokenFile, token_file
+from pipeline.batching.token_layout import TokenLayout
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards

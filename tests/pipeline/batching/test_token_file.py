@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from pipeline.batching.curriculum import Levels
-from pipeline.batching.mixture import Share
-from pipeline.batching.token_file import TokenLayout, framed, token_file
+from pipeline.batching.shares import Share
+from pipeline.batching.token_file import framed, token_file
+from pipeline.batching.token_layout import TokenLayout
 from pipeline.batching.windows import Stream
 from pipeline.errors import ArtifactError, ConfigError, TrainingError
 from pipeline.schema import shard_contract
@@ -45,6 +47,9 @@ def shards(small, tmp_path):
 
     def write(part, sink):
         mine = rows.take(np.arange(part, rows.num_rows, PARTS))
+        ends = np.cumsum(pc.list_value_length(mine["tokens"]).to_numpy())
+        at = mine.schema.get_field_index("offset")
+        mine = mine.set_column(at, mine.schema.field(at), pa.array(np.r_[0, ends[:-1]]))
         sink.saw(mine.num_rows)
         half = mine.num_rows // 2
         sink.write("main", mine.slice(0, half))

@@ -2,20 +2,14 @@
 
 import random
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.duplicates.passage_hashes import LINE, PARAGRAPH, SUBSTRING, hash_passages
-from pipeline.duplicates.passage_restoration import (
-    emptied_documents,
-    removed_texts,
-    restore_emptied,
-    restore_texts,
-)
+from pipeline.duplicates.config import LINE, PARAGRAPH, SUBSTRING
+from pipeline.duplicates.passage_hashes import hash_passages
 from pipeline.duplicates.spans import extend_matches, merge_spans, remove_spans
 
 ENGLISH = "The committee met on Tuesday and agreed that the library needs a new roof before winter."
@@ -113,30 +107,6 @@ def test_spans_that_touch_become_one():
     )
 
     assert merge_spans(spans).rows() == [(0, 10, 90), (0, 200, 210), (1, 0, 30)]
-
-
-def test_what_was_cut_is_put_back_whatever_was_trimmed():
-    data = texts(f" \u3000 {ENGLISH}\n\n{CHINESE}\n \n", CHINESE, "left", f"\n{ENGLISH} ")
-    ends = [len(text.as_py().encode()) for text in data]
-    spans = pl.DataFrame(
-        {
-            "row": [0, 0, 1, 3],
-            "start": [7, 40, 0, 0],
-            "end": [30, ends[0] - 3, ends[1], ends[3] - 1],
-        }
-    )
-    table = pa.table({"id": ["a", "b", "c", "d"], "lang": ["en", "zh", "en", "en"], "text": data})
-    numbers, left = np.array([3, 4, 7, 9]), pl.Series(remove_spans(data, spans))
-    found = removed_texts(numbers, table, spans, left)
-    trimmed = table.set_column(2, "text", left.str.strip_chars().to_arrow()).take([0, 2])
-
-    assert found["id"].to_list() == [None, "b", "d"]
-    assert (
-        restore_texts(numbers[[0, 2]], trimmed, found)["text"].to_pylist()
-        == data.take([0, 2]).to_pylist()
-    )
-    gone = restore_emptied(emptied_documents(found.lazy()).collect())
-    assert gone.to_pylist() == table.take([1, 3]).to_pylist()
 
 
 def test_cutting_leaves_the_rest():

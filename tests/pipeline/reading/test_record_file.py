@@ -14,7 +14,8 @@ import zstandard
 from pipeline.cleaning.decontamination import contamination
 from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
-from pipeline.reading.record_file import listed, read_records
+from pipeline.reading.cells import listed
+from pipeline.reading.record_file import read_records
 
 ASKED = "Which of these rivers flows through the old town before it reaches the northern sea?"
 ROWS = [

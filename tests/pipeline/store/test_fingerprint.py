@@ -71,8 +71,9 @@ def module(tmp_path, monkeypatch):
     def write(name, text):
         (package / f"{name}.py").write_text(text)
         importlib.invalidate_caches()
-        code_version.cache_clear()
+        fp.module_codes.cache_clear()
         fp._is_module.cache_clear()
+        fp._code_of.cache_clear()
         return code_version("throwaway.stage")
 
     yield write
@@ -90,3 +91,9 @@ def test_code_of_imported_modules_counts(module):
     module("rules", "LIMIT = 1\n")
     first = module("stage", "from throwaway.rules import LIMIT\n")
     assert module("rules", "LIMIT = 2\n") != first
+
+
+def test_code_that_a_function_imports_when_it_runs_counts(module):
+    module("work", "LIMIT = 1\n")
+    first = module("stage", "def run():\n    from throwaway.work import LIMIT\n")
+    assert module("work", "LIMIT = 2\n") != first
