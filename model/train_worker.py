@@ -20,7 +20,6 @@ from model.openmp import spin_briefly
 from pipeline.errors import ConfigError, Interrupted, TrainingError
 from pipeline.stage import Progress, silent
 from pipeline.store import storage
-from pipeline.store.artifact import load_artifact
 
 if TYPE_CHECKING:
     from model.distributed.world import World
@@ -52,7 +51,7 @@ def main(arguments: list[str]) -> int:
 
 def resume(
     config: dict[str, Any],
-    shards: str,
+    inputs: dict[str, Any],
     scratch: str,
     *,
     world: "World",
@@ -60,15 +59,16 @@ def resume(
 ) -> None:
     """Take part in a training as one of several processes; the last checkpoint is the result."""
     from model.planning import usage
-    from model.planning.usage import UsageMeter
+    from model.planning.usage_meter import UsageMeter
     from model.training.build import build_training
     from model.training.config import TrainConfig
+    from model.training.continuation import TrainingInputs
     from model.training.loop import fit
 
     train_config = pydantic.TypeAdapter(TrainConfig).validate_python(config)
     report = progress if world.is_rank_zero else silent
-    artifact = load_artifact(Path(shards), files=False)  # the parts are checked when read
-    training = build_training(train_config, artifact, Path(scratch), report, world=world)
+    started = TrainingInputs.from_json(inputs)
+    training = build_training(train_config, started, Path(scratch), report, world=world)
     meter = UsageMeter(training)
     fit(training)
     if world.is_rank_zero:

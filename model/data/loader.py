@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.data.config import BEST_FIT, STREAM, ContextFrom
 from model.network.batch import Batch
 from pipeline.batching.mixture import Order, Share
 from pipeline.batching.packing import Packed
@@ -29,16 +30,7 @@ from pipeline.tokenizer import Tokenizer
 
 __all__ = ["Loader", "TokenFile", "spread_windows", "token_file"]
 
-STREAM, BEST_FIT = "stream", "best_fit"
 VISITED_AT_ONCE = 1 << 20  # blocks looked at together when a mixture is accounted for
-
-
-@dataclass(frozen=True)
-class ContextFrom:
-    """From `step` on, rows have this context, as many more rows as they are shorter."""
-
-    step: int
-    context: int
 
 
 @dataclass
@@ -205,6 +197,14 @@ class Loader:
             }
             for (source, lang), tokens in seen.items()
         ]
+
+    def tokens_by_group(self, step: int) -> dict[int, int]:
+        """Return the tokens trained on before `step` by the group they lie in (see Stratum)."""
+        strata = [stratum for group in self.source.groups() for stratum in group]
+        tokens: Counter[int] = Counter()
+        for stratum, count in zip(strata, self._visits(len(strata), step).tolist(), strict=True):
+            tokens[stratum.group] += count
+        return dict(tokens)
 
     def _visits(self, strata: int, step: int) -> np.ndarray:
         assert self.block is not None

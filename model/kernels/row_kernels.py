@@ -21,6 +21,10 @@ from torch import Tensor
 
 from pipeline.compiled import njit
 
+LEAST = np.float32(1e-30)  # a probability that has a logarithm
+# What logits also learn of a target as if nothing were mixed in: without it they learn only what
+# the other model cannot tell, which early on is nothing, and are never trusted (model/LOG.md).
+ALONE = np.float32(1.0)
 CHUNK_ROWS = 64  # summed by themselves, so that the number of threads does not change a bit
 # Sums may be reordered, or no loop would be vectorised; NaN and infinity stay what they are.
 row_kernel = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
@@ -102,10 +106,17 @@ def _row_max(row, count):
 
 
 class Targets(NamedTuple):
-    """The ids to predict, and each row's weight in the mean."""
+    """The ids to predict, each row's weight in the mean, and what another model says of them.
+
+    Where that is mixed in: its probability of each target, its share, and room for the gradient of
+    the share; arrays of no length where it is not.
+    """
 
     ids_N: np.ndarray
     weights_N: np.ndarray
+    probability_N: np.ndarray
+    share_N: np.ndarray
+    share_gradient_N: np.ndarray
 
 
 class Regularisation(NamedTuple):
@@ -120,7 +131,7 @@ class Regularisation(NamedTuple):
 @row_kernel
 def cross_entropy(start, stop, logits_NV, targets, added, nats_N):
     """Put each row's nats into `nats_N`, and into its logits their gradient times its weight."""
-    ids_N, weights_N = targets
+    ids_N, weights_N, probability_N, share_N, share_gradient_N = targets
     smoothing, z_loss = added
     vocabulary = logits_NV.shape[1]
     exp_V, uniform = np.empty(vocabulary, np.float32), smoothing / np.float32(vocabulary)
@@ -138,10 +149,17 @@ def cross_entropy(start, stop, logits_NV, targets, added, nats_N):
         log_sum = np.log(exp_sum)
         log_z = log_sum + largest
         nats_N[n] = log_sum - (np.float32(1.0) - smoothing) * target_shifted - uniform * shifted_sum
+        own_part = np.float32(1.0)  # of the gradient: how likely the target came from these logits
+        if len(share_N):
+            own, other, share = _exp(target_shifted - log_sum), probability_N[n], share_N[n]
+            both = (np.float32(1.0) - share) * own + share * other + LEAST
+            own_part = ALONE + (np.float32(1.0) - share) * own / both
+            nats_N[n] = -np.log(both)
+            share_gradient_N[n] = weights_N[n] * (own - other) / both
         nats_N[n] += z_loss * log_z * log_z
-        scale = weights_N[n] / exp_sum * (np.float32(1.0) + np.float32(2.0) * z_loss * log_z)
+        scale = weights_N[n] / exp_sum * (own_part + np.float32(2.0) * z_loss * log_z)
         uniform_part = uniform * weights_N[n]
-        target_part = (np.float32(1.0) - smoothing) * weights_N[n]
+        target_part = (own_part - smoothing) * weights_N[n]
         for v in range(vocabulary):
             row_V[v] = f32_to_bf16(exp_V[v] * scale - uniform_part)
         row_V[target] = f32_to_bf16(exp_V[target] * scale - uniform_part - target_part)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config_checks import Between, OneOf, refused, require, require_name
+from pipeline.config_checks import Between, OneOf, OrOff, refused, require, require_name
 
 DECODER, ENCODER, ENCODER_DECODER = "decoder", "encoder", "encoder_decoder"
 ROTARY, LEARNED, SINUSOIDAL = "rotary", "learned", "sinusoidal"
@@ -30,6 +30,8 @@ SIZES = ("layers", "width", "heads", "kv_heads", "hidden", "context")
 # Far above any published network; a size beyond is a slip or a damaged file, and no memory is asked
 # for because of it.
 SIZE_MAX, POSITION_NUMBERS_MAX = 1 << 24, 1 << 31
+NGRAM_ORDER_MAX = 16
+ROWS, HEADS = Between(1, SIZE_MAX), Between(1, 16)
 POSITIVE = Between(0, math.inf, above_low=True, below_high=True)
 
 
@@ -60,6 +62,11 @@ class ModelConfig:
     embedding_norm: bool = False
     head_transform: bool = False  # a layer before the head, which then has a bias (BERT)
     dropout: float = 0.0  # of sublayers' outputs and of embeddings, in training alone
+    ngram_orders: tuple[int, ...] = ()  # of n-grams that have embeddings of their own (ngrams.py)
+    ngram_rows: int = 32_768  # of each table
+    ngram_heads: int = 1  # tables of each order, with different hashes
+    ngram_width: int | None = None  # of the tables; none: the network's
+    count_order: int | None = None  # of n-grams that are counted and mixed in (counts.py)
 
     def __post_init__(self) -> None:
         require(self, "model", "", **dict.fromkeys(SIZES, Between(1, SIZE_MAX)))
@@ -71,6 +78,9 @@ class ModelConfig:
             norm_epsilon=POSITIVE,
             rope_theta=POSITIVE,
         )
+        require(self, "model", ngram_rows=ROWS, ngram_heads=HEADS, ngram_width=OrOff(ROWS))
+        require(self, "model", count_order=OrOff(Between(2, NGRAM_ORDER_MAX)))
+        self._check_ngrams()
         if self.head_transform and self.family != ENCODER:
             wanted = f"false for the family {self.family!r}"
             raise refused("model.head_transform", True, wanted)
@@ -82,6 +92,16 @@ class ModelConfig:
                 f"at most {POSITION_NUMBERS_MAX}, which is what positions take",
             )
 
+    def _check_ngrams(self) -> None:
+        """Refuse n-grams that are none, and those of a network that sees what comes after."""
+        if any(not 2 <= order <= NGRAM_ORDER_MAX for order in self.ngram_orders):
+            wanted = f"orders from 2 to {NGRAM_ORDER_MAX}"
+            raise refused("model.ngram_orders", list(self.ngram_orders), wanted)
+        for name, value in (("ngram_orders", self.ngram_orders), ("count_order", self.count_order)):
+            if value and self.family != DECODER:
+                wanted = f"none for the family {self.family!r}"
+                raise refused(f"model.{name}", value, wanted)
+
     def _check_heads(self) -> None:
         """Refuse heads whose width is not an even whole number, or that no key heads divide."""
         if self.width % self.heads or (self.width // self.heads) % 2:
@@ -91,6 +111,16 @@ class ModelConfig:
             raise refused(
                 "model.heads", self.heads, f"a multiple of model.kv_heads {self.kv_heads}"
             )
+
+    @property
+    def reads_source(self) -> bool:
+        """Tell whether a prompt is read by an encoder (see `families.Family`)."""
+        return self.family == ENCODER_DECODER
+
+    @property
+    def ngram_longest(self) -> int:
+        """Tokens to be known up to a position, itself included, beside what attention keeps."""
+        return max(1, (self.count_order or 0) - 1, *self.ngram_orders)
 
     @property
     def head_width(self) -> int:
@@ -104,6 +134,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "llama": {},
     # Qwen team 2025, arXiv:2505.09388: queries and keys are normalised per head
     "qwen": {"qk_norm": True, "rope_theta": 1_000_000.0, "norm_epsilon": 1e-6},
+    # Qwen's with embeddings of the last two, three and four tokens: what counting models know
+    "ngram": {"qk_norm": True, "ngram_orders": (2, 3, 4), "ngram_width": 64},
     # Radford et al. 2019; its dropout is left out, as is usual where text is seen about once
     "gpt2": {**_CLASSIC, "activation": "gelu_tanh", "positions": LEARNED},
     # Vaswani et al. 2017, arXiv:1706.03762, base model; attention projections have no biases there

@@ -100,12 +100,14 @@ def sinusoidal_table(positions: int, width: int) -> Tensor:
 class KeyValueCache:
     """Keys and values of the positions seen so far, per layer; `length` counts positions.
 
-    `pads_B` says how many of the first positions of each row are padding.
+    `pads_B` says how many of the first positions of each row are padding; `recent_BN` are the last
+    ids, for a network that knows n-grams.
     """
 
     def __init__(self, layers: int, pads_B: Tensor | None = None):
         self.length = 0
         self.pads_B = pads_B
+        self.recent_BN: Tensor | None = None
         self._own: list[tuple[Tensor, Tensor] | None] = [None] * layers
         self._memory: list[tuple[Tensor, Tensor] | None] = [None] * layers
 
@@ -143,6 +145,8 @@ class KeyValueCache:
         """Let row i go on from what was row `rows[i]`, as beam search needs."""
         if self.pads_B is not None:
             self.pads_B = self.pads_B[rows]
+        if self.recent_BN is not None:
+            self.recent_BN = self.recent_BN[rows]
         for kept in (self._own, self._memory):
             for layer, pair in enumerate(kept):
                 if pair is not None:

@@ -11,9 +11,11 @@ from typing import Any
 from torch import Tensor
 
 from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER, ROTARY, ModelConfig
+from model.network.attention import KeyValueCache
 from model.network.batch import Batch
 from model.network.blocks import AttentionInputs
-from model.network.networks import GPT, BidirectionalEncoder, EncoderDecoder
+from model.network.counts import NgramCounts
+from model.network.networks import GPT, BidirectionalEncoder, EncoderDecoder, next_logits
 from model.network.predictions import (
     Predictions,
     causal_lm,
@@ -94,6 +96,22 @@ FAMILIES: dict[str, Family] = {
 def family_of(network: AnyNetwork) -> Family:
     """Return the record of a network's family."""
     return FAMILIES[network.config.family]
+
+
+def logits_after(
+    network: AnyNetwork,
+    ids_BT: Tensor,
+    cache: KeyValueCache,
+    source: AttentionInputs | None = None,
+) -> Tensor:
+    """Return logits (B, V) over the id after new ids, which go into `cache`."""
+    assert not isinstance(network, BidirectionalEncoder)  # it continues no text
+    return next_logits(network, ids_BT, cache, source)
+
+
+def counts_of(network: AnyNetwork) -> NgramCounts | None:
+    """Return the counted n-grams that a network mixes in, if it does."""
+    return network.counts if isinstance(network, GPT) else None
 
 
 def build(config: ModelConfig, vocab_size: int) -> AnyNetwork:

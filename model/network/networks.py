@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from model.network.architecture import ModelConfig
 from model.network.attention import KeyValueCache
 from model.network.blocks import ACTIVATIONS, AttentionInputs, build_norm
+from model.network.counts import PREFIX, NgramCounts
 from model.network.stack import Network, Stack, initialise_weights
 
 
@@ -17,13 +18,33 @@ class GPT(Stack):
     def __init__(self, config: ModelConfig, vocab_size: int):
         super().__init__(config, vocab_size, causal=True)
         self.lm_head = nn.Linear(config.width, vocab_size, bias=False)
+        self.counts = None if config.count_order is None else NgramCounts(config, vocab_size)
         initialise_weights(self, config)
         if config.tied_embeddings:
             self.lm_head.weight = self.embed_tokens.weight
 
-    def logits(self, hidden_BTD: Tensor) -> Tensor:
-        """Return logits (B, T, V) of what `hidden` gave."""
-        return self.lm_head(hidden_BTD)
+    def contexts(
+        self,
+        ids_BT: Tensor,
+        cache: KeyValueCache | None = None,
+        documents_BT: Tensor | None = None,
+    ) -> list[Tensor] | None:
+        """Return the counted n-grams (B, T) at each position, None of a network without any.
+
+        To be asked before `hidden` puts the ids into `cache`.
+        """
+        if self.counts is None or self.counts.is_empty:
+            return None
+        window_BS = self.window(ids_BT, cache)
+        return self.counts.grams(window_BS, ids_BT.shape[1], documents_BT)[:-1]
+
+    def logits(self, hidden_BTD: Tensor, contexts: list[Tensor] | None = None) -> Tensor:
+        """Return logits (B, T, V) of what `hidden` gave, with what counts say of `contexts`."""
+        logits_BTV = self.lm_head(hidden_BTD)
+        if contexts is None:
+            return logits_BTV
+        assert self.counts is not None
+        return self.counts.mixed(logits_BTV, hidden_BTD, contexts)
 
     def forward(
         self,
@@ -33,7 +54,13 @@ class GPT(Stack):
         documents_BT: Tensor | None = None,
     ) -> Tensor:
         """Return logits (B, T, V); `documents_BT` numbers documents that do not see each other."""
-        return self.logits(self.hidden(ids_BT, cache, documents_BT=documents_BT))
+        contexts = self.contexts(ids_BT, cache, documents_BT)
+        return self.logits(self.hidden(ids_BT, cache, documents_BT=documents_BT), contexts)
+
+    def counted(self) -> dict[str, Tensor]:
+        """Return the tables of counts by their stored names."""
+        tables = {} if self.counts is None else self.counts.tables()
+        return {f"{PREFIX}{name}": table for name, table in tables.items()}
 
 
 class BidirectionalEncoder(Stack):
@@ -109,3 +136,18 @@ class EncoderDecoder(Network):
 def padding_mask(attention_mask_BS: Tensor | None) -> Tensor | None:
     """Return the mask (B, 1, S) by which every query sees the real positions of its row."""
     return None if attention_mask_BS is None else attention_mask_BS[:, None, :]
+
+
+def next_logits(
+    network: GPT | EncoderDecoder,
+    ids_BT: Tensor,
+    cache: KeyValueCache,
+    source: AttentionInputs | None = None,
+) -> Tensor:
+    """Return logits (B, V) over the id after new ids, which go into `cache`."""
+    if isinstance(network, EncoderDecoder):
+        assert source is not None
+        return network.logits(network.hidden(ids_BT, cache, source=source)[:, -1])
+    contexts = network.contexts(ids_BT, cache)
+    last = None if contexts is None else [context_BT[:, -1] for context_BT in contexts]
+    return network.logits(network.hidden(ids_BT, cache)[:, -1], last)

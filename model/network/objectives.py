@@ -9,9 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.kernels import linear_cross_entropy
+from model.kernels.row_kernels import ALONE
 from model.network.batch import Batch
+from model.network.counts import LEAST, Prior
+from model.network.distillation import Distillation, kl_divergence
 from model.network.families import AnyNetwork, family_of
+from model.network.networks import GPT
 from model.network.predictions import Predictions
+from pipeline.errors import ConfigError
 from pipeline.hashing import hash64
 
 
@@ -38,11 +43,14 @@ def mean_nats(
     On a CPU head and loss are one pass (`model.kernels.linear_cross_entropy`); a compiler fuses
     them by itself.
     """
+    mixed = _mixed(network, predicted)
     if (
         not linear_cross_entropy.is_supported(network.lm_head, predicted.hidden)
         or network.config.head_transform
     ):
-        return cross_entropy(network.logits(predicted.hidden), predicted, label_smoothing, z_loss)
+        return cross_entropy(
+            network.logits(predicted.hidden), predicted, label_smoothing, z_loss, mixed
+        )
     weights_N = None if predicted.weights is None else predicted.weights.flatten()
     return linear_cross_entropy.linear_cross_entropy(
         predicted.hidden.flatten(0, -2),
@@ -50,7 +58,18 @@ def mean_nats(
         predicted.targets.flatten(),
         weights_N,
         linear_cross_entropy.LossTerms(label_smoothing, z_loss),
+        mixed,
     )
+
+
+def _mixed(network: AnyNetwork, predicted: Predictions) -> linear_cross_entropy.Mixed | None:
+    prior = predicted.prior
+    if prior is None:
+        return None
+    assert isinstance(network, GPT)
+    assert network.counts is not None
+    share = network.counts.share(predicted.hidden, prior.features)
+    return linear_cross_entropy.Mixed(prior.probability.flatten().float(), share.flatten())
 
 
 def predictions(network: AnyNetwork, batch: Batch, seed: int = 0) -> Predictions:
@@ -64,9 +83,12 @@ def _drop_unweighted(predicted: Predictions) -> Predictions:
     """Leave out what has no weight: the head is the dearest layer, and answers are short."""
     if predicted.weights is None:
         return predicted
-    weighted = predicted.weights > 0
+    weighted, prior = predicted.weights > 0, predicted.prior
     return Predictions(
-        predicted.hidden[weighted], predicted.targets[weighted], predicted.weights[weighted]
+        predicted.hidden[weighted],
+        predicted.targets[weighted],
+        predicted.weights[weighted],
+        prior and Prior(prior.probability[weighted], prior.features[weighted]),
     )
 
 
@@ -75,6 +97,7 @@ def cross_entropy(
     predicted: Predictions,
     label_smoothing: float = 0.0,
     z_loss: float | None = None,
+    mixed: linear_cross_entropy.Mixed | None = None,
 ) -> Tensor:
     """Return the mean over targets; smoothing mixes in the uniform distribution.
 
@@ -83,9 +106,14 @@ def cross_entropy(
     2022, section 5).
     """
     flat, targets_N = logits.float().flatten(0, -2), predicted.targets.flatten()
-    if predicted.weights is None and z_loss is None:
+    if predicted.weights is None and z_loss is None and mixed is None:
         return F.cross_entropy(flat, targets_N, label_smoothing=label_smoothing)
     nats_N = F.cross_entropy(flat, targets_N, label_smoothing=label_smoothing, reduction="none")
+    if mixed is not None:
+        share_N, other_N = mixed.share_N, mixed.probability_N
+        both_N = (1 - share_N) * torch.exp(-nats_N) + share_N * other_N
+        alone_N = float(ALONE) * (nats_N - nats_N.detach())  # a gradient without a value
+        nats_N = alone_N - torch.log(both_N + LEAST)
     if z_loss is not None:
         nats_N = nats_N + z_loss * flat.logsumexp(-1).square()
     if predicted.weights is None:
@@ -111,17 +139,54 @@ def text_logits(network: AnyNetwork, ids_BT: Tensor) -> Tensor:
 class Objective(nn.Module):
     """A network and what it is to predict, as one module: what wrappers and compilers see.
 
-    Label smoothing and z-loss count in training alone.
+    Label smoothing, z-loss and what a teacher says count in training alone.
     """
 
     def __init__(
-        self, network: AnyNetwork, label_smoothing: float = 0.0, z_loss: float | None = None
+        self,
+        network: AnyNetwork,
+        label_smoothing: float = 0.0,
+        z_loss: float | None = None,
+        distillation: Distillation | None = None,
     ):
         super().__init__()
+        if network.config.count_order is not None and (label_smoothing or distillation):
+            raise ConfigError(
+                "model.count_order: counts are mixed in by what the text itself says, without "
+                "train.label_smoothing and without a teacher; leave these out, or the counts"
+            )
         self.network, self.label_smoothing, self.z_loss = network, label_smoothing, z_loss
+        self.distillation = distillation
 
     def forward(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
         """Return the mean loss in nats over what is predicted, and the weight of all of it."""
         predicted = predictions(self.network, batch, seed)
         smoothing, z_loss = (self.label_smoothing, self.z_loss) if self.training else (0.0, None)
+        if self.training and self.distillation is not None:
+            with torch.no_grad():  # the same seed: the same tokens are predicted
+                taught = predictions(self.distillation.teacher, batch, seed)
+            loss = self._distilled(self.distillation, predicted, taught, smoothing, z_loss)
+            return loss, predicted.weight
         return mean_nats(self.network, predicted, smoothing, z_loss), predicted.weight
+
+    def _distilled(
+        self,
+        distillation: Distillation,
+        predicted: Predictions,
+        taught: Predictions,
+        label_smoothing: float,
+        z_loss: float | None,
+    ) -> Tensor:
+        """Return (1 - w) times the text's loss plus w times the teacher's term, of one softmax."""
+        logits = self.network.logits(predicted.hidden)
+        with torch.no_grad():
+            teacher_logits = distillation.teacher.logits(taught.hidden)
+        weights_N = None if predicted.weights is None else predicted.weights.flatten().float()
+        divergence = kl_divergence(
+            logits.flatten(0, -2),
+            teacher_logits.flatten(0, -2),
+            distillation.temperature,
+            weights_N,
+        )
+        nats = cross_entropy(logits, predicted, label_smoothing, z_loss)
+        return (1 - distillation.weight) * nats + distillation.weight * divergence

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from model.network.batch import Batch
+from model.network.counts import Prior
 from model.network.networks import GPT, BidirectionalEncoder, EncoderDecoder, padding_mask
 from pipeline.tokenizer import CONTROLS, Tokenizer
 
 # Byte fallback leaves <|unk|> without a use in text, so it stands for a masked token.
 MASK_ID = Tokenizer.unk_id
+BEFORE, AFTER = slice(None, -1), slice(1, None)  # of places: those read, those predicted
 PASSES = 7  # one in seven is about the share that is masked in training
 MASKED_SHARE, SHOWN_MASK, SHOWN_RANDOM = 0.15, 0.8, 0.1  # Devlin et al. 2019, section 3.1
 
@@ -27,6 +29,7 @@ class Predictions:
     hidden: Tensor
     targets: Tensor
     weights: Tensor | None = None
+    prior: Prior | None = None  # what counts say of the targets
 
     @property
     def weight(self) -> Tensor:
@@ -41,7 +44,15 @@ def causal_lm(network: GPT, batch: Batch, seed: int) -> Predictions:
     documents_BT = None if batch.documents_BT is None else batch.documents_BT[:, :-1]
     hidden_BTD = network.hidden(batch.ids_BT[:, :-1], documents_BT=documents_BT)
     loss_weight_BT = None if batch.loss_weight_BT is None else batch.loss_weight_BT[:, 1:]
-    return Predictions(hidden_BTD, batch.ids_BT[:, 1:], loss_weight_BT)
+    targets_BT, prior = batch.ids_BT[:, 1:], None
+    counts = network.counts
+    if counts is not None and not counts.is_empty:
+        with torch.no_grad():
+            window_BS = network.window(batch.ids_BT)
+            found = counts.grams(window_BS, batch.ids_BT.shape[1], batch.documents_BT)
+            contexts, grams = ([g[:, part] for g in found] for part in (BEFORE, AFTER))
+            prior = counts.prior(contexts[:-1], targets_BT, grams[1:])
+    return Predictions(hidden_BTD, targets_BT, loss_weight_BT, prior)
 
 
 def masked_lm(network: BidirectionalEncoder, batch: Batch, seed: int) -> Predictions:

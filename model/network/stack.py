@@ -24,6 +24,7 @@ from model.network.attention import (
     sinusoidal_table,
 )
 from model.network.blocks import AttentionInputs, Block, build_norm
+from model.network.ngrams import NgramEmbedding, preceding, window_of
 from pipeline.errors import ConfigError
 
 
@@ -37,6 +38,10 @@ class Network(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+    def counted(self) -> dict[str, Tensor]:
+        """Return what was counted rather than learned, by its stored name; most have nothing."""
+        return {}
 
     def parameter_count(self) -> int:
         """Count the trained numbers, tied ones once."""
@@ -61,6 +66,8 @@ class Stack(Network):
             self.embedding_norm = build_norm(config)
         if config.positions == LEARNED:
             self.embed_positions = nn.Embedding(config.context, config.width)
+        if config.ngram_orders:
+            self.ngrams = NgramEmbedding(config)
         if config.positions == ROTARY:
             cos_SE, sin_SE = rotary_tables(config.context, config.head_width, config.rope_theta)
             self.register_buffer("cos_SE", cos_SE, persistent=False)
@@ -88,10 +95,21 @@ class Stack(Network):
             inputs = replace(
                 inputs, source_BSD=source.source_BSD, source_allowed_BTS=source.source_allowed_BTS
             )
-        x_BTD = self.forward_blocks(self.embed(ids_BT, positions), inputs)
+        window_BS, grams_BTN = self.window(ids_BT, cache), None
+        if self.config.ngram_orders:
+            longest = self.config.ngram_longest
+            grams_BTN = preceding(window_BS, longest, documents_BT, positions)
+        x_BTD = self.forward_blocks(self.embed(ids_BT, positions, grams_BTN), inputs)
         if cache is not None:
             cache.length += ids_BT.shape[1]
+            cache.recent_BN = window_BS[:, window_BS.shape[1] - self.config.ngram_longest + 1 :]
         return x_BTD
+
+    def window(self, ids_BT: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        """Return ids after those before them that n-grams need (B, S); NOTHING where none are."""
+        if cache is None or cache.recent_BN is None:
+            return window_of(ids_BT, self.config.ngram_longest)
+        return torch.cat((cache.recent_BN, ids_BT), dim=1)
 
     def forward_blocks(self, x_BTD: Tensor, inputs: AttentionInputs) -> Tensor:
         """Return what the blocks and the last norm make of embeddings (B, T, D)."""
@@ -99,9 +117,16 @@ class Stack(Network):
             x_BTD = block(x_BTD, inputs, index)
         return x_BTD if self.config.norm_place == POST else self.norm(x_BTD)
 
-    def embed(self, ids_BT: Tensor, positions: slice | Tensor) -> Tensor:
-        """Return embeddings (B, T, D) with what `positions`, a slice or (B, T), adds to them."""
+    def embed(
+        self, ids_BT: Tensor, positions: slice | Tensor, grams_BTN: Tensor | None = None
+    ) -> Tensor:
+        """Return embeddings (B, T, D) with what `positions`, a slice or (B, T), adds to them.
+
+        `grams_BTN` is what `ngrams.preceding` gave, of a network that has embeddings of n-grams.
+        """
         x_BTD = self.embed_tokens(ids_BT)
+        if grams_BTN is not None:
+            x_BTD = x_BTD + self.ngrams(grams_BTN)
         if self.config.scaled_embeddings:
             x_BTD = x_BTD * math.sqrt(self.config.width)
         if self.config.positions == LEARNED:
@@ -147,11 +172,13 @@ class Stack(Network):
 def initialise_weights(network: nn.Module, config: ModelConfig, stacks: int = 1) -> None:
     """Draw matrices from Normal(0, 0.02), those into the residual stream smaller by depth (GPT-2).
 
-    Biases are zero, norms one.
+    Biases and tables of n-grams are zero, norms one.
     """
     depth = (2 * config.layers * stacks) ** -0.5
     for name, weight in network.named_parameters():
-        if weight.dim() > 1:
+        if name.endswith("ngrams.tables.weight"):
+            nn.init.zeros_(weight)
+        elif weight.dim() > 1:
             std = 0.02 * (depth if name.endswith(("o_proj.weight", "down_proj.weight")) else 1.0)
             nn.init.normal_(weight, std=std)
         elif name.endswith("bias"):

@@ -1,11 +1,11 @@
 """Optimizers by name behind one face: a learning rate, a step, the state of each weight.
 
-An entry of OPTIMIZERS says how one is made and with which settings it is run by default; a setting
-of the recipe that is left out takes the default, so that a comparison by name is a fair one.
+An entry of BUILDERS makes the one of its name; what it is run with by default is in
+`model.optim.table`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,38 +14,15 @@ from torch import Tensor, nn
 from model.distributed.world import distribute_like
 from model.optim.lion import Lion
 from model.optim.muon import Muon
+from model.optim.table import OPTIMIZERS, Hyperparameters
 
 EPSILON = 1e-8
 HEAD = "lm_head."
 FUSED = ("cpu", "cuda")  # devices on which torch's fused kernels are tested here
 
 
-@dataclass(frozen=True)
-class Hyperparameters:
-    """What an optimizer is run with; those it has no use for are ignored."""
-
-    learning_rate: float
-    weight_decay: float = 0.0
-    beta1: float = 0.9
-    beta2: float = 0.95
-    momentum: float = 0.9
-    matrix_rate_share: float = 1.0  # of the learning rate, for the matrices that Muon takes
-
-
 Group = dict[str, Any]  # torch's: params, weight_decay
 Parts = list[torch.optim.Optimizer]
-
-
-@dataclass(frozen=True)
-class OptimizerSpec:
-    """How an optimizer is made of (matrices and vectors to decay or not, matrices inside blocks).
-
-    `defaults` are a place to start from; rates of a given model are found with `textmill compare`.
-    """
-
-    make: Callable[[nn.Module, Hyperparameters], Parts]
-    defaults: Hyperparameters
-    shards: bool = True  # whether its states are split as their weights are (FSDP)
 
 
 class Optimizer:
@@ -109,7 +86,7 @@ def build_optimizer(
     `matmul_dtype` is what Muon multiplies matrices in on a CPU.
     """
     hyperparameters = resolve_hyperparameters(name, overrides or {})
-    parts = OPTIMIZERS[name].make(network, hyperparameters)
+    parts = BUILDERS[name](network, hyperparameters)
     for part in parts:
         if isinstance(part, Muon):
             part.matmul_dtype = matmul_dtype
@@ -229,13 +206,13 @@ def muon(network: nn.Module, hyperparameters: Hyperparameters) -> Parts:
     return [muon_part, _adamw(rest, hyperparameters, _fused(network))]
 
 
-OPTIMIZERS: dict[str, OptimizerSpec] = {
-    "sgd": OptimizerSpec(sgd, Hyperparameters(1.0)),
-    "momentum": OptimizerSpec(momentum, Hyperparameters(0.1, momentum=0.9)),
-    "rmsprop": OptimizerSpec(rmsprop, Hyperparameters(1e-3, beta2=0.99)),
-    "adam": OptimizerSpec(adam, Hyperparameters(3e-3)),
-    "adamw": OptimizerSpec(adamw, Hyperparameters(3e-3, weight_decay=0.1)),
-    "adafactor": OptimizerSpec(adafactor, Hyperparameters(5e-2), shards=False),
-    "lion": OptimizerSpec(lion, Hyperparameters(5e-4, weight_decay=0.5, beta2=0.99)),
-    "muon": OptimizerSpec(muon, Hyperparameters(3e-3, weight_decay=0.1, momentum=0.95)),
+BUILDERS: dict[str, Callable[[nn.Module, Hyperparameters], Parts]] = {
+    "sgd": sgd,
+    "momentum": momentum,
+    "rmsprop": rmsprop,
+    "adam": adam,
+    "adamw": adamw,
+    "adafactor": adafactor,
+    "lion": lion,
+    "muon": muon,
 }

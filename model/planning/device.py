@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import torch
+from typing_extensions import TypedDict
 
 from model.training.precision import TYPES
 
@@ -21,6 +22,29 @@ def device_name(device: torch.device) -> str:
     if device.type == "cpu":
         return f"{_cpu_model()}, {torch.get_num_threads()} threads"
     return f"{device.type} of {platform.machine()}"
+
+
+class Machine(TypedDict):
+    """What of a machine has its part in the last bit of a product."""
+
+    processor: str  # that trained: a CPU's model or a GPU's
+    instructions: str  # of vectors, as torch chose them: 'AVX512'
+    threads: int
+
+
+def machine_of(device: torch.device) -> Machine:
+    """Return what training's sums depend on beside code, config and data."""
+    return Machine(
+        processor=_cpu_model() if device.type == "cpu" else device_name(device),
+        instructions=torch.backends.cpu.get_cpu_capability(),
+        threads=torch.get_num_threads(),
+    )
+
+
+def use_threads(threads: int) -> None:
+    """Let torch add up with this many threads, here and in processes started from here."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch.set_num_threads(threads)
 
 
 def _cpu_model() -> str:

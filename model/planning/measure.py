@@ -14,7 +14,7 @@ from model.planning import cost
 from model.planning.device import device_name, matmul_ceiling, memory_used, synchronise
 from model.training import checkpoint, precision, step
 from model.training.allocation import keep_freed_memory
-from model.training.config import TrainConfig
+from model.training.config import AUTO, TrainConfig
 from model.training.state import Training
 
 WARM_UP_STEPS = 2
@@ -114,7 +114,7 @@ def build_trial(
     network = families.build(config.model, vocab_size).to(device)
     batches = RandomTokens(config.batch_size, config.model.context, vocab_size)
     chosen = config.precision
-    if chosen == precision.AUTO:
+    if chosen == AUTO:
         chosen = precision.fastest_precision(network, torch.from_numpy(batches.batch(0)).to(device))
     return Training(
         network=network,

@@ -7,12 +7,12 @@ new text).
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from model.network.architecture import ModelConfig
 from model.planning import cost
 from model.planning.measure import StepBenchmark
+from model.planning.training_plan import TrainingPlan, gigabytes
 from model.training.config import TrainConfig
 
 TOKENS_PER_PARAMETER = 20.0
@@ -57,31 +57,6 @@ class TrainingBudget:
     memory_bytes: int | None = None
     disk_bytes: int | None = None
     price_per_hour: float | None = None
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """What training is expected to take; `money` is in the currency of the price."""
-
-    device: str
-    precision: str
-    parameters: int
-    steps: int
-    tokens: int
-    epochs: float | None
-    flops: float
-    seconds: float
-    tokens_per_second: float
-    utilisation: float
-    ceiling_flops: float
-    memory_bytes: int
-    disk_bytes: int
-    money: float | None
-    warnings: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the plan as plain values."""
-        return {**asdict(self), "warnings": list(self.warnings)}
 
 
 def make_plan(
@@ -212,8 +187,3 @@ def shapes(like: ModelConfig) -> Iterator[ModelConfig]:
             kv_heads=heads // shared,
             hidden=max(16, round(width * ratio / 16) * 16),
         )
-
-
-def gigabytes(count: float) -> str:
-    """Return bytes in words: 12.3 GB, 45 MB."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -9,20 +9,23 @@ import torch
 from typing_extensions import TypedDict
 
 from model.data import loader
-from model.data.config import RowShare, open_loader
+from model.data.training_data import RowShare, open_loader
 from model.distributed.launch import FSDP
 from model.distributed.world import World, parallelize
 from model.embeddings.initialise import initialise_embeddings
 from model.network import families
 from model.network.batch import batch_of
 from model.network.families import AnyNetwork
-from model.optim.optimizers import OPTIMIZERS, build_optimizer
+from model.optim.optimizers import build_optimizer
+from model.optim.table import OPTIMIZERS
 from model.training import precision
 from model.training.compilation import checkpoint_activations, choose_compile
-from model.training.config import TrainConfig
-from model.training.curve import PRECISION_NOTE
+from model.training.config import AUTO, TrainConfig
+from model.training.continuation import TrainingInputs
+from model.training.counting import count_ngrams
+from model.training.curve import NOTES, PRECISION_NOTE
 from model.training.state import Batches, Training, objective_of
-from pipeline.batching.token_file import TokenLayout
+from pipeline.batching.token_layout import TokenLayout
 from pipeline.errors import ConfigError
 from pipeline.stage import Progress
 from pipeline.store import storage
@@ -35,7 +38,7 @@ SOURCES_SHOWN, OTHERS = 8, "other sources"  # in the held-out loss by source
 
 def build_training(
     config: TrainConfig,
-    shards: Artifact,
+    inputs: TrainingInputs,
     scratch: Path,
     progress: Progress,
     *,
@@ -44,6 +47,7 @@ def build_training(
 ) -> Training:
     """Return the training of a config, its scratch files below `scratch`.
 
+    It begins with what `inputs` takes of a champion, if anything.
     Raises ConfigError where the optimizer's state cannot be split as `world` wants it.
     """
     if world.parallel == FSDP and not OPTIMIZERS[config.optimizer].shards:
@@ -51,23 +55,26 @@ def build_training(
             f"--parallel fsdp: the state of {config.optimizer!r} is not split with its weights; "
             f"use ddp or another train.optimizer"
         )
+    shards, teacher = inputs.shards, inputs.distillation()
     tokenizer = load_tokenizer(shards.file("tokenizer.model"))
-    batches, validation, sources = _batches(config, shards, tokenizer, scratch / "tokens", world)
+    batches, validation, sources = _batches(config, inputs, tokenizer, scratch / "tokens", world)
     torch.manual_seed(config.seed)
     network = families.build(config.model, tokenizer.vocab_size)
+    inputs.load_weights(network)
     network = network.to("cpu" if on_cpu else world.device)
     with world.rank_zero_first():  # it measures and learns, the others read what it noted
         _initialise_from(config, network, shards, scratch, progress)
-        chosen = choose_precision(config, network, batches, scratch / "precision")
+        count_ngrams(network, shards, tokenizer, scratch / "counts" / "counts.npz")
+        chosen = choose_precision(config, network, batches, scratch / NOTES)
         if not on_cpu:
             ids_BT = _benchmark_rows(config, network, batches)
             rows = config.steps * config.batch_size // world.size
-            notes = scratch / "precision"
+            notes = scratch / NOTES
             choose_compile(config.compile, network, ids_BT, chosen, rows, notes)
     if config.activation_checkpointing:
         checkpoint_activations(network)
-    objective, dtype = objective_of(network, config), precision.matmul_dtype(chosen)
-    return Training(
+    objective, dtype = objective_of(network, config, teacher), precision.matmul_dtype(chosen)
+    training = Training(
         network=network,
         parallelized=parallelize(objective, world) if world.size > 1 else None,
         optimizer=build_optimizer(network, config.optimizer, config.hyperparameters, dtype),
@@ -79,16 +86,20 @@ def build_training(
         progress=progress,
         config=config,
         world=world,
+        distillation=teacher,
     )
+    inputs.load_moments(training.tensors)
+    return training
 
 
 def _batches(
-    config: TrainConfig, shards: Artifact, tokenizer: Tokenizer, folder: Path, world: World
+    config: TrainConfig, inputs: TrainingInputs, tokenizer: Tokenizer, folder: Path, world: World
 ) -> tuple[loader.Loader, list[np.ndarray], list[str]]:
     """Return the training batches, the validation batches and the source of each of these."""
     folder.mkdir(parents=True, exist_ok=True)
     share = RowShare(config.model.context, config.batch_size, config.seed, world.rank, world.size)
-    batches = open_loader(config.data, shards, tokenizer, folder, share)
+    shards = inputs.shards
+    batches = open_loader(config.data, shards, tokenizer, folder, share, inputs.replay)
     held_out = TokenLayout(skip_parts=config.data.skip_parts)
     tokens = loader.token_file(shards, "validation", tokenizer, folder, held_out)
     return batches, *_validation_batches(config, tokens)
@@ -127,7 +138,7 @@ def choose_precision(
     config: TrainConfig, network: AnyNetwork, batches: Batches, folder: Path
 ) -> str:
     """Return the configured arithmetic, or measure once and keep the answer for every resume."""
-    if config.precision != precision.AUTO:
+    if config.precision != AUTO:
         return config.precision
     note = folder / PRECISION_NOTE
     decision = storage.recall_json(note, _Decision)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from model.distributed.world import World, distribute_like, full_tensor
+from model.formats.file_names import OPTIMIZER
 from model.optim.optimizers import Optimizer
 from model.training.ema import ExponentialMovingAverage
 from pipeline.errors import ArtifactError, TrainingError
@@ -72,7 +73,7 @@ def restore(folder: Path, step: int, tensors: Tensors) -> Any:
             _fill(dict(network.named_parameters()), load_file(path / "weights.safetensors"))
             if average.weights:
                 _fill(average.weights, load_file(path / "average.safetensors"))
-            _fill_moments(network, optimizer, load_file(path / "optimizer.safetensors"))
+            _fill_moments(network, optimizer, load_file(path / OPTIMIZER))
             return storage.read_json(path / STATE)
     except (ArtifactError, FileNotFoundError) as error:
         raise TrainingError(
@@ -105,6 +106,33 @@ def mark_best(folder: Path, step: int) -> None:
     for old in folder.glob(f"{BEST}*"):
         if old.name != name:
             shutil.rmtree(old)
+
+
+def write_optimizer(path: Path, folder: Path, tensors: Tensors, *, best: bool) -> None:
+    """Write what the optimizer remembers to a safetensors file, to go on from in another training.
+
+    It is that of the step whose weights are kept: the best checkpoint's, or the present one.
+    """
+    if best:
+        storage.link_or_copy(max(folder.glob(f"{BEST}*")) / OPTIMIZER, path)
+        return
+    moments = _gathered(_moments(tensors.network, tensors.optimizer), True)
+    with storage.whole_file(path) as temporary:
+        save_file(moments, temporary)
+
+
+def read_optimizer(path: Path, tensors: Tensors) -> None:
+    """Give the optimizer what `write_optimizer` wrote of the same network and optimizer.
+
+    Raises ArtifactError naming the file if it cannot be read.
+    """
+    with reading(path, "the state of an optimizer of this network"):
+        _fill_moments(tensors.network, tensors.optimizer, load_file(path))
+
+
+def copy_weights(network: nn.Module, source: nn.Module) -> None:
+    """Give a network the weights of another of the same architecture."""
+    _fill(dict(network.named_parameters()), dict(source.named_parameters()))
 
 
 def load_best(folder: Path, network: nn.Module, average: ExponentialMovingAverage) -> None:

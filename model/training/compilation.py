@@ -18,13 +18,12 @@ from model.network import objectives
 from model.network.batch import Batch
 from model.network.blocks import Block
 from model.network.families import AnyNetwork
+from model.training.config import AUTO, ON
 from model.training.curve import COMPILE_NOTE
 from model.training.precision import autocast
 from pipeline.store import storage
 
 logger = logging.getLogger(__name__)
-OFF, ON, AUTO = "off", "on", "auto"
-COMPILE = (AUTO, ON, OFF)
 PASSES = 5  # timed; the first one or two are left out
 WORTH_SECONDS = 1200.0  # a shorter run cannot win back what compiling takes, a minute or two
 ADVANTAGE = 1.05

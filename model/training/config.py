@@ -2,25 +2,27 @@
 
 from dataclasses import dataclass, field, fields
 
-from model.data.config import DataConfig
-from model.data.loader import BEST_FIT
+from model.data.config import BEST_FIT, DataConfig
 from model.embeddings.config import EmbeddingConfig
 from model.network.architecture import ModelConfig
-from model.network.families import FAMILIES
-from model.optim.optimizers import OPTIMIZERS, Hyperparameters
 from model.optim.schedule import SCHEDULES
-from model.training import compilation, precision
+from model.optim.table import OPTIMIZERS, Hyperparameters
 from pipeline.config_checks import Above, AtLeast, Between, Check, OneOf, OrOff, refused, require
 from pipeline.errors import ConfigError
 
+AUTO = "auto"  # what is fastest here
+FP32, BF16, FP16 = "fp32", "bf16", "fp16"
+PRECISIONS = (AUTO, FP32, BF16, FP16)
+OFF, ON = "off", "on"
+COMPILE = (AUTO, ON, OFF)
 STOP, ROLLBACK = "stop", "rollback"
 LAST, BEST = "last", "best"
 # Settings that are a word, with the words they can be.
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": tuple(OPTIMIZERS),
     "schedule": tuple(SCHEDULES),
-    "precision": precision.PRECISIONS,
-    "compile": compilation.COMPILE,
+    "precision": PRECISIONS,
+    "compile": COMPILE,
     "keep": (LAST, BEST),
     "on_divergence": (STOP, ROLLBACK),
 }
@@ -79,8 +81,8 @@ class TrainConfig:
     keep: str = LAST  # which weights become the model: the last or those of the best validation
     on_divergence: str = STOP
     spike_nats: float | None = 2.0  # mean loss of 8 steps above the lowest such mean: diverged
-    precision: str = precision.AUTO
-    compile: str = compilation.AUTO
+    precision: str = AUTO
+    compile: str = AUTO
     activation_checkpointing: bool = False  # a third more time, much less memory
     seed: int = 1
     checkpoint_every: int = 100
@@ -95,7 +97,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         require(self, "train", "", **CHECKS)
         apart = self.data.packing == BEST_FIT or self.data.mask_documents
-        if apart and FAMILIES[self.model.family].reads_source:
+        if apart and self.model.reads_source:
             raise ConfigError(
                 "train.data: an encoder-decoder is trained on the second half of a window, which "
                 "documents kept apart do not have; use packing 'stream' without mask_documents"

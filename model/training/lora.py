@@ -5,7 +5,6 @@ Shapes: I inputs, O outputs, R rank.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from model.formats import huggingface
-from pipeline.config_checks import Above, AtLeast, refused, require, unknown_name
+from model.training.finetune_config import LoraConfig
+from pipeline.config_checks import unknown_name
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.store import storage
 from pipeline.store.artifact import check_hashes
@@ -25,28 +25,6 @@ from pipeline.store.loading import reading
 ADAPTER, ADAPTER_CONFIG = "adapter/adapter_model.safetensors", "adapter/adapter_config.json"
 A, B = "lora_A", "lora_B"
 PREFIX = "base_model.model."  # names as PEFT has them, so that its tools find their way
-
-
-@dataclass(frozen=True)
-class LoraConfig:
-    """Size of the adapters and the layers that get one, by the last part of their names."""
-
-    rank: int = 8
-    alpha: float = 16.0
-    targets: tuple[str, ...] = (
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    )
-
-    def __post_init__(self) -> None:
-        require(self, "finetune.lora", rank=AtLeast(1), alpha=Above(0))
-        if not self.targets:
-            raise refused("finetune.lora.targets", "empty", "names of layers, such as q_proj")
 
 
 class LoraLinear(nn.Linear):

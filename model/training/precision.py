@@ -11,9 +11,8 @@ import torch
 from model.network import objectives
 from model.network.batch import Batch
 from model.network.families import AnyNetwork
+from model.training.config import BF16, FP16, FP32
 
-FP32, BF16, FP16, AUTO = "fp32", "bf16", "fp16", "auto"
-PRECISIONS = (AUTO, FP32, BF16, FP16)
 TYPES = {BF16: torch.bfloat16, FP16: torch.float16}
 PROBE_SECONDS = 2.0  # per arithmetic
 SCALE_MIN = 2.0**-14  # of the loss in float16; where that is too much the network overflows

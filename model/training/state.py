@@ -10,6 +10,7 @@ import torch
 
 from model.distributed.world import World
 from model.network.batch import Batch
+from model.network.distillation import Distillation
 from model.network.families import AnyNetwork
 from model.network.objectives import Objective
 from model.optim.optimizers import Optimizer
@@ -89,11 +90,14 @@ class Training:
     world: World = field(default_factory=World)
     validation_sources: Sequence[str] = ()  # of each validation batch, where known
     parallelized: torch.nn.Module | None = None  # the objective over several processes
+    distillation: Distillation | None = None
     state: State = field(default_factory=State)
 
     def __post_init__(self) -> None:
         self.average = ExponentialMovingAverage(self.network, self.config.ema_decay)
-        self.objective = self.parallelized or objective_of(self.network, self.config)
+        self.objective = self.parallelized or objective_of(
+            self.network, self.config, self.distillation
+        )
         self.scaler = precision.loss_scaler(self.precision, self.device)
 
     @property
@@ -123,6 +127,8 @@ class Training:
         return self.state.best_step if self.keeps_best else self.state.step
 
 
-def objective_of(network: AnyNetwork, config: TrainConfig) -> Objective:
+def objective_of(
+    network: AnyNetwork, config: TrainConfig, distillation: Distillation | None = None
+) -> Objective:
     """Return what the network learns under the config's loss terms."""
-    return Objective(network, config.label_smoothing, config.z_loss)
+    return Objective(network, config.label_smoothing, config.z_loss, distillation)

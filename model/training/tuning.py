@@ -1,4 +1,4 @@
-"""Fine-tune a network on examples: the settings of `[finetune]` and the training they make."""
+"""Fine-tune a network on examples."""
 
 import math
 from collections.abc import Sequence
@@ -16,70 +16,16 @@ from model.network import families
 from model.network.architecture import ModelConfig
 from model.network.families import AnyNetwork
 from model.optim.optimizers import build_optimizer
-from model.optim.schedule import SCHEDULES
-from model.training import lora, precision
+from model.training import lora
 from model.training.build import choose_precision
-from model.training.config import BEST, LAST, TrainConfig
+from model.training.config import TrainConfig
+from model.training.finetune_config import RANDOM, FinetuneConfig
 from model.training.loop import fit, validation_loss
-from model.training.lora import LoraConfig
 from model.training.state import Training
-from pipeline.config_checks import Above, AtLeast, Between, Check, OneOf, OrOff, refused, require
 from pipeline.errors import TrainingError
 from pipeline.stage import Job
 
-STARTS = (WEIGHTS, RANDOM) = ("weights", "random")
 FULL_RATE, LORA_RATE = 5e-4, 5e-3  # adapters begin at zero and want larger steps
-# What a setting may be.
-ONE = AtLeast(1)
-CHECKS: dict[str, Check] = {
-    "epochs": Above(0),
-    "batch_size": ONE,
-    "learning_rate": OrOff(Above(0)),
-    "keep": OneOf((LAST, BEST)),
-    "warmup_share": Between(0, 1, below_high=True),
-    "schedule": OneOf(tuple(SCHEDULES)),
-    "start": OneOf(STARTS),
-    "unusable_share_max": Between(0, 1),
-    "precision": OneOf(precision.PRECISIONS),
-    "checkpoint_every": ONE,
-    "validate_every": ONE,
-    "log_every": ONE,
-}
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """How a model is fine-tuned; a row holds up to a context's length of whole examples."""
-
-    epochs: float = 3.0
-    batch_size: int = 8  # rows
-    learning_rate: float | None = None  # default 5e-4, with lora 5e-3
-    # Each is tried instead, all epochs long; the one of the lowest validation loss is kept.
-    learning_rates: tuple[float, ...] = ()
-    keep: str = BEST  # weights of the best validation, where there is one, or the last
-    warmup_share: float = 0.06  # of the steps
-    schedule: str = "linear"
-    weight_decay: float = 0.01
-    gradient_clip: float | None = 1.0
-    start: str = WEIGHTS  # 'random': the same network untrained, what a transfer is compared with
-    lora: LoraConfig | None = None  # default: every weight is trained
-    examples_max: int | None = None  # of the training split
-    validation_examples: int = 512
-    unusable_share_max: float = 0.5  # of the records; above it the data is taken for a mistake
-    precision: str = precision.AUTO
-    seed: int = 1
-    checkpoint_every: int = 100
-    validate_every: int = 100
-    log_every: int = 10
-
-    def __post_init__(self) -> None:
-        require(self, "finetune", "", **CHECKS)
-        if min(self.learning_rates, default=1.0) <= 0:
-            raise refused("finetune.learning_rates", self.learning_rates, Above(0))
-        if self.lora is not None and self.start == RANDOM:
-            raise refused(
-                "finetune.start", RANDOM, WEIGHTS, "adapters of finetune.lora need weights to adapt"
-            )
 
 
 def starting_network(base: BaseModel, config: FinetuneConfig) -> AnyNetwork:

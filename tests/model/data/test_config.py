@@ -6,13 +6,12 @@ from dataclasses import replace
 import pytest
 
 from flows.cli import main
-from model.data.config import DataConfig
-from model.data.loader import ContextFrom
+from model.data.config import ContextFrom, DataConfig
 from model.network.architecture import ModelConfig
 from model.registry.run_figures import mixture_figures
 from model.train import STAGE
 from model.training.config import TrainConfig
-from pipeline.batching.mixture import Share
+from pipeline.batching.shares import Share
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.stage import run_stage
 from tests.model.shards import make_shards

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.data.loader import ContextFrom, Loader, TokenFile, spread_windows, token_file
+from model.data.config import ContextFrom
+from model.data.loader import Loader, TokenFile, spread_windows, token_file
 from model.network.batch import Batch
-from pipeline.batching.mixture import Share
-from pipeline.batching.token_file import Stratum
+from pipeline.batching.shares import Share
+from pipeline.batching.token_layout import Stratum
 from pipeline.batching.windows import document_numbers
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.shard import iter_documents

@@ -70,7 +70,7 @@ def test_weights_of_another_network_are_refused_by_name(tiny_model, tmp_path):
         model_folder.read(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt2"])
+@pytest.mark.parametrize("name", ["llama", "gpt2", "ngram"])
 def test_documents_in_one_row_do_not_see_each_other(name):
     network, ids = network_of(name).eval(), windows(2)[:, :20]
     documents = torch.tensor([[0] * 12 + [1] * 8, [0] * 5 + [1] * 15])

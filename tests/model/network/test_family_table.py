@@ -141,3 +141,8 @@ def test_the_search_for_family_tests_finds_them(tmp_path):
         "from model.network.networks import GPT\nif network.config.family == 'decoder': 1\n"
     )
     assert family_tests(file) == ["GPT", "family compared"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_options_know_of_a_family_what_its_row_says(family):
+    assert ModelConfig(family=family).reads_source == FAMILIES[family].reads_source

@@ -13,11 +13,12 @@ from model.network.batch import Batch
 from model.network.networks import GPT
 from model.optim.muon import orthogonalize
 from model.optim.optimizers import (
-    OPTIMIZERS,
+    BUILDERS,
     build_optimizer,
     hidden_matrices,
     resolve_hyperparameters,
 )
+from model.optim.table import OPTIMIZERS
 from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards
 
@@ -238,3 +239,7 @@ def test_norms_and_biases_do_not_decay(name):
     settings = resolve_hyperparameters(name, {"momentum": None, "beta1": 0.5})
     assert settings.beta1 == 0.5
     assert settings.momentum == OPTIMIZERS[name].defaults.momentum
+
+
+def test_every_optimizer_with_settings_is_built_and_no_other():
+    assert list(BUILDERS) == list(OPTIMIZERS)

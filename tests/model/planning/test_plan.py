@@ -9,8 +9,7 @@ from model.network import families
 from model.network.architecture import ModelConfig, preset
 from model.planning import cost, device, measure, plan, usage
 from model.planning.plan import TrainingBudget
-from model.training import precision
-from model.training.config import TrainConfig
+from model.training.config import FP32, TrainConfig
 
 SHAPE = ModelConfig(layers=2, width=32, heads=2, kv_heads=1, hidden=48, context=16)
 CONFIG = TrainConfig(
@@ -136,7 +135,7 @@ def test_a_batch_that_would_take_long_is_measured_in_part():
 
 def test_the_device_is_named_and_measured():
     assert device.device_name(CPU)
-    assert device.matmul_ceiling(CPU, precision.FP32) > 1e8
+    assert device.matmul_ceiling(CPU, FP32) > 1e8
     assert device.memory_used(CPU) > 10**7
 
 

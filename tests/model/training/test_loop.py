@@ -10,7 +10,7 @@ import torch
 from model.network.architecture import ModelConfig
 from model.network.objectives import cross_entropy
 from model.network.predictions import Predictions
-from model.optim.optimizers import OPTIMIZERS
+from model.optim.table import OPTIMIZERS
 from model.training import checkpoint, loop
 from model.training.config import TrainConfig
 from model.training.divergence import ROLLBACKS_MAX, WINDOW
@@ -54,7 +54,9 @@ def without_speed(state):
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_resume_is_bit_exact_for_every_optimizer_with_averaging(tmp_path, monkeypatch, name):
+    model = replace(CONFIG.model, ngram_orders=(2, 3), ngram_rows=50, ngram_width=4)
     config = replace(CONFIG, optimizer=name, ema_decay=0.9, micro_batch_size=2, z_loss=1e-4)
+    config = replace(config, model=model)
     straight = run(tmp_path / "straight", config)
     real = loop.step.train_step
 

@@ -5,7 +5,8 @@ import torch
 
 from model.formats import model_folder
 from model.training import lora
-from model.training.lora import ADAPTER, LoraConfig, LoraLinear
+from model.training.finetune_config import LoraConfig
+from model.training.lora import ADAPTER, LoraLinear
 from pipeline.errors import ArtifactError, ConfigError
 
 IDS_BT = torch.arange(5, 25).view(2, 10)
