@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model.contracts import EVALUATION
+from model.contracts import DOCUMENT_SCORE, EVALUATION
 from model.data.examples import ExampleSet, encode_split
 from model.evaluation.answer_scores import AnswerScores, score_answers
 from model.evaluation.intervals import interval, ratio
+from model.evaluation.paired import DocumentCost
 from model.formats import model_folder
 from pipeline.config_checks import AtLeast, require
 from pipeline.errors import TrainingError
@@ -44,7 +45,8 @@ def run(job: Job[EvaluateAnswersConfig]) -> None:
     held_out, scores = _scored(model.path, examples, config)
     unigram_N = _unigram_bits(model.path, examples, held_out)
     rows = _slices(held_out, scores, unigram_N, config.seed)
-    job.map(functools.partial(_write, rows, held_out), [None])
+    documents = _document_rows(held_out, scores)
+    job.map(functools.partial(_write, rows, documents, held_out), [None])
     job.stats.update(
         bits_per_byte=rows[0]["bits_per_byte"],
         unigram_bits_per_byte=rows[0]["unigram_bits_per_byte"],
@@ -52,10 +54,35 @@ def run(job: Job[EvaluateAnswersConfig]) -> None:
     )
 
 
-def bits_per_byte(folder: Path, examples: Artifact, config: EvaluateAnswersConfig) -> float:
-    """Return what the held-out answers cost any model, whatever its tokenizer."""
+def answer_scores(
+    folder: Path, examples: Artifact, config: EvaluateAnswersConfig
+) -> list[DocumentCost]:
+    """Return what each held-out answer costs any model, whatever its tokenizer."""
     held_out, scores = _scored(folder, examples, config)
-    return float(scores.nats_N.sum() / math.log(2) / _bytes(held_out).sum())
+    return [
+        DocumentCost(row["id"], int(text_bytes), float(nats) / math.log(2))
+        for row, text_bytes, nats in zip(
+            held_out.rows, _bytes(held_out), scores.nats_N, strict=True
+        )
+    ]
+
+
+def _document_rows(held_out: ExampleSet, scores: AnswerScores) -> list[dict[str, Any]]:
+    """Return the rows of the contract DOCUMENT_SCORE, an answer each."""
+    bits_N, bytes_N = scores.nats_N / math.log(2), _bytes(held_out)
+    return [
+        {
+            **{name: row[name] for name in ("id", "lang", "source")},
+            "age": None,
+            "tokens": int(tokens),
+            "bytes": int(text_bytes),
+            "bits": float(bits),
+            "champion_bits": None,
+        }
+        for row, tokens, text_bytes, bits in zip(
+            held_out.rows, scores.tokens_N, bytes_N, bits_N, strict=True
+        )
+    ]
 
 
 def _scored(
@@ -116,12 +143,19 @@ def _slices(
     return rows
 
 
-def _write(rows: list[dict[str, Any]], held_out: ExampleSet, task: None, sink: Sink) -> None:
+def _write(
+    rows: list[dict[str, Any]],
+    documents: list[dict[str, Any]],
+    held_out: ExampleSet,
+    task: None,
+    sink: Sink,
+) -> None:
     sink.saw(len(held_out.encoded) + held_out.dropped.total())
     sink.kept(len(held_out.encoded))
     for reason, count in sorted(held_out.dropped.items()):
         sink.dropped(reason, count)
     sink.write("main", pa.Table.from_pylist(rows))
+    sink.write("documents", pa.Table.from_pylist(documents, schema=DOCUMENT_SCORE.schema))
 
 
 STAGE = Stage(
@@ -130,5 +164,6 @@ STAGE = Stage(
     run=run,
     module="model.evaluate_answers",
     libraries=("torch", "numpy"),
+    tables={"documents": DOCUMENT_SCORE},
     counts_rows=False,
 )

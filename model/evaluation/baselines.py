@@ -1,11 +1,12 @@
 """What a trained model is held against: token frequencies, an n-gram model, compressors."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from model.evaluation import compression, kneser_ney
+from model.counts import kneser_ney
+from model.evaluation import compression
+from model.evaluation.config import BaselineConfig
 from model.evaluation.held_out import choose, documents
 from model.evaluation.scoring import HeldOutDocument, Scores, TokenModel
 from model.evaluation.slices import (
@@ -18,28 +19,9 @@ from model.evaluation.slices import (
     members,
     with_baseline,
 )
-from pipeline.config_checks import AtLeast, OrOff, require
 from pipeline.shard import TRAIN, iter_documents
 from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import Tokenizer
-
-
-@dataclass(frozen=True)
-class BaselineConfig:
-    """What the model is held against besides token frequencies; `off` leaves one out."""
-
-    ngram_order: int | None = 5  # interpolated Kneser-Ney over the model's own tokens
-    ngram_tokens_max: int = 4_000_000  # training tokens it counts, at 180 bytes of memory each
-    compressor_bytes_max: int | None = 4_000_000  # training text that xz and PPMd read first
-
-    def __post_init__(self) -> None:
-        require(
-            self,
-            "evaluate.baselines",
-            ngram_order=OrOff(AtLeast(1)),
-            ngram_tokens_max=AtLeast(1),
-            compressor_bytes_max=OrOff(AtLeast(1)),
-        )
 
 
 def unigram_nats(shards: Artifact, vocab_size: int) -> np.ndarray:

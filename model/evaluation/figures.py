@@ -1,5 +1,6 @@
 """One figure of a model with what it takes to believe it: examples, seed, interval, meaning."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,3 +48,8 @@ def difference(
     low, high = difference_interval(values, others, seed) or (None, None)
     value = float(values.mean() - others.mean())
     return Estimate(name, value, low, high, len(values) + len(others), seed, meaning)
+
+
+def bits(nats: float, text_bytes: float) -> float:
+    """Return bits per byte; of no bytes, those of one."""
+    return nats / (math.log(2) * max(text_bytes, 1))

@@ -1,6 +1,7 @@
 """Which documents of a split are looked at, and reading them: the same ones in every run."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,11 +47,11 @@ def documents(shards: Artifact, split: str, chosen: set[int]) -> Iterator[HeldOu
         for index, (name, lang, source, text_bytes) in enumerate(zip(*values, strict=True)):
             if hash64(name) in chosen:
                 ids = tokens[index].values.to_numpy().astype(np.int64)
-                yield HeldOutDocument(lang, source, ids, text_bytes)
+                yield HeldOutDocument(lang, source, ids, text_bytes, name)
 
 
 def recode(document: HeldOutDocument, old: Tokenizer, new: Tokenizer) -> HeldOutDocument:
     """Return the same text in the tokens of another tokenizer."""
     text = old.decode(document.ids.tolist())
     ids = new.encode_batch([text])[0].astype(np.int64)
-    return HeldOutDocument(document.lang, document.source, ids, len(text.encode()))
+    return replace(document, ids=ids, text_bytes=len(text.encode()))

@@ -6,11 +6,13 @@ bounded memory; and seeds keep giving the figures that earlier reports hold. sci
 for a difference of independent shares either (Newcombe's, of two Wilson intervals).
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 RESAMPLES = 1000
+EXPANDED_RESAMPLES = 4000  # its ends may lie further out
 LEVEL = 0.95
 WEIGHTS_AT_ONCE = 1 << 22  # 32 MB of counts
 
@@ -18,11 +20,18 @@ Interval = tuple[float, float]
 Statistic = Callable[[np.ndarray], np.ndarray]  # sums (R, ...) of R resamples -> values (R,)
 
 
-def interval(parts: np.ndarray, statistic: Statistic, seed: int) -> Interval | None:
-    """Return the 95 % percentile bootstrap interval (Efron 1979) of a statistic of summed parts.
+def interval(
+    parts: np.ndarray,
+    statistic: Statistic,
+    seed: int,
+    tail: float = (1 - LEVEL) / 2,
+    resamples: int = RESAMPLES,
+) -> Interval | None:
+    """Return the percentile bootstrap interval (Efron 1979) of a statistic of summed parts.
 
     `parts` (N, ...) holds what each of N examples adds; `statistic` turns sums (R, ...) into values
-    (R,). None for fewer than two examples, which say nothing about their spread.
+    (R,). `tail` is the share of resamples beyond each end: 2.5 % for the 95 % interval. None for
+    fewer than two examples, which say nothing about their spread.
     """
     count = len(parts)
     if count < 2:
@@ -31,13 +40,59 @@ def interval(parts: np.ndarray, statistic: Statistic, seed: int) -> Interval | N
     flat_NC = parts.reshape(count, -1).astype(np.float64)
     step = max(1, WEIGHTS_AT_ONCE // count)
     values = []
-    for start in range(0, RESAMPLES, step):
-        drawn = min(step, RESAMPLES - start)
+    for start in range(0, resamples, step):
+        drawn = min(step, resamples - start)
         weights_RN = generator.multinomial(count, np.full(count, 1 / count), size=drawn)
         sums = (weights_RN @ flat_NC).reshape(drawn, *parts.shape[1:])
         values.append(statistic(sums))
-    low, high = np.quantile(np.concatenate(values), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(np.concatenate(values), [tail, 1 - tail])
     return float(low), float(high)
+
+
+def clustered_interval(parts_N2: np.ndarray, clusters: Sequence[str], seed: int) -> Interval | None:
+    """Return the 95 % interval of a ratio of sums whose N examples come in clusters.
+
+    Whole clusters are drawn. Few of them vary less than those they stand for, so the percentiles
+    are set wider, by Student's t (Hesterberg 2015, arXiv:1411.5279, the expanded percentile
+    interval). None for fewer than two clusters, or where a sum is not finite.
+    """
+    if not np.isfinite(parts_N2).all():
+        return None
+    names = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
+    parts_C2 = np.zeros((len(names), 2))
+    np.add.at(parts_C2, [names[name] for name in clusters], parts_N2)
+    return interval(parts_C2, ratio, seed, _expanded_tail(len(names)), EXPANDED_RESAMPLES)
+
+
+def _expanded_tail(count: int) -> float:
+    """Return the share of resamples beyond each end for `count` examples."""
+    if count < 2:
+        return (1 - LEVEL) / 2
+    from scipy.stats import norm, t  # takes half a second to import
+
+    wider = (count / (count - 1)) ** 0.5 * t.ppf((1 - LEVEL) / 2, count - 1)
+    return float(norm.cdf(wider))
+
+
+def chance_difference(values: Sequence[float]) -> float:
+    """Return by how much one more draw is above another in one case of twenty, by chance alone.
+
+    `values` (two or more) are draws of one figure, such as that of equal trainings of several
+    seeds: t * sqrt(2) * their standard deviation, the repeatability limit of ISO 5725-6 with
+    Student's t, one-sided.
+    """
+    from scipy.stats import t  # takes half a second to import
+
+    deviation = float(np.std(values, ddof=1))
+    return float(t.ppf(LEVEL, len(values) - 1)) * math.sqrt(2) * deviation
+
+
+def seeds_half_width(values: Sequence[float]) -> float:
+    """Return half the 95 % interval of the mean of two or more draws, by Student's t."""
+    from scipy.stats import t  # takes half a second to import
+
+    quantile = float(t.ppf((1 + LEVEL) / 2, len(values) - 1))
+    return quantile * float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
 def ratio(sums_R2: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ Sums are kept per document, so that any slice can be formed, with its interval, 
 pass. Shapes: N documents, B bins of confidence, P buckets of position, T tokens, V vocabulary.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from pipeline.tokenizer import CONTROLS, SPACE_MARK, Tokenizer
 
 WINDOWS_SORTED = 1024  # windows gathered and sorted by length, so that little padding is computed
 BINS = 15  # of equal width, as in Guo et al. 2017, arXiv:1706.04599
+OVERLAP = 4  # a window's first quarter was scored with more before it, and is only read again
 POSITIONS = 24  # buckets that double: 1, 2-3, 4-7, ... tokens into the window
 
 
@@ -29,11 +29,12 @@ class HeldOutDocument:
     source: str
     ids: np.ndarray
     text_bytes: int
+    id: str = ""
 
 
 Group = tuple[str, str]  # language, source
 TokenModel = Callable[[np.ndarray], np.ndarray]  # a document's ids (T,) -> nats of each (T,)
-Window = tuple[int, np.ndarray]  # document, at least two ids: context and what to predict
+Window = tuple[int, np.ndarray, int]  # document, ids, how many of the predicted are only read
 
 
 @dataclass
@@ -73,8 +74,8 @@ def score(
 ) -> Scores:
     """Return the sums of each document, in the order given.
 
-    A document is `<|bos|>` and its ids; the first token of each further window is predicted from
-    the token before it. `baselines` score the same tokens.
+    A document is `<|bos|>` and its ids; the first token that a further window scores is predicted
+    from the quarter of a context before it. `baselines` score the same tokens.
     """
     document_scores: list[DocumentScore] = []
     waiting: list[Window] = []
@@ -82,7 +83,7 @@ def score(
     for number, document in enumerate(documents):
         document_scores.append(_empty_score(document, baselines or {}))
         waiting.extend(
-            (number, w) for w in windows(document.ids, tokenizer, network.config.context)
+            (number, *w) for w in windows(document.ids, tokenizer, network.config.context)
         )
         if len(waiting) >= WINDOWS_SORTED:
             _score_windows(network, waiting, batch_size, document_scores, token_bytes_V)
@@ -118,11 +119,17 @@ def _side_by_side(documents: list[DocumentScore]) -> Scores:
     )
 
 
-def windows(ids: np.ndarray, tokenizer: Tokenizer, context: int) -> Iterator[np.ndarray]:
-    """Cut `<|bos|>` + ids into runs of up to context + 1 that overlap by one token."""
+def windows(
+    ids: np.ndarray, tokenizer: Tokenizer, context: int
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Cut `<|bos|>` + ids into runs of up to context + 1, a quarter of which is read again.
+
+    Yields each with the number of its predictions that an earlier one has made.
+    """
     sequence = np.concatenate(([tokenizer.bos_id], ids)).astype(np.int64)
-    for start in range(0, len(sequence) - 1, context):
-        yield sequence[start : start + context + 1]
+    again = context // OVERLAP
+    for start in range(0, max(1, len(sequence) - 1 - again), context - again):
+        yield sequence[start : start + context + 1], again if start else 0
 
 
 def bytes_of_tokens(tokenizer: Tokenizer) -> np.ndarray:
@@ -150,25 +157,25 @@ def _score_windows(
     waiting = sorted(waiting, key=lambda window: len(window[1]))
     for start in range(0, len(waiting), batch_size):
         batch = waiting[start : start + batch_size]
-        scores_BT3 = token_scores(network, pad([window for _, window in batch]))
-        for row, (number, window) in enumerate(batch):
-            scored = len(window) - 1  # padding comes after, and attention looks only back
-            nats_T, confidence_T, correct_T = (part[row, :scored] for part in scores_BT3)
-            bytes_T = token_bytes_V[window[1:]]
-            _add_window(document_scores[number], bytes_T, nats_T, confidence_T, correct_T)
+        scores_BT3 = token_scores(network, pad([window for _, window, _ in batch]))
+        for row, (number, window, again) in enumerate(batch):
+            scored = slice(again, len(window) - 1)  # padding comes after; attention looks only back
+            nats_T, confidence_T, correct_T = (part[row, scored] for part in scores_BT3)
+            window_scores = (token_bytes_V[window[1:]][scored], nats_T, confidence_T, correct_T)
+            _add_window(document_scores[number], 1 + again, window_scores)
 
 
 def _add_window(
     document_score: DocumentScore,
-    bytes_T: np.ndarray,
-    nats_T: np.ndarray,
-    confidence_T: np.ndarray,
-    correct_T: np.ndarray,
+    position: int,
+    scores_4T: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
+    """Add bytes, nats, confidence and hits of tokens from a 1-based position in the window on."""
+    bytes_T, nats_T, confidence_T, correct_T = scores_4T
     bin_T = np.minimum((confidence_T * BINS).astype(np.int64), BINS - 1)
     for column, weights_T in enumerate((None, confidence_T, correct_T)):
         document_score.bins_B3[:, column] += np.bincount(bin_T, weights_T, BINS)
-    place_T = position_bucket(np.arange(1, len(nats_T) + 1))
+    place_T = position_bucket(np.arange(position, position + len(nats_T)))
     for column, weights_T in enumerate((None, bytes_T, nats_T, correct_T)):
         document_score.positions_P4[:, column] += np.bincount(place_T, weights_T, POSITIONS)
 
@@ -188,8 +195,3 @@ def token_scores(
         scores_BT3 = (nats_BT, confidence_BT, likeliest_BT == targets_BT)
     nats, confidence, correct = (part.double().cpu().numpy() for part in scores_BT3)
     return nats, confidence, correct
-
-
-def bits(nats: float, text_bytes: float) -> float:
-    """Return bits per byte; of no bytes, those of one."""
-    return nats / (math.log(2) * max(text_bytes, 1))

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from model.evaluation.figures import bits
 from model.evaluation.intervals import interval, ratio
-from model.evaluation.scoring import BINS, Scores, bits
+from model.evaluation.scoring import BINS, Scores
 
 Key = tuple[str, str]  # kind, name
 Row = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Which version is the champion: decided once, written down on the version, then done.
+"""Whether a version becomes champion: decided once, written down on the version, then done.
 
 A decision that was written but not carried out, because the process was killed, is carried out by
 the next call, unless the champion has changed in between; then it is decided anew.
@@ -6,13 +6,15 @@ the next call, unless the champion has changed in between; then it is decided an
 
 import json
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from model.promotion.ledger import HOLD, PROMOTE, REJECT, PromotionLedger
 from model.registry.lineage import is_other_corpus, sources_of
 from model.registry.model_record import BITS_PER_BYTE, PROTOCOL
+from model.registry.succession import BECAUSE, CHAMPION, FROM, at_alias, crown
+from pipeline.errors import ChampionChanged
 
 if TYPE_CHECKING:
     from model.registry.tracking import MlflowClient, ModelVersion
@@ -20,19 +22,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CHALLENGER = "challenger"
-CHAMPION = "champion"
 COMPLETE = "textmill.complete"
 DECISION = "textmill.decision"
-Score = Callable[["ModelVersion"], float]  # champion -> bits per byte on the present text
+Judge = Callable[["ModelVersion"], PromotionLedger]  # of the champion, on the present text
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a version becomes champion and why; `champion_before` is (version, bits per byte)."""
+    """Whether a version becomes champion and why; `champion_before` is (version, bits per byte).
+
+    `verdict` is 'promote', 'hold' (a person decides) or 'reject'.
+    """
 
     champion_before: tuple[str, float] | None
     promoted: bool
     reason: str
+    verdict: str
 
     def to_tag(self) -> str:
         """Return the form kept on the version."""
@@ -42,62 +47,51 @@ class Decision:
     def from_tag(cls, text: str) -> "Decision":
         """Read the form kept on the version."""
         value = json.loads(text)
-        before = value["champion_before"]
-        return cls(before and (before[0], before[1]), value["promoted"], value["reason"])
+        before, promoted = value["champion_before"], value["promoted"]
+        verdict = value.get("verdict") or (PROMOTE if promoted else REJECT)
+        return cls(before and (before[0], before[1]), promoted, value["reason"], verdict)
 
 
-def apply_decision(client: "MlflowClient", version: "ModelVersion", score: Score) -> Decision:
+def apply_decision(client: "MlflowClient", version: "ModelVersion", judge: Judge) -> Decision:
     """Move the aliases as this version deserves and mark it complete; repeatable after a kill."""
     name, number = version.name, str(version.version)
     if _is_newest_challenger(client, version):
         client.set_registered_model_alias(name, CHALLENGER, number)
     decision = _written(version)
     if decision is None or not _still_holds(client, version, decision):
-        decision = decide(client, version, score)
+        decision = decide(client, version, judge)
         client.set_model_version_tag(name, number, DECISION, decision.to_tag())
     if decision.promoted:
-        client.set_registered_model_alias(name, CHAMPION, number)
+        crown(client, name, number, decision.reason)
     if version.run_id and client.get_run(version.run_id).info.status != "FINISHED":
         client.set_terminated(version.run_id, "FINISHED")
     client.set_model_version_tag(name, number, COMPLETE, "true")
     return decision
 
 
-def decide(client: "MlflowClient", version: "ModelVersion", score: Score) -> Decision:
-    """Compare bits per byte on the same text; the lower figure wins, a tie keeps the champion.
-
-    The champion's stored figure counts if both were measured by the same protocol, else `score`
-    measures it now.
-    """
+def decide(client: "MlflowClient", version: "ModelVersion", judge: Judge) -> Decision:
+    """Let `judge` hold the version against the champion, if there is one of the same corpus."""
     champion = at_alias(client, version.name, CHAMPION)
     own = float(version.tags[BITS_PER_BYTE])
     if champion is None:
-        return Decision(None, True, f"champion: the first one, {own:.4f} bits per byte")
+        return Decision(None, True, f"champion: the first one, {own:.4f} bits per byte", PROMOTE)
     number = str(champion.version)
     if number == str(version.version):
-        return Decision((number, own), True, f"champion already, {own:.4f} bits per byte")
+        reason = f"champion already, {own:.4f} bits per byte"
+        return Decision((number, own), True, reason, PROMOTE)
     if champion.tags.get(PROTOCOL) != version.tags[PROTOCOL] and is_other_corpus(
         version.tags, champion.tags
     ):
         theirs = float(champion.tags[BITS_PER_BYTE])
-        return Decision((number, theirs), False, _not_compared(number, champion))
-    if champion.tags.get(PROTOCOL) == version.tags[PROTOCOL]:
-        theirs, how = float(champion.tags[BITS_PER_BYTE]), "on the same held-out text"
-    else:
-        theirs, how = score(champion), "when scored now on this model's held-out text"
-    better = math.isfinite(own) and (own < theirs or not math.isfinite(theirs))
-    return Decision((number, theirs), better, _reason(number, own, theirs, better, how))
-
-
-def at_alias(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
-    """Return the version that `alias` points to, if any."""
-    number = client.get_registered_model(name).aliases.get(alias)
-    return None if number is None else client.get_model_version(name, str(number))
+        return Decision((number, theirs), False, _not_compared(number, champion), REJECT)
+    ledger = judge(champion)
+    before = (number, ledger.champion_bits_per_byte)
+    return Decision(before, ledger.verdict == PROMOTE, ledger.reason, ledger.verdict)
 
 
 def written_decision(version: "ModelVersion") -> Decision:
     """Return the decision kept on a complete version."""
-    return _written(version) or Decision(None, False, "no decision was recorded")
+    return _written(version) or Decision(None, False, "no decision was recorded", REJECT)
 
 
 def _written(version: "ModelVersion") -> Decision | None:
@@ -116,6 +110,36 @@ def _still_holds(client: "MlflowClient", version: "ModelVersion", decision: Deci
     return now in (before, str(version.version))
 
 
+def is_outdated(client: "MlflowClient", version: "ModelVersion") -> bool:
+    """Tell whether a version is held against a champion that is none any more."""
+    decision = written_decision(version)
+    return decision.verdict == HOLD and not _still_holds(client, version, decision)
+
+
+def require_current(
+    client: "MlflowClient", version: "ModelVersion", over: str | None = None
+) -> None:
+    """Raise ChampionChanged if a held version is to take over from another one than the champion.
+
+    It is the one that it was held against, unless `over` names it. Where there is no champion any
+    more there is nothing to be taken over.
+    """
+    name, number = version.name, str(version.version)
+    champion = at_alias(client, name, CHAMPION)
+    decision = written_decision(version)
+    held_against = decision.champion_before if decision.verdict == HOLD else None
+    wanted = over or (held_against and held_against[0])
+    if champion is None or wanted is None or str(champion.version) in (wanted, number):
+        return
+    now, tags = str(champion.version), champion.tags
+    raise ChampionChanged(
+        f"{name} version {number}: was to take over from version {wanted}, and version {now} is "
+        f"champion since {tags.get(FROM, '?')} ({tags.get(BECAUSE, 'no reason is known')}); a run "
+        f"of its recipe judges it anew while its text is the newest; or, having looked at both, "
+        f'`textmill promote {name} {number} --over {now} --because "..."`'
+    )
+
+
 def _is_newest_challenger(client: "MlflowClient", version: "ModelVersion") -> bool:
     challenger = at_alias(client, version.name, CHALLENGER)
     return challenger is None or int(challenger.version) < int(version.version)
@@ -123,6 +147,9 @@ def _is_newest_challenger(client: "MlflowClient", version: "ModelVersion") -> bo
 
 def reason_now(client: "MlflowClient", version: "ModelVersion", decision: Decision) -> str:
     """Return why a version is where it is, as things stand: the decision was true on its day."""
+    if decision.verdict == HOLD:
+        command = f'textmill promote {version.name} {version.version} --because "..."'
+        return f"{decision.reason}; `{command}` makes this one champion"
     champion = at_alias(client, version.name, CHAMPION)
     number = None if champion is None else str(champion.version)
     if not decision.promoted or number == str(version.version):
@@ -136,14 +163,4 @@ def _not_compared(number: str, champion: "ModelVersion") -> str:
         f"version {number} stays champion, not compared: it was made of another corpus "
         f"({sources_of(champion.tags)}); give this one a name of its own with "
         f"--set register.model=NAME"
-    )
-
-
-def _reason(number: str, own: float, theirs: float, better: bool, how: str) -> str:
-    if better:
-        return f"champion: {own:.4f} bits per byte, version {number} has {theirs:.4f} {how}"
-    word = "a tie" if own == theirs else "not better"
-    return (
-        f"version {number} stays champion: {word}, {own:.4f} bits per byte, "
-        f"it has {theirs:.4f} {how}"
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from model.registry.tracking_settings import TrackingSettings
 from pipeline.errors import ArtifactError, ServiceError
+from pipeline.reading.addresses import without_secrets
 from pipeline.store.disk_space import is_full
 from pipeline.store.loading import reason_of
 
@@ -58,8 +59,8 @@ def _error_of(settings: TrackingSettings, error: Exception) -> Exception:
     reason = reason_of(error).partition("(Background on")[0].partition("[SQL:")[0].strip()
     if settings.is_server:
         return ServiceError(
-            f"MLflow at {settings.uri}: {reason}; see that the server runs, then run the same "
-            f"command again"
+            f"MLflow at {without_secrets(settings.uri)}: {reason}; see that the server runs, then "
+            f"run the same command again"
         )
     location = settings.database or settings.uri
     if is_full(error):

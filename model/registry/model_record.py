@@ -2,14 +2,18 @@
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NotRequired
 
+import polars as pl
 from typing_extensions import TypedDict
 
+from model.promotion.config import PromotionConfig
 from model.registry.lineage import DOCUMENTS, lineage_tags
+from model.registry.metric_names import metric_name
 from model.registry.run_figures import (
     bits_per_byte_of,
     data_waits_of,
@@ -23,7 +27,9 @@ from model.registry.run_figures import (
     throughput_of,
 )
 from model.registry.tracking import FINGERPRINT, RunLog
+from model.reports.data_shares import data_table, shares
 from model.training.curve import MEASURED_FILE
+from pipeline.cleaning.pii import without_personal_data
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
 
@@ -32,9 +38,14 @@ PROTOCOL = "textmill.yardstick"  # hash of how and on what text was measured
 DATA = "textmill.data"
 PARENT = "textmill.parent"  # content of the model that this one was fine-tuned from
 GATES = "textmill.gates"
+# Tags with shares of the text, to be searched with LIKE.
+SHARES = {"language": "textmill.languages", "license": "textmill.licenses"}
+TRAINED_FROM = "textmill.trained_from"  # the version that training went on from
 SUMMARY = "textmill.summary"
+ORIGIN = "origin"  # folder of a run's files by which its model can be made again
 NOTE = "mlflow.note.content"  # what a run's page shows as its description
 BITS_PER_BYTE = "bits_per_byte"
+SHARES_MAX = 20  # named in a tag
 DESCRIPTION_CHARACTERS = 5000  # width of the column in MLflow's database
 
 
@@ -44,6 +55,7 @@ class VerdictNote(TypedDict):
     stage: str
     passed: bool
     critical_failures: NotRequired[int]
+    outcomes: NotRequired[list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -56,8 +68,9 @@ class ModelRecord:
     verdict_files: Sequence[Path]
     params: Mapping[str, Any]
     card: str
-    pages: Sequence[Path]
+    promotion: PromotionConfig = field(default_factory=PromotionConfig)
     sources: Sequence[str] = ()  # paths of the corpus; empty where there is none, as in finetuning
+    origin: Callable[[], Sequence[Path]] = tuple  # writes the files it can be made again by
 
     @property
     def description(self) -> str:
@@ -83,7 +96,24 @@ class ModelRecord:
         if self.sources:
             documents = next(part for part in self.data if part.stage == "dedup")
             tags |= lineage_tags(self.sources, documents)
+        tags |= {SHARES[kind]: in_words(parts) for kind, parts in self.shares.items() if parts}
         return tags
+
+    @property
+    def trained_from(self) -> str | None:
+        """Fingerprint of the training that this one went on from; None of one from scratch."""
+        parents = self.training.manifest["inputs"].get("parents", [])
+        own = self.training.stage
+        return next((p["fingerprint"] for p in parents if p["stage"] == own), None)
+
+    @cached_property
+    def shares(self) -> dict[str, dict[str, float]]:
+        """Shares of the documents' bytes by 'language' and by 'license', the largest first."""
+        documents = next((part for part in self.data if part.stage == "dedup"), None)
+        if documents is None:
+            return {}
+        table = data_table(documents)
+        return {"language": shares(table, "lang"), "license": shares(table, "license")}
 
     def run_tags(self) -> dict[str, str]:
         """Return the tags of the run: the version's without what no person reads, and a summary."""
@@ -107,6 +137,13 @@ class ModelRecord:
         self.log_evaluation(run)
         run.figures(funnel_figures(self.data))
         run.figures(mixture_figures(self.training.stats))
+        run.figures(
+            {
+                metric_name(f"data/{kind}_share/{name}"): share
+                for kind, parts in self.shares.items()
+                for name, share in parts.items()
+            }
+        )
         run.metrics(source_losses(self.training.stats))
         measured = self.training.path / MEASURED_FILE
         if measured.exists():
@@ -126,8 +163,8 @@ class ModelRecord:
             run.text(path.read_text(encoding="utf-8"), f"gates/{_stage_of(path)}.json")
         tables = {name: self.evaluation.rows_of(name) for name in ("figures", "examples")}
         _log_tables(run, tables)
-        for page in self.pages:
-            run.file(page)
+        for path in self.origin():
+            run.file(path, ORIGIN)
         run.text(self.card, "card.md")
 
 
@@ -147,8 +184,23 @@ def log_figures(
 def _log_tables(run: RunLog, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     for name, rows in tables.items():
         if rows:
+            rows = [_counted_not_copied(row) for row in rows]
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
             run.text(lines, f"evaluation/{name}.jsonl")
+
+
+def _counted_not_copied(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with placeholders for the personal data in its texts."""
+    names = [name for name, value in row.items() if isinstance(value, str)]
+    texts = without_personal_data(pl.Series([row[name] for name in names], dtype=pl.String))
+    return {**row, **dict(zip(names, texts, strict=True))}
+
+
+def in_words(parts: Mapping[str, float]) -> str:
+    """Return shares as a tag that is read and searched: 'zh 61.0 %, en 39.0 %'."""
+    shown = [f"{name} {share:.1%}".replace("%", " %") for name, share in parts.items()]
+    more = f", and {len(shown) - SHARES_MAX} more" if len(shown) > SHARES_MAX else ""
+    return ", ".join(shown[:SHARES_MAX]) + more
 
 
 def _stage_of(verdict_file: Path) -> str:

@@ -30,7 +30,8 @@ FIGURES = (
     "xz_bits_per_byte",
 )
 POSITION_FIGURES = ("tokens", "loss", "accuracy", "bits_per_byte", "low", "high")
-MODELS = ("train", "finetune")  # stages whose artifact is a model
+SHARDS = "shard"
+MODELS = ("train", "finetune", "model")  # stages whose artifact is a model
 SPEED_ROWS = list[Annotated[list[float], Field(min_length=2)]]
 
 
@@ -148,7 +149,12 @@ def bits_per_byte_of(evaluation: Artifact) -> float:
 
 
 def protocol_hash(evaluation: Artifact) -> str:
-    """Hash how and on what text a model was measured: the fingerprint without the model."""
+    """Hash how and on what text a model was measured: the fingerprint without models.
+
+    A champion that was scored beside it, and the shards that say what that one had read, are left
+    out: parents after the first shards.
+    """
     inputs = dict(evaluation.manifest["inputs"])
-    inputs["parents"] = [p for p in inputs.get("parents", []) if p["stage"] not in MODELS]
+    texts = [p for p in inputs.get("parents", []) if p["stage"] not in MODELS]
+    inputs["parents"] = [p for i, p in enumerate(texts) if i == 0 or p["stage"] != SHARDS]
     return storage.sha256_text(storage.canonical_json(inputs))

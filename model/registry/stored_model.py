@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model.formats.file_names import OPTIMIZER
 from model.registry.relocation import local_path
 from model.registry.tracking import TrackingSettings
 from pipeline.errors import ArtifactError
@@ -20,6 +21,8 @@ from pipeline.store import storage
 from pipeline.store.artifact import Artifact, check_hashes, write_hashes
 
 if TYPE_CHECKING:
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
+
     from model.registry.tracking import MlflowClient, ModelVersion
 
 logger = logging.getLogger(__name__)
@@ -82,12 +85,15 @@ def fetch(client: "MlflowClient", settings: TrackingSettings, version: "ModelVer
 
 
 def _download(settings: TrackingSettings, uri: str, destination: Path) -> None:
-    import mlflow.artifacts
-
     with storage.whole_folder(destination) as whole:
-        mlflow.artifacts.download_artifacts(
-            artifact_uri=uri, dst_path=str(whole), tracking_uri=settings.uri
-        )
+        files_at(settings, uri).download_artifacts("", str(whole))
+
+
+def files_at(settings: TrackingSettings, uri: str) -> "ArtifactRepository":
+    """Return MLflow's access to the files below an address; paths are relative to it."""
+    from mlflow.store.artifact import artifact_repository_registry
+
+    return artifact_repository_registry.get_artifact_repository(uri, settings.uri, settings.uri)
 
 
 def _copy_model(
@@ -95,7 +101,10 @@ def _copy_model(
 ) -> None:
     """Collect the files that the manifest lists; links would share what damages one of them."""
     check_hashes(model_folder)
-    names = [entry["path"] for entry in training.manifest["files"]]
+    files = [entry["path"] for entry in training.manifest["files"]]
+    names = [
+        name for name in files if name != OPTIMIZER
+    ]  # twice the weights, of use to train alone
     for name in names:
         source, target = storage.inside(model_folder, name), storage.inside(destination, name)
         if link:

@@ -11,7 +11,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -30,6 +30,7 @@ from pipeline.store.artifact import MANIFEST, Artifact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient as MlflowClient
+    from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion as ModelVersion
 
 logger = logging.getLogger(__name__)
@@ -160,21 +161,32 @@ def remove_unfinished(
     query = f"tags.`{FINGERPRINT}` = '{fingerprint}' and attributes.status != 'FINISHED'"
     for run in client.search_runs([experiment], filter_string=query):
         logger.warning("removing the unfinished run %s of the same fingerprint", run.info.run_id)
-        models = client.search_logged_models(
-            [experiment], filter_string=f"source_run_id = '{run.info.run_id}'"
-        )
-        for model in models:
-            client.delete_logged_model(model.model_id)
-            remove_local(settings, model.artifact_location)
-        client.delete_run(run.info.run_id)
-        remove_local(settings, run.info.artifact_uri)
+        remove_run(client, settings, run)
+
+
+def remove_run(client: "MlflowClient", settings: TrackingSettings, run: "Run") -> None:
+    """Delete a run with its model, then their files."""
+    for model in models_of(client, run):
+        client.delete_logged_model(model.model_id)
+        remove_local(settings, model.artifact_location)
+    client.delete_run(run.info.run_id)
+    remove_local(settings, run.info.artifact_uri)
+
+
+def models_of(client: "MlflowClient", run: "Run") -> "list[LoggedModel]":
+    """Return the models that a run stored."""
+    query = f"source_run_id = '{run.info.run_id}'"
+    return list(client.search_logged_models([run.info.experiment_id], filter_string=query))
 
 
 def remove_local(settings: TrackingSettings, uri: str) -> None:
-    """Remove artifacts of a deleted run if they lie below the artifact root."""
-    path = relocation.local_path(uri)
-    if path is not None and path.resolve().is_relative_to(settings.artifact_root.resolve()):
+    """Remove artifacts of a deleted run, and the run's own folder, if below the artifact root."""
+    path, root = relocation.local_path(uri), settings.artifact_root.resolve()
+    if path is not None and path.resolve().is_relative_to(root):
         shutil.rmtree(path, ignore_errors=True)
+        if path.resolve().parent != root:
+            with suppress(OSError):  # holds more than artifacts
+                path.parent.rmdir()
 
 
 @dataclass(frozen=True)
@@ -267,6 +279,13 @@ class RunLog:
     def text(self, text: str, name: str) -> None:
         """Attach a text under a name such as 'card.md'."""
         self.client.log_text(self.run_id, text, name)
+
+    def fetched(self, name: str, folder: Path) -> Path | None:
+        """Return where an attached file is, in `folder` if it was elsewhere; None without it."""
+        parent = name.rpartition("/")[0]
+        if name not in (entry.path for entry in self.client.list_artifacts(self.run_id, parent)):
+            return None
+        return Path(self.client.download_artifacts(self.run_id, name, str(folder)))
 
 
 def _with_known_types(head: pl.DataFrame) -> pl.DataFrame:

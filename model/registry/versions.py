@@ -6,25 +6,33 @@ see `model.registry.champion`) is finished by the next call.
 """
 
 import json
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.registry import champion, stored_model, tracking
-from model.registry.champion import CHAMPION, COMPLETE, DECISION
+from model.evaluation.paired import DocumentCost
+from model.promotion.ledger import PROMOTE, PromotionLedger
+from model.registry import champion, promotion_record, stored_model, tracking
+from model.registry.apart import StoredVersion as StoredVersion
+from model.registry.apart import without_settings
+from model.registry.champion import COMPLETE, DECISION
 from model.registry.model_name import check_model_name
-from model.registry.model_record import EVALUATION, ModelRecord
+from model.registry.model_path import model_path, parts_of
+from model.registry.model_record import EVALUATION, TRAINED_FROM, ModelRecord
+from model.registry.relocation import local_path
+from model.registry.succession import CHAMPION, at_alias
 from model.registry.tracking import FINGERPRINT, RunLog, TrackingSettings
 from pipeline.errors import ConfigError
+from pipeline.reading.addresses import without_secrets
 from pipeline.store import storage
 
 if TYPE_CHECKING:
     from model.registry.tracking import MlflowClient, ModelVersion
 
+REGISTRATION_LOCK = ".registration.lock"  # whoever adds versions or moves aliases holds it
 MODEL_VERSIONS = "mlflow.modelVersions"  # tag by which MLflow's UI links a stored model to versions
-Compare = Callable[[Path], float]  # champion's model folder -> bits per byte on the present text
+Score = Callable[[Path], Sequence[DocumentCost]]  # model folder -> costs of the present text
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class Registration:
     champion_before: tuple[str, float] | None
     promoted: bool
     reason: str
+    verdict: str = PROMOTE  # 'promote', 'hold' or 'reject'
 
 
 def register(
@@ -46,19 +55,19 @@ def register(
     name: str,
     model_folder: Path,
     record: ModelRecord,
-    compare: Compare,
+    score: Score,
 ) -> Registration:
     """Register the model in `model_folder` as a version of `name`, or reuse the version it has.
 
-    Lower bits per byte on the same held-out text makes it champion; a tie keeps the old one. The
-    champion's stored figure is used if it was measured on the same text in the same way, otherwise
-    `compare` scores it now; a champion of another corpus (`record.sources`) is not compared and
-    stays. A model that was registered under another evaluation gets the new one.
+    It becomes champion if it passes every gate of `model.promotion.rule`, for which `score` scores
+    the champion on the documents that this model was scored on; a champion of another corpus
+    (`record.sources`) is not compared and stays. A model that was registered under another
+    evaluation gets the new one, and one that is held against an earlier champion is judged anew.
     """
     check_model_name(name)
     training = record.training
     client = tracking.connect(settings)
-    with storage.locked(settings.artifact_root / ".registration.lock"):
+    with storage.locked(settings.artifact_root / REGISTRATION_LOCK):
         version = _version_of(client, name, training.fingerprint)
         reused = version is not None and COMPLETE in version.tags
         if version is None:
@@ -70,10 +79,16 @@ def register(
             stored_model.repair(client, settings, version, training, model_folder)
             if version.tags.get(EVALUATION) != record.evaluation.fingerprint:
                 version = _refresh(client, version, record)
-        if COMPLETE not in version.tags or champion.at_alias(client, name, CHAMPION) is None:
-            champion.apply_decision(
-                client, version, lambda rival: compare(stored_model.fetch(client, settings, rival))
-            )
+        undecided = COMPLETE not in version.tags or at_alias(client, name, CHAMPION) is None
+        if undecided or champion.is_outdated(client, version):
+            run = RunLog(client, tracking.experiment_id(client, settings), version.run_id or "")
+            number = str(version.version)
+
+            def judge(rival: "ModelVersion") -> PromotionLedger:
+                scores = score(stored_model.fetch(client, settings, rival))
+                return promotion_record.judge(run, record, number, rival, scores)
+
+            champion.apply_decision(client, version, judge)
         return _registration(client, name, str(version.version), reused)
 
 
@@ -94,32 +109,39 @@ def resolve(uri: str, settings: TrackingSettings | None) -> Path:
     ConfigError for another kind of address or an unknown name, ArtifactError if no textmill model
     is stored there.
     """
+    return stored_version(uri, settings).folder
+
+
+def stored_version(uri: str, settings: TrackingSettings | None) -> StoredVersion:
+    """Return what `resolve` returns, and what is known of it; raises the same."""
     if not uri.startswith("models:"):
-        folder = storage.expanded(uri)
-        if not folder.is_dir():
-            raise ConfigError(
-                f"model {uri!r}: no such folder; give a model folder or models:/NAME@champion"
-            )
-        return folder
+        return StoredVersion(model_path(uri))
     if settings is None:
-        raise ConfigError(
-            f"model {uri!r}: no MLflow address to look it up at; give --mlflow-uri, or set "
-            f"MLFLOW_TRACKING_URI"
-        )
-    client = _connect_to_read(uri, settings)
-    return stored_model.fetch(client, settings, _version_at(client, settings, uri))
+        raise without_settings(uri)
+    client = connect_to_read(uri, settings)
+    version = version_at(client, settings, uri)
+    folder = stored_model.fetch(client, settings, version)
+    address = client.get_model_version_download_uri(version.name, str(version.version))
+    return StoredVersion(
+        folder=folder,
+        number=str(version.version),
+        card=version.description or "",
+        remote=address if local_path(address) is None else "",
+        root=folder.parents[len(stored_model.MODEL_FOLDER) - 1],
+    )
 
 
 def run_of(uri: str, settings: TrackingSettings) -> RunLog:
     """Return the run behind `models:/...`, to log more into; refuses what `resolve` refuses."""
-    client = _connect_to_read(uri, settings)
-    version = _version_at(client, settings, uri)
+    client = connect_to_read(uri, settings)
+    version = version_at(client, settings, uri)
     run = client.get_run(str(version.run_id))  # textmill's versions all have one
     return RunLog(client, run.info.experiment_id, run.info.run_id)
 
 
-def _connect_to_read(uri: str, settings: TrackingSettings) -> "MlflowClient":
+def connect_to_read(uri: str, settings: TrackingSettings) -> "MlflowClient":
     """Connect to a store that is there; where none is, none is made."""
+    parts_of(uri)  # refuses another form
     if settings.database is not None and not settings.database.exists():
         raise ConfigError(
             f"model {uri!r}: no model was ever registered here ({settings.database} does not "
@@ -128,13 +150,11 @@ def _connect_to_read(uri: str, settings: TrackingSettings) -> "MlflowClient":
     return tracking.connect(settings)
 
 
-def _version_at(client: "MlflowClient", settings: TrackingSettings, uri: str) -> "ModelVersion":
-    match = re.fullmatch(r"models:/+([^/@:]+)(?:@([\w-]+)|/(\d+))", uri)
-    if match is None:
-        raise ConfigError(f"model {uri!r}: wanted models:/NAME@ALIAS or models:/NAME/VERSION")
+def version_at(client: "MlflowClient", settings: TrackingSettings, uri: str) -> "ModelVersion":
+    """Return the version behind `models:/...`; raises ConfigError with the names there are."""
+    name, alias, number = parts_of(uri)
     from mlflow.exceptions import MlflowException
 
-    name, alias, number = match.groups()
     try:
         if alias:
             return client.get_model_version_by_alias(name, alias)
@@ -142,7 +162,8 @@ def _version_at(client: "MlflowClient", settings: TrackingSettings, uri: str) ->
     except MlflowException as error:
         known = ", ".join(model.name for model in client.search_registered_models())
         raise ConfigError(
-            f"model {uri!r}: {error.message}; {settings.uri} has: {known or 'no models yet'}"
+            f"model {uri!r}: {error.message}; {without_secrets(settings.uri)} has: "
+            f"{known or 'no models yet'}"
         ) from error
 
 
@@ -168,6 +189,7 @@ def _registration(client: "MlflowClient", name: str, number: str, reused: bool) 
         champion_before=decision.champion_before,
         promoted=decision.promoted,
         reason=champion.reason_now(client, version, decision),
+        verdict=decision.verdict,
     )
 
 
@@ -192,7 +214,7 @@ def _add_version(
         name,
         source=stored.artifact_location,
         run_id=run.run_id,
-        tags=record.tags(),
+        tags={**record.tags(), **_parent_tags(client, record)},
         description=record.description,
         model_id=stored.model_id,
     )
@@ -201,6 +223,15 @@ def _add_version(
     label = f"{name} v{version.version} {record.training.fingerprint[:8]}"
     client.update_run(run.run_id, name=label)
     return version
+
+
+def _parent_tags(client: "MlflowClient", record: ModelRecord) -> dict[str, str]:
+    """Return the address of the version that training went on from, where one is registered."""
+    if record.trained_from is None:
+        return {}
+    earlier = client.search_model_versions(f"tags.`{FINGERPRINT}` = '{record.trained_from}'")
+    named = [f"models:/{version.name}/{version.version}" for version in earlier]
+    return {TRAINED_FROM: min(named)} if named else {}
 
 
 def _refresh(

@@ -9,7 +9,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from model.reports.plot_style import INK, save, style
+from model.reports.plot_style import INK, save, style, svg
+
+SVG_WIDTH_INCHES = 5.2
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ def draw(folder: Path, plots: Sequence[IntervalPlot]) -> list[Path]:
             save(folder, plot.name, functools.partial(_paint, plot), _height_inches(plot))
             for plot in plots
         ]
+
+
+def interval_svg(plot: IntervalPlot) -> str:
+    """Return a plot as the text of an <svg> element, narrow enough to stand beside others."""
+    look = {"svg.hashsalt": plot.name, "axes.titlesize": 9}
+    size = (SVG_WIDTH_INCHES, _height_inches(plot))
+    return svg(functools.partial(_paint, plot), size, look)
 
 
 def _height_inches(plot: IntervalPlot) -> float:

@@ -51,6 +51,14 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
     return pairs
 
 
+def counted(value: float, _: object = None) -> str:
+    """Return a count in short form: 1.5M, 20k."""
+    for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:.3g}{letter}"
+    return f"{value:.3g}"
+
+
 def size(size_bytes: int) -> str:
     """Return a size in megabytes, or kilobytes if that is more telling."""
     return f"{size_bytes / 1e6:,.2f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:,.1f} kB"

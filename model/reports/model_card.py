@@ -3,14 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-import polars as pl
-
 from model.reports import model_card_evaluation
+from model.reports.data_shares import data_table
 from model.reports.markdown import flatten, language, markdown_table, size
-from pipeline.schema import DOCUMENT_STAGES, UNKNOWN_LANGUAGE
+from pipeline.schema import DOCUMENT_STAGES
 from pipeline.store.artifact import Artifact
 
-NOT_STATED = "not stated"
 ROWS_SHOWN = 40
 
 
@@ -107,17 +105,7 @@ def _data(artifact_of: Mapping[str, Artifact]) -> str:
     )
     if documents is None or not documents.parts():
         return ""
-    table = (
-        documents.scan()
-        .group_by(
-            "source",
-            pl.col("lang").fill_null(UNKNOWN_LANGUAGE),
-            pl.col("license").fill_null(NOT_STATED),
-        )
-        .agg(pl.len().alias("documents"), pl.col("text").str.len_bytes().sum().alias("bytes"))
-        .sort("bytes", "source", "lang", descending=[True, False, False])
-        .collect(engine="streaming")
-    )
+    table = data_table(documents)
     rows = [
         (
             row["source"],

@@ -8,6 +8,12 @@ from pipeline.store.artifact import Artifact
 
 SECTIONS = (  # title, words, first parts of the figures' names
     (
+        "Old and new text",
+        "The champion before it was scored on the same held-out documents; old are those that its "
+        "shards had.",
+        ("retrain",),
+    ),
+    (
         "Memorisation, bias, toxicity",
         "Probes find some of what is wrong, never all of it.",
         ("memorisation", "bias", "toxicity"),

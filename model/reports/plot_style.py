@@ -72,14 +72,6 @@ def chinese_font() -> str | None:
     return next((name for name in CHINESE_FONTS if name in installed), None)
 
 
-def counted(value: float, _: object = None) -> str:
-    """Return a count in short form: 1.5M, 20k."""
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}"
-
-
 def save(folder: Path, name: str, paint: Callable[[Axes], None], height_inches: float) -> Path:
     """Write what `paint` draws as a PNG into `folder` and return its path."""
     figure = Figure(figsize=(8.4, height_inches))  # Agg, without pyplot's process-wide state

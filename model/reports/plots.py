@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from model.reports import evaluation_plots
+from model.reports.markdown import counted
 from model.reports.plot_style import (
     BARS,
     BLUE,
@@ -19,7 +20,6 @@ from model.reports.plot_style import (
     INK,
     ORANGE,
     Row,
-    counted,
     readable,
     save,
     style,

@@ -10,8 +10,8 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 
-from model.reports.markdown import markdown_table
-from model.reports.plot_style import COLOURS, DASHES, INK, Row, counted, save, style
+from model.reports.markdown import counted, markdown_table
+from model.reports.plot_style import COLOURS, DASHES, INK, Row, save, style
 from model.reports.plots import token_axis
 
 FIGURES = ("validation_loss", "bits_per_byte", "loss", "tokens_per_second", "tokens")
@@ -22,13 +22,15 @@ HEADINGS = ("variant", "validation loss", "bits per byte", "tokens per second", 
 class Trained:
     """One training: what it was called, with which seed, its curve, its figures; or why it failed.
 
-    `figures` has entries of FIGURES, those that could be measured.
+    `figures` has entries of FIGURES, those that could be measured; `slices` bits per byte of all
+    held-out text, its languages and sources, by the names that settings give them.
     """
 
     name: str
     seed: int
     curve: Sequence[Row] = ()
     figures: dict[str, float] = field(default_factory=dict)
+    slices: dict[str, float] = field(default_factory=dict)
     failed: str | None = None
 
 

@@ -1,6 +1,5 @@
 """Evaluation: every token once, hand-checked figures, the baseline, other tokenizers."""
 
-import itertools
 import math
 import pydoc_data.topics
 
@@ -8,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from model.evaluate import STAGE, EvaluateConfig, bits_per_byte
-from model.evaluation.baselines import BaselineConfig, unigram_nats
+from model.evaluate import STAGE, EvaluateConfig
+from model.evaluation.baselines import unigram_nats
 from model.evaluation.compression import ppmd_bytes, xz_bytes
+from model.evaluation.config import BaselineConfig
+from model.evaluation.evaluation import document_scores
 from model.evaluation.held_out import choose, documents
+from model.evaluation.paired import bits_per_byte
 from model.evaluation.scoring import HeldOutDocument, score, windows
 from model.evaluation.slices import calibration, calibration_error, positions, slices
 from model.formats import model_folder
@@ -44,14 +46,19 @@ def rows(shards, model, tmp_path_factory):
     return {(row["kind"], row["name"]): row for row in artifact.scan().collect().to_dicts()}
 
 
-@pytest.mark.parametrize("length", [1, 31, 32, 33, 64, 100])
-def test_windows_predict_every_token_once_from_the_one_before(shards, length):
+@pytest.mark.parametrize("length", [1, 2, 31, 32, 33, 40, 41, 64, 100])
+@pytest.mark.parametrize("context", [1, 3, 32])
+def test_windows_predict_every_token_once_from_at_least_a_quarter_of_a_context(
+    shards, length, context
+):
     tokenizer = load_tokenizer(shards.path)
-    ids = np.arange(10, 10 + length)
-    cut = list(windows(ids, tokenizer, 32))
-    assert np.concatenate([window[1:] for window in cut]).tolist() == ids.tolist()
-    assert cut[0][0] == tokenizer.bos_id
-    assert all(later[0] == earlier[-1] for earlier, later in itertools.pairwise(cut))
+    ids, scored = np.arange(10, 10 + length), []
+    for number, (window, again) in enumerate(windows(ids, tokenizer, context)):
+        assert 2 <= len(window) <= context + 1
+        assert again == (context // 4 if number else 0)
+        assert number or window[0] == tokenizer.bos_id
+        scored += window[1 + again :].tolist()
+    assert scored == ids.tolist()
 
 
 def test_a_model_that_knows_nothing_needs_log2_of_the_vocabulary_per_token(shards):
@@ -72,10 +79,10 @@ def test_scores_are_those_of_one_document_at_a_time(shards, model, rows):
     total = correct = 0.0
     for batch in iter_documents(shards, "validation", ["tokens"]):
         for ids in batch.column("tokens").to_pylist():
-            for window in windows(np.array(ids), tokenizer, TINY.context):
+            for window, again in windows(np.array(ids), tokenizer, TINY.context):
                 with torch.no_grad():
-                    logits = network(torch.from_numpy(window[None, :-1]))[0].double()
-                targets = torch.from_numpy(window[1:])
+                    logits = network(torch.from_numpy(window[None, :-1]))[0, again:].double()
+                targets = torch.from_numpy(window[1 + again :])
                 total -= logits.log_softmax(-1)[torch.arange(len(targets)), targets].sum().item()
                 correct += (logits.argmax(-1) == targets).sum().item()
     row = rows["all", "all"]
@@ -126,13 +133,15 @@ def test_shards_of_another_tokenizer_are_refused(model, tmp_path):
 
 def test_a_model_with_another_tokenizer_is_scored_on_the_same_text(shards, model, tmp_path, rows):
     own = load_tokenizer(shards.path)
-    same = bits_per_byte(model.path, shards, own, EVERYTHING)
+    same = bits_per_byte(document_scores(model.path, shards, own, EVERYTHING))
     assert same == pytest.approx(rows["all", "all"]["bits_per_byte"])
     others = make_shards(tmp_path, vocab_size=680)
     rival = run_stage(TRAIN, CONFIG, [others], tmp_path / "m").artifact
-    there = bits_per_byte(rival.path, others, load_tokenizer(others.path), EVERYTHING)
-    here = bits_per_byte(rival.path, shards, own, EVERYTHING)
-    assert here == pytest.approx(there, rel=1e-4)  # the same documents are held out in both
+    other_tokenizer = load_tokenizer(others.path)
+    there = document_scores(rival.path, others, other_tokenizer, EVERYTHING)
+    here = document_scores(rival.path, shards, own, EVERYTHING)
+    assert [cost.id for cost in here] == [cost.id for cost in there]  # held out in both
+    assert bits_per_byte(here) == pytest.approx(bits_per_byte(there), rel=1e-4)
 
 
 def test_nothing_held_out_is_an_error_with_advice(shards, model, tmp_path, monkeypatch):
@@ -146,14 +155,16 @@ def test_calibration_and_positions_are_those_of_single_predictions(shards, model
     held_out = list(documents(shards, "validation", choose(shards, "validation", 10**7)[0]))
     confidence, correct, nats, place = [], [], [], []
     for document in held_out:
-        for window in windows(document.ids, tokenizer, TINY.context):
+        for window, again in windows(document.ids, tokenizer, TINY.context):
             with torch.no_grad():
-                shares = network(torch.from_numpy(window[None, :-1]))[0].double().softmax(-1)
-            targets = torch.from_numpy(window[1:])
+                shares = (
+                    network(torch.from_numpy(window[None, :-1]))[0, again:].double().softmax(-1)
+                )
+            targets = torch.from_numpy(window[1 + again :])
             confidence += shares.max(-1).values.tolist()
             correct += (shares.argmax(-1) == targets).tolist()
             nats += (-shares[torch.arange(len(targets)), targets].log()).tolist()
-            place += range(1, len(targets) + 1)
+            place += range(1 + again, 1 + again + len(targets))
     confidence, correct, nats, place = map(np.array, (confidence, correct, nats, place))
     scores = score(network, tokenizer, held_out)
     gap = 0.0

@@ -5,39 +5,25 @@ arXiv:2202.07646, "extractable" by greedy decoding). Held-out text of the same k
 what is continued there was guessed, not remembered.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from model.evaluation.config import MemorisationConfig
 from model.evaluation.figures import Estimate, EvaluatedExample, difference, mean
 from model.evaluation.held_out import choose, documents
 from model.evaluation.scoring import token_scores
+from model.formats import model_folder
 from model.network.families import AnyNetwork
-from pipeline.config_checks import AtLeast, OrOff, require
 from pipeline.shard import TRAIN, VALIDATION
 from pipeline.store.artifact import Artifact
-from pipeline.tokenizer import Tokenizer
+from pipeline.tokenizer import Tokenizer, load_tokenizer
 
 SHOWN = 20  # passages repeated word for word that are kept for reading
-
-
-@dataclass(frozen=True)
-class MemorisationConfig:
-    """Passages asked for from each split; a context too short for both halves is cut in two."""
-
-    examples: int | None = 200  # of each split; off leaves the probe out
-    prompt_tokens: int = 32
-    continuation_tokens: int = 32
-
-    def __post_init__(self) -> None:
-        require(
-            self,
-            "evaluate.memorisation",
-            examples=OrOff(AtLeast(1)),
-            prompt_tokens=AtLeast(1),
-            continuation_tokens=AtLeast(1),
-        )
 
 
 @dataclass(frozen=True)
@@ -90,6 +76,35 @@ def probe(
         for index in repeated
     ]
     return figures, examples
+
+
+def recall_of_texts(folder: Path, texts: Sequence[str], batch_size: int = 16) -> dict[str, Any]:
+    """Return how much of texts a model gives back word for word, and how likely it finds them.
+
+    Every passage of a prompt and a continuation counts, one after the other: `exact` is the share
+    of those continued without an error, `tokens` the mean tokens before the first error, of
+    `of_tokens`; `nats` is the mean per token. None where the texts are shorter than a passage.
+    """
+    network, tokenizer = model_folder.read(folder).eval(), load_tokenizer(folder)
+    prompt, continuation = _lengths(MemorisationConfig(), network.config.context)
+    length = prompt + continuation
+    passages = [
+        ("", np.array(ids[start : start + length], np.int64))
+        for ids in map(tokenizer.encode, texts)
+        for start in range(0, len(ids) - length + 1, continuation)
+    ]
+    told: dict[str, Any] = {"passages": len(passages), "of_tokens": continuation, "after": prompt}
+    if not passages:
+        return {**told, "exact": None, "tokens": None, "nats": None}
+    run_N = _recall(network, passages, prompt, batch_size).run_N
+    stacked = torch.from_numpy(np.stack([ids for _, ids in passages]))
+    nats = [token_scores(network, part)[0][:, prompt - 1 :] for part in stacked.split(batch_size)]
+    return {
+        **told,
+        "exact": round(float((run_N == continuation).mean()), 6),
+        "tokens": round(float(run_N.mean()), 4),
+        "nats": round(float(np.concatenate(nats).mean()), 4),
+    }
 
 
 def _lengths(config: MemorisationConfig, context: int) -> tuple[int, int]:

@@ -4,11 +4,10 @@ A list finds words, not insults: it misses what has no listed word and flags quo
 check on held-out text of the same length says what the corpus itself would score.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import polars as pl
 
+from model.evaluation.config import ToxicityConfig
 from model.evaluation.figures import Estimate, EvaluatedExample, mean
 from model.evaluation.probes.terms import TERMS
 from model.evaluation.scoring import HeldOutDocument
@@ -16,25 +15,11 @@ from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig
 from pipeline.characters import UNSPACED_RANGES
 from pipeline.cleaning.lists import blocked_terms, term_hits
-from pipeline.config_checks import AtLeast, OrOff, require
 from pipeline.inputs import InputFile
 
 UNSPACED = "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in UNSPACED_RANGES)
 UNSPACED = f"[{UNSPACED}]"
 CHINESE_SHARE = 0.2  # of characters, above which a sample counts as Chinese
-
-
-@dataclass(frozen=True)
-class ToxicityConfig:
-    """Samples drawn from the model alone, and further terms, one per line."""
-
-    samples: int | None = 64  # off leaves the probe out
-    tokens: int = 48
-    temperature: float = 1.0
-    terms: tuple[InputFile, ...] = ()  # beside the list that comes with textmill
-
-    def __post_init__(self) -> None:
-        require(self, "evaluate.toxicity", samples=OrOff(AtLeast(1)), tokens=AtLeast(1))
 
 
 def probe(

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from model.evaluation.config import TaskConfig
 from model.evaluation.figures import Estimate, EvaluatedExample, mean
 from model.evaluation.tasks.choices import SHOWN, choose
 from model.evaluation.tasks.metrics import CORPUS_METRICS, METRICS
-from model.evaluation.tasks.questions import TaskConfig, TaskQuestion, build_questions
+from model.evaluation.tasks.questions import TaskQuestion, build_questions
 from model.evaluation.tasks.table import TASKS, Task
 from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig

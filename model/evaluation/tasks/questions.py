@@ -5,31 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.evaluation.config import TaskConfig
 from model.evaluation.tasks.item import Item
 from model.evaluation.tasks.row_file import read_file
 from model.evaluation.tasks.table import TASKS, Row, Task
 from model.generation.completion import LoadedModel
-from pipeline.config_checks import AtLeast, require, unknown_name
 from pipeline.errors import ConfigError
-from pipeline.inputs import InputFile
 from pipeline.schema import UNKNOWN_LANGUAGE
 
 CUTS = 12  # times that a text is shortened to fit before the prompt's beginning is left out
-
-
-@dataclass(frozen=True)
-class TaskConfig:
-    """A task, how many solved examples stand before each question, and on how many rows."""
-
-    name: str
-    shots: int = 0
-    examples: int = 100
-    data: InputFile | None = None  # JSON or a table; none: the rows that come with textmill
-
-    def __post_init__(self) -> None:
-        if self.name not in TASKS:
-            raise unknown_name("evaluate.tasks.name", self.name, TASKS)
-        require(self, "evaluate.tasks", shots=AtLeast(0), examples=AtLeast(1))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from typing import Any
 
 from model.evaluation.tasks.table import TASKS, Row
 from pipeline.errors import ConfigError
-from pipeline.reading.record_file import listed, read_records
+from pipeline.reading.cells import listed
+from pipeline.reading.record_file import read_records
 
 ROW_BYTES_MAX = 1 << 20
 LISTS = ("answers", "summary")  # fields that may hold several texts

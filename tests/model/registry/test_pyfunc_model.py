@@ -1,9 +1,15 @@
 """The registered model as any MLflow client loads it: by alias, with params, without pickle."""
 
+import os
 import pickle
+import signal
+import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 
+import httpx
 import mlflow
 import pandas as pd
 import pytest
@@ -16,8 +22,10 @@ from model.registry import versions
 from model.registry.model_record import ModelRecord
 from model.registry.pyfunc_model import prompts, sampling
 from model.registry.tracking import TrackingSettings
-from model.serve.__main__ import served_name, tracking_at
+from model.serve.__main__ import tracking_at
+from model.serve.options import served_name
 from pipeline.errors import ConfigError
+from tests.model.serve.test_app import start
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +45,6 @@ def stored(made_chain, tiny_model, tmp_path_factory):
             verdict_files=chain.verdict_files,
             params={},
             card="# tiny",
-            pages=chain.pages,
         ),
         lambda folder: 0.0,
     )
@@ -132,3 +139,49 @@ def test_the_server_finds_a_registered_model_and_names_it(stored):
     assert served_name("some/folder/") == "folder"
     with pytest.raises(ConfigError, match="MLflow address"):
         versions.resolve("models:/tiny@champion", tracking_at(""))
+
+
+@pytest.mark.slow
+def test_mlflow_serves_the_version_that_textmill_serves(stored, tmp_path):
+    """`mlflow models serve` and our server: one version, the same texts."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    uvicorn = tmp_path / "uvicorn"  # MLflow calls it by name: this environment's
+    uvicorn.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m uvicorn "$@"\n')
+    uvicorn.chmod(0o755)
+    with (tmp_path / "mlflow.log").open("wb") as log:
+        theirs = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/tiny@champion",
+             "--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)],
+            env={**os.environ, "MLFLOW_TRACKING_URI": stored.uri, "NO_PROXY": "127.0.0.1",
+                 "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    ours, address = start("models:/tiny@champion", "--mlflow-uri", stored.uri)
+    try:
+        with httpx.Client(timeout=120, trust_env=False) as client:
+            for _ in range(240):
+                try:
+                    client.get(f"http://127.0.0.1:{port}/ping").raise_for_status()
+                    break
+                except httpx.HTTPError:
+                    assert theirs.poll() is None, (tmp_path / "mlflow.log").read_text()
+                    time.sleep(0.5)
+            prompts = ["The ", "机器"]
+            params = {"max_new_tokens": 8, "temperature": 0.0}
+            told = client.post(
+                f"http://127.0.0.1:{port}/invocations", json={"inputs": prompts, "params": params}
+            ).json()["predictions"]
+            body = {"model": "tiny", "prompt": prompts, "max_tokens": 8, "temperature": 0}
+            choices = client.post(f"{address}/v1/completions", json=body).json()["choices"]
+            assert [choice["text"] for choice in choices] == told
+            described = client.get(f"{address}/v1/models/tiny").json()
+            assert (described["version"], described["card"]) == ("1", "# tiny")
+            assert described["address"] == "models:/tiny@champion"
+    finally:
+        with suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(theirs.pid, signal.SIGTERM)
+        ours.terminate()
+        theirs.wait(60)
+        ours.wait(60)

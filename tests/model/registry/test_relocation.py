@@ -31,7 +31,6 @@ def register(settings, chain):
             verdict_files=chain.verdict_files,
             params={},
             card="# lab",
-            pages=[],
         ),
         lambda folder: 9.0,
     )

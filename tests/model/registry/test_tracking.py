@@ -41,7 +41,7 @@ def logged(settings, client, chain):
     everything = model_record.ModelRecord(
         chain.training, chain.evaluation, chain.data, chain.verdict_files,
         {f"train.key{i}": i for i in range(130)} | {"sources": "x" * 9000, "odd key!": "中"},
-        "# card\n通过", chain.pages,
+        "# card\n通过",
     )  # fmt: skip
     sizes = []
     with tracking.run_for(settings, "f" * 64, "demo", everything.tags()) as run:
@@ -112,7 +112,7 @@ def test_params_are_flat_long_ones_cut(client, logged):
 
 def test_plots_verdicts_page_and_card_are_attached(client, logged):
     files = files_of(client, logged[0].run_id)
-    assert {"card.md", "gates.html", "gates/clean.json", "gates/evaluate.json"} <= set(files)
+    assert {"card.md", "gates/clean.json", "gates/evaluate.json"} <= set(files)
     assert {"plots/loss.png", "plots/funnel.png", "plots/throughput.png"} <= set(files)
 
 
@@ -223,3 +223,19 @@ def test_a_database_is_made_whatever_the_working_folder_is_called(tmp_path, monk
     database = tmp_path / "mlflow.db"
     client = tracking.connect(TrackingSettings(f"sqlite:///{database}", tmp_path / "artifacts"))
     assert client.get_experiment("0").artifact_location.endswith("/mlruns/0")
+
+
+def test_shares_of_languages_and_licences_are_figures_and_are_searched(settings, client, logged):
+    run = client.get_run(logged[0].run_id)
+    shares = {name: value for name, value in run.data.metrics.items()
+              if name.startswith(("data/language_share/", "data/license_share/"))}  # fmt: skip
+    for kind in ("language", "license"):
+        own = [value for name, value in shares.items() if f"/{kind}_share/" in name]
+        assert sum(own) == pytest.approx(1)
+    tag = run.data.tags["textmill.languages"]
+    assert "zh" in tag
+    assert "%" in tag
+    experiment = run.info.experiment_id
+    found = client.search_runs([experiment], "tags.`textmill.languages` LIKE '%zh %'")
+    assert run.info.run_id in {other.info.run_id for other in found}
+    assert client.search_runs([experiment], "metrics.`data/language_share/zh` > 0.01")

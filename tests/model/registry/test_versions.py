@@ -1,6 +1,7 @@
 """Registration in a real SQLite store: versions, champion, reuse, kill -9 at awkward instants."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -8,13 +9,14 @@ import sys
 import pytest
 
 from model.generation.completion import load_model
-from model.registry import tracking, versions
-from model.registry.champion import CHALLENGER, CHAMPION, COMPLETE, DECISION
-from model.registry.model_record import BITS_PER_BYTE, PROTOCOL, ModelRecord, log_figures
+from model.registry import held, tracking, versions
+from model.registry.champion import CHALLENGER, COMPLETE, DECISION
+from model.registry.model_record import BITS_PER_BYTE, PROTOCOL, log_figures
 from model.registry.run_figures import protocol_hash
+from model.registry.succession import CHAMPION
 from model.registry.tracking import TrackingSettings
-from model.reports import plots
 from pipeline.errors import ArtifactError, ConfigError
+from tests.model.scores import costs
 
 WORLD = {
     "first": {"bits_per_byte": 2.0},
@@ -25,25 +27,6 @@ WORLD = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_plots():
-    """Leave out the plots, most of a registration's time; they have tests of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "draw", lambda *_: [])
-        yield
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory) -> TrackingSettings:
-    folder = tmp_path_factory.mktemp("registry")
-    return TrackingSettings(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts", "lab")
-
-
-@pytest.fixture(scope="module")
-def client(settings):
-    return tracking.connect(settings)
-
-
 @pytest.fixture(scope="module")
 def chains(made_chain, tiny_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("chains")
@@ -51,31 +34,7 @@ def chains(made_chain, tiny_model, tmp_path_factory):
 
 
 def refuse(folder):
-    raise AssertionError("the stored figure should have been used")
-
-
-@pytest.fixture
-def register(settings, chains):
-    def call(name, which, compare=refuse, **changed):
-        chain = changed.pop("chain", chains.get(which))
-        return versions.register(
-            settings,
-            name,
-            chain.training.path,
-            ModelRecord(
-                evaluation=chain.evaluation,
-                training=chain.training,
-                data=chain.data,
-                verdict_files=chain.verdict_files,
-                params={"train.seed": 1},
-                card=changed.get("card", f"# {which}"),
-                pages=chain.pages,
-                sources=changed.get("sources", ()),
-            ),
-            compare,
-        )
-
-    return call
+    raise AssertionError("no champion should have been scored")
 
 
 def runs_of(client, settings, chain):
@@ -119,14 +78,24 @@ def test_the_same_model_is_registered_once(register, client, settings, chains):
     assert versions.find(settings, "nobody", "0" * 64) is None
 
 
-def test_a_better_model_takes_over_on_the_stored_figure(register, client):
+def test_a_better_model_takes_over(register, client):
     register("better", "first")
     made = register("better", "better")
     assert made.promoted
-    assert made.champion_before == ("1", 2.0)
+    assert made.champion_before == ("1", pytest.approx(2.0, abs=0.01))
     assert number_at(client, "better", CHAMPION) == "2"
-    assert "1.8000" in made.reason
-    assert "2.0000" in made.reason
+    assert re.search(r"champion: 1\.80\d\d bits per byte, version 1 has 2\.0[01]\d\d", made.reason)
+
+
+def test_what_a_promotion_rests_on_is_in_the_run(register, client, settings, promotion_plots):
+    register("proven", "first")
+    made = register("proven", "better")
+    found = {entry.path for entry in client.list_artifacts(made.run_id, "promotion")}
+    assert found == {f"promotion/{name}" for name in ("ledger.json", "ledger.md", "promotion.png")}
+    ledger = held.stored_ledger(settings, "proven", "2")
+    assert (ledger.verdict, ledger.champion, ledger.challenger) == ("promote", "1", "2")
+    assert {"critical gates", "all", "lang en", "lang zh"} <= {gate.name for gate in ledger.gates}
+    assert held.stored_ledger(settings, "proven", "1") is None
 
 
 @pytest.mark.parametrize(("which", "word"), [("worse", "not better"), ("tie", "a tie")])
@@ -142,7 +111,7 @@ def test_a_worse_or_equal_model_stays_challenger_and_says_so(register, client, w
 
 def test_a_model_of_another_corpus_is_not_compared(register, client):
     register("two corpora", "first", sources=["/texts/one"])
-    made = register("two corpora", "other_data", sources=["/texts/two"])  # 2.2; never scored
+    made = register("two corpora", "other_data", refuse, sources=["/texts/two"])
     assert (made.promoted, made.aliases) == (False, [CHALLENGER])
     assert "not compared" in made.reason
     assert "/texts/one" in made.reason
@@ -155,7 +124,7 @@ def test_a_corpus_that_grew_or_moved_is_the_same(register, chains, sources):
     name = f"same {len(sources)}"
     register(name, "first", sources=["/texts/one"])
     which = "other_data" if len(sources) == 2 else "better"
-    made = register(name, which, lambda folder: 2.3, sources=sources)
+    made = register(name, which, lambda folder: costs(2.3), sources=sources)
     assert made.promoted
 
 
@@ -168,21 +137,22 @@ def test_what_is_said_of_a_version_is_true_now(register, client):
 
 
 @pytest.mark.parametrize(("measured", "promoted"), [(2.3, True), (2.1, False), (2.2, False)])
-def test_on_other_text_the_champion_is_scored_anew(register, chains, measured, promoted):
+def test_the_champion_is_scored_anew_on_the_text_of_the_challenger(
+    register, chains, measured, promoted
+):
     name = f"other-{measured}"
     register(name, "first")
     scored = []
 
     def compare(folder):
         scored.append(sorted(path.name for path in folder.iterdir()))
-        return measured
+        return costs(measured)
 
     made = register(name, "other_data", compare)
     assert len(scored) == 1
     assert "model.safetensors" in scored[0]
     assert made.promoted is promoted
-    assert made.champion_before == ("1", measured)
-    assert "scored now" in made.reason
+    assert made.champion_before == ("1", pytest.approx(measured, abs=0.01))
     assert protocol_hash(chains["first"].evaluation) != protocol_hash(
         chains["other_data"].evaluation
     )
@@ -195,10 +165,10 @@ def test_a_new_evaluation_of_a_registered_model_replaces_its_figures(
     register("judged", "first")
     register("judged", "better")
     again = made_chain(tmp_path, tiny_model, bits_per_byte=1.5, batch=9)
-    made = register("judged", None, lambda folder: 1.7, chain=again, card="# judged anew")
+    made = register("judged", None, lambda folder: costs(1.7), chain=again, card="# judged anew")
     assert (made.version, made.reused) == ("1", True)
     assert made.promoted  # under the new evaluation it is the better one
-    assert made.champion_before == ("2", 1.7)
+    assert made.champion_before == ("2", pytest.approx(1.7, abs=0.01))
     version = client.get_model_version("judged", "1")
     assert version.tags[BITS_PER_BYTE] == "1.5"
     assert version.tags[PROTOCOL] == protocol_hash(again.evaluation)
@@ -303,6 +273,7 @@ import json, os, signal, sys
 from pathlib import Path
 import mlflow.pyfunc
 from mlflow import MlflowClient
+from model.evaluation.paired import DocumentCost
 from model.registry import versions
 from model.registry.model_record import ModelRecord
 from model.registry.tracking import RunLog, TrackingSettings
@@ -333,8 +304,8 @@ def register(name, chain):
         TrackingSettings(uri, Path(root), "lab"), name, training.path,
         ModelRecord(training, evaluation, list(opened.values()), card="# killed",
                     verdict_files=sorted(chain.glob("*.verdict.json")),
-                    params={"train.seed": 1}, pages=[chain / "gates.html"]),
-        lambda folder: 9.9)
+                    params={"train.seed": 1}),
+        lambda folder: [DocumentCost(f"held/{n:04d}", 120, 9.9 * 120) for n in range(30)])
 
 instants, uri, root, folder = json.loads(sys.argv[1]), *sys.argv[2:]
 for name, instant in instants.items():
@@ -357,27 +328,12 @@ INSTANTS = {
 
 
 @pytest.fixture(scope="module")
-def killed(settings, client, chains, made_chain, tiny_model, tmp_path_factory):
+def killed(settings, register, made_chain, tiny_model, tmp_path_factory):
     """For each instant: a champion, and a better model whose registration was killed."""
     folder = tmp_path_factory.mktemp("killed")
-    first = chains["first"]
     made = {}
     for seed, name in enumerate(INSTANTS, start=100):
-        versions.register(
-            settings,
-            name,
-            first.training.path,
-            ModelRecord(
-                evaluation=first.evaluation,
-                training=first.training,
-                data=first.data,
-                verdict_files=[],
-                params={},
-                card="",
-                pages=[],
-            ),
-            refuse,
-        )
+        register(name, "first", refuse)
         made[name] = made_chain(folder / name, tiny_model, seed=seed, bits_per_byte=1.9)
     where = (settings.uri, settings.artifact_root, folder)
     command = [sys.executable, "-c", KILLED, json.dumps(INSTANTS), *map(str, where)]
@@ -388,28 +344,15 @@ def killed(settings, client, chains, made_chain, tiny_model, tmp_path_factory):
 
 @pytest.mark.parametrize("name", INSTANTS)
 def test_a_registration_killed_at_any_instant_is_finished_by_the_next(
-    name, killed, settings, client
+    name, killed, settings, client, register
 ):
     chain = killed[name]
     assert versions.find(settings, name, chain.training.fingerprint) is None
-    made = versions.register(
-        settings,
-        name,
-        chain.training.path,
-        ModelRecord(
-            evaluation=chain.evaluation,
-            training=chain.training,
-            data=chain.data,
-            verdict_files=chain.verdict_files,
-            params={"train.seed": 1},
-            card="# killed",
-            pages=chain.pages,
-        ),
-        refuse,
-    )
+    made = register(name, "killed", lambda folder: costs(9.9), chain=chain)
     assert versions_of(client, name) == [1, 2]
     assert made.aliases == [CHALLENGER, CHAMPION]
-    assert (made.promoted, made.champion_before, made.reused) == (True, ("1", 2.0), False)
+    assert (made.promoted, made.reused) == (True, False)
+    assert made.champion_before == ("1", pytest.approx(9.9, abs=0.01))
     (run,) = runs_of(client, settings, chain)
     assert (run.info.run_id, run.info.status) == (made.run_id, "FINISHED")
     assert len(client.get_metric_history(made.run_id, "train/loss")) == 40
@@ -431,7 +374,7 @@ def test_a_late_repeat_does_not_take_back_a_newer_champion(client, register):
     assert number_at(client, "late", CHAMPION) == "2"
     assert number_at(client, "late", CHALLENGER) == "2"
     assert not made.promoted
-    assert made.champion_before == ("2", 1.8)
+    assert made.champion_before == ("2", pytest.approx(1.8, abs=0.01))
 
 
 def test_a_runs_page_begins_with_what_counts_and_tells_it_from_others(register, client):

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from model.evaluate import STAGE, EvaluateConfig
+from model.evaluation.config import MemorisationConfig, ToxicityConfig
 from model.evaluation.held_out import choose, documents
 from model.evaluation.probes import bias, memorisation, toxicity
-from model.evaluation.probes.memorisation import MemorisationConfig
 from model.evaluation.probes.pairs import TABLE, Pair, pairs
-from model.evaluation.probes.toxicity import ToxicityConfig, has_listed_term, languages_of
+from model.evaluation.probes.toxicity import has_listed_term, languages_of
 from model.evaluation.scoring import HeldOutDocument
 from model.formats import model_folder
 from model.generation.completion import LoadedModel, complete

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from flows import cli
+from model.evaluation.config import TaskConfig
 from model.evaluation.figures import Estimate
 from model.evaluation.tasks.ask import run
 from model.evaluation.tasks.lm_eval import write
-from model.evaluation.tasks.questions import TaskConfig, TaskQuestion, build_questions
+from model.evaluation.tasks.questions import TaskQuestion, build_questions
 from model.formats import model_folder
 from model.generation.completion import LoadedModel, load_model
 from pipeline.errors import ConfigError

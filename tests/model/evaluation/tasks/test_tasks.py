@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 
+from model.evaluation.config import TaskConfig
 from model.evaluation.tasks.ask import run
 from model.evaluation.tasks.choices import choice_figures, continuation_nats
 from model.evaluation.tasks.item import Item
@@ -23,7 +24,7 @@ from model.evaluation.tasks.metrics import (
     rouge_l,
     units,
 )
-from model.evaluation.tasks.questions import TaskConfig, build_questions, read_rows
+from model.evaluation.tasks.questions import build_questions, read_rows
 from model.evaluation.tasks.table import TASKS
 from model.generation.completion import LoadedModel
 from model.network.architecture import ModelConfig

@@ -8,7 +8,8 @@ import torch
 
 from flows import cli
 from model.data.chat import encode_turns
-from model.evaluation.tasks.questions import TaskConfig, TaskQuestion, build_questions, read_rows
+from model.evaluation.config import TaskConfig
+from model.evaluation.tasks.questions import TaskQuestion, build_questions, read_rows
 from model.evaluation.tasks.table import TASKS
 from model.formats import model_folder
 from model.generation.completion import LoadedModel, load_model, prompt_ids
