@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from model.generation.decoding import DecodingBatch
-from model.generation.sampling import SamplingConfig, apply_penalties
+from model.generation.sampling import apply_penalties
+from model.generation.sampling_config import SamplingConfig
 from model.network.families import AnyNetwork
 from pipeline.tokenizer import Tokenizer
 

@@ -80,11 +80,7 @@ def stream_batch(streamers: Sequence["TextStreamer"]) -> Iterator[tuple[int, str
     The new text may be empty, so that a caller can `stop` a stream after any token. What a stream
     held back comes at the end.
     """
-    batch = GenerationBatch(
-        streamers[0].loaded.network,
-        [streamer.prompt for streamer in streamers],
-        [streamer.sampling for streamer in streamers],
-    )
+    batch = batch_of(streamers)
     for step in batch:
         for row, token in step:
             yield row, streamers[row].push_token(token)
@@ -92,6 +88,15 @@ def stream_batch(streamers: Sequence["TextStreamer"]) -> Iterator[tuple[int, str
                 batch.drop(row)
     for row, streamer in enumerate(streamers):
         yield row, streamer.flush()
+
+
+def batch_of(streamers: Sequence["TextStreamer"]) -> GenerationBatch:
+    """Return what chooses the tokens of texts of one model."""
+    return GenerationBatch(
+        streamers[0].loaded.network,
+        [streamer.prompt for streamer in streamers],
+        [streamer.sampling for streamer in streamers],
+    )
 
 
 class TextStreamer:

@@ -4,7 +4,6 @@ Shapes: B rows, T new ids, S positions of a source, V vocabulary.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from model.network.attention import KeyValueCache
 from model.network.batch import attention_mask, pad
 from model.network.blocks import AttentionInputs
-from model.network.families import AnyNetwork, Encode, family_of
+from model.network.families import AnyNetwork, Encode, family_of, logits_after
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer
 
@@ -59,10 +58,9 @@ class DecodingBatch:
             half = max(1, context // 2)
             self.ids = [row[-half:] if len(row) > context else row for row in self.ids]
             self._read_anew()
-        more: dict[str, Any] = {} if self.source is None else {"source": self.source}
         with torch.no_grad():
-            hidden_BTD = self.network.hidden(self._fresh_BT, self._cache, **more)
-            return self.network.lm_head(hidden_BTD[:, -1]).float().cpu()
+            logits_BV = logits_after(self.network, self._fresh_BT, self._cache, self.source)
+            return logits_BV.float().cpu()
 
     def append(self, ids_B: Sequence[int]) -> None:
         """Add an id to each row; `logits` must have been read since the last time."""

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+from torch import Tensor
+
 from model.generation.beam_search import search
 from model.generation.decoding import DecodingBatch
-from model.generation.sampling import SamplingConfig, generator_of, sample_token
+from model.generation.sampling import generator_of, sample_token
+from model.generation.sampling_config import SamplingConfig
 from model.network.families import AnyNetwork
 
 __all__ = ["GenerationBatch", "SamplingConfig", "generate"]
@@ -17,7 +20,8 @@ class GenerationBatch:
 
     Iterating yields what each step adds. A row ends at its `max_new_tokens`, or where the caller
     drops it. Rows that search with `beams` come first, one by one, when their best text is found;
-    its ids end with <|eos|> if it does.
+    its ids end with <|eos|> if it does. `logits` are those (V,) from which each row's latest token
+    was drawn; rows that search have none.
     """
 
     def __init__(
@@ -27,6 +31,7 @@ class GenerationBatch:
         samplings: Sequence[SamplingConfig],
     ):
         self._network, self._prompts, self._samplings = network, prompts, samplings
+        self.logits: dict[int, Tensor] = {}
         self._live = {row for row, sampling in enumerate(samplings) if sampling.max_new_tokens}
 
     def drop(self, row: int) -> None:
@@ -54,6 +59,7 @@ class GenerationBatch:
         generators = {row: generator_of(self._samplings[row]) for row in rows}
         written: dict[int, list[int]] = {row: [] for row in rows}
         while True:
+            self.logits = dict(zip(rows, batch.logits(), strict=True))
             step = [
                 (
                     row,
@@ -65,7 +71,7 @@ class GenerationBatch:
                         written[row],
                     ),
                 )
-                for row, logits_V in zip(rows, batch.logits(), strict=True)
+                for row, logits_V in self.logits.items()
             ]
             yield step
             for row, token in step:

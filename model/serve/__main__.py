@@ -1,4 +1,4 @@
-"""Serve a model over HTTP: `python -m model.serve MODEL`."""
+"""Serve models over HTTP: `python -m model.serve MODEL`."""
 
 import argparse
 import logging
@@ -9,34 +9,38 @@ from pathlib import Path
 
 from model.openmp import spin_briefly
 from model.registry.tracking_settings import TrackingSettings
+from model.serve.access.records import show_request_log
+from model.serve.arguments import ARGUMENTS, from_environment
+from model.serve.options import all_models, serve_limits, serve_options
 from pipeline.errors import TextmillError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and serve; return the exit code."""
     spin_briefly()
-    from model.registry.versions import resolve  # late: they load torch
-    from model.serve.server import serve
+    from model.serve.server import serve  # late: they load torch
+    from model.serve.shadow import show_shadow_log
+    from model.serve.sources import source_of
 
     parser = argparse.ArgumentParser(prog="python -m model.serve", description=__doc__)
-    parser.add_argument("model", help="model folder, or models:/NAME@ALIAS")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
-    parser.add_argument(
-        "--name", help="model name that clients use; default: the folder's or model's"
-    )
-    parser.add_argument("--allow-host", action="append", default=[], help="Host header to accept")
+    parser.add_argument("model", nargs="+", help="model folder, models:/NAME@ALIAS, or NAME=either")
+    for flags, keywords in ARGUMENTS:
+        parser.add_argument(*flags, **keywords)
     parser.add_argument(
         "--mlflow-uri",
         default=os.environ.get("MLFLOW_TRACKING_URI", ""),
         help="where models:/ addresses are looked up; default: MLFLOW_TRACKING_URI",
     )
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args([*from_environment(os.environ), *given])
     logging.basicConfig(level=logging.WARNING)
+    show_request_log()
+    show_shadow_log()
     try:
-        folder = resolve(options.model, tracking_at(options.mlflow_uri))
-        name = options.name or served_name(options.model)
-        serve(folder, name, options.host, options.port, hosts=options.allow_host)
+        tracking = tracking_at(options.mlflow_uri)
+        named = all_models(options)
+        sources = [source_of(name, address, tracking) for name, address in named.items()]
+        serve(sources, serve_options(options), serve_limits(options))
     except TextmillError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -48,13 +52,6 @@ def tracking_at(mlflow_uri: str) -> TrackingSettings | None:
     if not mlflow_uri:
         return None
     return TrackingSettings(mlflow_uri, Path.home() / ".cache" / "textmill" / "mlflow")
-
-
-def served_name(model: str) -> str:
-    """Return what clients call the model by default: its folder's or registered name."""
-    if model.startswith("models:"):
-        return model.removeprefix("models:").strip("/").partition("@")[0].partition("/")[0]
-    return Path(model).resolve().name
 
 
 if __name__ == "__main__":

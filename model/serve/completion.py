@@ -8,12 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from model.generation.completion import LoadedModel, prompt_ids
-from model.network.families import family_of
-from model.serve.logprobs import Logprobs, LogprobsRequest
-from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
-
-LOGPROBS_MAX = 20  # likeliest tokens beside each
+from model.serve.engines.interface import ServingEngine
+from model.serve.limits import ServeLimits
+from model.serve.logprobs import LOGPROBS_MAX, Logprobs, LogprobsRequest
+from model.serve.schema import ApiError, SamplingRequest, Usage, check_prompts, prompt_list
 
 
 class CompletionRequest(SamplingRequest):
@@ -41,11 +39,12 @@ class CompletionRequest(SamplingRequest):
     @property
     def prompts(self) -> list[str] | list[list[int]]:
         """The prompts as a list."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        if self.prompt and isinstance(self.prompt[0], int):
-            return [self.prompt]  # all are, the parser has seen to it
-        return self.prompt  # type: ignore[return-value]  # no list of ids any more
+        return prompt_list(self.prompt)
+
+    @property
+    def logprobs_count(self) -> int | None:
+        """How many of the likeliest tokens are wanted in each place; None for no scores."""
+        return self.logprobs
 
     @property
     def choices(self) -> int:
@@ -54,14 +53,7 @@ class CompletionRequest(SamplingRequest):
 
     def check(self, limits: ServeLimits) -> None:
         """Raise ApiError if there are too many prompts, or one is too long."""
-        if not 1 <= len(self.prompts) <= limits.prompts_max:
-            message = f"prompt: {len(self.prompts)} prompts, 1 to {limits.prompts_max} are taken"
-            raise ApiError(400, message, param="prompt")
-        for prompt in self.prompts:
-            if isinstance(prompt, str):
-                check_size("prompt", prompt, limits)
-        if self.logprobs is not None and self.stream:
-            raise ApiError(400, "logprobs: not with stream; leave one out", param="logprobs")
+        check_prompts("prompt", self.prompt, limits)
 
 
 class CompletionChoice(BaseModel):
@@ -80,28 +72,29 @@ class TextCompletion(BaseModel):
     object: Literal["text_completion"] = "text_completion"
     created: int
     model: str
+    system_fingerprint: str | None = None  # the model's version
     choices: list[CompletionChoice]
     usage: Usage | None = None
 
 
-def completion_ids(request: CompletionRequest, loaded: LoadedModel) -> list[list[int]]:
+def completion_ids(request: CompletionRequest, engine: ServingEngine) -> list[list[int]]:
     """Return the ids of every prompt; raise ApiError where they do not fit the model."""
-    return [_fitting(request, prompt_of(prompt, loaded), loaded) for prompt in request.prompts]
+    return [_fitting(request, prompt_of(prompt, engine), engine) for prompt in request.prompts]
 
 
-def echoed(request: CompletionRequest, ids: list[list[int]], loaded: LoadedModel) -> list[str]:
+def echoed(request: CompletionRequest, ids: list[list[int]], engine: ServingEngine) -> list[str]:
     """Return what each choice of a prompt begins with: what was read of it, if that is wanted."""
     if not request.echo:
         return [""] * len(ids)
     whole = request.truncate_prompt_tokens is None
     return [
-        prompt if whole and isinstance(prompt, str) else loaded.tokenizer.decode(read)
+        prompt if whole and isinstance(prompt, str) else engine.tokenizer.decode(read)
         for prompt, read in zip(request.prompts, ids, strict=True)
     ]
 
 
 def logprobs_requests(
-    request: CompletionRequest, ids: list[list[int]], loaded: LoadedModel
+    request: CompletionRequest, ids: list[list[int]], engine: ServingEngine
 ) -> list[LogprobsRequest | None]:
     """Return which log-probabilities are asked for with each prompt; None if none are.
 
@@ -112,28 +105,30 @@ def logprobs_requests(
     if not request.echo:
         return [LogprobsRequest(request.logprobs, None)] * len(ids)
     begins_text = [
-        isinstance(prompt, str) and read[0] == loaded.tokenizer.bos_id
+        isinstance(prompt, str) and read[0] == engine.tokenizer.bos_id
         for prompt, read in zip(request.prompts, ids, strict=True)
     ]
     return [LogprobsRequest(request.logprobs, int(begins)) for begins in begins_text]
 
 
-def prompt_of(prompt: str | list[int], loaded: LoadedModel) -> list[int]:
+def prompt_of(prompt: str | list[int], engine: ServingEngine, field: str = "prompt") -> list[int]:
     """Return a prompt's ids; raise ApiError for ids that the vocabulary does not have."""
-    ids, size = prompt_ids(loaded, prompt), loaded.tokenizer.vocab_size
+    tokenizer = engine.tokenizer
+    size = tokenizer.vocab_size
+    ids = [tokenizer.bos_id, *tokenizer.encode(prompt)] if isinstance(prompt, str) else prompt
     if not ids:
-        raise ApiError(400, "prompt: an empty list of token ids", param="prompt")
+        raise ApiError(400, f"{field}: an empty list of token ids", param=field)
     if not (min(ids) >= 0 and max(ids) < size):
-        message = f"prompt: token ids {min(ids)} to {max(ids)}, this model has 0 to {size - 1}"
-        raise ApiError(400, message, param="prompt")
+        message = f"{field}: token ids {min(ids)} to {max(ids)}, this model has 0 to {size - 1}"
+        raise ApiError(400, message, param=field)
     return ids
 
 
-def _fitting(request: CompletionRequest, ids: list[int], loaded: LoadedModel) -> list[int]:
+def _fitting(request: CompletionRequest, ids: list[int], engine: ServingEngine) -> list[int]:
     if request.truncate_prompt_tokens is not None:
         ids = ids[-request.truncate_prompt_tokens :]
-    shape = loaded.network.config
-    decodes = family_of(loaded.network).is_causal
+    shape = engine.capabilities
+    decodes = shape.is_causal
     if request.logprobs is not None and not decodes:
         message = f"logprobs: not of a model of the family {shape.family!r}; leave it out"
         raise ApiError(400, message, param="logprobs")

@@ -10,9 +10,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from model.data.chat import BETWEEN, FORGED, ROLE_WORDS, encode_example, role_ids
-from model.generation.completion import LoadedModel
-from model.network.families import family_of
-from model.serve.schema import ApiError, SamplingRequest, ServeLimits, Usage, check_size
+from model.serve.engines.interface import ServingEngine
+from model.serve.json_schemas import schema_of
+from model.serve.limits import ServeLimits
+from model.serve.logprobs import LOGPROBS_MAX, ChatLogprobs
+from model.serve.schema import ApiError, SamplingRequest, Usage, check_size
 from pipeline.prompts.turns import ASSISTANT, ROLES, SYSTEM, USER, Turn
 
 DEFAULT_ANSWER_TOKENS = 256
@@ -66,21 +68,45 @@ class ChatRequest(SamplingRequest):
 
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {
         **SamplingRequest.neutral,
-        "logprobs": (None, False),
-        "top_logprobs": (None, 0),
         "tools": (None, []),
         "tool_choice": (None, "none", "auto"),
-        "response_format": (None, {"type": "text"}),
+        "functions": (None, []),
+        "function_call": (None, "none", "auto"),
+        "modalities": (None, ["text"]),
+        "audio": (None,),
+        "moderation": (None,),
+        "web_search_options": (None,),
     }
 
     messages: list[Message] = Field(description="who said what so far, in order")
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
-    top_logprobs: int | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=LOGPROBS_MAX)] | None = None
     tools: list[Any] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
+    functions: list[Any] | None = None
+    function_call: str | dict[str, Any] | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+    moderation: dict[str, Any] | None = None
+    web_search_options: dict[str, Any] | None = None
+    reasoning_effort: str | None = None  # this and the rest are advice: a model here has no such
+    verbosity: str | None = None
+    prediction: dict[str, Any] | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
+
+    @property
+    def logprobs_count(self) -> int | None:
+        """How many of the likeliest tokens are wanted in each place; None for no scores."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+    @property
+    def json_schema(self) -> dict[str, Any] | None:
+        """The JSON schema that the answer has to follow; None for any text."""
+        return schema_of(self.response_format)
 
     @property
     def new_tokens_max(self) -> int:
@@ -89,6 +115,9 @@ class ChatRequest(SamplingRequest):
 
     def check(self, limits: ServeLimits) -> None:
         """Raise ApiError for too much to read, or for what cannot be read."""
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ApiError(400, "top_logprobs: only with logprobs true", param="top_logprobs")
+        schema_of(self.response_format)
         if not 1 <= len(self.messages) <= limits.messages_max:
             message_count, most = len(self.messages), limits.messages_max
             raise _refused(f"{message_count} messages, 1 to {most} are taken")
@@ -121,7 +150,7 @@ class ChatCompletionChoice(BaseModel):
 
     index: int
     message: AssistantMessage
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: str  # 'stop' (end of the answer or stop string) or 'length'
 
 
@@ -130,7 +159,7 @@ class ChunkChoice(BaseModel):
 
     index: int
     delta: dict[str, str]
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: str | None
 
 
@@ -141,6 +170,7 @@ class ChatCompletion(BaseModel):
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
+    system_fingerprint: str | None = None  # the model's version
     choices: list[ChatCompletionChoice]
     usage: Usage
 
@@ -152,37 +182,38 @@ class ChatCompletionChunk(BaseModel):
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     created: int
     model: str
+    system_fingerprint: str | None = None  # the model's version
     choices: list[ChunkChoice]
     usage: Usage | None = None
 
 
-def conversation_ids(request: ChatRequest, loaded: LoadedModel) -> list[int]:
+def conversation_ids(request: ChatRequest, engine: ServingEngine) -> list[int]:
     """Return the ids after which the answer is written.
 
     The oldest questions are left out with their answers until what is left fits the context beside
     the answer; raises ApiError where the last question alone does not, and for spelled roles.
     """
-    network = loaded.network.config
-    room = network.context
-    if not family_of(loaded.network).reads_source:  # there the answer has a context of its own
-        room -= min(request.new_tokens_max, round(network.context * (1 - SHARE_TO_READ)))
+    context = engine.capabilities.context
+    room = context
+    if not engine.capabilities.reads_source:  # there the answer has a context of its own
+        room -= min(request.new_tokens_max, round(context * (1 - SHARE_TO_READ)))
     all_turns = [*request.turns, Turn(ASSISTANT, "")]
-    encoded = encode_example(all_turns, None, loaded.tokenizer, lambda _, before: before <= room)
+    encoded = encode_example(all_turns, None, engine.tokenizer, lambda _, before: before <= room)
     if encoded == FORGED:
         words = ", ".join(repr(word) for word in ROLE_WORDS.values())
         raise _refused(f"a message spells a role after an empty line ({words}); leave it out")
     if isinstance(encoded, str):
         raise _refused(
-            f"This model's maximum context length is {network.context} tokens. The last question "
+            f"This model's maximum context length is {context} tokens. The last question "
             f"does not fit the {room} that the answer leaves; shorten it",
             code="context_length_exceeded",
         )
     return encoded.ids[: encoded.answer].tolist()
 
 
-def stop_texts(loaded: LoadedModel) -> tuple[str, ...]:
+def stop_texts(engine: ServingEngine) -> tuple[str, ...]:
     """Return texts that end an answer beside <|eos|>: another's turn, where roles are words."""
-    if role_ids(loaded.tokenizer) is not None:
+    if role_ids(engine.tokenizer) is not None:
         return ()
     return tuple(BETWEEN + ROLE_WORDS[role].strip() for role in (SYSTEM, USER))
 

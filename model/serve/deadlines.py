@@ -13,7 +13,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from model.serve.schema import ApiError, ServeLimits
+from model.serve.limits import ServeLimits
+from model.serve.schema import ApiError
 
 HEAD, BODY, IDLE = "head", "body", "idle"
 GRACE_SECONDS = 5  # after the body's own time, in which the app says that it is over

@@ -1,119 +1,162 @@
-"""Generation beside the event loop: own threads, a bounded queue, an end when nobody listens."""
+"""Requests wait their turn in a bounded queue, each client's as often as another's."""
 
 import asyncio
-import functools
 import math
-import secrets
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Sequence
 
-from model.generation.completion import LoadedModel, Prompt, TextStreamer, stream_batch
-from model.generation.generate import SamplingConfig
-from model.serve.logprobs import Logprobs, LogprobsRequest, text_logprobs
-from model.serve.schema import ApiError, SamplingRequest, ServeLimits
+from model.serve.engines.interface import ScoredToken, ServingEngine
+from model.serve.limits import ServeLimits
+from model.serve.schema import ApiError, timed_out
+from model.serve.written_text import Generation, GenerationRequest, stopping
 
-SEED_BITS = 62
 RETRY_SECONDS_MAX = 60
 NEWEST_SHARE = 0.1  # of what the last text took in what a text is thought to take
 
 
-def sampling_of(
-    request: SamplingRequest, index: int, seed: int, stops: tuple[str, ...] = ()
-) -> SamplingConfig:
-    """Return the settings of choice `index`; each choice draws from a seed of its own.
+class QueuedRequest:
+    """A request's texts: they wait for their turn, are written together, and leave."""
 
-    `stops` end a text as well as those asked for.
-    """
-    return SamplingConfig(
-        max_new_tokens=request.new_tokens_max,
-        temperature=1.0 if request.temperature is None else request.temperature,
-        top_k=request.top_k,
-        top_p=request.top_p,
-        min_p=request.min_p,
-        repetition_penalty=request.repetition_penalty,
-        presence_penalty=request.presence_penalty,
-        frequency_penalty=request.frequency_penalty,
-        beams=request.beams,
-        seed=seed + index,
-        stop=(*request.stops, *stops),
-    )
+    def __init__(self, generator: "Generator", requests: Sequence[GenerationRequest], client: str):
+        self.client = client
+        self.generations = [Generation(request, generator.engine) for request in requests]
+        self.began = asyncio.Event()
+        self.refused = False  # it left before its turn
+        self._generator = generator
+        seconds = generator.limits.request_seconds_max
+        self._clock = asyncio.get_running_loop().call_later(seconds, self._time_out)
 
+    @property
+    def slots(self) -> int:
+        """How many of the engine's it takes."""
+        return min(len(self.generations), self._generator.engine.slots)
 
-def seed_of(request: SamplingRequest) -> int:
-    """Return the seed asked for, else a random one."""
-    return secrets.randbits(SEED_BITS) if request.seed is None else request.seed
+    async def turn(self) -> None:
+        """Wait until it is written; raise ApiError 429 if that takes too long, 503 if it ends."""
+        limits = self._generator.limits
+        seconds = min(limits.wait_seconds_max, limits.request_seconds_max)
+        try:
+            async with asyncio.timeout(seconds):
+                await self.began.wait()
+        except TimeoutError as error:
+            self.cancel()
+            raise self._generator.busy(f"waited for {seconds:g} seconds") from error
+        if self.refused:
+            raise stopping()
 
+    def cancel(self) -> None:
+        """Want no more of it; one that still waits gives up its place."""
+        if self._generator.leave_queue(self):
+            self.refused = True
+            self.began.set()
+            self._clock.cancel()
+        for generation in self.generations:
+            generation.text.cancel()
 
-@dataclass(frozen=True)
-class GenerationRequest:
-    """A text to write: what it goes on from, how, and what is to be said of its tokens."""
+    async def write(self, engine: ServingEngine) -> None:
+        """Have the texts written, the prompts' log-probabilities first where they are wanted."""
+        self.began.set()
+        ended = _count_down(self.generations)
+        try:
+            scores: dict[int, list[ScoredToken]] = {}  # choices of one prompt share its ids
+            for generation in self.generations:
+                await _score_prompt(generation, engine, scores)
+            texts = [generation.text for generation in self.generations]
+            if any(text.cancelled for text in texts):  # a request is cancelled as a whole
+                for text in texts:
+                    text.abandon()
+            else:
+                engine.begin(texts)
+        except BaseException as error:  # handed over whole: `pieces` raises it where it is awaited
+            for generation in self.generations:
+                generation.text.end(error)
+        await ended.wait()
+        self._clock.cancel()
 
-    prompt: Prompt
-    sampling: SamplingConfig
-    logprobs: LogprobsRequest | None = None
+    def _time_out(self) -> None:
+        """End it with what is written; nothing at all is an error."""
+        if self.refused:
+            return
+        texts = [generation.text for generation in self.generations]
+        written = any(text.written or text.ended_well for text in texts)
+        for text in texts:
+            text.cut(None if written else timed_out(self._generator.limits))
 
 
 class Generator:
-    """Runs generations on `limits.concurrent` threads, so that the event loop stays free."""
+    """The queue before an engine: at most `limits.waiting_max` texts wait, in turns by client."""
 
-    def __init__(self, loaded: LoadedModel, limits: ServeLimits):
-        self._loaded, self._limits = loaded, limits
-        self._room = limits.concurrent + limits.waiting_max
-        self._threads = ThreadPoolExecutor(limits.concurrent, thread_name_prefix="generation")
-        self._lock = threading.Lock()
-        self._open: set[Generation] = set()
+    def __init__(self, engine: ServingEngine, limits: ServeLimits):
+        self.engine, self.limits = engine, limits
+        self._free = engine.slots
+        self._waiting: dict[str, deque[QueuedRequest]] = {}  # the first client is the next
+        self._open: set[QueuedRequest] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
         self._seconds = 1.0  # that a text takes, lately
 
-    def start(self, requests: list[GenerationRequest]) -> list["Generation"]:
-        """Queue a request's texts; raise ApiError 429 if they do not fit into the queue."""
-        loop = asyncio.get_running_loop()
-        generations = [Generation(self._loaded, request, loop) for request in requests]
-        with self._lock:
-            if len(self._open) + len(generations) > self._room:
-                raise self._busy(f"{len(self._open)} texts wait, at most {self._room} may")
-            self._open.update(generations)
-        future = self._threads.submit(self._write, generations)
-        for generation in generations:
-            generation.future = future
-        future.add_done_callback(functools.partial(self._leave, generations))
-        return generations
+    def start(self, requests: Sequence[GenerationRequest], client: str = "") -> QueuedRequest:
+        """Queue a request's texts; raise ApiError 429 if they do not fit, 503 once it stops."""
+        if self._stopped:
+            raise stopping()
+        texts = sum(len(queued.generations) for queued in self._open)
+        if texts + len(requests) > self.engine.slots + self.limits.waiting_max:
+            raise self.busy(f"{texts} texts wait, at most {self.limits.waiting_max} may")
+        queued = QueuedRequest(self, requests, client)
+        self._open.add(queued)
+        self._waiting.setdefault(client, deque()).append(queued)
+        self._begin_next()
+        return queued
 
-    async def turn(self, generations: Sequence["Generation"]) -> None:
-        """Wait until the work has begun; raise ApiError 429 if that takes too long."""
-        seconds = self._limits.wait_seconds_max
-        try:
-            async with asyncio.timeout(seconds):
-                await generations[0].begun.wait()
-        except TimeoutError as error:
-            for generation in generations:
-                generation.cancel()
-            raise self._busy(f"waited for {seconds:g} seconds") from error
+    @property
+    def waiting(self) -> int:
+        """Texts that wait for their turn."""
+        lines = self._waiting.values()
+        return sum(len(queued.generations) for line in lines for queued in line)
+
+    @property
+    def running(self) -> int:
+        """Texts that are written."""
+        return sum(len(queued.generations) for queued in self._open) - self.waiting
+
+    @property
+    def is_stopping(self) -> bool:
+        """Tell whether it takes no more."""
+        return self._stopped
+
+    def leave_queue(self, queued: QueuedRequest) -> bool:
+        """Take a request out of the queue; False if its turn has come."""
+        if queued not in self._waiting.get(queued.client, ()):
+            return False
+        self._waiting[queued.client].remove(queued)
+        if not self._waiting[queued.client]:
+            del self._waiting[queued.client]
+        self._open.discard(queued)
+        return True
 
     def refuse_waiting(self) -> None:
-        """Cancel what has not begun: who waits for it is told that the server stops."""
-        for generation in self._all():
-            if not generation.begun.is_set():
-                generation.cancel()
+        """Take no more; who waits is told that the server stops, what is written goes on."""
+        self._stopped = True
+        for queued in [queued for line in self._waiting.values() for queued in line]:
+            queued.cancel()
 
     def cancel_all(self) -> None:
         """Cancel everything."""
-        for generation in self._all():
-            generation.cancel()
+        for queued in list(self._open):
+            queued.cancel()
 
-    async def stop(self) -> None:
-        """Cancel everything and wait for the threads to end."""
+    async def close(self) -> None:
+        """Cancel everything and wait for the engine to end."""
+        self.refuse_waiting()
         self.cancel_all()
-        await asyncio.to_thread(self._threads.shutdown)
+        await self.engine.close()
+        await asyncio.gather(*self._tasks)
 
-    def _all(self) -> list["Generation"]:
-        with self._lock:
-            return list(self._open)
-
-    def _busy(self, found: str) -> ApiError:
-        wait = min(max(1, math.ceil(len(self._open) * self._seconds)), RETRY_SECONDS_MAX)
+    def busy(self, found: str) -> ApiError:
+        """Return the refusal of a request for which there is no room now."""
+        waves = len(self._open) / self.engine.slots
+        wait = min(max(1, math.ceil(waves * self._seconds)), RETRY_SECONDS_MAX)
         return ApiError(
             429,
             f"The server is busy: {found}; try again in {wait} s",
@@ -122,106 +165,53 @@ class Generator:
             retry_seconds=wait,
         )
 
-    def _write(self, generations: list["Generation"]) -> None:
+    def _begin_next(self) -> None:
+        """Give free slots to the next request of the client whose turn it is, and so on."""
+        while self._waiting:
+            client, line = next(iter(self._waiting.items()))
+            if line[0].slots > self._free:
+                return
+            queued = line.popleft()
+            del self._waiting[client]  # behind the others, if it has more
+            if line:
+                self._waiting[client] = line
+            self._free -= queued.slots
+            task = asyncio.get_running_loop().create_task(self._write(queued))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _write(self, queued: QueuedRequest) -> None:
         began = time.monotonic()
-        write(generations)
-        taken = (time.monotonic() - began) / len(generations)
-        self._seconds += (taken - self._seconds) * NEWEST_SHARE
+        try:
+            await queued.write(self.engine)
+        finally:
+            self._seconds += (time.monotonic() - began - self._seconds) * NEWEST_SHARE
+            self._free += queued.slots
+            self._open.discard(queued)
+            self._begin_next()
 
-    def _leave(self, generations: list["Generation"], _: Future[None]) -> None:
-        with self._lock:
-            self._open.difference_update(generations)
+
+async def _score_prompt(
+    generation: Generation, engine: ServingEngine, scores: dict[int, list[ScoredToken]]
+) -> None:
+    top, prompt = generation.text.request.top_logprobs, generation.text.request.prompt
+    if not generation.echoes or top is None:
+        return
+    if id(prompt) not in scores:
+        scores[id(prompt)] = await engine.score(prompt, top)
+    generation.prompt_scores = scores[id(prompt)]
 
 
-def write(generations: list["Generation"]) -> None:
-    """Write the texts of one request side by side until all end or are cancelled, in a thread."""
-    end: BaseException | None = None
-    try:
-        for generation in generations:
-            generation.begin()
-        for row, piece in stream_batch([generation.stream for generation in generations]):
-            generations[row].emit(piece)
-        for generation in generations:
-            generation.score()
-    except BaseException as error:  # handed over whole: `pieces` raises it where it is awaited
-        end = error
+def _count_down(generations: Sequence[Generation]) -> asyncio.Event:
+    """Return what is set once every text has ended."""
+    left, ended = len(generations), asyncio.Event()
+
+    def one_less() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            ended.set()
+
     for generation in generations:
-        generation.finish(end)
-
-
-class Generation:
-    """One continuation: written by a thread beside others, read by the event loop."""
-
-    stream: TextStreamer
-
-    def __init__(
-        self, loaded: LoadedModel, request: GenerationRequest, loop: asyncio.AbstractEventLoop
-    ):
-        self._loaded, self._request = loaded, request
-        self._loop = loop
-        self._pieces: asyncio.Queue[str | BaseException | None] = asyncio.Queue()
-        self._cancelled = threading.Event()
-        self._characters = 0
-        self.begun = asyncio.Event()
-        self.future: Future[None] | None = None
-        self.finish_reason = "length"
-        self.prompt_tokens = 0
-        self.completion_tokens = 0
-        self.logprobs: Logprobs | None = None
-
-    def begin(self) -> None:
-        """Read the prompt; raises what that raises."""
-        self._call(self.begun.set)
-        self.stream = TextStreamer(self._loaded, self._request.prompt, self._request.sampling)
-
-    def emit(self, piece: str) -> None:
-        """Hand a piece to the event loop; stop the text if nobody wants more."""
-        if piece:
-            self._characters += len(piece)
-            self._put(piece)
-        if self._cancelled.is_set():
-            self.stream.stop()
-
-    def score(self) -> None:
-        """Find the log-probabilities, if they are asked for."""
-        logprobs = self._request.logprobs
-        if logprobs is None or self._cancelled.is_set():
-            return
-        prompt, written = self.stream.prompt, self.stream.ids
-        begin = len(self._loaded.tokenizer.decode(prompt)) if logprobs.first is not None else 0
-        end = begin + self._characters
-        self.logprobs = text_logprobs(self._loaded, prompt, written, logprobs, end)
-
-    def finish(self, end: BaseException | None) -> None:
-        """Keep the counts and end `pieces`, with an error if there was one."""
-        if end is None:
-            self.finish_reason = self.stream.finish_reason
-            self.prompt_tokens = self.stream.prompt_tokens
-            self.completion_tokens = self.stream.completion_tokens
-        self._put(end)
-
-    async def pieces(self) -> AsyncIterator[str]:
-        """Yield the text as it is made; raises what the generation raised, 503 if cancelled."""
-        while (piece := await self._pieces.get()) is not None:
-            if isinstance(piece, BaseException):
-                raise piece
-            if piece:
-                yield piece
-        if self._cancelled.is_set():
-            raise ApiError(
-                503, "The server is stopping", code="stopping", kind="server_error", retry_seconds=1
-            )
-
-    def cancel(self) -> None:
-        """Stop at the next piece, or never begin."""
-        self._cancelled.set()
-        if self.future is not None and self.future.cancel():
-            self._call(self.begun.set)
-            self._put(None)
-
-    def _put(self, item: str | BaseException | None) -> None:
-        self._call(functools.partial(self._pieces.put_nowait, item))
-
-    def _call(self, function: Callable[[], object]) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(function)
+        generation.text.on_end = one_less
+    return ended

@@ -1,19 +1,15 @@
-"""Log-probabilities of a text's tokens: one more reading of prompt and continuation.
-
-They are the model's own, before temperature and penalties. Shapes: T tokens, V vocabulary.
-"""
+"""Log-probabilities of a text's tokens in OpenAI's two forms, whole or as a stream."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from pydantic import BaseModel
 
-from model.generation.completion import LoadedModel
-from model.network import objectives
+from model.serve.engines.interface import ScoredToken
+from pipeline.tokenizer import Tokenizer
 
 BYTE = "bytes:\\x"  # how OpenAI's API writes a token that is a byte
-LEAST = -9999.0  # what stands for zero probability: JSON has no infinity
+LOGPROBS_MAX = 20  # likeliest tokens beside each
 
 
 @dataclass(frozen=True)
@@ -36,95 +32,127 @@ class Logprobs(BaseModel):
     text_offset: list[int]
 
 
+class LikelyToken(BaseModel):
+    """A token that could stand in a place."""
+
+    token: str
+    bytes: list[int] | None
+    logprob: float
+
+
+class ChatToken(LikelyToken):
+    """A token of an answer, and the likeliest ones in its place."""
+
+    top_logprobs: list[LikelyToken]
+
+
+class ChatLogprobs(BaseModel):
+    """Log-probabilities (base e) of an answer's tokens."""
+
+    content: list[ChatToken]
+    refusal: None = None
+
+
 @dataclass(frozen=True)
-class TokenLogprobs:
-    """Ids with the log-probability of each but the first, and the likeliest ones there."""
+class PlacedToken:
+    """A token, its name for clients and where it begins in the text."""
 
-    ids: Sequence[int]
-    own: list[float]
-    top: list[dict[int, float]]
-
-
-def text_logprobs(
-    loaded: LoadedModel,
-    prompt: Sequence[int],
-    written: Sequence[int],
-    request: LogprobsRequest,
-    end: int,
-) -> Logprobs:
-    """Return a text's log-probabilities; tokens that begin at its character `end` were cut off."""
-    logprobs = token_logprobs_of(loaded, [*prompt, *written], request.count)
-    first = len(prompt) if request.first is None else request.first
-    return _in_openai_form(loaded, logprobs, first, len(prompt), end)
+    scored: ScoredToken
+    name: str
+    offset: int
 
 
-def token_logprobs_of(loaded: LoadedModel, ids: Sequence[int], count: int) -> TokenLogprobs:
-    """Return the log-probability of each id but the first, and of the `count` likeliest there."""
-    if len(ids) < 2:
-        return TokenLogprobs(ids, [], [])
-    ids_T = torch.tensor(ids, device=loaded.network.device)
-    with torch.no_grad():
-        logits_TV = objectives.text_logits(loaded.network, ids_T[None])[0].float()
-        values_TV = logits_TV.log_softmax(-1)
-        own_T = values_TV.gather(-1, ids_T[1:, None])[:, 0].clamp(min=LEAST)
-        best = values_TV.topk(min(count, values_TV.shape[-1]), dim=-1) if count else None
-    own = own_T.tolist()
-    top: list[dict[int, float]] = [{} for _ in own]
-    if best is not None:
-        values = best.values.clamp(min=LEAST).tolist()
-        top = [
-            dict(zip(row_ids, row_values, strict=True))
-            for row_ids, row_values in zip(best.indices.tolist(), values, strict=True)
-        ]
-    return TokenLogprobs(ids, own, top)
+class TokenPlaces:
+    """Tokens in a row get their places; each is given out once its text is.
+
+    What a stop text cuts off never is, so that text and tokens agree in a stream as in a whole.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, at: int = 0):
+        self._tokenizer, self._at = tokenizer, at
+        self._bytes: list[int] = []  # a run of bytes: all begin where it does
+        self._held: list[PlacedToken] = []
+
+    def push(self, tokens: Sequence[ScoredToken]) -> None:
+        """Take the next tokens."""
+        self._held += [self._placed(token) for token in tokens]
+
+    def release(self, characters: int) -> list[PlacedToken]:
+        """Return the tokens not given out that begin before this character."""
+        count = 0
+        while count < len(self._held) and self._held[count].offset < characters:
+            count += 1
+        given, self._held = self._held[:count], self._held[count:]
+        return given
+
+    def release_all(self) -> list[PlacedToken]:
+        """Return all tokens not given out."""
+        given, self._held = self._held, []
+        return given
+
+    def _placed(self, token: ScoredToken) -> PlacedToken:
+        name = token_name(self._tokenizer, token.id)
+        if name.startswith(BYTE) and self._tokenizer.is_byte(token.id):
+            self._bytes.append(token.id)
+            return PlacedToken(token, name, self._at)
+        if self._bytes:
+            self._at += len(self._tokenizer.decode(self._bytes))
+            self._bytes = []
+        offset = self._at
+        self._at += len(self._tokenizer.decode([token.id]))
+        return PlacedToken(token, name, offset)
 
 
-def _in_openai_form(
-    loaded: LoadedModel, logprobs: TokenLogprobs, first: int, prompt_tokens: int, end: int
-) -> Logprobs:
-    """Return the tokens from number `first` on in OpenAI's form; the prompt's are all kept."""
-    names, offsets = _names(loaded, logprobs.ids[first:])
-    kept = len(names)
-    while kept and offsets[kept - 1] >= end and first + kept > prompt_tokens:
-        kept -= 1
-    own: list[float | None] = [None, *logprobs.own]
-    tops: list[dict[str, float] | None] = [None]
-    for number, top in enumerate(logprobs.top, 1):
-        token = logprobs.ids[number]
-        with_own = {**top, token: logprobs.own[number - 1]}
-        tops.append({_name(loaded, token_id): value for token_id, value in with_own.items()})
+def completion_logprobs(tokenizer: Tokenizer, tokens: Sequence[PlacedToken]) -> Logprobs:
+    """Return tokens as the completions API has them; among the likeliest is always their own."""
+    tops: list[dict[str, float] | None] = []
+    for token in tokens:
+        scored = token.scored
+        own = {} if scored.logprob is None else {scored.id: scored.logprob}
+        named = {token_name(tokenizer, i): value for i, value in (scored.top | own).items()}
+        tops.append(named or None)
     return Logprobs(
-        tokens=names[:kept],
-        token_logprobs=own[first:][:kept],
-        top_logprobs=tops[first:][:kept],
-        text_offset=offsets[:kept],
+        tokens=[token.name for token in tokens],
+        token_logprobs=[token.scored.logprob for token in tokens],
+        top_logprobs=tops,
+        text_offset=[token.offset for token in tokens],
     )
 
 
-def _names(loaded: LoadedModel, ids: Sequence[int]) -> tuple[list[str], list[int]]:
-    """Return each token as text, and where it begins; bytes begin where their character does."""
-    names = [_name(loaded, token) for token in ids]
-    offsets: list[int] = []
-    at, pending = 0, 0
-    for number, token in enumerate(ids):
-        offsets.append(at)
-        if not names[number].startswith(BYTE) or not loaded.tokenizer.is_byte(token):
-            at += len(loaded.tokenizer.decode([token]))
-            continue
-        pending += 1
-        after = names[number + 1] if number + 1 < len(ids) else ""
-        if not after.startswith(BYTE):
-            at += len(loaded.tokenizer.decode(ids[number + 1 - pending : number + 1]))
-            pending = 0
-    return names, offsets
+def chat_logprobs(tokenizer: Tokenizer, tokens: Sequence[PlacedToken]) -> ChatLogprobs:
+    """Return tokens as the chat API has them."""
+    return ChatLogprobs(
+        content=[
+            ChatToken(
+                token=token.name,
+                bytes=_bytes_of(tokenizer, token.scored.id),
+                logprob=token.scored.logprob or 0.0,
+                top_logprobs=[
+                    LikelyToken(
+                        token=token_name(tokenizer, token_id),
+                        bytes=_bytes_of(tokenizer, token_id),
+                        logprob=value,
+                    )
+                    for token_id, value in token.scored.top.items()
+                ],
+            )
+            for token in tokens
+        ]
+    )
 
 
-def _name(loaded: LoadedModel, token: int) -> str:
+def token_name(tokenizer: Tokenizer, token: int) -> str:
     """Return a token as text; a control or half a character by its name: no two look alike."""
-    tokenizer = loaded.tokenizer
     text = tokenizer.decode([token])
     if not tokenizer.is_byte(token):
         return text or tokenizer.piece(token)
     if text.isascii() and tokenizer.symbol_id(text) is None:
         return text
     return BYTE + tokenizer.piece(token)[3:5].lower()
+
+
+def _bytes_of(tokenizer: Tokenizer, token: int) -> list[int] | None:
+    """Return the bytes that a token adds to the text; None for one that adds none."""
+    if tokenizer.is_byte(token):
+        return [int(tokenizer.piece(token)[3:5], 16)]
+    return list(tokenizer.decode([token]).encode()) or None

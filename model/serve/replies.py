@@ -5,7 +5,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
+from model.serve.access.records import RequestRecord, record_of
 from model.serve.completion import CompletionChoice, TextCompletion
 from model.serve.conversation import (
     AssistantMessage,
@@ -21,8 +22,12 @@ from model.serve.conversation import (
     ChatCompletionChunk,
     ChunkChoice,
 )
-from model.serve.generation import Generation
+from model.serve.generation import QueuedRequest
+from model.serve.logprobs import PlacedToken, chat_logprobs, completion_logprobs
 from model.serve.schema import ApiError, SamplingRequest, Usage
+from model.serve.service import ServedModel
+from model.serve.written_text import Generation, WrittenPiece
+from pipeline.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 GONE = 499  # the client left; nobody reads this status
@@ -35,10 +40,11 @@ class ResponseShapes:
     id_prefix: str
     reply: type[BaseModel]
     event: type[BaseModel]
-    whole: Callable[[int, str, Generation], BaseModel]  # text, how it was made
+    whole: Callable[[int, str, Any, str], BaseModel]  # text, log-probabilities, why it ended
     opening: Callable[[int, str], BaseModel | None]  # text repeated from the prompt
-    piece: Callable[[int, str], BaseModel]
+    piece: Callable[[int, str, Any], BaseModel]  # text, log-probabilities
     closing: Callable[[int, str], BaseModel]  # why it ended
+    logprobs: Callable[[Tokenizer, Sequence[PlacedToken]], BaseModel]
 
 
 @dataclass(frozen=True)
@@ -46,35 +52,47 @@ class Reply:
     """What is answered: the request, its texts in the making, what each prefixes with."""
 
     request: SamplingRequest
+    model: ServedModel
     shapes: ResponseShapes
-    generations: Sequence[Generation]
+    queued: QueuedRequest
     prefixes: Sequence[str]
-    turn: Callable[[Sequence[Generation]], Awaitable[None]]  # waits until the work has begun
 
     async def respond(self, http_request: Request) -> Response:
         """Return the reply in the form asked for; the work ends when the client leaves."""
-        return await until_disconnect(
-            http_request, self.streamed() if self.request.stream else self.whole(), self.generations
-        )
+        record = record_of(http_request.scope)
+        reply = self.streamed(record) if self.request.stream else self.whole(record)
+        return await until_disconnect(http_request, reply, self.queued)
 
-    async def streamed(self) -> Response:
+    async def streamed(self, record: RequestRecord) -> Response:
         """Wait for the turn, so that a refusal has its status, and return a stream of events."""
-        await self.turn(self.generations)
+        await self.queued.turn()
         head = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(self.events(), media_type="text/event-stream", headers=head)
+        return StreamingResponse(self.events(record), media_type="text/event-stream", headers=head)
 
-    async def whole(self) -> Response:
+    async def whole(self, record: RequestRecord) -> Response:
         """Wait for all choices and return them with their token counts."""
-        await self.turn(self.generations)
+        await self.queued.turn()
         choices = []
-        for index, (prefix, generation) in enumerate(self._choices()):
-            text = "".join([prefix, *[piece async for piece in generation.pieces()]])
-            choices.append(self.shapes.whole(index, text, generation))
+        try:
+            for index, (prefix, generation) in enumerate(self._choices()):
+                text, tokens = prefix, list[PlacedToken]()
+                async for piece in generation.pieces():
+                    record.saw_token()
+                    text += piece.text
+                    tokens += piece.tokens
+                record.saw_answer(text)
+                logprobs = self._logprobs(tokens)
+                choices.append(self.shapes.whole(index, text, logprobs, generation.finish_reason))
+        finally:
+            count_tokens(record, self.queued)
         reply = self.shapes.reply(**self._head(), choices=choices, usage=self._usage())
         return JSONResponse(reply.model_dump())
 
-    async def events(self) -> AsyncIterator[str]:
-        """Yield pieces as they are made, each choice's end, counts if asked for, `[DONE]`."""
+    async def events(self, record: RequestRecord) -> AsyncIterator[str]:
+        """Yield pieces as they are made, each choice's end, counts if asked for, `[DONE]`.
+
+        What ends a stream comes as one: each part of a reply costs as much as some tokens.
+        """
         head, shapes, options = self._head(), self.shapes, self.request.stream_options
         counts = bool(options and options.include_usage)
 
@@ -83,14 +101,23 @@ class Reply:
             return f"data: {reply.model_dump_json(exclude=None if counts else {'usage'})}\n\n"
 
         try:
-            for index, (prefix, generation) in enumerate(self._choices()):
+            for index, prefix in enumerate(self.prefixes):
                 if (opening := shapes.opening(index, prefix)) is not None:
                     yield event([opening])
-                async for piece in generation.pieces():
-                    yield event([shapes.piece(index, piece)])
-                yield event([shapes.closing(index, generation.finish_reason)])
+            ending, left = "", len(self.prefixes)
+            async for index, piece in side_by_side(self.queued.generations):
+                if piece is None:
+                    reason = self.queued.generations[index].finish_reason
+                    ending, left = event([shapes.closing(index, reason)]), left - 1
+                    if left:
+                        yield ending
+                    continue
+                record.saw_token()
+                record.saw_answer(piece.text)
+                if (shown := self._shown(index, piece)) is not None:
+                    yield event([shown])
             if counts:
-                yield event([], self._usage())
+                ending += event([], self._usage())
         except ApiError as error:  # the status has been sent: the reason comes as an event
             yield f"data: {json.dumps(error.body)}\n\n"
             return
@@ -100,26 +127,87 @@ class Reply:
             yield f"data: {json.dumps(shaped.body)}\n\n"
             return
         finally:  # also when the client left
-            for generation in self.generations:
-                generation.cancel()
-        yield "data: [DONE]\n\n"
+            count_tokens(record, self.queued)
+            self.queued.cancel()
+        yield f"{ending}data: [DONE]\n\n"
+
+    def _shown(self, index: int, piece: WrittenPiece) -> BaseModel | None:
+        """Return a piece as an event has it; None for one that shows nothing yet."""
+        logprobs = self._logprobs(piece.tokens) if piece.tokens else None
+        if not piece.text and logprobs is None:
+            return None
+        return self.shapes.piece(index, piece.text, logprobs)
+
+    def _logprobs(self, tokens: Sequence[PlacedToken]) -> BaseModel | None:
+        if self.request.logprobs_count is None:
+            return None
+        return self.shapes.logprobs(self.model.engine.tokenizer, tokens)
 
     def _choices(self) -> Iterator[tuple[str, Generation]]:
-        return zip(self.prefixes, self.generations, strict=True)
+        return zip(self.prefixes, self.queued.generations, strict=True)
 
     def _head(self) -> dict[str, Any]:
         name = f"{self.shapes.id_prefix}-{secrets.token_hex(12)}"
-        return {"id": name, "created": int(time.time()), "model": self.request.model}
+        return {
+            "id": name,
+            "created": int(time.time()),
+            "model": self.model.name,
+            "system_fingerprint": self.model.source.version or None,
+        }
 
     def _usage(self) -> Usage:
-        one_per_prompt = self.generations[:: self.request.n or 1]
-        read = sum(generation.prompt_tokens for generation in one_per_prompt)
-        written = sum(generation.completion_tokens for generation in self.generations)
-        return Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
+        return usage_of(self.queued.generations, self.request.n or 1)
+
+
+async def side_by_side(
+    generations: Sequence[Generation],
+) -> AsyncIterator[tuple[int, WrittenPiece | None]]:
+    """Yield (index, piece) of texts as they come, and (index, None) where one has ended."""
+    if len(generations) == 1:  # by far the usual case: no task between
+        async for piece in generations[0].pieces():
+            yield 0, piece
+        yield 0, None
+        return
+    arrived: asyncio.Queue[tuple[int, WrittenPiece | None] | BaseException] = asyncio.Queue()
+
+    async def read(index: int, generation: Generation) -> None:
+        try:
+            async for piece in generation.pieces():
+                arrived.put_nowait((index, piece))
+            arrived.put_nowait((index, None))
+        except Exception as error:  # raised where the pieces are read
+            arrived.put_nowait(error)
+
+    tasks = [asyncio.ensure_future(read(*pair)) for pair in enumerate(generations)]
+    left = len(tasks)
+    try:
+        while left:
+            item = await arrived.get()
+            if isinstance(item, BaseException):
+                raise item
+            left -= item[1] is None
+            yield item
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def usage_of(generations: Sequence[Generation], choices_per_prompt: int = 1) -> Usage:
+    """Return the tokens read and written; the choices of a prompt read it once."""
+    read = sum(generation.prompt_tokens for generation in generations[::choices_per_prompt])
+    written = sum(generation.completion_tokens for generation in generations)
+    return Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
+
+
+def count_tokens(record: RequestRecord, queued: QueuedRequest) -> None:
+    """Note what a request has cost, also where it ends early: every choice has read its prompt."""
+    for generation in queued.generations:
+        record.prompt_tokens += generation.prompt_size
+        record.completion_tokens += max(generation.completion_tokens, generation.tokens_seen)
 
 
 async def until_disconnect(
-    http_request: Request, reply: Coroutine[Any, Any, Response], generations: Sequence[Generation]
+    http_request: Request, reply: Coroutine[Any, Any, Response], queued: QueuedRequest
 ) -> Response:
     """Await `reply`, or stop the work when the client disconnects first or there is none."""
     task = asyncio.ensure_future(reply)
@@ -135,8 +223,8 @@ async def until_disconnect(
     finally:
         task.cancel()
         gone.cancel()
-        for generation in () if answered else generations:
-            generation.cancel()
+        if not answered:
+            queued.cancel()
 
 
 async def _disconnect(http_request: Request) -> None:
@@ -144,33 +232,40 @@ async def _disconnect(http_request: Request) -> None:
         pass
 
 
-def _text(index: int, text: str, reason: str | None = None) -> CompletionChoice:
-    return CompletionChoice(text=text, index=index, finish_reason=reason)
+def _text(
+    index: int, text: str, logprobs: Any = None, reason: str | None = None
+) -> CompletionChoice:
+    return CompletionChoice(text=text, index=index, logprobs=logprobs, finish_reason=reason)
 
 
-def _delta(index: int, delta: dict[str, str], reason: str | None = None) -> ChunkChoice:
-    return ChunkChoice(index=index, delta=delta, finish_reason=reason)
+def _delta(
+    index: int, delta: dict[str, str], logprobs: Any = None, reason: str | None = None
+) -> ChunkChoice:
+    return ChunkChoice(index=index, delta=delta, logprobs=logprobs, finish_reason=reason)
 
 
 COMPLETION = ResponseShapes(
     id_prefix="cmpl",
     reply=TextCompletion,
     event=TextCompletion,
-    whole=lambda index, text, generation: CompletionChoice(
-        text=text, index=index, logprobs=generation.logprobs, finish_reason=generation.finish_reason
-    ),
+    whole=_text,
     opening=lambda index, prefix: _text(index, prefix) if prefix else None,
     piece=_text,
-    closing=lambda index, reason: _text(index, "", reason),
+    closing=lambda index, reason: _text(index, "", None, reason),
+    logprobs=completion_logprobs,
 )
 CHAT = ResponseShapes(
     id_prefix="chatcmpl",
     reply=ChatCompletion,
     event=ChatCompletionChunk,
-    whole=lambda index, text, generation: ChatCompletionChoice(
-        index=index, message=AssistantMessage(content=text), finish_reason=generation.finish_reason
+    whole=lambda index, text, logprobs, reason: ChatCompletionChoice(
+        index=index,
+        message=AssistantMessage(content=text),
+        logprobs=logprobs,
+        finish_reason=reason,
     ),
     opening=lambda index, _: _delta(index, {"role": "assistant", "content": ""}),
-    piece=lambda index, text: _delta(index, {"content": text}),
-    closing=lambda index, reason: _delta(index, {}, reason),
+    piece=lambda index, text, logprobs: _delta(index, {"content": text}, logprobs),
+    closing=lambda index, reason: _delta(index, {}, None, reason),
+    logprobs=chat_logprobs,
 )

@@ -3,33 +3,20 @@
 `model.serve.completion` has plain continuation, `model.serve.conversation` has chat.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from model.serve.limits import ServeLimits
+
+TIMED_OUT = 504
+BIASES_MAX = 1024  # of single tokens
 BEAMS_MAX = 8  # texts under way at once in one search
 DEFAULT_NEW_TOKENS = 16  # as in OpenAI's API
 
 
-@dataclass(frozen=True)
-class ServeLimits:
-    """Bounds on what a client may ask for, and on what runs at a time."""
-
-    request_bytes_max: int = 1 << 20
-    prompt_bytes_max: int = 64 << 10
-    prompts_max: int = 16
-    max_new_tokens_max: int = 2048
-    choices_max: int = 16  # prompts times n
-    messages_max: int = 256  # of a conversation; together they are bounded as a prompt is
-    stop_max: int = 4
-    stop_bytes_max: int = 1024  # of one stop text
-    concurrent: int = 1  # requests at a time; torch already uses every core for one
-    waiting_max: int = 1024  # texts that queue behind them; more are turned away with 429
-    wait_seconds_max: float = 120.0  # in the queue; then a request is turned away with 429
-    head_seconds_max: float = 10.0  # a client that sends its request slower is cut off
-    body_seconds_max: float = 30.0
-    stuck_seconds_max: float = 60.0  # so long may a client read nothing of its answer
+TokenId = Annotated[str, Field(pattern=r"^(0|[1-9]\d{0,8})$")]
+Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
 class StreamOptions(BaseModel):
@@ -40,17 +27,28 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class SamplingRequest(BaseModel):
+class ModelRequest(BaseModel):
+    """What every request takes: the model it is for, and what changes nothing of the answer."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    # Fields of the original API with an effect we do not offer: accepted at their neutral value.
+    neutral: ClassVar[dict[str, tuple[Any, ...]]] = {}
+
+    model: str
+    user: str | None = None
+    safety_identifier: str | None = None
+    metadata: dict[str, Any] | None = None
+
+    def check(self, limits: ServeLimits) -> None:
+        """Raise ApiError if what is to be read is larger than `limits`."""
+
+
+class SamplingRequest(ModelRequest):
     """What every way of asking takes: how tokens are chosen, how many, and in which form they come.
 
     `top_k`, `min_p`, `repetition_penalty` and `beams` are extensions, named as in other servers.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-    # Fields of the original API with an effect we do not offer: accepted at their neutral value.
-    neutral: ClassVar[dict[str, tuple[Any, ...]]] = {"logit_bias": (None, {})}
-
-    model: str
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -63,16 +61,12 @@ class SamplingRequest(BaseModel):
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    # Fields of the original API that change nothing of the text.
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    metadata: dict[str, Any] | None = None
+    prompt_cache_key: str | None = None  # this and the next two change nothing of the text
     store: bool | None = None
     service_tier: str | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: Annotated[dict[TokenId, Bias], Field(max_length=BIASES_MAX)] | None = None
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -91,8 +85,15 @@ class SamplingRequest(BaseModel):
         """How many texts are asked for."""
         return self.n or 1
 
-    def check(self, limits: ServeLimits) -> None:
-        """Raise ApiError if what is to be read is larger than `limits`."""
+    @property
+    def json_schema(self) -> dict[str, Any] | None:
+        """The JSON schema that a text has to follow; None for any text."""
+        return None
+
+    @property
+    def logprobs_count(self) -> int | None:
+        """How many of the likeliest tokens are wanted in each place; None for no scores."""
+        return None
 
 
 class Usage(BaseModel):
@@ -121,27 +122,62 @@ class ApiError(Exception):
         self.retry_seconds = retry_seconds  # after which asking again makes sense
         self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to ask again, in headers that clients of OpenAI's API follow."""
+        if self.status == TIMED_OUT:  # it would take as long again
+            return {"x-should-retry": "false"}
+        return {} if self.retry_seconds is None else {"retry-after": str(self.retry_seconds)}
 
-SamplingRequestT = TypeVar("SamplingRequestT", bound=SamplingRequest)
+
+def timed_out(limits: ServeLimits) -> ApiError:
+    """Return the refusal of what took too long and left nothing to answer with."""
+    message = (
+        f"The time limit of a request ({limits.request_seconds_max:g} s) passed before there was "
+        f"an answer; ask for less, or for a stream"
+    )
+    return ApiError(TIMED_OUT, message, code="request_timeout", kind="server_error")
 
 
-def parse_request(
-    body: bytes, kind: type[SamplingRequestT], name: str, limits: ServeLimits
-) -> SamplingRequestT:
+RequestT = TypeVar("RequestT", bound=ModelRequest)
+
+
+def parse_request(body: bytes, kind: type[RequestT], limits: ServeLimits) -> RequestT:
     """Check a body against the API and the limits; raise ApiError naming the field."""
     try:
         request = kind.model_validate_json(body.removeprefix(b"\xef\xbb\xbf"))
     except ValidationError as error:
         raise _refusal(error) from error
-    if request.model != name:
-        message = f"The model {request.model!r} does not exist; this server has {name!r}"
-        raise ApiError(404, message, param="model", code="model_not_found")
     for field, neutral in kind.neutral.items():
         if getattr(request, field) not in neutral:
             raise ApiError(400, f"{field} is not supported here; leave it out", param=field)
     request.check(limits)
-    _check_output(request, limits)
+    if isinstance(request, SamplingRequest):
+        _check_output(request, limits)
     return request
+
+
+Prompts = str | list[str] | list[int] | list[list[int]]
+
+
+def prompt_list(prompts: Prompts) -> list[str] | list[list[int]]:
+    """Return one prompt or several, texts or token ids, as a list."""
+    if isinstance(prompts, str):
+        return [prompts]
+    if prompts and isinstance(prompts[0], int):
+        return [prompts]  # all are, the parser has seen to it
+    return prompts  # type: ignore[return-value]  # no list of ids any more
+
+
+def check_prompts(field: str, prompts: Prompts, limits: ServeLimits) -> None:
+    """Raise ApiError if there are too many prompts or none, or one is too long."""
+    listed = prompt_list(prompts)
+    if not 1 <= len(listed) <= limits.prompts_max:
+        message = f"{field}: {len(listed)} of them, 1 to {limits.prompts_max} are taken"
+        raise ApiError(400, message, param=field)
+    for prompt in listed:
+        if isinstance(prompt, str):
+            check_size(field, prompt, limits)
 
 
 def check_size(field: str, text: str, limits: ServeLimits) -> None:
@@ -160,8 +196,10 @@ def _refusal(error: ValidationError) -> ApiError:
         return ApiError(400, f"The body is not valid JSON: {first['msg']}", code="invalid_json")
     if first["type"] == "extra_forbidden":
         return ApiError(400, f"Unrecognized request argument: {location}", param=field)
-    if field == "prompt":
-        message = "prompt: wanted a string, a list of strings, token ids, or a list of their lists"
+    if field in ("prompt", "input"):
+        message = (
+            f"{field}: wanted a string, a list of strings, token ids, or a list of their lists"
+        )
         return ApiError(400, message, param=field)
     return ApiError(400, f"{location or 'body'}: {first['msg']}", param=field)
 

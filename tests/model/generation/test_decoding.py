@@ -1,5 +1,6 @@
 """Texts written together, with a cache: each as if it were alone and read anew at every step."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,13 +11,14 @@ from model.network.families import build
 from model.network.networks import EncoderDecoder
 from pipeline.errors import ConfigError
 from pipeline.tokenizer import Tokenizer
+from tests.model.counted import filled, texts
 
 SIZES = {"layers": 2, "width": 32, "heads": 4, "kv_heads": 2, "hidden": 48, "context": 24}
 VOCABULARY = 60
 DESIGNS = [
     ("llama", {}), ("qwen", {}), ("gpt2", {}), ("gpt2", {"positions": "sinusoidal"}),
     ("gpt2", {"norm_place": "post"}), ("vaswani2017", {}), ("bart", {}),
-    ("modern_encoder_decoder", {}),
+    ("modern_encoder_decoder", {}), ("ngram", {}), ("llama", {"count_order": 4}),
 ]  # fmt: skip
 PROMPTS = [[1, 9, 30, 31, 50, 7, 12], [1, 44, 12], [5]]
 
@@ -27,6 +29,8 @@ def network_of(preset, **more):
     for weight in network.parameters():
         with torch.no_grad():
             weight.add_(torch.randn_like(weight) * 0.1)
+    if network.config.count_order is not None:
+        filled(network, [*texts(VOCABULARY), *map(np.array, PROMPTS)])
     return network
 
 

@@ -78,6 +78,10 @@ def test_penalties_follow_their_published_formulas():
     assert changed(presence_penalty=0.5) == [2.0, -1.0, 0.5, 2.5, -2.5]
     assert changed(frequency_penalty=0.5) == [2.0, -1.0, 0.5, 2.0, -2.5]
     assert changed() == logits.tolist()
+    # biases come first: what they make negative is multiplied
+    bias = ((0, -3.0), (2, 1.5))
+    assert changed(logit_bias=bias) == [-1.0, -1.0, 2.0, 3.0, -2.0]
+    assert changed(logit_bias=bias, repetition_penalty=2.0) == [-2.0, -2.0, 2.0, 1.5, -4.0]
 
 
 def test_a_repetition_penalty_makes_a_text_less_repetitive(network):

@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 from model.evaluation.tasks.choices import continuation_nats
 from model.generation.completion import load_model, prompt_ids
 from model.serve.app import create_app
+from model.serve.service import ModelSource
 
 NAME = "tiny"
 PROMPT = "The model 数据 naïve 🙂"
@@ -14,7 +15,9 @@ PROMPT = "The model 数据 naïve 🙂"
 
 @pytest.fixture(scope="module")
 def client(tiny_model):
-    with TestClient(create_app(tiny_model, NAME), base_url="http://localhost") as client:
+    with TestClient(
+        create_app([ModelSource(NAME, tiny_model)]), base_url="http://localhost"
+    ) as client:
         yield client
 
 
@@ -102,3 +105,16 @@ def test_what_is_scored_has_to_fit_the_context_whole(client):
     body = {"model": NAME, "prompt": "The ", "max_tokens": 100, "logprobs": 1}
     assert client.post("/v1/completions", json=body).status_code == 400
     assert client.post("/v1/completions", json={**body, "logprobs": None}).status_code == 200
+
+
+def test_the_model_s_own_end_counts_as_the_token_that_a_harness_drops(client, loaded):
+    """lm-eval asks for one token and takes the last off, whatever it is."""
+    ids = [1, 70, 80, loaded.tokenizer.eos_id]  # an untrained network says its last token again
+    [choice] = ask(client, prompt=ids, max_tokens=1, echo=True, logprobs=1, temperature=0)
+    assert choice["finish_reason"] == "stop"
+    found = choice["logprobs"]
+    assert len(found["tokens"]) == len(ids) + 1
+    assert found["tokens"][-1] == "<|eos|>"
+    assert found["token_logprobs"][-1] == max(found["top_logprobs"][-1].values())
+    [prompt] = ask(client, prompt=ids, max_tokens=0, echo=True, logprobs=1)
+    assert found["token_logprobs"][1:-1] == pytest.approx(prompt["logprobs"]["token_logprobs"][1:])

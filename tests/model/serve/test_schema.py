@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 from openapi_spec_validator import validate
 
 from model.serve.app import create_app
+from model.serve.service import ModelSource
 
 NAME = "tiny"
 
 
 @pytest.fixture(scope="module")
 def client(chat_model):
-    with TestClient(create_app(chat_model, NAME), base_url="http://localhost") as client:
+    with TestClient(
+        create_app([ModelSource(NAME, chat_model)]), base_url="http://localhost"
+    ) as client:
         yield client
 
 
@@ -66,7 +69,8 @@ SETTINGS = {
     "repetition_penalty": NUMBERS, "presence_penalty": NUMBERS, "frequency_penalty": NUMBERS,
     "seed": NUMBERS, "n": NUMBERS, "beams": NUMBERS, "logprobs": NUMBERS, "echo": st.booleans(),
     "stream": st.booleans(), "stop": st.one_of(TEXTS, st.lists(TEXTS, max_size=5)),
-    "logit_bias": st.sampled_from([None, {}, {"1": float("nan")}, {"1": 5}, {"x": "y"}, 3]),
+    "logit_bias": st.sampled_from([None, {}, {"1": float("nan")}, {"1": 5}, {"x": "y"}, 3,
+                                   {"379": -100, "0": 100}, {"5": 101}, {"380": 1}, {"01": 1}]),
     "stream_options": st.sampled_from([None, {}, {"include_usage": True}, {"a": 1}]),
     "truncate_prompt_tokens": NUMBERS, "metadata": st.sampled_from([None, {"a": "b"}, 3]),
 }  # fmt: skip
