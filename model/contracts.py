@@ -104,6 +104,24 @@ EXAMPLE = Contract(
         ]
     ),
 )
+DOCUMENT_SCORE = Contract(
+    "document_score",
+    1,
+    pa.schema(
+        [
+            column("id", pa.string(), "the held-out document, as the shards name it"),
+            column("lang", pa.string(), "its language"),
+            column("source", pa.string(), "its source"),
+            column(
+                "age", pa.string(), "'old' if the champion's shards had it, 'new'", nullable=True
+            ),
+            column("tokens", pa.int64(), "tokens scored"),
+            column("bytes", pa.int64(), "UTF-8 bytes they stand for"),
+            column("bits", pa.float64(), "what the model needs for them, -log2 p"),
+            column("champion_bits", pa.float64(), "what the champion needs", nullable=True),
+        ]
+    ),
+)
 TRANSFER = Contract(
     "transfer",
     1,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config_checks import AtLeast, OneOf, refused
+from pipeline.engine.process import child_environment
 from pipeline.errors import ConfigError, Interrupted, TextmillError, TrainingError
 from pipeline.signals import stop_requests
 from pipeline.stage import Progress
@@ -111,16 +112,12 @@ def train_in_processes(
 
 
 def _environment(launch: Launch) -> dict[str, str]:
-    environment = dict(os.environ)
+    environment = child_environment()
     environment.setdefault(
         "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // launch.processes))
     )
     if launch.hosts == 1:  # a host's own name need not resolve
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
-    root = str(Path(__file__).resolve().parents[2])
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [root, *filter(None, [environment.get("PYTHONPATH")])]
-    )
     return environment
 
 

@@ -19,6 +19,7 @@ from model.export.export_card import Exported, card
 from model.export.export_folder import CARD as CARD
 from model.export.parity import TEXTS, TOLERANCE, Opened, compare
 from model.formats import huggingface, model_folder
+from model.formats.file_names import CONFIG, GENERATION, WEIGHTS
 from model.formats.layouts import layout_of
 from model.generation.completion import LoadedModel, load_model
 from model.network.families import AnyNetwork
@@ -64,9 +65,7 @@ def _hf(source: ExportSource, folder: Path, precision: str, int8: bool) -> Itera
     layout = huggingface.write(source.network, lambda name: folder / name, dtype=DTYPES[precision])
     _write_tokenizer(source, folder)
     name = layout.architecture
-    yield Written(
-        "hf", precision, huggingface.WEIGHTS, lambda file: runtimes.transformers(file, name)
-    )
+    yield Written("hf", precision, WEIGHTS, lambda file: runtimes.transformers(file, name))
 
 
 def _gguf(source: ExportSource, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
@@ -82,8 +81,8 @@ def _gguf(source: ExportSource, folder: Path, precision: str, int8: bool) -> Ite
 
 def _onnx(source: ExportSource, folder: Path, precision: str, int8: bool) -> Iterator[Written]:
     _write_tokenizer(source, folder)
-    storage.write_json(folder / huggingface.CONFIG, _onnx_config(source.network))
-    storage.write_json(folder / huggingface.GENERATION, huggingface.generation_of(source.network))
+    storage.write_json(folder / CONFIG, _onnx_config(source.network))
+    storage.write_json(folder / GENERATION, huggingface.generation_of(source.network))
     full = "model.onnx"
     onnx_graph.write(source.network, folder / full)
     yield Written("onnx", "float32", full, runtimes.onnxruntime)

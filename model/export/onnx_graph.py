@@ -25,10 +25,13 @@ from model.network.families import (
     AnyNetwork,
     family_of,
 )
+from model.network.ngrams import preceding
 from model.network.stack import Stack
 from pipeline.store import storage
 
 OPSET = 20
+# Of a network that knows n-grams: the last ids before `input_ids`, NOTHING where none is.
+PAST_IDS = "past_input_ids"
 EXAMPLE_ROWS, EXAMPLE_PAST, EXAMPLE_TOKENS = 2, 3, 5  # none is 0 or 1, which graphs take as fixed
 
 
@@ -45,8 +48,12 @@ class DecoderGraph(nn.Module):
         attention_mask: Tensor,
         position_ids: Tensor,
         past: list[Tensor],
+        past_input_ids: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Return logits (B, T, V), then keys and values (B, K, S, E) of every layer."""
+        """Return logits (B, T, V), then keys and values (B, K, S, E) of every layer.
+
+        A network that knows n-grams also takes and gives the ids before, and at the end.
+        """
         network: Stack = self.network
         cache = KeyValueCache.of(past)
         positions, attention_mask_BS = past[0].shape[2] + input_ids.shape[1], attention_mask.bool()
@@ -56,9 +63,15 @@ class DecoderGraph(nn.Module):
         itself_TS = places_S[None, :] == queries_T[:, None]  # so that padding sees something
         allowed_BTS = (before_TS & attention_mask_BS[:, None, :]) | itself_TS
         view = AttentionInputs(False, network.angles(position_ids), allowed_BTS, cache)
-        x_BTD = network.embed(input_ids, position_ids)
+        cache.recent_BN, longest = past_input_ids, network.config.ngram_longest
+        contexts = self.network.contexts(input_ids, cache)
+        window_BS, grams_BTN = network.window(input_ids, cache), None
+        if network.config.ngram_orders:
+            grams_BTN = preceding(window_BS, longest, positions=position_ids)
+        x_BTD = network.embed(input_ids, position_ids, grams_BTN)
         hidden_BTD = network.forward_blocks(x_BTD, view)
-        return (self.network.logits(hidden_BTD), *cache.tensors())
+        recent = [window_BS[:, window_BS.shape[1] - longest + 1 :]] if longest > 1 else []
+        return (self.network.logits(hidden_BTD, contexts), *cache.tensors(), *recent)
 
 
 class EncoderGraph(nn.Module):
@@ -146,20 +159,19 @@ def _decoder(network: AnyNetwork) -> Example:
     past = [torch.zeros(shape) for _ in range(2 * config.layers)]
     positions = EXAMPLE_PAST + torch.arange(EXAMPLE_TOKENS).expand(EXAMPLE_ROWS, -1)
     attended = _ids(EXAMPLE_ROWS, EXAMPLE_PAST + EXAMPLE_TOKENS)
-    example = (_ids(EXAMPLE_ROWS, EXAMPLE_TOKENS), attended, positions, past)
+    example: tuple[Any, ...] = (_ids(EXAMPLE_ROWS, EXAMPLE_TOKENS), attended, positions, past)
     both = {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}
-    shapes = (both, both, both, [{0: Dim.DYNAMIC, 2: Dim.DYNAMIC} for _ in past])
+    shapes: tuple[Any, ...] = (both, both, both, [{0: Dim.DYNAMIC, 2: Dim.DYNAMIC} for _ in past])
     kinds = [f"{layer}.{kind}" for layer in range(config.layers) for kind in ("key", "value")]
     inputs = ["input_ids", "attention_mask", "position_ids"]
-    return (
-        DecoderGraph(network),
-        example,
-        (
-            [*inputs, *(f"past_key_values.{kind}" for kind in kinds)],
-            ["logits", *(f"present.{kind}" for kind in kinds)],
-        ),
-        shapes,
-    )
+    inputs += [f"past_key_values.{kind}" for kind in kinds]
+    outputs = ["logits", *(f"present.{kind}" for kind in kinds)]
+    if config.ngram_longest > 1:
+        example += (_ids(EXAMPLE_ROWS, config.ngram_longest - 1),)
+        shapes += ({0: Dim.DYNAMIC},)
+        inputs.append(PAST_IDS)
+        outputs.append("present_input_ids")
+    return DecoderGraph(network), example, (inputs, outputs), shapes
 
 
 def _encoder(network: AnyNetwork) -> Example:

@@ -71,7 +71,7 @@ class Comparison:
 
         Where log-probabilities agree, a greedy choice that differs was a tie.
         """
-        if self.log_prob_difference > tolerance:
+        if not self.log_prob_difference <= tolerance:  # no number is no agreement either
             return f"log-probabilities differ by {self.log_prob_difference:.1e}"
         if self.same_texts is not None and self.same_texts < self.texts:
             return f"{self.texts - self.same_texts} of {self.texts} texts are cut into other tokens"
@@ -128,7 +128,7 @@ def compare(
     largest, divergences = 0.0, []
     for row in rows:
         mine_TV, other_TV = own(row, 0), other.read(row, 0)
-        largest = max(largest, float(np.abs(mine_TV - other_TV).max()))
+        largest = float(np.maximum(largest, np.abs(mine_TV - other_TV).max()))
         divergences += (np.exp(mine_TV) * (mine_TV - other_TV)).sum(axis=-1).tolist()
     writes = family_of(network).generates
     mine, theirs = (

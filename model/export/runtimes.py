@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.export.onnx_graph import PAST_IDS
 from model.export.parity import Opened, Row, log_softmax
+from model.network.ngrams import NOTHING
 
 TOKENIZER_JSON = "tokenizer.json"
 WHOLE_VOCABULARY = 1 << 20  # more entries than any has: llama.cpp then lists all
@@ -152,6 +154,8 @@ def onnxruntime(file: Path) -> Iterator[Opened | None]:
         for name, shape in input_shapes.items():
             if name.startswith("past_key_values"):
                 given[name] = np.zeros((1, shape[1], 0, shape[3]), np.float32)
+            if name == PAST_IDS:
+                given[name] = np.full((1, shape[1]), NOTHING, np.int64)
         wanted = {name: given[name] for name in input_shapes}
         return log_softmax(session.run(["logits"], wanted)[0][0, start:])
 

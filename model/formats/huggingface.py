@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from model.formats.file_names import CONFIG, GENERATION, WEIGHTS
 from model.formats.layouts import TransformersLayout, layout_of, weights_of
 from model.formats.reshape import Weights
 from model.network.families import AnyNetwork, family_of
 from pipeline.store import storage
 from pipeline.tokenizer import Tokenizer
 
-WEIGHTS, CONFIG, GENERATION = "model.safetensors", "config.json", "generation_config.json"
 CONTROL_IDS = {
     "bos_token_id": Tokenizer.bos_id,
     "eos_token_id": Tokenizer.eos_id,
@@ -41,11 +41,15 @@ def write(
 def save_weights(weights: Weights, path: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write tensors as safetensors, row by row, whole or not at all."""
     stored = {
-        name: weight.detach().to("cpu", dtype, copy=True).contiguous()
+        name: weight.detach().to("cpu", _kind(weight, dtype), copy=True).contiguous()
         for name, weight in weights.items()
     }
     with storage.whole_file(path) as temporary:
         save_file(stored, temporary, metadata={"format": "pt"})
+
+
+def _kind(weight: torch.Tensor, dtype: torch.dtype) -> torch.dtype:
+    return dtype if weight.is_floating_point() else weight.dtype  # counts stay whole numbers
 
 
 def config_of(

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from model.formats.file_names import WEIGHTS
 from model.network.architecture import ALL_BIASES, MLP_BIASES, NO_BIASES, ModelConfig
 from model.network.families import AnyNetwork
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+INDEX = "model.safetensors.index.json"
 HEAD = "lm_head.weight"
 # Biases that are keys of the config where they can be chosen, and given where they cannot.
 QKV_BIASED = ("qwen2",)

@@ -50,7 +50,7 @@ class TransformersLayout:
     def misfits(self, config: ModelConfig) -> list[str]:
         """Return what this class would want instead of options that it cannot have."""
         return [
-            f"model.{option} = {' or '.join(map(repr, values))}"
+            f"model.{option} = {' or '.join(map(_as_written, values))}"
             for option, values in self.wants.items()
             if getattr(config, option) not in values
         ]
@@ -60,6 +60,10 @@ class TransformersLayout:
         for pattern, theirs in self.names:
             ours = re.sub(pattern, theirs, ours)
         return ours
+
+
+def _as_written(value: Any) -> str:
+    return '"off"' if value is None else repr(list(value) if isinstance(value, tuple) else value)
 
 
 def layout_of(config: ModelConfig) -> TransformersLayout:
@@ -135,7 +139,9 @@ _BART_NAMES = (
     ("embedding_norm", "layernorm_embedding"),
 )
 
+_NO_NGRAMS = {"ngram_orders": ((),), "count_order": (None,)}
 _MODERN = {
+    **_NO_NGRAMS,
     "norm": (RMSNORM,),
     "norm_place": (PRE,),
     "activation": ("swiglu",),
@@ -144,7 +150,12 @@ _MODERN = {
     "embedding_norm": (False,),
     "head_transform": (False,),
 }
-_CLASSIC = {"norm": (LAYERNORM,), "activation": tuple(ACTIVATIONS), "qk_norm": (False,)}
+_CLASSIC = {
+    **_NO_NGRAMS,
+    "norm": (LAYERNORM,),
+    "activation": tuple(ACTIVATIONS),
+    "qk_norm": (False,),
+}
 # Sinusoids fit a learned table; the classes of BART's kind have a fixed epsilon.
 _TABLE = (LEARNED, SINUSOIDAL)
 _BART = {**_CLASSIC, "family": (ENCODER_DECODER,), "norm_epsilon": (1e-5,)}

@@ -16,9 +16,11 @@ import torch
 
 from model.data.chat import chat_template
 from model.formats import huggingface, imported
+from model.formats.file_names import CONFIG, GENERATION, TOKENIZER, WEIGHTS
 from model.formats.layouts import LLAMA, QWEN3, TransformersLayout
 from model.network.architecture import ModelConfig
-from model.network.families import AnyNetwork, build
+from model.network.counts import PREFIX
+from model.network.families import AnyNetwork, build, counts_of
 from pipeline.errors import ArtifactError, ConfigError
 from pipeline.store import storage
 from pipeline.store.artifact import check_hashes
@@ -28,8 +30,6 @@ from pipeline.tokenizing import to_huggingface
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS, CONFIG, GENERATION = huggingface.WEIGHTS, huggingface.CONFIG, huggingface.GENERATION
-TOKENIZER = "tokenizer.model"
 TRUNK = "model."
 OWN = "textmill"
 AGAIN = "make or download the folder again"
@@ -55,7 +55,8 @@ def write(
     else:
         storage.write_json(place(CONFIG), huggingface.CONTROL_IDS | own)
         storage.write_json(place(GENERATION), huggingface.generation_of(network))
-        huggingface.save_weights(dict(network.named_parameters()), place(WEIGHTS))
+        weights = dict(network.named_parameters()) | network.counted()
+        huggingface.save_weights(weights, place(WEIGHTS))
     write_tokenizer(tokenizer_file, place, network.config.context, chats=chats)
 
 
@@ -101,10 +102,24 @@ def read(folder: Path) -> AnyNetwork:
         config, vocab_size = _model_config(stored), _vocab_size(stored)
         found = imported.load_weights(folder)
         named = {name.removeprefix(TRUNK): weight for name, weight in found.items()}
+        tables = {name: named.pop(name) for name in list(named) if _is_counted(name)}
         _refuse_other_sizes(config, vocab_size, named, is_own=OWN in stored)
         network = build(config, vocab_size)
         _fill(network, named if OWN in stored else imported.adapted(named, network))
+        if tables:
+            _fill_counts(network, tables)
     return network.eval()
+
+
+def _is_counted(name: str) -> bool:
+    return name.startswith(PREFIX) and not name.startswith(f"{PREFIX}gate_")
+
+
+def _fill_counts(network: AnyNetwork, tables: dict[str, torch.Tensor]) -> None:
+    counts = counts_of(network)
+    if counts is None:
+        raise ValueError(f"counts of n-grams, as {min(tables)!r}, in a network that has none")
+    counts.fill({name.removeprefix(PREFIX): table for name, table in tables.items()})
 
 
 def _refuse_other_sizes(

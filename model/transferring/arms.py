@@ -12,7 +12,7 @@ Shapes: N questions, C candidates.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,10 @@ from model.evaluation.answer_scores import score_answers
 from model.formats import model_folder
 from model.network.families import AnyNetwork
 from model.training import tuning
-from model.training.tuning import RANDOM, WEIGHTS, FinetuneConfig
+from model.training.finetune_config import RANDOM, WEIGHTS, FinetuneConfig
 from model.transferring import label_ensemble, tfidf
-from model.transferring.classifier import ClassifierConfig, LabelledTexts, encode_text
+from model.transferring.classifier import LabelledTexts, encode_text
+from model.transferring.config import LINEAR, SCRATCH, TRANSFERRED, WORDS, TransferConfig
 from model.transferring.label_ensemble import LabelDataset
 from model.transferring.questions import (
     ChoiceQuestion,
@@ -37,41 +38,11 @@ from model.transferring.questions import (
     result_row,
     without_input,
 )
-from pipeline.config_checks import AtLeast, Between, OneOf, require
 from pipeline.shard import TRAIN
 from pipeline.stage import Job
 from pipeline.tokenizer import Tokenizer
 
-SCRATCH, TRANSFERRED, LINEAR, WORDS = "scratch", "transferred", "linear", "words"
-NETWORKS = (SCRATCH, TRANSFERRED)  # arms whose results depend on the seed
 LABELLED = ("classification", "sentiment")  # tasks whose answers are labels
-
-
-@dataclass(frozen=True)
-class TransferConfig:
-    """What is compared, on how much; `finetune.seed` is the arm's seed."""
-
-    arm: str = TRANSFERRED
-    held_out_share: float = 0.3  # of the examples, by the hash of their input
-    questions_max: int = 2000  # where there are labels: a text is read once
-    free_questions_max: int = 400  # where answers are free: each candidate is read twice
-    candidates: int = 4  # of a free answer
-    held_aside_share: float = 0.2  # of the training examples, to choose rates and epochs by
-    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)  # where there are labels
-    finetune: FinetuneConfig = field(  # where answers are free
-        default_factory=lambda: FinetuneConfig(examples_max=1000, learning_rates=(1e-3, 4e-3))
-    )
-
-    def __post_init__(self) -> None:
-        require(
-            self,
-            "transfer",
-            arm=OneOf(tuple(ARMS)),
-            questions_max=AtLeast(1),
-            free_questions_max=AtLeast(1),
-            held_aside_share=Between(0, 1, above_low=True, below_high=True),
-            candidates=AtLeast(2),
-        )
 
 
 @dataclass(frozen=True)

@@ -18,47 +18,14 @@ from torch import Tensor, nn
 
 from model.network.batch import attention_mask, pad
 from model.network.families import AnyNetwork, family_of
+from model.transferring.config import ClassifierConfig
 from model.transferring.opinion_pool import calibrated_nll
-from pipeline.config_checks import AtLeast, Between, refused, require
 from pipeline.tokenizer import Tokenizer
 
 GRADIENT_CLIP = 1.0
 WARMUP_SHARE = 0.06  # of the steps
 SCORED_TOGETHER = 64
 INITIAL_STD = 0.02  # of the linear map, as in the networks
-
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """How a network is trained to choose among labels."""
-
-    # Word vectors go on with so many passes over the texts of all training examples, without their
-    # labels (`model.transferring.frozen_features`); 0: they stay what the model's training made of
-    # them.
-    reading_epochs: int = 10
-    reading_texts_max: int = 10_000
-
-    # Embeddings that were trained are long: below 1e-2 they hardly move, and less is learned than
-    # from random ones (800 Chinese headlines: 53 % right at 3e-3, 61 % at 1e-2; random 58 %).
-    # The best on the examples held aside is kept.
-    learning_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
-    epochs: int = 10
-    batch_size: int = 16
-    dropout: float = 0.1  # of the mean
-    weight_decay: float = 0.01
-
-    def __post_init__(self) -> None:
-        if not self.learning_rates or min(self.learning_rates) <= 0:
-            raise refused("classifier.learning_rates", self.learning_rates, "one or more above 0")
-        require(
-            self,
-            "classifier",
-            reading_epochs=AtLeast(0),
-            epochs=AtLeast(1),
-            batch_size=AtLeast(1),
-            reading_texts_max=AtLeast(1),
-            dropout=Between(0, 1, below_high=True),
-        )
 
 
 @dataclass(frozen=True)

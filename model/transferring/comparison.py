@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from model.evaluation.intervals import LEVEL, RESAMPLES
-from model.transferring.arms import ARMS, LABELLED, NETWORKS, SCRATCH, TRANSFERRED
+from model.transferring.arms import ARMS, LABELLED
+from model.transferring.config import NETWORKS, SCRATCH, TRANSFERRED
 from pipeline.store.artifact import Artifact
 
 BEATS, LOSES, UNDECIDED = "beats", "loses to", "cannot be told from"

@@ -12,7 +12,8 @@ import numpy as np
 
 from model.network.families import AnyNetwork
 from model.transferring import classifier, frozen_features
-from model.transferring.classifier import ClassifierConfig, LabelledTexts
+from model.transferring.classifier import LabelledTexts
+from model.transferring.config import ClassifierConfig
 from model.transferring.frozen_features import TextFeatures
 from model.transferring.opinion_pool import ExpertNll, log_opinion_pool
 

@@ -61,3 +61,22 @@ def make_shards(
     shards = folder / f"shards-{vocab_size}"
     split = ShardConfig(validation_share=0.2, row_group_tokens=4000, measures=measures)
     return run_stage(SHARD, split, [documents, tokenizer], shards).artifact
+
+
+def grown_shards(
+    folder: Path, before: dict[str, int], after: dict[str, int] | None = None, vocab_size: int = 720
+) -> tuple[Artifact, Artifact]:
+    """Return shards of a corpus before and after it grew, of one tokenizer: that of the first."""
+    first, second = Texts(**before), Texts(**(after or {}))
+    settings = TokenizerConfig(vocab_size=vocab_size)
+    split = ShardConfig(validation_share=0.2, row_group_tokens=4000)
+    documents = [
+        run_stage(TEXTS, texts_, [], folder / f"texts-{i}").artifact
+        for i, texts_ in enumerate((first, second))
+    ]
+    tokenizer = run_stage(TOKENIZER, settings, documents[:1], folder / "tokenizer").artifact
+    earlier, shards = (
+        run_stage(SHARD, split, [own, tokenizer], folder / f"shards-{i}").artifact
+        for i, own in enumerate(documents)
+    )
+    return earlier, shards

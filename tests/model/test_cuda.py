@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.network.architecture import ModelConfig
-from model.optim.optimizers import OPTIMIZERS
+from model.optim.table import OPTIMIZERS
 from model.training.compilation import choose_compile
 from model.training.config import TrainConfig
 from model.training.loop import fit

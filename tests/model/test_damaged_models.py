@@ -15,7 +15,7 @@ from model.registry.tracking import TrackingSettings
 from model.reports import plots
 from model.training import checkpoint, lora
 from model.training.config import TrainConfig
-from model.training.lora import LoraConfig
+from model.training.finetune_config import LoraConfig
 from model.training.state import State
 from pipeline.errors import ArtifactError
 from pipeline.store import storage
@@ -120,7 +120,6 @@ def test_a_damaged_registry_is_one_error(made_chain, tiny_model, tmp_path, monke
             verdict_files=chain.verdict_files,
             params={},
             card="# lab",
-            pages=[],
         ),
         lambda folder: 9.0,
     )

@@ -20,8 +20,8 @@ from model.network import families, objectives
 from model.network.architecture import ModelConfig, preset
 from model.network.batch import predicted_tokens
 from model.training import tuning
-from model.training.lora import ADAPTER, LoraConfig
-from model.training.tuning import FinetuneConfig
+from model.training.finetune_config import FinetuneConfig, LoraConfig
+from model.training.lora import ADAPTER
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.examples import STAGE as EXAMPLES
 from pipeline.examples import ExamplesConfig

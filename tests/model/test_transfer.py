@@ -7,18 +7,9 @@ import numpy as np
 import pytest
 
 from model.formats.base_model import BaseModel
-from model.training.tuning import FinetuneConfig
+from model.training.finetune_config import FinetuneConfig
 from model.transfer import STAGE
-from model.transferring.arms import (
-    ARMS,
-    LINEAR,
-    SCRATCH,
-    TRANSFERRED,
-    WORDS,
-    TransferConfig,
-    arms_of,
-)
-from model.transferring.classifier import ClassifierConfig
+from model.transferring.arms import ARMS, LINEAR, SCRATCH, TRANSFERRED, WORDS, arms_of
 from model.transferring.comparison import (
     BEATS,
     LOSES,
@@ -29,6 +20,7 @@ from model.transferring.comparison import (
     compare,
     mean_interval,
 )
+from model.transferring.config import ARM_NAMES, ClassifierConfig, TransferConfig
 from model.transferring.plots import draw
 from model.transferring.tfidf import predict_labels, score_choices
 from pipeline.errors import ConfigError, TrainingError
@@ -189,3 +181,7 @@ def test_too_many_labels_and_settings_that_cannot_be_are_refused(base, tmp_path)
     ):
         with pytest.raises(ConfigError, match=rf"transfer\.{name}"):
             TransferConfig(**{name: value})
+
+
+def test_every_arm_that_a_setting_names_is_there_and_no_other():
+    assert tuple(ARMS) == ARM_NAMES

@@ -18,6 +18,7 @@ from model.network.architecture import ModelConfig
 from model.train import STAGE
 from model.training.build import build_training
 from model.training.config import TrainConfig
+from model.training.continuation import TrainingInputs
 from pipeline.errors import ConfigError, Interrupted, TrainingError
 from pipeline.stage import run_stage, silent
 from tests.model.shards import make_shards
@@ -26,7 +27,10 @@ ROOT = Path(__file__).resolve().parents[3]
 CONFIG = TrainConfig(
     steps=16, batch_size=8, warmup_steps=4, checkpoint_every=5, validate_every=8, log_every=4,
     learning_rate=1e-2, precision="fp32", ema_decay=0.9, micro_batch_size=2,
-    model=ModelConfig(layers=2, width=32, heads=2, kv_heads=1, hidden=64, context=32),
+    model=ModelConfig(
+        layers=2, width=32, heads=2, kv_heads=1, hidden=64, context=32,
+        ngram_orders=(2, 3), ngram_rows=100, ngram_width=8,
+    ),
 )  # fmt: skip
 
 
@@ -178,7 +182,7 @@ def test_what_cannot_be_split_is_refused(shards, tmp_path):
     with pytest.raises(ConfigError, match="adafactor"):
         build_training(
             replace(CONFIG, optimizer="adafactor"),
-            shards,
+            TrainingInputs(shards),
             tmp_path,
             silent,
             world=World(parallel=FSDP),

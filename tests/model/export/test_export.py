@@ -12,15 +12,24 @@ import torch
 from flows import cli
 from model.export import runtimes
 from model.export.export import ExportSettings, export_model
+from model.export.parity import TEXTS
 from model.formats import model_folder
 from model.generation.completion import load_model, prompt_ids
 from model.generation.generate import SamplingConfig, generate
 from model.network.architecture import PRESETS, ModelConfig
 from model.network.families import build
 from pipeline.errors import ConfigError
+from pipeline.tokenizer import load_tokenizer
+from tests.model.counted import filled, texts
 
 SIZES = {"layers": 1, "width": 64, "heads": 4, "kv_heads": 2, "hidden": 96, "context": 64}
 VOCABULARY = 380
+
+
+def read_by_parity(model):
+    """The ids of the texts that exports are compared on, so that counts know some n-grams."""
+    tokenizer = load_tokenizer(model / model_folder.TOKENIZER)
+    return [tokenizer.encode(text)[:20] for text in TEXTS]
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +43,8 @@ def model_of(tiny_model, tmp_path_factory):
         for weight in network.parameters():
             with torch.no_grad():
                 weight.add_(torch.randn_like(weight) * 0.1)
+        if network.config.count_order is not None:
+            filled(network, [*texts(VOCABULARY), *map(np.array, read_by_parity(tiny_model))])
         folder = tmp_path_factory.mktemp(preset)
         model_folder.write(network, tiny_model / model_folder.TOKENIZER, lambda name: folder / name)
         return folder
@@ -76,18 +87,20 @@ def test_a_file_that_says_something_else_is_refused_unless_more_is_accepted(mode
 
 
 @pytest.mark.parametrize(
-    "preset",
+    ("preset", "more"),
     [
-        pytest.param("gpt2", marks=pytest.mark.slow),
-        pytest.param("modern_encoder", marks=pytest.mark.slow),
-        pytest.param("vaswani2017", marks=pytest.mark.slow),
-        pytest.param("modern_encoder_decoder", marks=pytest.mark.slow),
+        ("ngram", {}),
+        ("ngram", {"count_order": 4}),
+        pytest.param("gpt2", {}, marks=pytest.mark.slow),
+        pytest.param("modern_encoder", {}, marks=pytest.mark.slow),
+        pytest.param("vaswani2017", {}, marks=pytest.mark.slow),
+        pytest.param("modern_encoder_decoder", {}, marks=pytest.mark.slow),
     ],
 )
-def test_onnxruntime_reads_the_same_model(preset, model_of, tmp_path):
+def test_onnxruntime_reads_the_same_model(preset, more, model_of, tmp_path):
     pytest.importorskip("onnxruntime")
     (full,) = export_model(
-        model_of(preset), ["onnx"], tmp_path / "out", ExportSettings(name="tiny")
+        model_of(preset, **more), ["onnx"], tmp_path / "out", ExportSettings(name="tiny")
     )
     assert full.comparison.log_prob_difference < 1e-4
     assert full.comparison.same_choices == full.comparison.choices

@@ -96,6 +96,25 @@ def test_every_class_has_a_design_that_becomes_it():
     assert shown == {layout.architecture for layout in LAYOUTS}
 
 
+def test_vllm_lists_each_class_that_a_decoder_becomes():
+    """Those of its models of text, as its registry of 2026 has them, that are ours too."""
+    listed = {"LlamaForCausalLM", "Qwen3ForCausalLM", "GPT2LMHeadModel"}
+    decoders = [ModelConfig(**row) for row in PRESETS.values()]
+    decoders = [
+        config
+        for config in decoders
+        if config.family not in (ENCODER, ENCODER_DECODER) and not config.ngram_orders
+    ]
+    assert {layout_of(config).architecture for config in decoders} <= listed
+
+
+def test_no_class_holds_embeddings_of_ngrams():
+    with pytest.raises(ConfigError, match=r"Qwen3ForCausalLM, wants model.ngram_orders = \[\]"):
+        layout_of(ModelConfig(**PRESETS["ngram"]))
+    with pytest.raises(ConfigError, match="--format onnx"):
+        layout_of(ModelConfig(**PRESETS["llama"], ngram_orders=(2,)))
+
+
 def test_a_network_that_no_class_is_made_of_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match=r"--format onnx"):
         layout_of(ModelConfig(**PRESETS["modern_encoder_decoder"]))

@@ -7,7 +7,8 @@ import torch
 from model.network.architecture import PRESETS, ModelConfig
 from model.network.families import build
 from model.transferring import classifier
-from model.transferring.classifier import Classifier, ClassifierConfig, LabelledTexts
+from model.transferring.classifier import Classifier, LabelledTexts
+from model.transferring.config import ClassifierConfig
 from pipeline.errors import ConfigError
 
 SIZES = {"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "hidden": 48, "context": 16}

@@ -9,7 +9,8 @@ import torch
 from model.network.architecture import PRESETS, ModelConfig
 from model.network.families import build
 from model.transferring import classifier, frozen_features, label_ensemble
-from model.transferring.classifier import ClassifierConfig, LabelledTexts
+from model.transferring.classifier import LabelledTexts
+from model.transferring.config import ClassifierConfig
 from model.transferring.frozen_features import adapt_word_vectors
 from model.transferring.label_ensemble import FROZEN, TUNED, LabelDataset
 
