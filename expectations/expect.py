@@ -80,6 +80,11 @@ class Outcome:
     observed: float | None
     passed: bool
 
+    @property
+    def bounds(self) -> str:
+        """What was wanted, in signs that Markdown does not take for a quotation."""
+        return self.expect.wanted().replace(">=", "≥").replace("<=", "≤")
+
     def sentence(self) -> str:
         """What, found, wanted, why, next step."""
         observed = "missing" if self.observed is None else f"{self.observed:.6g}"

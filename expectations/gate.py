@@ -86,6 +86,16 @@ def recall(artifact: Artifact, overrides: Overrides | None = None) -> Verdict | 
         return None
 
 
+def stored(artifact: Artifact) -> Verdict | None:
+    """Return the verdict that was last stored for this artifact, under whatever bounds; or None."""
+    path = verdict_path(artifact)
+    value = storage.recall_json(path, dict[str, Any])
+    if value is None:
+        return None
+    with reading(path, "a verdict as gates write it"):
+        return Verdict.from_json(value)
+
+
 def enforce(verdict: Verdict) -> None:
     """Raise GateError, in the verdict's own words, if a critical expectation failed."""
     if verdict.critical_failures:
@@ -142,7 +152,7 @@ def _one_row(checks: Checks, figures: Mapping[str, float]) -> Any:
 def build_data_docs(verdicts: Sequence[Verdict], folder: Path) -> Path:
     """Build Great Expectations' own pages below `folder`; return their index.
 
-    Only on request: these pages load styles and scripts from outside, unlike `expectations.page`.
+    Only on request: these pages load styles and scripts from outside, unlike a run's report.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     with _quiet():

@@ -29,6 +29,17 @@ def breakable(name: str) -> Markup:
     return Markup("<wbr>").join(BREAKS.sub("\\1\n", name).split("\n"))
 
 
+def code_spans(text: str) -> Markup:
+    """Return a text as HTML in which what stands between backticks is code."""
+    parts = text.split("`")
+    whole = parts if len(parts) % 2 else [text]
+    spans = (
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
+        for index, part in enumerate(whole)
+    )
+    return Markup("").join(spans)
+
+
 @cache
 def _environment(folder: Path) -> Environment:
     environment = Environment(
@@ -39,4 +50,5 @@ def _environment(folder: Path) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = breakable
+    environment.filters["code"] = code_spans
     return environment

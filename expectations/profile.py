@@ -182,10 +182,12 @@ def _train(artifact: Artifact) -> Figures:
         not_finite=(~pl.col("loss").is_finite()).sum(),
         validation=validation.last(),
     )
+    # a champion that is gone on from has learned: what it may not do is forget all of it
+    first = artifact.stats.get("retrain", {}).get("loss_of_chance") or computed["first"]
     return {
         "steps": computed["steps"] or 0,
         "final_loss": computed["last"],
-        "loss_ratio": computed["last"] / computed["first"] if computed["first"] else None,
+        "loss_ratio": computed["last"] / first if first else None,
         "not_finite": computed["not_finite"],
         "validation_loss": computed["validation"],
     }
