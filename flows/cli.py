@@ -1,7 +1,8 @@
 """The one command. Each subcommand imports what it needs when it runs.
 
-Exit codes: 0 done, 1 failed, 2 misused, 75 stopped on request with a checkpoint (the same command
-goes on), 130 interrupted elsewhere. Progress goes to stderr; --json prints one object at the end.
+Exit codes: 0 done, 1 failed, 2 misused, 130 interrupted, 75 run the same command again: stopped on
+request with a checkpoint, or another run of the recipe is at work. Progress goes to stderr; --json
+prints one object at the end.
 """
 
 import argparse
@@ -19,9 +20,11 @@ from flows.commands.parser import Parser
 from flows.commands.shared_arguments import SET, SOURCES
 from flows.commands.table import COMMANDS
 from model.openmp import spin_briefly
-from pipeline.errors import ConfigError, Interrupted, TextmillError
+from model.serve.arguments import from_environment
+from pipeline.errors import ConfigError, Interrupted, RunAtWork, TextmillError
 from pipeline.reading.addresses import refuse_address, without_secrets
 from pipeline.store.disk_space import is_full
+from pipeline.without_pandas import pass_by_pandas
 
 EXIT_FAILED = 1
 EXIT_MISUSED = 2
@@ -39,7 +42,12 @@ examples:
   textmill generate models:/quickstart@champion "人工智能"
   textmill evaluate models:/quickstart@champion --tasks sentiment,topic --shots 2
   textmill finetune models:/quickstart@champion chats.jsonl --out tuned
-  textmill export models:/quickstart@champion --format gguf --int8 --out exported
+  textmill export models:/quickstart@champion --format onnx --int8 --out exported
+  textmill trace my-texts/a.txt              where its documents went, which versions read them
+  textmill forget my-texts/a.txt             never ingest it again, nor near copies
+  textmill prune --all --dry-run             what could be removed from the store, and why
+  textmill reproduce quickstart/1            make a version again, byte for byte
+  textmill backup ../backup                  copy the store while everything runs
   textmill up                                Prefect, MLflow and a worker on this machine
 """
 
@@ -52,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given:  # as git and docker do
         parser.print_help(sys.stderr)
         return EXIT_MISUSED
+    if given[0] == "serve":
+        given = ["serve", *from_environment(os.environ), *given[1:]]
     options = parser.parse_args(given)
     logging.basicConfig(
         level=logging.INFO if options.verbose else logging.WARNING,
@@ -60,13 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         refuse_address(getattr(options, "out", None) or "", "--out")
+        pass_by_pandas()
         module, function = options.row.target
         work = getattr(importlib.import_module(module), function)
         with no_leftovers(_out_folder(options)):
             result = work(options)
     except ConfigError as error:
         return _fail(error, EXIT_MISUSED, options)
-    except Interrupted as error:
+    except (Interrupted, RunAtWork) as error:
         return _fail(error, EXIT_RESUMABLE, options)
     except TextmillError as error:
         return _fail(error, EXIT_FAILED, options)

@@ -17,16 +17,18 @@ import pydantic
 from expectations.suites import suite
 from flows.recipe_file import read_recipe, to_toml
 from flows.recipe_file import recipe_names as recipe_names
-from flows.setting_types import configs_within, held_config, hint_at, may_be_off
-from model.evaluate import EvaluateConfig
+from flows.setting_types import REPORT_LANGUAGES, configs_within, held_config, hint_at, may_be_off
+from model.evaluation.config import DriftConfig, EvaluateConfig
 from model.network.architecture import expanded, preset
+from model.promotion.config import PromotionConfig
 from model.registry.model_name import check_model_name
 from model.reports.markdown import flatten
 from model.training.config import TrainConfig
-from model.training.tuning import FinetuneConfig
-from model.transferring.arms import TransferConfig
+from model.training.finetune_config import FinetuneConfig
+from model.training.retrain import RetrainConfig
+from model.transferring.config import TransferConfig
 from pipeline.clean import CleanConfig
-from pipeline.config_checks import nearest, refused, unknown_name
+from pipeline.config_checks import nearest, refused, require_name, unknown_name
 from pipeline.dedup import DedupConfig
 from pipeline.errors import ConfigError
 from pipeline.examples import ExamplesConfig
@@ -52,6 +54,16 @@ class RegisterConfig:
 
 
 @dataclass(frozen=True)
+class ReportConfig:
+    """How the run's report is written; nothing of what is computed."""
+
+    language: str = "en"
+
+    def __post_init__(self) -> None:
+        require_name("report.language", self.language, REPORT_LANGUAGES)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides what a run computes; where it runs is in `flows.settings`."""
 
@@ -65,11 +77,15 @@ class Recipe:
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     shard: ShardConfig = field(default_factory=ShardConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    retrain: RetrainConfig = field(default_factory=RetrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     examples: ExamplesConfig = field(default_factory=ExamplesConfig)
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     transfer: TransferConfig = field(default_factory=TransferConfig)
+    promotion: PromotionConfig = field(default_factory=PromotionConfig)
     register: RegisterConfig = field(default_factory=RegisterConfig)
+    drift: DriftConfig = field(default_factory=DriftConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
     gates: dict[str, dict[str, float | str | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ No scheduler in here. Who watches a run is an `Observer`: the terminal (`flows.l
 tasks (`flows.tasks`). It does each step's work when its turn comes and shows what came of it.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -12,10 +13,15 @@ from expectations import gate
 from expectations.expect import Verdict
 from flows import steps
 from flows.chain import SOURCES, TRAINING, ChainStage, walk
+from flows.reports.run_page.snapshot import REGISTERED, Ending
+from flows.run_lock import sole_run
 from flows.steps import RunState
 from model.registry.versions import Registration
+from pipeline.errors import TextmillError
 from pipeline.stage import Progress, StageRun
 from pipeline.store.artifact import Artifact
+
+logger = logging.getLogger(__name__)
 
 
 class Observer(Protocol):
@@ -60,7 +66,12 @@ def run_stages(stages: Sequence[ChainStage], state: RunState, observe: Observer)
     try:
         walk(stages, {SOURCES: state.sources, **state.artifacts}, run_one)
         if stages[-1] == TRAINING[-1]:
-            observe.register(lambda: _register_with_page(state, observe))
+            state.at_work = "register"
+            observe.register(lambda: _register_and_report(state, observe))
+    except BaseException as error:
+        state.ending = steps.ending_of(error, state)
+        _report_failure(state)
+        raise
     finally:
         observe.ended(stages, state)
 
@@ -70,8 +81,13 @@ def run_stage_and_gate(
 ) -> Artifact:
     """Make a stage's artifact and judge it; return it if it passes, else raise GateError."""
 
+    state.at_work = stage.name
+
     def make_artifact(progress: Progress) -> StageRun:
-        stage_run = steps.make(stage, state.recipe, parents, state.settings, progress)
+        while True:
+            stage_run = steps.make(stage, state.recipe, parents, state.settings, progress)
+            if state.holds.take(stage_run.artifact.path):
+                break  # else it was pruned just before
         state.runs[stage.name] = stage_run
         return stage_run
 
@@ -87,21 +103,35 @@ def run_stage_and_gate(
     return state.artifacts[stage.name]
 
 
-def _register_with_page(state: RunState, observe: Observer) -> Registration:
-    steps.write_page(state)
+def _register_and_report(state: RunState, observe: Observer) -> Registration:
     registration = steps.register(state)
-    state.registration = registration
+    state.registration, state.ending = registration, Ending(REGISTERED)
+    steps.write_report(state, steps.record(state))
     observe.registered(state)
     return registration
 
 
+def _report_failure(state: RunState) -> None:
+    """Record and report a run that was stopped; what stopped it matters more than a report."""
+    if not state.verdicts or state.registration is not None:
+        return
+    number = steps.record(state)
+    try:
+        steps.write_report(state, number)
+    except (TextmillError, OSError, ValueError) as error:
+        logger.warning("no report of this run: %s", error)
+
+
 @contextmanager
 def recorded(state: RunState) -> Iterator[RunState]:
-    """Write the page and the record of a run when the block ends, finished or not."""
-    try:
-        yield state
-    finally:
-        if state.verdicts:
-            if state.page is None:
-                steps.write_page(state)
-            steps.record(state)
+    """Write record and report of a run when the block ends, if that was not done before.
+
+    No other run of the recipe is at work in the block; raises RunAtWork if one is.
+    """
+    with sole_run(state.settings.runs, state.recipe):
+        try:
+            yield state
+        finally:
+            if state.verdicts and state.page is None:
+                steps.write_report(state, steps.record(state))
+            state.holds.release()

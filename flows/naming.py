@@ -16,7 +16,8 @@ from flows.runs import RunRecord
 from model.registry.model_name import model_name_of
 from pipeline.reading.addresses import without_secrets
 from pipeline.reading.remote import is_remote
-from pipeline.sources.source_set import Source, stem_of
+from pipeline.sources.listing import stem_of
+from pipeline.sources.source_set import Source
 from pipeline.store import storage
 
 NAMES_MAX = 3  # sources that a name is made of

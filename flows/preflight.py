@@ -7,7 +7,7 @@ import numpy as np
 from flows.config import Recipe
 from flows.settings import Settings
 from model.distributed.launch import FSDP
-from model.optim.optimizers import OPTIMIZERS
+from model.optim.table import OPTIMIZERS
 from pipeline.errors import ConfigError
 from pipeline.source_sample import SourceSample, local_files, sample_sources
 from pipeline.tokenizing.config import TokenizerConfig, TooFewPieces

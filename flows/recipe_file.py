@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.config_checks import nearest
 from pipeline.errors import ConfigError
 from pipeline.inputs import small_text
+from pipeline.store import storage
 
 
 def recipe_names() -> list[str]:
@@ -37,6 +38,25 @@ def read_recipe(name_or_path: str) -> tuple[dict[str, Any], Path]:
         raise ConfigError(f"recipe {name_or_path!r}: not valid TOML: {error}") from error
     except RecursionError as error:
         raise ConfigError(f"recipe {name_or_path!r}: nested too deeply; no key needs it") from error
+
+
+def recipe_path(name_or_path: str) -> Path | None:
+    """Return the file of a recipe, None for one that comes along."""
+    return None if name_or_path in recipe_names() else Path(name_or_path)
+
+
+def keep_section(path: Path, section: str, values: dict[str, Any]) -> None:
+    """Write a section such as 'promotion.seed_spread' into a recipe's file, the rest as it was."""
+    import tomlkit
+
+    document = tomlkit.parse(small_text(path))
+    table: Any = document
+    *above, last = section.split(".")
+    for name in above:
+        table = table.setdefault(name, tomlkit.table())
+    table[last] = tomlkit.table()
+    _enter(table[last], values)
+    storage.write_bytes(path, tomlkit.dumps(document).encode())
 
 
 def to_toml(values: dict[str, Any]) -> str:

@@ -41,7 +41,7 @@ def record_run(
 ) -> Path:
     """Write the next record of this recipe, unless it equals the last one; return its path."""
     record = {
-        "recipe": plain(asdict(as_shown(recipe))),
+        "recipe": recorded_recipe(recipe),
         "stages": {
             step.stage: {"fingerprint": step.fingerprint, "inputs": step.identity.inputs}
             for step in planned
@@ -56,6 +56,12 @@ def record_run(
     path = storage.inside(runs, recipe.name, f"{number:04d}.json")
     storage.write_json(path, record)
     return path
+
+
+def recorded_recipe(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as it stands in a record."""
+    shown: dict[str, Any] = plain(asdict(as_shown(recipe)))
+    return shown
 
 
 def last_run(
@@ -78,6 +84,25 @@ def last_made(
         if stage_record is not None:
             return stage_record
     return None
+
+
+def recipe_names(runs: Path) -> list[str]:
+    """Return the names of all recipes that have records."""
+    return sorted({path.parent.name for path in runs.glob("*/[0-9]*.json")})
+
+
+def records_of(runs: Path, name: str) -> list[tuple[int, dict[str, Any]]]:
+    """Return number and content of a recipe's records, the latest first; damaged ones are out."""
+    read = ((int(p.stem), storage.recall_json(p, RunRecord)) for p in _records(runs, name))
+    return [(number, record) for number, record in read if record is not None][::-1]
+
+
+def nothing_new(planned: list[PlannedArtifact], last: dict[str, Any] | None) -> bool:
+    """Tell whether the last run made all of this, every stage and a registered model."""
+    if last is None or last["registration"] is None:
+        return False
+    made = {stage: record["fingerprint"] for stage, record in last["stages"].items()}
+    return all(step.exists and made.get(step.stage) == step.fingerprint for step in planned)
 
 
 def _latest_first(

@@ -5,20 +5,19 @@ import os
 from dataclasses import dataclass, field
 
 from flows import driver
-from flows.config import Recipe
+from flows.config import Recipe, as_shown
 from flows.local import TerminalObserver
-from flows.orchestration.services import answers
+from flows.orchestration.prefect_settings import prefect_environment
+from flows.orchestration.services import answers, refuses
 from flows.orchestration.watching import WatchedRun, shared
 from flows.reports.terminal import Narrator
 from flows.settings import Services, Settings
 from flows.steps import RunState
-from pipeline.errors import ArtifactError, ConfigError
+from pipeline.errors import ArtifactError, ConfigError, ServiceError
 from pipeline.stage import Progress
 from pipeline.store import storage
 
 logger = logging.getLogger(__name__)
-
-LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 
 @dataclass(frozen=True)
@@ -27,23 +26,6 @@ class PrefectServer:
 
     address: str
     login: str | None = field(repr=False)
-
-
-def prefect_environment(settings: Settings) -> dict[str, str]:
-    """Return the Prefect settings of this store; see the operator's page for the reasons."""
-    return {
-        "PREFECT_HOME": str(settings.prefect_home),
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "PREFECT_SERVER_UI_API_URL": "/api",  # the page asks the server it came from
-        "PREFECT_WORKER_QUERY_SECONDS": "2",  # pick runs up in seconds, not in fifteen
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "pipeline,model,expectations,flows",
-        # slots of deployments survive the server; the files lie below PREFECT_HOME
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
-        # what Prefect says of each run and task drowns a line per stage; its warnings stay
-        "PREFECT_LOGGING_LOGGERS_PREFECT_FLOW_RUNS_LEVEL": "WARNING",
-        "PREFECT_LOGGING_LOGGERS_PREFECT_TASK_RUNS_LEVEL": "WARNING",
-        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    }
 
 
 def running_server(settings: Settings) -> PrefectServer | None:
@@ -58,7 +40,7 @@ def running_server(settings: Settings) -> PrefectServer | None:
         named, login = announced["prefect"], announced["login"]
     if not named or not answers(f"{named}/health"):
         return None
-    if os.environ.get("PREFECT_API_KEY") or answers(f"{named}/admin/version", login):
+    if os.environ.get("PREFECT_API_KEY") or not refuses(f"{named}/admin/version", login):
         return PrefectServer(named, login)
     if "PREFECT_API_URL" not in os.environ:
         return None  # the address of an `up` that was killed, in use by somebody else since
@@ -78,6 +60,27 @@ def _announced(settings: Settings) -> Services | None:
         return None
 
 
+def required_server(settings: Settings) -> PrefectServer:
+    """Return the server as `running_server` does and talk to it; raise ServiceError without one."""
+    server = running_server(settings)
+    if server is None:
+        raise ServiceError(
+            "no Prefect server answers; start one with `textmill up`, or name one in "
+            "PREFECT_API_URL, with its login in PREFECT_API_AUTH_STRING"
+        )
+    talk_to(server, settings)
+    return server
+
+
+def talk_to(server: PrefectServer, settings: Settings) -> None:
+    """Let Prefect's client in this process reach the server; before `prefect` is imported."""
+    settings.prefect_home.mkdir(parents=True, exist_ok=True)
+    os.environ.update(prefect_environment(settings), PREFECT_API_URL=server.address)
+    if server.login is not None:
+        os.environ["PREFECT_API_AUTH_STRING"] = server.login
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+
+
 def run_on_server(
     recipe: Recipe,
     settings: Settings,
@@ -90,18 +93,14 @@ def run_on_server(
     The flow works on the run's state as it is here, settings included. Its log and its tracebacks
     are on the server; the terminal shows what a run without one shows.
     """
-    settings.prefect_home.mkdir(parents=True, exist_ok=True)
-    os.environ.update(prefect_environment(settings), PREFECT_API_URL=server.address)
-    if server.login is not None:
-        os.environ["PREFECT_API_AUTH_STRING"] = server.login
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    talk_to(server, settings)
     os.environ.update(settings.environment())
     from flows.flow import textmill  # after the environment: Prefect reads it on import
 
     _keep_to_server("prefect")
     terminal = TerminalObserver(progress, narrate)
     with driver.recorded(RunState(recipe, settings)) as state, shared(WatchedRun(state, terminal)):
-        textmill(recipe)
+        textmill(as_shown(recipe))  # what the server keeps; the run's state has the addresses
     return state
 
 

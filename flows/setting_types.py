@@ -5,6 +5,8 @@ from dataclasses import is_dataclass
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
+REPORT_LANGUAGES = ("en", "zh")  # of a run's page
+
 
 def configs_within(config: type) -> Iterator[type]:
     """Yield a dataclass and every dataclass its fields can hold, each once."""

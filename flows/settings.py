@@ -10,13 +10,15 @@ from typing_extensions import TypedDict
 
 from flows.environment import PREFIX, read_environment
 from model.distributed.launch import Launch
-from model.registry.tracking_settings import sqlite_address
+from model.registry.tracking_settings import TrackingSettings, sqlite_address
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
+from pipeline.engine.process import usable_cpus
 from pipeline.errors import ConfigError
 from pipeline.reading.addresses import refuse_address
 from pipeline.stage import ConfigT, Stage
 from pipeline.store import storage
+from pipeline.store.tombstones import Tombstones, list_beside, read_tombstones
 
 # Offline and quiet by default; a value the user has set wins.
 QUIET = {
@@ -45,6 +47,8 @@ class Settings:
     mlflow_uri: str
     experiment: str = "textmill"
     launch: Launch = field(default_factory=Launch)  # processes that train
+    secrets: Path | None = None  # file of the values that addresses of sources name
+    tombstones_beside: Path | None = None  # the second list of what is forgotten
 
     @property
     def runs(self) -> Path:
@@ -55,6 +59,16 @@ class Settings:
     def mlflow_artifacts(self) -> Path:
         """Folder of MLflow's artifacts when its store is local."""
         return self.store / "mlflow" / "artifacts"
+
+    @property
+    def is_mlflow_elsewhere(self) -> bool:
+        """Tell whether MLflow's database is not the store's own."""
+        return self.mlflow_uri != sqlite_address(self.store / "mlflow" / "mlflow.db")
+
+    @property
+    def tracking(self) -> TrackingSettings:
+        """Where MLflow keeps runs."""
+        return TrackingSettings(self.mlflow_uri, self.mlflow_artifacts, self.experiment)
 
     @property
     def prefect_home(self) -> Path:
@@ -70,6 +84,16 @@ class Settings:
     def source_hashes(self) -> Path:
         """Database of the hashes of source files that were read before."""
         return self.store / "source-hashes.db"
+
+    @property
+    def tombstones(self) -> Tombstones:
+        """What is to be forgotten, from the store's list and the one beside it."""
+        return read_tombstones(self.store, self.second_list)
+
+    @property
+    def second_list(self) -> Path:
+        """File outside of the store that has its tombstones too."""
+        return self.tombstones_beside or list_beside(self.store)
 
     @property
     def services(self) -> Path:
@@ -90,10 +114,12 @@ class Settings:
                 "STORE": self.store,
                 "WORKERS": self.workers,
                 "MLFLOW_URI": self.mlflow_uri,
+                "TOMBSTONES": self.tombstones_beside,
                 "PROCESSES": launch.processes,
                 "HOSTS": launch.hosts,
                 "RENDEZVOUS": launch.rendezvous,
                 "PARALLEL": launch.parallel,
+                "SECRETS": self.secrets,
             }.items()
             if value is not None
         }
@@ -132,7 +158,16 @@ def read_settings(store: str | None = None, workers: int | None = None) -> Setti
         raise ConfigError(f"--workers {workers}: wanted a whole number from 1")
     count = workers or environment.workers or usable_cpus()
     uri = environment.mlflow_uri or sqlite_address(folder / "mlflow" / "mlflow.db")
-    return Settings(folder, count, uri, launch=read_launch(Namespace()))
+    secrets = None if environment.secrets is None else storage.expanded(environment.secrets)
+    second = environment.tombstones
+    return Settings(
+        folder,
+        count,
+        uri,
+        launch=read_launch(Namespace()),
+        secrets=secrets,
+        tombstones_beside=storage.expanded(second).resolve() if second else None,
+    )
 
 
 def read_launch(options: Namespace) -> Launch:
@@ -145,10 +180,3 @@ def read_launch(options: Namespace) -> Launch:
         rendezvous=flags.get("rendezvous") or environment.rendezvous,
         parallel=flags.get("parallel") or environment.parallel,
     )
-
-
-def usable_cpus() -> int:
-    """Count the CPUs this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

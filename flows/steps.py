@@ -1,32 +1,47 @@
 """The work of each step of a run as a plain function: make, judge, register, record."""
 
+import functools
 import logging
+import tempfile
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from expectations import gate
 from expectations.expect import Verdict
+from flows import run_reports
 from flows.chain import CHAIN, TRAINING, ChainStage
 from flows.config import Recipe, as_shown, sections
-from flows.planning import all_parents, plan
+from flows.planning import open_sources, plan, stage_inputs
 from flows.reports import plan_report
-from flows.reports.summary import figures, funnel
+from flows.reports.run_page.snapshot import (
+    CORPUS_MADE,
+    FAILED,
+    GATE,
+    INTERRUPTED,
+    REGISTERED,
+    Ending,
+)
+from flows.reports.samples import kept_samples
+from flows.reproducing.origin import write_origin
 from flows.runs import record_run
 from flows.settings import Services, Settings
-from model.evaluate import bits_per_byte
-from model.registry import tracking, versions
-from model.registry.model_record import ModelRecord
+from flows.source_changes import write_listing
+from model.evaluation.paired import DocumentCost
+from model.promotion.ledger import PromotionLedger
+from model.registry import held, run_pages, tracking, versions
+from model.registry.model_record import ORIGIN, ModelRecord
 from model.registry.versions import Registration
 from model.reports import model_card
-from pipeline.errors import ConfigError
-from pipeline.reject_samples import sample_pairs, typical_rejects
+from pipeline.errors import GateError, Interrupted, TextmillError
+from pipeline.reading.addresses import without_secrets
 from pipeline.sources.source_set import SourceSet
 from pipeline.stage import ConfigT, Progress, Stage, StageRun, run_stage, store_path
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact, load_artifact
+from pipeline.store.holds import Holds
 from pipeline.tokenizer import load_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -42,8 +57,11 @@ class RunState:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     registration: Registration | None = None
     page: Path | None = None
+    at_work: str = ""  # the stage begun last, or 'register'
+    ending: Ending = field(default_factory=lambda: Ending(CORPUS_MADE))
+    holds: Holds = field(default_factory=Holds)  # what it uses is not pruned meanwhile
 
-    @cached_property
+    @functools.cached_property
     def sources(self) -> SourceSet:
         """The recipe's source files, listed and hashed when they are first asked for."""
         return open_sources(self.recipe, self.settings)
@@ -64,28 +82,12 @@ def open_made(stages: Sequence[ChainStage], state: RunState) -> None:
     """Enter the artifacts of these stages that earlier runs of the recipe made, with verdicts."""
     if all(stage.name in state.runs for stage in stages):
         return
-    for planned in plan(state.recipe, state.sources, state.settings.store):
+    for planned in plan(state.recipe, state.sources, state.settings):
         if planned.chain_stage in stages and planned.exists:
             artifact = load_artifact(planned.path)
             stage_run = StageRun(artifact, True, "reused: made by an earlier flow", 0.0)
             state.runs[planned.stage] = stage_run
             state.verdicts[planned.stage] = judge(artifact, state.recipe)
-
-
-def open_sources(recipe: Recipe, settings: Settings) -> SourceSet:
-    """List and hash the recipe's source files; raise ConfigError if it names none."""
-    if not recipe.sources:
-        raise ConfigError(
-            "this recipe names no sources; add [[sources]] with a path to it, or give "
-            "`--source FOLDER`"
-        )
-    return SourceSet.open(
-        recipe.sources,
-        Path.cwd(),
-        workers=settings.workers,
-        store=settings.store,
-        memory=settings.source_hashes,
-    )
 
 
 def make(
@@ -96,8 +98,7 @@ def make(
     progress: Progress,
 ) -> StageRun:
     """Make or reuse one stage's artifact in the store."""
-    config = stage.config(recipe)
-    parents = all_parents(stage, recipe, parents, settings.store)
+    config, parents = stage_inputs(stage, recipe, parents, settings)
     identity = stage.definition.fingerprint(config, parents)
     destination = store_path(settings.store, stage.name, identity.digest)
     definition = settings.with_launch(stage.definition)
@@ -117,51 +118,62 @@ def judge(artifact: Artifact, recipe: Recipe) -> Verdict:
     return verdict
 
 
-def write_page(state: RunState) -> Path:
-    """Write the run's page: all verdicts, the funnel, key figures; return its path."""
-    from expectations import page
-
-    text = page.render(
-        list(state.verdicts.values()),
-        funnel(state.runs),
-        f"textmill: {state.recipe.name}",
-        figures(state.artifacts) | _planned_and_used(state),
-        {name: typical_rejects(artifact) for name, artifact in state.artifacts.items()},
-        sample_pairs(state.artifacts["dedup"]) if "dedup" in state.artifacts else None,
+def write_report(state: RunState, number: int) -> Path:
+    """Write the run's report and put it with the run in MLflow, if it has one; return its path."""
+    artifacts, settings, registration = state.artifacts, state.settings, state.registration
+    if state.ending.how in (REGISTERED, GATE) and {"train", "shard"} <= {*artifacts}:
+        kept_samples(settings.store, state.recipe.register, artifacts["train"], artifacts["shard"])
+    facts = replace(
+        run_reports.common_facts(state.recipe, settings, number, state.runs),
+        verdicts=list(state.verdicts.values()),
+        ending=state.ending,
+        registration=run_reports.registration_json(registration) if registration else None,
+        ledger=promotion_ledger(state) if registration else None,
+        ended_at=run_reports.at(time.time()),
     )
-    path = storage.inside(state.settings.runs, state.recipe.name, "gates.html")
-    storage.write_bytes(path, text.encode())
-    state.page = path
-    return path
+    state.page = run_reports.keep(facts, settings, state.recipe.report.language)
+    if registration is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            snapshot = Path(folder) / run_reports.SNAPSHOT
+            kept = run_reports.snapshot_path(settings, state.recipe.name, number)
+            snapshot.write_bytes(kept.read_bytes())
+            run_pages.attach(
+                settings.tracking,
+                registration.run_id,
+                [state.page, snapshot],
+                again=not state.reused,
+            )
+    return state.page
 
 
-def _planned_and_used(state: RunState) -> dict[str, str]:
-    train = state.artifacts.get("train")
-    if train is None:
-        return {}
-    return plan_report.figures(state.settings.store, state.recipe, train)
+def ending_of(error: BaseException, state: RunState) -> Ending:
+    """Return how a run ended that this error stopped."""
+    words = without_secrets(str(error))
+    if isinstance(error, GateError):
+        return Ending(GATE, state.at_work)
+    if isinstance(error, KeyboardInterrupt | Interrupted):
+        return Ending(INTERRUPTED, state.at_work, words)
+    if not isinstance(error, TextmillError | OSError):
+        words = f"{type(error).__name__}: {words}"
+    return Ending(FAILED, state.at_work, words)
 
 
 def page_address(state: RunState) -> str:
-    """Return where a browser finds the page: in MLflow's UI while it is up, else on this disk."""
-    settings = state.settings
-    if not settings.services.exists():
-        return (state.page or write_page(state)).as_uri()
-    assert state.registration is not None
+    """Return where a browser finds the report: in MLflow's UI while it is up, else on this disk."""
+    settings, page = state.settings, state.page
+    assert page is not None
+    if state.registration is None or not settings.services.exists():
+        return page.as_uri()
     tracking_settings_ = tracking_settings(settings)
     experiment = tracking.experiment_id(tracking.connect(tracking_settings_), tracking_settings_)
     mlflow = storage.read_json(settings.services, Services)["mlflow"]
     run_id = state.registration.run_id
-    return f"{mlflow}/#/experiments/{experiment}/runs/{run_id}/artifacts/gates.html"
+    return f"{mlflow}/#/experiments/{experiment}/runs/{run_id}/artifacts/{page.name}"
 
 
 def tracking_settings(settings: Settings) -> tracking.TrackingSettings:
     """Return where MLflow keeps runs, from the settings."""
-    return tracking.TrackingSettings(
-        uri=settings.mlflow_uri,
-        artifact_root=settings.mlflow_artifacts,
-        experiment=settings.experiment,
-    )
+    return settings.tracking
 
 
 def register(state: RunState) -> Registration:
@@ -172,9 +184,11 @@ def register(state: RunState) -> Registration:
     verdict_files = [gate.verdict_path(artifacts[name]) for name in state.verdicts]
     shards = artifacts["shard"]
 
-    def champion_bits_per_byte(champion: Path) -> float:
+    from model.evaluation.evaluation import document_scores
+
+    def champion_scores(champion: Path) -> list[DocumentCost]:
         own = load_tokenizer(artifacts["tokenizer"].path)
-        return bits_per_byte(champion, shards, own, recipe.evaluate)
+        return document_scores(champion, shards, own, recipe.evaluate)
 
     verdicts = list(state.verdicts.values())
     return versions.register(
@@ -189,24 +203,40 @@ def register(state: RunState) -> Registration:
             params=sections(recipe),
             card=model_card.render([*data, model, evaluation], verdicts, recipe.register.model)
             + plan_report.section(state.settings.store, recipe, model),
-            pages=[state.page] if state.page else [],
+            promotion=recipe.promotion,
             sources=[source.path for source in as_shown(recipe).sources],
+            origin=functools.partial(_write_origin, state),
         ),
-        champion_bits_per_byte,
+        champion_scores,
     )
 
 
-def record(state: RunState) -> None:
-    """Record the run for `explain`, finished or not."""
+def _write_origin(state: RunState) -> list[Path]:
+    folder = storage.inside(state.settings.runs, state.recipe.name, ORIGIN)
+    return write_origin(folder, state.recipe, state.sources, state.artifacts, state.settings.launch)
+
+
+def promotion_ledger(state: RunState) -> PromotionLedger | None:
+    """Return what the registered version was judged by; None for the first of its corpus."""
     registration = state.registration
-    record_run(
+    assert registration is not None
+    where = tracking_settings(state.settings)
+    return held.stored_ledger(where, registration.name, registration.version)
+
+
+def record(state: RunState) -> int:
+    """Record the run for `explain`, finished or not; return its number."""
+    registration = state.registration
+    write_listing(state.settings.runs, state.recipe, state.sources)
+    path = record_run(
         state.settings.runs,
         state.recipe,
-        plan(state.recipe, state.sources, state.settings.store),
+        plan(state.recipe, state.sources, state.settings),
         None
         if registration is None
         else {"name": registration.name, "version": str(registration.version)},
     )
+    return int(path.stem)
 
 
 @dataclass(frozen=True)

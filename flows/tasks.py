@@ -20,7 +20,6 @@ from prefect.utilities.annotations import quote
 
 from expectations.expect import Verdict
 from expectations.figures import number
-from expectations.page import bounds
 from expectations.rejects import pair_rows, reject_rows
 from flows import steps
 from flows.chain import CORPUS, STAGES, ChainStage
@@ -85,16 +84,13 @@ class TaskObserver:
             self._terminal.judged(stage, state)
 
     def registered(self, state: RunState) -> None:
-        """Link to the run's page."""
+        """Link to the run's report."""
         registration = state.registration
         assert registration is not None
-        create_link_artifact(
-            key="gates-page",
-            link=steps.page_address(state),
-            link_text="All gate verdicts on one page",
-            description=f"{registration.name} version {registration.version}: "
-            f"{registration.reason}",
+        _link_report(
+            state, f"{registration.name} version {registration.version}: {registration.reason}"
         )
+        _show_promotion(state)
         _run_log().info(registration.reason)
 
     def ended(self, stages: Sequence[ChainStage], state: RunState) -> None:
@@ -105,6 +101,8 @@ class TaskObserver:
                 markdown=funnel_markdown(state.runs),
                 description="Documents, stage by stage",
             )
+        if state.page is not None and state.registration is None:
+            _link_report(state, "Where the run stopped, and the next step")
 
 
 def worth_retrying(task_: Any, run: Any, state: Any) -> bool:
@@ -117,6 +115,15 @@ def _run_log() -> logging.LoggerAdapter[logging.Logger]:
     """Return the log of the task run at work."""
     adapter = cast(logging.LoggerAdapter[logging.Logger], get_run_logger())
     return logging.LoggerAdapter(RUN_LOG, adapter.extra)
+
+
+def _link_report(state: RunState, description: str) -> None:
+    create_link_artifact(
+        key="report",
+        link=steps.page_address(state),
+        link_text="The report of this run",
+        description=description,
+    )
 
 
 def _show_documents(artifact: Artifact) -> None:
@@ -138,6 +145,27 @@ def _show_documents(artifact: Artifact) -> None:
         )
 
 
+def _show_promotion(state: RunState) -> None:
+    """Post every gate that decided whether the model becomes champion, as a table and a page."""
+    ledger = steps.promotion_ledger(state)
+    if ledger is None:
+        return
+    create_table_artifact(
+        key="promotion",
+        table=[
+            {"verdict": g.verdict, "gate": g.name, "found": g.cells()[1], "wanted": g.bound}
+            for g in ledger.gates
+        ],
+        description=f"Version {ledger.challenger}: {ledger.verdict}; reasons are in "
+        "promotion-ledger, the plot is in MLflow",
+    )
+    create_markdown_artifact(
+        key="promotion-ledger",
+        markdown=ledger.to_markdown(),
+        description=f"Version {ledger.challenger} against version {ledger.champion}",
+    )
+
+
 def _gate_row(item: Any) -> dict[str, Any]:
     """Four narrow columns: Prefect's table cuts what does not fit beside the page's menu."""
     failed = "warning" if item.expect.severity != "critical" else "NO"
@@ -145,7 +173,7 @@ def _gate_row(item: Any) -> dict[str, Any]:
         "passed": "yes" if item.passed else failed,
         "figure": item.metric,
         "found": number(item.observed),
-        "wanted": bounds(item),  # with signs that Markdown does not take for a quotation
+        "wanted": item.bounds,  # with signs that Markdown does not take for a quotation
     }
 
 

@@ -6,7 +6,6 @@ All of it is one MLflow run with a child per training.
 """
 
 import itertools
-import math
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -16,26 +15,32 @@ from typing import Any
 from rich.table import Table
 
 from flows import config, steps
-from flows.chain import CORPUS, SOURCES, TRAINING, ChainStage, walk
-from flows.config import Recipe, sections
+from flows.chain import CORPUS, SOURCES, ChainStage, walk
+from flows.commands.seed_spread import (
+    SECTION,
+    print_spread,
+    require_place,
+    require_spread,
+    seed_spread,
+)
+from flows.config import Recipe
+from flows.planning import open_sources
+from flows.recipe_file import keep_section
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_launch, read_settings
+from flows.trials import Trial, comparison_run, run_trial, summary
 from model.network.architecture import ModelConfig
-from model.optim.optimizers import Hyperparameters
-from model.registry import tracking
+from model.optim.table import Hyperparameters
 from model.registry.metric_names import metric_name
-from model.registry.run_figures import bits_per_byte_of, data_waits_of, throughput_of
 from model.reports import training_comparison
-from model.reports.training_comparison import Trained
 from model.training.config import TrainConfig
-from pipeline.errors import ConfigError, TrainingError
+from pipeline.errors import ConfigError
 from pipeline.stage import Progress
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact, load_artifact
 
 TRAIN, MODEL = "train", "train.model"
 SEED = "train.seed"
-RUN_NAME_CHARACTERS = 120  # what MLflow's table shows of a name
 
 
 @dataclass(frozen=True)
@@ -57,27 +62,34 @@ def compare(options: Namespace) -> dict[str, Any] | None:
     settings = replace(settings, launch=read_launch(options))
     recipe = config.load(options.recipe, options.overrides, options.source)
     compared = variants(recipe, options.settings)
+    if options.keep:
+        require_place(options.recipe, [variant.name for variant in compared])
     with progress_bars() as (progress, narrate):
         shards = (
             load_artifact(Path(options.shards), contract="shard", files=False)
             if options.shards
             else _shards(recipe, settings, progress)
         )
-        trained, trainings = [], []
+        trials: list[Trial] = []
         for number, variant in enumerate(compared, 1):
-            score, training = _train(variant, shards, settings, progress)
-            trained.append(score)
-            trainings.append(training)
-            summary = (
-                score.failed
-                or f"validation loss {score.figures.get('validation_loss', math.nan):.4f}"
+            trial = run_trial(variant.name, variant.recipe, shards, settings, progress)
+            score = trial.score
+            trials.append(trial)
+            narrate(
+                f"{number} of {len(compared)}  {score.name}, seed {score.seed}: {summary(trial)}"
             )
-            narrate(f"{number} of {len(compared)}  {score.name}, seed {score.seed}: {summary}")
-        folder, run_id = _record(compared, trained, trainings, settings)
+        folder, run_id = _record(trials, settings)
+        trained = [trial.score for trial in trials]
     rows = training_comparison.lines(trained)
+    spread = seed_spread(trained)
+    if options.keep:
+        require_spread(spread, trained, options.recipe)
+        keep_section(Path(options.recipe), SECTION, spread)
     if options.json:
-        return {"variants": [row.to_json() for row in rows], "path": str(folder), "run": run_id}
+        result = {"variants": [row.to_json() for row in rows], "path": str(folder), "run": run_id}
+        return result | ({"seed_spread": spread} if spread else {})
     _print(rows, folder, run_id)
+    print_spread(spread, options)
     return None
 
 
@@ -154,7 +166,7 @@ def _at_equal_tokens(changed: Recipe, base: Recipe, tokens: int) -> Recipe:
 
 
 def _shards(recipe: Recipe, settings: Settings, progress: Progress) -> Artifact:
-    sources = steps.open_sources(recipe, settings)
+    sources = open_sources(recipe, settings)
 
     def make(stage: ChainStage, parents: Sequence[Any]) -> Artifact:
         return steps.make(stage, recipe, parents, settings, progress).artifact
@@ -162,42 +174,12 @@ def _shards(recipe: Recipe, settings: Settings, progress: Progress) -> Artifact:
     return walk(CORPUS, {SOURCES: sources}, make)["shard"]
 
 
-def _train(
-    variant: Variant, shards: Artifact, settings: Settings, progress: Progress
-) -> tuple[Trained, Artifact | None]:
-    """Train and evaluate a variant; one that diverges is a row of the table, not the end."""
-    train, evaluate = TRAINING
-    recipe = variant.recipe
-    try:
-        training = steps.make(train, recipe, [shards], settings, progress).artifact
-    except TrainingError as error:
-        return Trained(variant.name, variant.seed, failed=str(error)), None
-    scored = steps.make(evaluate, recipe, [training, shards], settings, progress).artifact
-    curve = training.rows_of()
-    held_out = [row["validation_loss"] for row in curve if row["validation_loss"] is not None]
-    rates = sorted(rate for _, rate in throughput_of(training))
-    figures = {
-        "loss": curve[-1]["loss"],
-        "tokens": curve[-1]["tokens"],
-        "bits_per_byte": bits_per_byte_of(scored),
-    }
-    if held_out:
-        kept = recipe.train.keep == "best" or recipe.train.patience is not None
-        figures["validation_loss"] = min(held_out) if kept else held_out[-1]
-    if rates:
-        figures["tokens_per_second"] = rates[len(rates) // 2]
-    return Trained(variant.name, variant.seed, curve, figures), training
-
-
-def _record(
-    compared: Sequence[Variant],
-    trained: Sequence[Trained],
-    trainings: Sequence[Artifact | None],
-    settings: Settings,
-) -> tuple[Path, str]:
+def _record(trials: Sequence[Trial], settings: Settings) -> tuple[Path, str]:
     """Write table and plots beside the runs' records and into MLflow; return folder and run."""
-    identity = storage.canonical_json([asdict(variant.recipe.train) for variant in compared])
-    parents = [score.manifest["inputs"]["parents"] for score in trainings if score is not None][:1]
+    trained = [trial.score for trial in trials]
+    identity = storage.canonical_json([asdict(trial.recipe.train) for trial in trials])
+    trainings = [trial.training for trial in trials if trial.training is not None]
+    parents = [training.manifest["inputs"]["parents"] for training in trainings][:1]
     digest = storage.sha256_text(f"compare {identity} {storage.canonical_json(parents)}")
     folder = storage.inside(settings.runs, f"compare-{digest[:16]}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -205,11 +187,10 @@ def _record(
     storage.write_json(folder / "compare.json", [row.to_json() for row in rows])
     storage.write_bytes(folder / "compare.md", training_comparison.markdown(rows).encode())
     plots = training_comparison.draw(folder, trained)
-    where = steps.tracking_settings(settings)
-    variants = ", ".join(dict.fromkeys(score.name for score in trained))
-    label = f"compare {variants}"[:RUN_NAME_CHARACTERS]
-    with storage.locked(folder / ".lock"), tracking.run_for(where, digest, label, {}) as run:
-        run.params({"variants": "; ".join(dict.fromkeys(score.name for score in trained))})
+    names = list(dict.fromkeys(score.name for score in trained))
+    title = f"compare {', '.join(names)}"
+    with comparison_run(folder, digest, title, trials, settings) as run:
+        run.params({"variants": "; ".join(names)})
         for row in rows:
             prefix = f"compare/{row.name}"
             run.metrics([(metric_name(f"{prefix}/{key}"), v, 0) for key, v in row.means.items()])
@@ -217,27 +198,7 @@ def _record(
             run.file(plot, "plots")
         for name in ("compare.json", "compare.md"):
             run.file(folder / name)
-        for variant, score, training in zip(compared, trained, trainings, strict=True):
-            _record_child(where, run.run_id, variant, score, training)
     return folder, run.run_id
-
-
-def _record_child(
-    where: tracking.TrackingSettings,
-    parent: str,
-    variant: Variant,
-    score: Trained,
-    training: Artifact | None,
-) -> None:
-    name = f"{score.name}, seed {score.seed}"
-    digest = storage.sha256_text(f"{parent} {name}")
-    with tracking.run_for(where, digest, name, {tracking.PARENT: parent}) as child:
-        child.params(sections(variant.recipe))
-        child.metrics([(f"final/{key}", value, 0) for key, value in score.figures.items()])
-        if training is None:
-            child.text(score.failed or "", "failed.txt")
-        else:
-            child.curves(training, throughput_of(training), data_waits_of(training))
 
 
 def _print(rows: Sequence[training_comparison.Line], folder: Path, run_id: str) -> None:

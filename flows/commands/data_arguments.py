@@ -54,7 +54,7 @@ DEDUP = (
     argument(
         "--add-to",
         metavar="DEDUPED",
-        help="add IN to this artifact, as if all had been deduplicated at once",
+        help="an earlier result: what it knows of these parts is not computed again",
     ),
 )
 CONVERT = (

@@ -14,10 +14,13 @@ from flows.reports.run_report import figure_table
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
-from model.evaluate import STAGE, EvaluateConfig, run_bias_and_tasks
+from model.evaluate import STAGE
+from model.evaluation.config import EvaluateConfig, TaskConfig
+from model.evaluation.evaluation import run_bias_and_tasks
 from model.evaluation.tasks import lm_eval
-from model.evaluation.tasks.questions import TaskConfig, build_questions
+from model.evaluation.tasks.questions import build_questions
 from model.evaluation.tasks.table import TASKS
+from model.formats.base_model import BaseModel
 from model.generation.completion import load_model
 from model.registry.model_record import log_figures
 from model.registry.versions import resolve, run_of
@@ -26,7 +29,7 @@ from pipeline.errors import ConfigError
 from pipeline.inputs import InputFile
 from pipeline.stage import run_stage
 from pipeline.store import storage
-from pipeline.store.artifact import load_artifact
+from pipeline.store.artifact import artifact_exists, load_artifact
 
 Rows = list[dict[str, Any]]
 
@@ -96,7 +99,7 @@ def _score(
         report = "\n\n".join(figure_sections(rows))
         return [], rows, [asdict(example) for example in examples], report
     shards = load_artifact(Path(options.shards), contract="shard", checksums=True)
-    model = load_artifact(folder)
+    model = load_artifact(folder) if artifact_exists(folder) else BaseModel(folder)
     with tempfile.TemporaryDirectory() as temporary, progress_bars() as (progress, _):
         destination = Path(temporary) / "evaluation"
         artifact = run_stage(

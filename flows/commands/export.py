@@ -26,7 +26,7 @@ def export(options: Namespace) -> dict[str, Any] | None:
         ) from error
     from model.export.export_card import sentence
     from model.export.parity import TEXTS, TOLERANCE
-    from model.serve.__main__ import served_name
+    from model.serve.options import served_name
 
     settings = read_settings(options.store, options.workers)
     texts: tuple[str, ...] = TEXTS

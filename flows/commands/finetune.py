@@ -18,7 +18,7 @@ from model.registry import versions
 from model.registry.model_record import ModelRecord
 from model.registry.versions import Registration
 from model.reports import finetune_card
-from model.training.lora import LoraConfig
+from model.training.finetune_config import LoraConfig
 from pipeline.examples import STAGE as EXAMPLES
 from pipeline.shard import VALIDATION
 from pipeline.sources.source_set import Source, SourceSet
@@ -89,9 +89,9 @@ def _register(
             verdict_files=[],
             params={"finetune.parent": options.model, **sections(recipe)},
             card=finetune_card.render(examples, tuned, evaluation, options.register, options.model),
-            pages=[],
+            promotion=recipe.promotion,
         ),
-        lambda champion: evaluate_answers.bits_per_byte(champion, examples, evaluation_config),
+        lambda champion: evaluate_answers.answer_scores(champion, examples, evaluation_config),
     )
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from flows.settings import read_settings
 from flows.steps import tracking_settings
-from model.registry.versions import resolve
 from pipeline.errors import ConfigError
+from pipeline.store.storage import expanded
 
 if TYPE_CHECKING:
     from model.generation.completion import LoadedModel, Prompt
@@ -17,6 +17,7 @@ def generate(options: Namespace) -> dict[str, Any] | None:
     """Continue a prompt; the text is printed as it is made."""
     from model.generation.completion import complete, load_model, prompt_ids, stream
     from model.generation.generate import SamplingConfig
+    from model.registry.versions import resolve
 
     settings = read_settings(options.store, options.workers)
     loaded = load_model(resolve(options.model, tracking_settings(settings)))
@@ -66,11 +67,33 @@ def _prompt(options: Namespace, loaded: "LoadedModel") -> "Prompt":
 
 
 def serve(options: Namespace) -> None:
-    """Serve a model over HTTP until Ctrl-C."""
-    from model.serve.__main__ import served_name
-    from model.serve.server import serve as serve_model
+    """Serve models over HTTP until Ctrl-C."""
+    from model.serve.access.records import show_request_log
+    from model.serve.options import all_models, serve_limits, serve_options
+    from model.serve.server import serve as serve_models
+    from model.serve.shadow import show_shadow_log
+    from model.serve.sources import source_of
 
-    settings = read_settings(options.store, options.workers)
-    folder = resolve(options.model, tracking_settings(settings))
-    name = options.name or served_name(options.model)
-    serve_model(folder, name, options.host, options.port, hosts=options.allow_host)
+    where, limits = serve_options(options), serve_limits(options)
+    tracking = tracking_settings(read_settings(options.store, options.workers))
+    named = all_models(options)
+    show_request_log()
+    show_shadow_log()
+    sources = [source_of(name, address, tracking) for name, address in named.items()]
+    serve_models(sources, where, limits)
+
+
+def key(options: Namespace) -> dict[str, Any] | None:
+    """Add a key to the file and print it, this once; or take one out."""
+    from model.serve.access.keys import add_key, remove_key
+
+    path = expanded(options.keys)
+    if options.remove:
+        remove_key(path, options.name)
+        return {"name": options.name, "removed": True}
+    secret = add_key(path, options.name, options.requests_per_minute, options.tokens_per_minute)
+    if options.json:
+        return {"name": options.name, "key": secret}
+    print(secret)
+    print(f"the key of {options.name!r}; {path} keeps only its hash", file=sys.stderr)
+    return None

@@ -2,6 +2,7 @@
 
 from flows.commands.command import argument
 from flows.commands.shared_arguments import LAUNCH, SOURCES
+from model.serve.arguments import ARGUMENTS
 
 # written out: importing `model.evaluation.tasks.table` for `--help` would cost a second
 EVALUATION_TASKS = (
@@ -114,6 +115,11 @@ COMPARE = (
         help="what all variants share: its data, model and number of tokens (quickstart)",
     ),
     argument("--shards", metavar="DIR", help="train on these shards instead of the recipe's"),
+    argument(
+        "--keep",
+        action="store_true",
+        help="write what seeds alone cause into the recipe's file, for promotion",
+    ),
     SOURCES,
     *LAUNCH,
 )
@@ -161,16 +167,27 @@ SAMPLING = (
     argument("--seed", type=int, default=0, help="same seed, same text (0)"),
 )
 SERVER = (
-    argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)"),
-    argument("--port", type=int, default=8000, help="port to listen on (8000)"),
-    argument("--name", default=None, help="the model's name in the API"),
     argument(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="answer requests addressed to this host name too (repeatable)",
+        "model",
+        nargs="+",
+        metavar="MODEL",
+        help="a model folder, models:/name@alias, or NAME=either to give it a name",
     ),
+    *(argument(*flags, **keywords) for flags, keywords in ARGUMENTS),
+)
+KEY = (
+    argument("name", metavar="NAME", help="whose key it is; stands in metrics and in the log"),
+    argument("--keys", required=True, metavar="FILE", help="the file of keys (made if missing)"),
+    argument(
+        "--requests-per-minute", type=int, metavar="N", help="refuse more than that (no limit)"
+    ),
+    argument(
+        "--tokens-per-minute",
+        type=int,
+        metavar="N",
+        help="refuse more than that, read and written together (no limit)",
+    ),
+    argument("--remove", action="store_true", help="take the key out; a running server notices"),
 )
 EXPORT = (
     argument(

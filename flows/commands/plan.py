@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from flows import config, planning, steps
+from flows import config, planning
 from flows.config import Recipe
 from flows.preflight import expected_vocab_size
 from flows.reports import plan_report
@@ -108,8 +108,8 @@ def _budget(
 def _vocab_size(recipe: Recipe, settings: Settings) -> int:
     """Return the vocabulary's size: as made, if this recipe's tokenizer has been, or expected."""
     if recipe.sources and recipe.tokenizer.vocab_size == AUTO:
-        sources = steps.open_sources(recipe, settings)
-        for step in planning.plan(recipe, sources, settings.store):
+        sources = planning.open_sources(recipe, settings)
+        for step in planning.plan(recipe, sources, settings):
             if step.stage == "tokenizer" and step.exists:
                 return int(load_artifact(step.path).stats["vocab_size"])
     return expected_vocab_size(recipe)
@@ -119,8 +119,8 @@ def _corpus_tokens(recipe: Recipe, settings: Settings) -> int | None:
     """Return the training tokens of the shards, if this recipe's corpus has been made."""
     if not recipe.sources:
         return None
-    sources = steps.open_sources(recipe, settings)
-    for step in planning.plan(recipe, sources, settings.store):
+    sources = planning.open_sources(recipe, settings)
+    for step in planning.plan(recipe, sources, settings):
         if step.stage == "shard" and step.exists:
             return _train_tokens(step.path)
     return None

@@ -8,21 +8,21 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from expectations import gate
-from flows import config, naming, preflight, steps
-from flows.local import run_chain
-from flows.planning import plan
-from flows.reports.samples import ShownContinuation, samples_of
+from flows import config, naming, preflight
+from flows.planning import open_sources, plan
 from flows.reports.terminal import progress_bars, stdout
 from flows.runs import explain as explain_plan
 from flows.runs import last_run
 from flows.settings import Settings, read_launch, read_settings
-from flows.steps import RunState
-from model.registry.champion import CHAMPION
+from model.registry.succession import CHAMPION
+
+if TYPE_CHECKING:
+    from flows.reports.samples import ShownContinuation
+    from flows.steps import RunState
 
 
 def run(options: Namespace) -> dict[str, Any] | None:
@@ -34,6 +34,8 @@ def run(options: Namespace) -> dict[str, Any] | None:
     if options.dry_run:
         print(config.dump(recipe), end="")
         return None
+    from flows.local import run_chain
+    from flows.reports.samples import kept_samples
     from flows.server import run_on_server, running_server
 
     server = running_server(settings)
@@ -43,8 +45,12 @@ def run(options: Namespace) -> dict[str, Any] | None:
         else:
             state = run_chain(recipe, settings, progress, narrate)
     artifacts = state.artifacts
-    samples = samples_of(state.recipe.register, artifacts["train"], artifacts["shard"])
+    samples = kept_samples(
+        settings.store, state.recipe.register, artifacts["train"], artifacts["shard"]
+    )
     if options.data_docs:
+        from expectations import gate
+
         index = gate.build_data_docs(list(state.verdicts.values()), Path(options.data_docs))
         print(f"Data Docs: {index}", file=sys.stderr)
     if options.json:
@@ -53,7 +59,7 @@ def run(options: Namespace) -> dict[str, Any] | None:
     return None
 
 
-def _print(state: RunState, samples: Sequence[ShownContinuation]) -> None:
+def _print(state: "RunState", samples: "Sequence[ShownContinuation]") -> None:
     from flows.reports.run_report import print_summary
 
     console = stdout()
@@ -69,7 +75,7 @@ def _print(state: RunState, samples: Sequence[ShownContinuation]) -> None:
         (f"{textmill} up", "Prefect and MLflow in a browser"),
     ):
         console.print(f"  {command:<52} {what}", soft_wrap=True)
-    console.print(f"\nAll gate verdicts on one page: {state.page}", soft_wrap=True)
+    console.print(f"\nThe whole run on one page: {state.page}", soft_wrap=True)
 
 
 def model_address(registration: Any) -> str:
@@ -86,7 +92,7 @@ def _command() -> str:
     return os.path.relpath(Path(sys.executable).parent / "textmill")
 
 
-def _result(state: RunState, samples: Sequence[ShownContinuation]) -> dict[str, Any]:
+def _result(state: "RunState", samples: "Sequence[ShownContinuation]") -> dict[str, Any]:
     from flows.reports.summary import figures, funnel
 
     registration = state.registration
@@ -112,8 +118,8 @@ def explain(options: Namespace) -> dict[str, Any] | None:
     """Say for every stage whether it would be reused or made again, and why."""
     recipe = config.load(options.recipe, options.overrides, options.source)
     settings: Settings = read_settings(options.store, options.workers)
-    sources = steps.open_sources(recipe, settings)
-    planned = plan(recipe, sources, settings.store)
+    sources = open_sources(recipe, settings)
+    planned = plan(recipe, sources, settings)
     rows = explain_plan(planned, last_run(settings.runs, recipe.name, recipe.sources))
     if options.json:
         return {"recipe": recipe.name, "stages": rows}

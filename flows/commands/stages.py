@@ -2,16 +2,18 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from flows import config
 from flows.chain import CORPUS, STAGES, ChainStage
 from flows.config import Recipe
+from flows.forgotten_sources import with_tombstones
 from flows.reports.summary import cut_in_words, data_lines
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_launch, read_settings
+from flows.source_secrets import with_secrets
 from flows.steps import CommandContext, inputs_folder, run_beside
 from pipeline import rethreshold
 from pipeline.errors import ConfigError
@@ -29,7 +31,10 @@ def ingest(options: Namespace) -> dict[str, Any] | None:
     """Read raw files into documents."""
     recipe = config.override(Recipe(), options.overrides)
     return _run(
-        options, recipe, "ingest", lambda context: [_sources(options.input, context.settings)]
+        options,
+        recipe,
+        "ingest",
+        lambda context: [_sources(options.input, context.settings, recipe)],
     )
 
 
@@ -59,23 +64,12 @@ def dedup(options: Namespace) -> dict[str, Any] | None:
 
     def parents(context: CommandContext) -> list[Any]:
         if several:
-            new = [load_artifact(path, contract="clean") for path in paths]
-        else:
-            new = [_documents(options, "dedup", context)]
-        known = old.manifest["inputs"]["parents"] if old else []
-        return [*(KnownParent(entry["stage"], entry["fingerprint"]) for entry in known), *new]
+            return [load_artifact(path, contract="clean") for path in paths]
+        return [_documents(options, "dedup", context)]
 
     stage = STAGES["dedup"]
     stage = replace(stage, definition=stage.definition.going_on_from(old))
     return _run_stage(options, stage, recipe.dedup, parents)
-
-
-@dataclass(frozen=True)
-class KnownParent:
-    """A parent that need not be at hand: what was made of it is."""
-
-    stage: str
-    fingerprint: str
 
 
 def tokenizer(options: Namespace) -> dict[str, Any] | None:
@@ -188,9 +182,11 @@ def _lines(run: StageRun, stage: ChainStage) -> list[str]:
     return [first, *(f"  {line}" for line in quarantined_places(run.artifact))]
 
 
-def _sources(paths: Sequence[str], settings: Settings) -> SourceSet:
+def _sources(paths: Sequence[str], settings: Settings, recipe: Recipe) -> SourceSet:
     sources = [Source(path=path) for path in paths]
-    return SourceSet.open(sources, Path.cwd(), workers=settings.workers)
+    named = with_secrets(sources, settings)
+    opened = SourceSet.open(named, Path.cwd(), workers=settings.workers)
+    return with_tombstones(opened, recipe.ingest, settings)
 
 
 def _documents(options: Namespace, stage: str, context: CommandContext) -> Artifact:
@@ -219,7 +215,7 @@ def _documents(options: Namespace, stage: str, context: CommandContext) -> Artif
     elif any(artifact_exists(path) for path in paths):
         raise ConfigError("IN: give one artifact folder, or raw files only, not both")
     else:
-        documents = _sources(options.input, context.settings)
+        documents = _sources(options.input, context.settings, Recipe())
     recipe = config.override(Recipe(), ["clean.profile=none"])
     for earlier_stage in before:
         stage_config = earlier_stage.config(recipe)

@@ -8,11 +8,13 @@ from flows.commands.model_arguments import (
     EXPORT,
     FINETUNE,
     GENERATE,
+    KEY,
     SAMPLING,
     SERVER,
     TRANSFER,
 )
 from flows.commands.shared_arguments import IN, LAUNCH, MODEL, OUT, RECIPE
+from flows.commands.store_arguments import CARD, FORGET, PRUNE, REPORT, RETRAIN, SCHEDULE, TRACE
 
 RUN = (
     argument("--dry-run", action="store_true", help="print the resolved recipe"),
@@ -22,6 +24,7 @@ RUN = (
         help="also build Great Expectations' own pages (they load assets from outside)",
     ),
 )
+NAME = argument("name", metavar="NAME", help="name of the registered model")
 PLAN = (
     argument(
         "--budget",
@@ -41,6 +44,28 @@ PORTS = (
     argument("--prefect-port", type=int, default=4200, help="Prefect's port (4200)"),
     argument("--mlflow-port", type=int, default=5000, help="MLflow's port (5000)"),
     argument("--no-deploy", action="store_true", help="start the servers, register no flows"),
+)
+
+REPRODUCE = (
+    argument("model", metavar="VERSION", help="NAME/3, or models:/NAME@champion"),
+    argument("--check", action="store_true", help="compare only: inputs, config, code, machine"),
+    argument(
+        "--out",
+        metavar="DIR",
+        help="keep what is made in this folder (default: in the store, until it is compared)",
+    ),
+)
+ABLATE = (
+    RECIPE,
+    argument("--seeds", type=int, default=3, metavar="N", help="trainings of each arm (3)"),
+    argument(
+        "--arm",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave out this alone: a rule, all-rules, near-duplicates, source:NAME (repeatable)",
+    ),
+    *LAUNCH,
 )
 
 COMMANDS = (
@@ -67,6 +92,67 @@ COMMANDS = (
         (RECIPE, *PLAN),
         takes_set=True,
         takes_sources=True,
+    ),
+    Command(
+        "report",
+        "report",
+        "Write the page of a run or version from its records; compare two.",
+        REPORT,
+        out_is_file=True,
+    ),
+    Command(
+        "card",
+        "card",
+        "Write a card that others ask for, from the records of a run or version.",
+        CARD,
+        out_is_file=True,
+    ),
+    Command("prune", "prune", "Remove what no kept run or model version needs.", PRUNE),
+    Command(
+        "retrain",
+        "retrain",
+        "Say whether a recipe's files are new since its last run; retrain on them now.",
+        RETRAIN,
+        takes_set=True,
+        takes_sources=True,
+    ),
+    Command(
+        "reproduce",
+        "reproduce",
+        "Make a registered version again, byte for byte, or name the first thing that differs.",
+        REPRODUCE,
+        takes_set=True,
+        takes_sources=True,
+    ),
+    Command(
+        "schedule",
+        "schedule",
+        "List what starts runs by itself; pause or resume it.",
+        SCHEDULE,
+    ),
+    Command(
+        "deploy",
+        "deploy",
+        "Register work pool, deployments and automations on a Prefect server.",
+        (argument("--server", metavar="URL", help="default: PREFECT_API_URL, or that of `up`"),),
+    ),
+    Command(
+        "backup",
+        "backup",
+        "Copy the store while it is in use.",
+        (argument("folder", metavar="DIR", help="folder of the copy: empty, or not there yet"),),
+    ),
+    Command(
+        "trace",
+        "trace",
+        "Say where a document went, and which versions read it; or what a version was made of.",
+        TRACE,
+    ),
+    Command(
+        "forget",
+        "forget",
+        "Never ingest a document again, nor near copies of it; say who holds it, in a receipt.",
+        FORGET,
     ),
     Command("up", "up", "Start Prefect, MLflow and a worker here; Ctrl-C ends them.", PORTS),
     Command(
@@ -126,6 +212,14 @@ COMMANDS = (
         takes_set=True,
     ),
     Command(
+        "ablate",
+        "ablate",
+        "Say what each rule, kind of dedup and source is worth: train with one left out each.",
+        ABLATE,
+        takes_set=True,
+        takes_sources=True,
+    ),
+    Command(
         "finetune",
         "finetune",
         "Teach a model from prompts with answers, or conversations.",
@@ -157,7 +251,39 @@ COMMANDS = (
             *SAMPLING,
         ),
     ),
-    Command("serve", "model", "Serve a model over HTTP, as OpenAI's API does.", (MODEL, *SERVER)),
+    Command("serve", "model", "Serve models over HTTP, as OpenAI's API does.", SERVER),
+    Command("key", "model", "Make a key for a server that other machines may use.", KEY),
+    Command(
+        "promote",
+        "champion",
+        "Make a version champion by hand, or refuse one that waits for a person.",
+        (
+            NAME,
+            argument("version", type=int, metavar="VERSION", help="its number"),
+            argument("--because", required=True, metavar="TEXT", help="why; kept with the version"),
+            argument(
+                "--over",
+                type=int,
+                metavar="VERSION",
+                help="the champion it takes over from, if not the one it was held against",
+            ),
+            argument("--refuse", action="store_true", help="the champion stays, for this reason"),
+        ),
+    ),
+    Command(
+        "rollback",
+        "champion",
+        "Put the previous champion back.",
+        (
+            NAME,
+            argument(
+                "--because",
+                default="no reason was given",
+                metavar="TEXT",
+                help="why; kept with both versions",
+            ),
+        ),
+    ),
     Command(
         "export",
         "export",

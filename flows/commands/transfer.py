@@ -18,8 +18,9 @@ from model.registry import tracking
 from model.registry.versions import resolve
 from model.transfer import STAGE
 from model.transferring import plots
-from model.transferring.arms import ARMS, NETWORKS, TransferConfig, arms_of
+from model.transferring.arms import ARMS, arms_of
 from model.transferring.comparison import ArmComparison, compare
+from model.transferring.config import NETWORKS, TransferConfig
 from pipeline.errors import ConfigError, TrainingError
 from pipeline.examples import STAGE as EXAMPLES
 from pipeline.sources.source_set import Source, SourceSet

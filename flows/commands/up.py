@@ -4,12 +4,12 @@ import os
 import shlex
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from flows.orchestration import live_runs
@@ -21,13 +21,14 @@ from flows.orchestration.access import (
     write_private,
 )
 from flows.orchestration.guarded import HOST
-from flows.orchestration.services import project_root, service, tail, wait_for
-from flows.orchestration.work_pool import POOL, deploy
-from flows.server import prefect_environment
+from flows.orchestration.prefect_settings import prefect_environment
+from flows.orchestration.services import ServiceProcess, answers, service
+from flows.orchestration.work_pool import POOL, make_pool
 from flows.settings import Settings, read_settings
 from flows.steps import tracking_settings
 from model.registry import tracking
-from pipeline.errors import ConfigError, ServiceError
+from pipeline.engine.process import child_environment
+from pipeline.errors import ConfigError
 from pipeline.signals import stop_requests
 from pipeline.store import storage
 
@@ -35,7 +36,6 @@ LOCK = "up.lock"  # in Prefect's folder of the store
 LOOK_SECONDS = 0.5
 ENDED_SECONDS = 5.0  # a worker that lives tells first, and more, how its run ended
 ORPHAN_SECONDS = 2.0  # a run whose worker was just killed takes its lock within this time
-WORKER_SECONDS, WORKER_TRIES = 30.0, 3  # a worker that ends sooner, so many times, cannot work
 
 
 def up(options: Namespace) -> None:
@@ -65,65 +65,82 @@ def up(options: Namespace) -> None:
             )
             for name, port in (("prefect", options.prefect_port), ("mlflow", options.mlflow_port))
         )
-        wait_for(server, f"{prefect_url}/api/health", "prefect", settings, stop)
-        wait_for(tracker, f"{mlflow_url}/health", "mlflow", settings, stop)
-        deploy(settings, environment, with_flows=not options.no_deploy)
+        servers = [
+            _ServerProcess(server, f"{prefect_url}/api/health"),
+            _ServerProcess(tracker, f"{mlflow_url}/health"),
+        ]
+        for each in servers:
+            each.service.wait_for(each.health, stop)
         os.environ.update(environment)  # for the requests that this process makes
+        _deploy(settings, environment, with_flows=not options.no_deploy)
         _crash_ended_runs(settings, POOL)
-        worker = _Worker(services, settings, environment)
+        command = ["prefect", "worker", "start", "--pool", POOL, "--name", "textmill-worker"]
+        worker = services.enter_context(service("worker", command, settings, environment))
         services.enter_context(_announced(settings, prefect_url, mlflow_url, login))
         _print_addresses(prefect_url, mlflow_url, settings, login)
-        _attend({"prefect": server, "mlflow": tracker}, worker, settings, stop)
+        _Attendant(servers, worker, settings, stop).attend()
         _say("stopping the worker, MLflow and Prefect")
 
 
-def _attend(
-    servers: dict[str, subprocess.Popen[bytes]],
-    worker: "_Worker",
-    settings: Settings,
-    stop: Callable[[], bool],
-) -> None:
-    """Look after servers, worker and runs until `stop`; a server that ends is an error."""
-    looked, before = time.monotonic(), set[str]()
-    while not stop():
-        for name, process in servers.items():
-            if process.poll() is not None:
-                raise ServiceError(f"{name} ended by itself:\n{tail(settings, name)}")
-        worker.restart_if_ended()
-        if time.monotonic() - looked > ENDED_SECONDS:
-            ended = set(live_runs.ended(settings.live_runs))
-            if ended & before:
-                _crash_ended_runs(settings)
-            looked, before = time.monotonic(), ended
-        time.sleep(LOOK_SECONDS)
+@dataclass(frozen=True)
+class _ServerProcess:
+    """A server and where it answers."""
+
+    service: ServiceProcess
+    health: str
 
 
-class _Worker:
-    """The worker's process; one that ends by itself is replaced by another."""
+class _Attendant:
+    """Looks after servers, worker and runs: what ended by itself is started again."""
 
-    def __init__(self, services: ExitStack, settings: Settings, environment: dict[str, str]):
-        self._services, self._settings, self._environment = services, settings, environment
-        self._short_lives = 0
-        self._start()
+    def __init__(
+        self,
+        servers: list[_ServerProcess],
+        worker: ServiceProcess,
+        settings: Settings,
+        stop: Callable[[], bool],
+    ):
+        self._servers, self._worker, self._settings, self._stop = servers, worker, settings, stop
+        self._looked, self._ended_before = time.monotonic(), set[str]()
 
-    def _start(self) -> None:
-        command = ["prefect", "worker", "start", "--pool", POOL, "--name", "textmill-worker"]
-        worker = service("worker", command, self._settings, self._environment)
-        self._process = self._services.enter_context(worker)
-        self._started = time.monotonic()
+    def attend(self) -> None:
+        """Look until `stop` says so; raises ServiceError for what keeps ending."""
+        while not self._stop():
+            for server in self._servers:
+                if server.service.has_ended:
+                    _say(f"{server.service.name} ended by itself; starting it again")
+                    server.service.restart()
+                    server.service.wait_for(server.health, self._stop)
+            if self._worker.has_ended:
+                self._replace_worker()
+            if time.monotonic() - self._looked > ENDED_SECONDS:
+                self._look_at_runs()
+            time.sleep(LOOK_SECONDS)
 
-    def restart_if_ended(self) -> None:
-        """Start another worker if this one is gone, after crashing the runs it took with it."""
-        if self._process.poll() is None:
-            return
-        short = time.monotonic() - self._started < WORKER_SECONDS
-        self._short_lives = self._short_lives + 1 if short else 0
-        if self._short_lives == WORKER_TRIES:
-            raise ServiceError(f"the worker keeps ending:\n{tail(self._settings, 'worker')}")
+    def _replace_worker(self) -> None:
         _say("the worker ended by itself; starting another one")
         time.sleep(ORPHAN_SECONDS)
-        _crash_ended_runs(self._settings, POOL)
-        self._start()
+        if self._server_answers():
+            _crash_ended_runs(self._settings, POOL)
+        self._worker.restart()
+
+    def _look_at_runs(self) -> None:
+        ended = set(live_runs.ended(self._settings.live_runs))
+        if ended & self._ended_before and self._server_answers():
+            _crash_ended_runs(self._settings)
+        self._looked, self._ended_before = time.monotonic(), ended
+
+    def _server_answers(self) -> bool:
+        return answers(self._servers[0].health)
+
+
+def _deploy(settings: Settings, environment: dict[str, str], *, with_flows: bool) -> None:
+    if not with_flows:
+        make_pool(settings, environment)
+        return
+    from flows.orchestration.deploying import deploy_all  # after the environment
+
+    deploy_all(settings, environment)
 
 
 def _crash_ended_runs(settings: Settings, pool: str | None = None) -> None:
@@ -135,17 +152,10 @@ def _crash_ended_runs(settings: Settings, pool: str | None = None) -> None:
         _say(f"marked as crashed, since its process is gone: {name}")
 
 
-def _own_path() -> list[str]:
-    return [path] if (path := os.environ.get("PYTHONPATH")) else []
-
-
 def _environment(settings: Settings, prefect_url: str) -> dict[str, str]:
     return {
-        **os.environ,
+        **child_environment(),
         **prefect_environment(settings),
-        "PYTHONPATH": os.pathsep.join(
-            filter(None, (str(project_root()), os.environ.get("PYTHONPATH")))
-        ),
         "PREFECT_API_URL": f"{prefect_url}/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": prefect_url,
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",

@@ -4,6 +4,7 @@ By field name, or by `Class.field` where one name means several things. A test r
 setting that is not there and a setting without words.
 """
 
+from flows.setting_types import REPORT_LANGUAGES
 from model.network.architecture import CHOICES as ARCHITECTURE
 from model.training.config import CHOICES as TRAINING
 
@@ -18,6 +19,7 @@ WORDS = {
     "Recipe.sources": "where the text is",
     "Recipe.gates": "bounds of your own, by figure: dedup.duplicate_share = {at_most = 0.6}",
     "RegisterConfig.model": "name of the registered model",
+    "ReportConfig.language": _one_of(REPORT_LANGUAGES),
     "prompts": "beginnings that the finished model continues",
     "sample_tokens": "tokens of each continuation",
     "Source.lang": "language of all its text, as a code such as zh; default: identified",
@@ -73,6 +75,11 @@ WORDS = {
     "qk_norm": "normalise queries and keys",
     "tied_embeddings": "input and output share one table",
     "embedding_norm": "normalise embeddings before the first block",
+    "ngram_orders": "n-grams with embeddings, as [2, 3]; of exports only ONNX holds them",
+    "ngram_rows": "rows of each such table, shared by what falls on them",
+    "ngram_heads": "tables of each order",
+    "ngram_width": "numbers per row of these tables; none: as wide as the model",
+    "count_order": "tokens of counted n-grams that are mixed in; none: no counts",
     "packing": "how documents fill rows: stream or best_fit",
     "curriculum_levels": "steps from easy to hard",
     "hardest_first": "turn the curriculum round",
@@ -87,6 +94,8 @@ WORDS = {
     "window": "words to each side",
     "negative": "words drawn against each pair",
     "EmbeddingConfig.epochs": "passes of word2vec",
+    "RetrainConfig.policy": "continue from the champion, scratch, or auto: by how much is new",
+    "DriftConfig.language_shift": "of the new bytes in another language than before, at most",
     "documents_max": "held-out documents scored at most",
     "tokens_max": "tokens scored at most",
     "EvaluateConfig.batch_size": "rows scored at once",

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ENGINE = "prefect.engine"
+RUN_ID = "PREFECT__FLOW_RUN_ID"  # of the run that a worker started this process for
 
 
 def take(folder: Path, run_id: str) -> int:
@@ -55,11 +56,16 @@ def is_living(folder: Path, run_id: str) -> bool:
 
 
 def ended(folder: Path) -> list[str]:
-    """Return the runs that took a lock and whose process is gone, orderly or not."""
+    """Return the runs that took a lock and whose process is gone, orderly or not.
+
+    The run of this process is left out: a record lock does not keep its holder out, and looking
+    would free it.
+    """
     if not folder.is_dir():
         return []
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    return [name for name in names if not is_living(folder, name)]
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    others = sorted(names - {os.environ.get(RUN_ID)})
+    return [name for name in others if not is_living(folder, name)]
 
 
 def forget(folder: Path, run_id: str) -> None:
@@ -69,7 +75,7 @@ def forget(folder: Path, run_id: str) -> None:
 
 def main() -> None:
     """Become Prefect's engine for the run that a worker started, with its lock held."""
-    descriptor = take(Path(sys.argv[1]), os.environ["PREFECT__FLOW_RUN_ID"])
+    descriptor = take(Path(sys.argv[1]), os.environ[RUN_ID])
     os.set_inheritable(descriptor, True)
     os.execv(sys.executable, [sys.executable, "-m", ENGINE])
 

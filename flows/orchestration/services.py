@@ -19,28 +19,83 @@ START_SECONDS = 180.0
 STOP_SECONDS = 20.0
 HEALTH_SECONDS = 2.0
 LOG_TAIL_LINES = 15
+SHORT_SECONDS, TRIES = 30.0, 3  # one that ends sooner, so many times, cannot work
+
+
+class ServiceProcess:
+    """A process that goes on: one that ends by itself is replaced by another of its kind.
+
+    It runs in its own process group, its output in the store's logs.
+    """
+
+    def __init__(
+        self, name: str, command: list[str], settings: Settings, environment: dict[str, str]
+    ):
+        self.name = name
+        self._command, self._settings, self._environment = command, settings, environment
+        self._short_lives = 0
+        self._former: list[subprocess.Popen[bytes]] = []
+        self._start()
+
+    def _start(self) -> None:
+        log = _log(self._settings, self.name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        attended = ["-m", "flows.orchestration.attended", str(os.getpid())]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, *attended, *self._command],
+                env=self._environment,
+                cwd=project_root(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches us alone, so that we choose the order
+            )
+        self._started = time.monotonic()
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether the process is gone."""
+        return self._process.poll() is not None
+
+    def restart(self) -> None:
+        """Start another process; raise ServiceError if they keep ending soon."""
+        short = time.monotonic() - self._started < SHORT_SECONDS
+        self._short_lives = self._short_lives + 1 if short else 0
+        if self._short_lives == TRIES:
+            raise ServiceError(f"{self.name} keeps ending:\n{tail(self._settings, self.name)}")
+        self._former.append(self._process)  # a run that a dead worker began may live on
+        self._start()
+
+    def end(self) -> None:
+        """End the process orderly, and what is left of it and of those before it."""
+        for process in (self._process, *self._former):
+            _end(process)
+
+    def wait_for(self, url: str, stop: Callable[[], bool]) -> None:
+        """Wait until a GET of `url` succeeds; raise ServiceError with the log's end if it does not.
+
+        Raises KeyboardInterrupt when `stop` says so.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(url):
+            if stop():
+                raise KeyboardInterrupt
+            if self.has_ended or time.monotonic() > deadline:
+                words = tail(self._settings, self.name)
+                raise ServiceError(f"{self.name} did not start; its last words:\n{words}")
+            time.sleep(0.3)
 
 
 @contextmanager
 def service(
     name: str, command: list[str], settings: Settings, environment: dict[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server in its own process group, its output in the store's logs; end it orderly."""
-    log = _log(settings, name)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.orchestration.attended", str(os.getpid()), *command],
-            env=environment,
-            cwd=project_root(),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches us alone, so that we choose the order
-        )
+) -> Iterator[ServiceProcess]:
+    """Run a service for a block."""
+    running = ServiceProcess(name, command, settings, environment)
     try:
-        yield process
+        yield running
     finally:
-        _end(process)
+        running.end()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -60,26 +115,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         return  # the whole group has ended
 
 
-def wait_for(
-    process: subprocess.Popen[bytes],
-    url: str,
-    name: str,
-    settings: Settings,
-    stop: Callable[[], bool],
-) -> None:
-    """Wait until a GET of `url` succeeds; raise ServiceError with the log's end if it never does.
-
-    Raises KeyboardInterrupt when `stop` says so.
-    """
-    deadline = time.monotonic() + START_SECONDS
-    while not answers(url):
-        if stop():
-            raise KeyboardInterrupt
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise ServiceError(f"{name} did not start; its last words:\n{tail(settings, name)}")
-        time.sleep(0.3)
-
-
 def _log(settings: Settings, name: str) -> Path:
     return settings.store / "logs" / f"{name}.log"
 
@@ -97,6 +132,18 @@ def answers(url: str, login: str | None = None) -> bool:
     try:
         with urllib.request.urlopen(request, timeout=HEALTH_SECONDS) as response:
             return response.status == 200
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def refuses(url: str, login: str | None) -> bool:
+    """Tell whether a GET of `url` is answered with an error; no answer in time refuses nothing."""
+    request = urllib.request.Request(url, headers={"Authorization": basic(login)} if login else {})
+    try:
+        with urllib.request.urlopen(request, timeout=HEALTH_SECONDS):
+            return False
+    except urllib.error.HTTPError:
+        return True
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return False
 

@@ -7,6 +7,8 @@ import sys
 import tempfile
 from typing import Any
 
+from flows.environment import PREFIX
+from flows.orchestration.prefect_settings import prefect_environment
 from flows.orchestration.services import project_root
 from flows.settings import Settings
 from pipeline.errors import ServiceError
@@ -31,7 +33,7 @@ def job_template(settings: Settings) -> dict[str, Any]:
         "variables": {
             "type": "object",
             "properties": {
-                "env": {**texts, "title": "Environment variables"},
+                "env": {**texts, "title": "Environment variables", "default": _run_env(settings)},
                 "labels": texts,
                 "name": {"type": "string"},
                 "stream_output": {"type": "boolean", "default": True},
@@ -40,15 +42,29 @@ def job_template(settings: Settings) -> dict[str, Any]:
     }
 
 
-def deploy(settings: Settings, environment: dict[str, str], *, with_flows: bool = True) -> None:
+def _run_env(settings: Settings) -> dict[str, str]:
+    """Return where runs find this store, whoever started their worker; no secrets, as of MLflow."""
+    heartbeat = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
+    return {
+        f"{PREFIX}STORE": str(settings.store),
+        f"{PREFIX}WORKERS": str(settings.workers),
+        heartbeat: prefect_environment(settings)[heartbeat],
+    }
+
+
+def deploy(settings: Settings, environment: dict[str, str]) -> None:
     """Make the work pool and register the deployments of prefect.yaml."""
+    make_pool(settings, environment)
+    _prefect(environment, "--no-prompt", "deploy", "--all")
+
+
+def make_pool(settings: Settings, environment: dict[str, str]) -> None:
+    """Make or renew the work pool."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as template:
         json.dump(job_template(settings), template)
         template.flush()
         pool = ["work-pool", "create", POOL, "--type", "process", "--overwrite"]
         _prefect(environment, *pool, "--base-job-template", template.name)
-    if with_flows:
-        _prefect(environment, "--no-prompt", "deploy", "--all")
 
 
 def _prefect(environment: dict[str, str], *arguments: str) -> None:

@@ -1,4 +1,4 @@
-"""A plan beside what the run took: kept in the store, shown in summary, page and card."""
+"""A plan beside what the run took: kept in the store, shown in summary, report and card."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from flows.config import Recipe
 from model.planning import usage
-from model.planning.plan import TrainingPlan, gigabytes
+from model.planning.training_plan import TrainingPlan, gigabytes
 from model.reports.markdown import markdown_table
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
@@ -44,15 +44,23 @@ def rows(plan: dict[str, Any] | None, actual: dict[str, Any] | None) -> list[Row
     return table_rows
 
 
-def compared(store: Path, recipe: Recipe, training: Artifact) -> list[Row]:
-    """Return the rows of a run: what was planned of its recipe, if anything, and what it took."""
+def sides(
+    store: Path, recipe: Recipe, training: Artifact
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return what was planned of a run's recipe and what it took; None for what is not known."""
     plan, actual = planned(store, recipe), usage.read(training)
     if actual is None:
-        return []
+        return plan, None
     actual = {**actual, "epochs": training.stats.get("epochs")}
     if plan is not None and plan["money"] is not None:
         actual["money"] = plan["money"] / plan["seconds"] * actual["seconds"]  # at its price
-    return rows(plan, actual)
+    return plan, actual
+
+
+def compared(store: Path, recipe: Recipe, training: Artifact) -> list[Row]:
+    """Return the rows of a run: what was planned of its recipe, if anything, and what it took."""
+    plan, actual = sides(store, recipe, training)
+    return [] if actual is None else rows(plan, actual)
 
 
 def section(store: Path, recipe: Recipe, training: Artifact) -> str:
@@ -60,14 +68,6 @@ def section(store: Path, recipe: Recipe, training: Artifact) -> str:
     table_rows = compared(store, recipe, training)
     table = markdown_table(("figure", "planned", "actual"), table_rows)
     return f"\n## What training took\n\n{table}\n" if table_rows else ""
-
-
-def figures(store: Path, recipe: Recipe, training: Artifact) -> dict[str, str]:
-    """Return the rows for the run's page, as figures in words."""
-    return {
-        label: f"{actual or 'unknown'} (planned {plan})" if plan else actual
-        for label, plan, actual in compared(store, recipe, training)
-    }
 
 
 def duration(seconds: float) -> str:

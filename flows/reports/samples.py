@@ -1,14 +1,18 @@
 """What a run shows its model doing: continue held-out documents, beside how they really go on."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from flows.config import RegisterConfig
+from pipeline.cleaning.pii import without_personal_data
 from pipeline.shard import VALIDATION
+from pipeline.store import storage
 from pipeline.store.artifact import Artifact
 
+FOLDER = "samples"  # of the store
 PROMPT_TOKENS = 24
 LANGUAGES = 2  # those with the most held-out text
 DOCUMENTS, TOKENS = 20, 4096  # looked at for a line: of a language, and of a document
@@ -28,6 +32,45 @@ class ShownContinuation:
         """Return the form of `--json`; what is not known is left out."""
         known = {"prompt": self.prompt, "text": self.text, "real": self.real, "lang": self.lang}
         return {name: value for name, value in known.items() if value is not None}
+
+
+def kept_samples(
+    store: Path, wanted: RegisterConfig, training: Artifact, shards: Artifact
+) -> list[ShownContinuation]:
+    """Return what `samples_of` returns, made once for a model and kept in the store."""
+    kept = recalled_samples(store, wanted, training, shards)
+    if kept is None:
+        kept = [_without_personal_data(s) for s in samples_of(wanted, training, shards)]
+        rows = [sample.to_json() for sample in kept]
+        storage.write_json(_path_of(store, wanted, training, shards), rows)
+    return kept
+
+
+def _without_personal_data(sample: ShownContinuation) -> ShownContinuation:
+    """Return it as it is kept: personal data of held-out text and model are placeholders."""
+    texts = pl.Series([sample.prompt, sample.text, sample.real], dtype=pl.String)
+    prompt, text, real = without_personal_data(texts)
+    return ShownContinuation(prompt, text, real, sample.lang)
+
+
+def recalled_samples(
+    store: Path, wanted: RegisterConfig, training: Artifact, shards: Artifact
+) -> list[ShownContinuation] | None:
+    """Return what was kept of a model, None if nothing was."""
+    path = _path_of(store, wanted, training, shards)
+    rows = storage.recall_json(path, list[ShownContinuation])
+    return None if rows is None else [ShownContinuation(**row) for row in rows]
+
+
+def _path_of(store: Path, wanted: RegisterConfig, training: Artifact, shards: Artifact) -> Path:
+    made_of = {
+        "train": training.fingerprint,
+        "shard": shards.fingerprint,
+        "wanted": [wanted.prompts, wanted.sample_tokens],
+        "how": [PROMPT_TOKENS, LANGUAGES, DOCUMENTS, TOKENS, SEED],
+    }
+    digest = storage.sha256_text(storage.canonical_json(made_of))
+    return store / FOLDER / f"{digest[:16]}.json"
 
 
 def samples_of(

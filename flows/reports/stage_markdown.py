@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from expectations.expect import Verdict
-from expectations.page import bounds
 from flows.reports.summary import data_lines, funnel, reasons
 from model.reports.markdown import escape_markdown, markdown_table
 from pipeline.stage import StageRun
@@ -35,7 +34,7 @@ def markdown(run: StageRun) -> str:
 def gate_reasons(verdict: Verdict) -> str:
     """Return why a gate wants what it wants, as a Markdown list; what failed comes first."""
     lines = [
-        f"- {'' if item.passed else '**failed** '}`{item.metric}` {bounds(item)} "
+        f"- {'' if item.passed else '**failed** '}`{item.metric}` {item.bounds} "
         f"({item.expect.severity}): {item.expect.because}"
         for item in sorted(verdict.outcomes, key=lambda item: item.passed)
     ]

@@ -1,6 +1,6 @@
 """A run in words: the funnel and the key figures, for the page, Prefect and the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -56,6 +56,8 @@ def figures(artifacts: Mapping[str, Artifact]) -> dict[str, str]:
         stats = artifacts["train"].stats
         shown["parameters"] = f"{stats['parameters']:,}"
         shown["training tokens seen"] = f"{stats['tokens_seen']:,}"
+        if "retrain" in stats:
+            shown["training began"] = retrain_in_words(stats["retrain"])
     if "evaluate" in artifacts:
         for row in artifacts["evaluate"].rows_of():
             if row["kind"] == "source":
@@ -63,13 +65,46 @@ def figures(artifacts: Mapping[str, Artifact]) -> dict[str, str]:
             shown[f"bits per byte, {row['name']}"] = (
                 f"{row['bits_per_byte']:.3f} (unigram {row['unigram_bits_per_byte']:.3f})"
             )
+        shown |= _against_champion(artifacts["evaluate"].rows_of("figures"))
     return shown
+
+
+def _against_champion(figures: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what was forgotten of old text and learned of new text, where that was measured."""
+    found = {row["name"]: row for row in figures}
+    shown: dict[str, str] = {}
+    for age in ("old", "new"):
+        change = found.get(f"retrain.{age}.change")
+        if change is None:
+            continue
+        own, theirs = (found[f"retrain.{age}.{name}"] for name in ("bits_per_byte", "champion"))
+        spread = ""
+        if change["low"] is not None:
+            spread = f", {change['low']:+.3f} to {change['high']:+.3f}"
+        shown[f"bits per byte, {age} text"] = (
+            f"{own['value']:.3f} (champion {theirs['value']:.3f}; "
+            f"{change['value']:+.3f}{spread}; {change['examples']:,} documents)"
+        )
+    return shown
+
+
+def retrain_in_words(retrain: Mapping[str, Any]) -> str:
+    """Return what a training after a champion began from, why, and how much old text it saw."""
+    taught = f"; distillation: {retrain['distillation']}" if "distillation" in retrain else ""
+    if retrain["policy"] != "continue":
+        return f"from scratch: {retrain['reason']}{taught}"
+    return (
+        f"from the champion: {retrain['reason']}; {retrain['replayed_share']:.1%} of what it saw "
+        f"is old text; optimizer's state: {retrain['optimizer_state']}{taught}"
+    )
 
 
 def data_lines(stats: Mapping[str, Any]) -> list[str]:
     """Return in words what a training's data was made of, from the stats of its artifact."""
     rows = sorted(stats.get("mixture", []), key=lambda row: -row["share"])
     lines = []
+    if "retrain" in stats:
+        lines.append(f"Training began {retrain_in_words(stats['retrain'])}")
     if rows:
         shown = [
             f"{row['source']} ({row['lang']}) {row['share']:.1%}, {row['epochs']:.2f} epochs"

@@ -11,7 +11,6 @@ from model.evaluation.intervals import RESAMPLES
 from model.formats.base_model import BaseModel
 from model.registry.metric_names import metric_name
 from model.reports.markdown import flatten
-from model.transferring.arms import LINEAR, NETWORKS, SCRATCH, TRANSFERRED, WORDS, TransferConfig
 from model.transferring.comparison import (
     BEATS,
     LOSES,
@@ -20,6 +19,7 @@ from model.transferring.comparison import (
     MeanInterval,
     mean_accuracy,
 )
+from model.transferring.config import LINEAR, NETWORKS, SCRATCH, TRANSFERRED, WORDS, TransferConfig
 from pipeline.store.fingerprint import plain
 
 NAMES = {

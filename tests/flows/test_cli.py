@@ -18,6 +18,16 @@ SURFACE = {
     ),
     "explain": "RECIPE --source --set",
     "plan": "RECIPE --source --budget --price --seconds --set",
+    "report": "RUN OTHER --language --out",
+    "card": "RUN --kind --out",
+    "prune": "RECIPE --all --keep --unfinished-days --dry-run",
+    "retrain": "RECIPE --source --now --set",
+    "reproduce": "VERSION --source --check --out --set",
+    "schedule": "ACTION NAME",
+    "deploy": "--server",
+    "backup": "DIR",
+    "trace": "WHAT --text --limit",
+    "forget": "WHAT --text --list --reason --purge --dry-run --check",
     "up": "--prefect-port --mlflow-port --no-deploy",
     "rules": "--profile",
     "ingest": "IN --out --set",
@@ -29,8 +39,10 @@ SURFACE = {
     "convert": "IN --out --to --from --tokenizer --source --lang",
     "train": "SHARDS --out --recipe --processes --parallel --hosts --rendezvous --set",
     "compare": (
-        "KEY=VALUES --recipe --shards --source --processes --parallel --hosts --rendezvous --set"
+        "KEY=VALUES --recipe --shards --keep --source --processes --parallel --hosts "
+        "--rendezvous --set"
     ),
+    "ablate": ("RECIPE --source --seeds --arm --processes --parallel --hosts --rendezvous --set"),
     "finetune": "MODEL DATA --out --task --lora --recipe --register --set",
     "transfer": "MODEL DATA --out --seeds --recipe --set",
     "evaluate": (
@@ -40,7 +52,14 @@ SURFACE = {
         "MODEL PROMPT --task --question --max-tokens --temperature --top-k --top-p "
         "--min-p --repetition-penalty --beams --stop --seed"
     ),
-    "serve": "MODEL --host --port --name --allow-host",
+    "serve": (
+        "MODEL --host --port --name --alias --allow-host --allow-origin --keys --tls-cert "
+        "--tls-key --engine --precision --slots --shadow --shadow-share --poll --webhook-secret "
+        "--time-limit --log"
+    ),
+    "key": "NAME --keys --requests-per-minute --tokens-per-minute --remove",
+    "promote": "NAME VERSION --because --over --refuse",
+    "rollback": "NAME --because",
     "export": "MODEL --format --out --precision --int8 --text --tolerance --name",
 }
 EVERYWHERE = "--json --workers --store --verbose"

@@ -107,14 +107,20 @@ def test_an_unknown_recipe_names_those_there_are(tmp_path):
 def test_deployments_carry_the_recipes_unchanged():
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))["deployments"]
     by_name = {deployment["name"]: deployment for deployment in deployments}
-    assert set(by_name) == {"quickstart", "smoke", "retrain"}
+    assert set(by_name) == {"quickstart", "smoke", "retrain", "sources", "new-text"}
+    for name in ("sources", "new-text"):
+        assert by_name[name]["parameters"] == {"deployment": "textmill/retrain"}
     for name, recipe in (("quickstart",) * 2, ("smoke",) * 2, ("retrain", "quickstart")):
         text = resources.files("flows.recipes").joinpath(f"{recipe}.toml").read_text("utf-8")
         parameters = by_name[name]["parameters"]
         assert parameters.pop("recipe") == tomllib.loads(text)
-        assert parameters == ({"overrides": ["keep_tokenizer=true"]} if name == "retrain" else {})
-        assert by_name[name]["concurrency_limit"]["collision_strategy"] == "CANCEL_NEW"
-    assert by_name["retrain"]["schedules"][0]["active"]
+        going_on = {"overrides": ["keep_tokenizer=true", "retrain.policy=auto"]}
+        assert parameters == (going_on if name == "retrain" else {})
+    for deployment in deployments:
+        assert deployment["concurrency_limit"]["collision_strategy"] == "CANCEL_NEW"
+        for schedule in deployment.get("schedules", ()):  # else deploying again resumes it
+            assert schedule["slug"]
+            assert "active" not in schedule
 
 
 def test_sections_flatten_to_dotted_keys():

@@ -51,7 +51,7 @@ def test_a_corpus_that_is_half_copies_stops_after_dedup(run, tmp_path):
     assert re.search(r"duplicate_share is 0\.5\d*, wanted <= 0\.4, because", message)
     assert 'gates."dedup.duplicate_share"' in message  # how to accept it
     assert stages_made(tmp_path) == {"ingest", "clean", "dedup"}
-    page = (tmp_path / "store" / "runs" / "smoke" / "gates.html").read_text()
+    page = (tmp_path / "store" / "runs" / "smoke" / "report.html").read_text()
     assert "Stopped by the gate after dedup." in page
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from flows import config, steps
 from flows.chain import CHAIN, SOURCES, walk
-from flows.planning import plan
+from flows.planning import open_sources, plan
 from flows.runs import explain, last_run, record_run
 from flows.settings import read_settings
 from pipeline.stage import silent
@@ -31,7 +31,7 @@ def run(texts, tmp_path):
 
     def once(*overrides):
         recipe = config.load("smoke", ["clean.profile=none", *overrides], [str(texts)])
-        sources = steps.open_sources(recipe, settings)
+        sources = open_sources(recipe, settings)
         runs = {}
 
         def make(stage, parents):
@@ -39,7 +39,7 @@ def run(texts, tmp_path):
             return runs[stage.name].artifact
 
         walk(TO_TOKENIZER, {SOURCES: sources}, make)
-        planned = plan(recipe, sources, settings.store)
+        planned = plan(recipe, sources, settings)
         once.explained = {
             row["stage"]: row["decision"]
             for row in explain(planned, last_run(settings.runs, recipe.name))

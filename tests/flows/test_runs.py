@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from flows import config, steps
+from flows import config
 from flows.chain import CHAIN, SOURCES, walk
-from flows.planning import plan
+from flows.planning import open_sources, plan
 from flows.runs import explain, last_run, record_run
 from flows.settings import read_settings
 from pipeline.errors import ArtifactError, ConfigError
@@ -24,7 +24,7 @@ def texts(tmp_path):
 
 def planned(texts, settings, *overrides):
     recipe = config.load("smoke", overrides, [str(texts)])
-    return recipe, plan(recipe, steps.open_sources(recipe, settings), settings.store)
+    return recipe, plan(recipe, open_sources(recipe, settings), settings)
 
 
 def rows_by_stage(rows):
@@ -36,7 +36,7 @@ def cleaned(texts, tmp_path):
     """A store in which ingest and clean have run, and were recorded."""
     settings = read_settings(str(tmp_path / "store"), workers=1)
     recipe, steps_planned = planned(texts, settings)
-    made = {SOURCES: steps.open_sources(recipe, settings)}
+    made = {SOURCES: open_sources(recipe, settings)}
     for stage, step in list(zip(CHAIN, steps_planned, strict=True))[:2]:
         parents = [made[name] for name in stage.parents]
         config_ = stage.config(recipe)
@@ -93,16 +93,16 @@ def test_a_missing_parent_is_named():
 
 def test_a_recipe_without_sources_says_how_to_name_some(tmp_path):
     with pytest.raises(ConfigError, match=r"\[\[sources\]\]"):
-        steps.open_sources(config.Recipe(), read_settings(str(tmp_path)))
+        open_sources(config.Recipe(), read_settings(str(tmp_path)))
 
 
 def test_a_store_inside_the_sources_is_no_source(texts):
     settings = read_settings(str(texts / "store"), workers=1)
     recipe = config.load("smoke", (), [str(texts)])
-    before = steps.open_sources(recipe, settings)
+    before = open_sources(recipe, settings)
     (settings.store / "artifacts").mkdir(parents=True, exist_ok=True)
     (settings.store / "artifacts" / "part.jsonl").write_text('{"text": "ours"}\n')
-    assert steps.open_sources(recipe, settings).fingerprint == before.fingerprint
+    assert open_sources(recipe, settings).fingerprint == before.fingerprint
 
 
 def test_secrets_of_addresses_are_in_no_record_and_the_run_is_found_again(tmp_path):

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from flows.settings import read_launch, read_settings, usable_cpus
+from flows.settings import read_launch, read_settings
 from model.distributed.launch import Launch
+from pipeline.engine.process import usable_cpus
 from pipeline.errors import ConfigError
 
 

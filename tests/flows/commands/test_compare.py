@@ -112,3 +112,47 @@ def test_the_same_comparison_again_trains_nothing(compared, capsys):
     assert "validation loss" in out
     assert "failed: training diverged" in out
     assert sorted((folder / "store" / "artifacts" / "train").iterdir()) == trained
+
+
+def test_what_seeds_alone_cause_is_measured_and_kept_with_the_recipe(compared, capsys, tmp_path):
+    _, words = compared
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('# mine\nname = "mine"\n\n[promotion]\ntolerance = 0.03 # so much\n')
+    shared = words[words.index("--shards") : words.index("--shards") + 2]
+    rest = [*words[words.index("--store") :], *shared]
+    assert cli.main(["compare", "seed=1,2,3", "--keep", "--recipe", str(recipe), *rest]) == 0
+    found = json.loads(capsys.readouterr().out)
+    [row] = found["variants"]
+    assert row["seeds"] == 3
+    wanted = 2.919986 * 2**0.5 * row["bits_per_byte_sd"]  # t of two degrees of freedom, 95 %
+    assert found["seed_spread"]["all"] == pytest.approx(wanted, abs=1e-4)
+    kept = config.load(str(recipe)).promotion
+    assert kept.seed_spread == found["seed_spread"]
+    assert kept.worse_max("all") == max(0.03, kept.seed_spread["all"])
+    assert recipe.read_text().startswith("# mine\n")
+    assert "# so much" in recipe.read_text()
+
+
+def test_of_trainings_that_fail_nothing_is_kept_and_the_command_says_so(compared, capsys, tmp_path):
+    _, words = compared
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('name = "mine"\n')
+    shared = words[words.index("--shards") : words.index("--shards") + 2]
+    rest = [*words[words.index("--store") :], *shared, "--set", "train.optimizer=sgd",
+            "--set", "train.learning_rate=1e30"]  # fmt: skip
+    assert cli.main(["compare", "seed=1,2", "--keep", "--recipe", str(recipe), *rest]) == 1
+    assert "nothing is kept" in capsys.readouterr().err
+    assert recipe.read_text() == 'name = "mine"\n'
+
+
+@pytest.mark.parametrize(("words", "why"), [
+    (("seed=1,2,3", "--recipe", "smoke"), "comes along"),
+    (("seed=1,2", "optimizer=sgd,adamw"), "more than seeds"),
+    (("seed=1",), "more than seeds"),
+])  # fmt: skip
+def test_what_cannot_be_kept_is_refused_before_training(words, why, capsys, tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('name = "mine"\n')
+    named = () if "--recipe" in words else ("--recipe", str(recipe))
+    assert cli.main(["compare", *words, *named, "--keep", "--store", str(tmp_path)]) == 2
+    assert why in capsys.readouterr().err

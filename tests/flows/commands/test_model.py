@@ -18,7 +18,7 @@ COMMANDS = {
 WRONG = {
     "missing": "no such folder; give a model folder or models:/NAME@champion",
     "models:/nobody@champion": "no model was ever registered here",
-    "models:nobody": "no model was ever registered here",
+    "models:nobody": "wanted models:/NAME@ALIAS or models:/NAME/VERSION",
 }
 
 

@@ -83,5 +83,3 @@ def test_the_report_puts_what_was_planned_beside_what_it_took(tmp_path, capsys):
     assert made["money"] == pytest.approx(2.5 * made["seconds"] / 3600)
     assert rows["money, in the currency of --price"][1] == "7.50"
     assert "| 3.0 h |" in plan_report.section(tmp_path, recipe, Training)
-    shown = plan_report.figures(tmp_path, recipe, Training)
-    assert shown["model FLOPs utilisation"].startswith("25% (planned ")

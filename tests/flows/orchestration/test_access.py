@@ -2,11 +2,13 @@
 
 import asyncio
 import stat
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from flows.orchestration.access import OwnerOnly, basic, new_login, shell_lines, write_private
-from flows.server import running_server
+from flows.server import PrefectServer, running_server
 from flows.settings import read_settings
 from pipeline.store import storage
 
@@ -103,3 +105,29 @@ def test_the_leftovers_of_a_killed_up_are_no_server(tmp_path, monkeypatch):
     address = "http://127.0.0.1:9/api"
     storage.write_json(settings.services, {"prefect": address, "mlflow": "", "login": LOGIN})
     assert running_server(settings) is None
+
+
+class _Busy(BaseHTTPRequestHandler):
+    """A server that says that it is there, and to all else nothing before the test is over."""
+
+    def do_GET(self):
+        if self.path != "/api/health":
+            self.server.over.wait(60)
+            return
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_busy_server_does_not_refuse_the_login(tmp_path, monkeypatch):
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Busy) as server:
+        server.over = threading.Event()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/api"
+        monkeypatch.setenv("PREFECT_API_URL", address)
+        monkeypatch.setenv("PREFECT_API_AUTH_STRING", LOGIN)
+        assert running_server(read_settings(str(tmp_path))) == PrefectServer(address, LOGIN)
+        server.over.set()
+        server.shutdown()

@@ -49,6 +49,21 @@ def test_a_run_in_this_process_leaves_nothing(tmp_path):
     assert list((tmp_path / "live").iterdir()) == []
 
 
+def test_a_run_that_looks_for_ended_ones_keeps_its_own_lock(tmp_path):
+    look = """
+import sys
+from pathlib import Path
+from flows.orchestration import live_runs
+live_runs.take(Path(sys.argv[1]), "a")
+print(live_runs.ended(Path(sys.argv[1])), flush=True)
+sys.stdin.read()
+"""
+    process = start(look, str(tmp_path), PREFECT__FLOW_RUN_ID="a")
+    assert process.stdout.readline() == "[]\n"
+    assert live_runs.is_living(tmp_path, "a")
+    process.communicate()
+
+
 def test_a_store_without_runs_has_no_ended_ones(tmp_path):
     assert live_runs.ended(tmp_path / "none") == []
     assert not live_runs.is_living(tmp_path / "none", "a")

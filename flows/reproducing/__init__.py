@@ -1,0 +1,1 @@
+"""A registered version made again, or what stands in the way of it by name."""
