@@ -36,7 +36,9 @@ class Page:
     def __init__(self, address: str):
         self._socket = connect(address, max_size=None, open_timeout=START_SECONDS)
         self._numbers = itertools.count(1)
-        for domain in ("Page", "Runtime", "Network"):
+        self.errors: list[str] = []  # what the page threw or complained of
+        self.requests: list[str] = []  # addresses asked for, the page's own among them
+        for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters):
@@ -45,9 +47,44 @@ class Page:
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
             answer = json.loads(self._socket.recv(timeout=START_SECONDS))
+            self._note(answer)
             if answer.get("id") == number:
                 assert "error" not in answer, answer["error"]
                 return answer["result"]
+
+    def _note(self, event: dict) -> None:
+        method, told = event.get("method"), event.get("params", {})
+        if method == "Runtime.exceptionThrown":
+            details = told["exceptionDetails"]
+            self.errors.append(details.get("exception", details).get("description", str(details)))
+        elif method == "Runtime.consoleAPICalled" and told["type"] == "error":
+            self.errors.append(str(told["args"]))
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(told["request"]["url"])
+        elif method == "Log.entryAdded" and told["entry"]["level"] == "error":
+            self.errors.append(f"{told['entry']['text']} {told['entry'].get('url', '')}")
+
+    def press(self, key: str, **modifiers: bool) -> None:
+        """Press a key as a person does: 'Enter', 'Escape', 'ArrowRight', or a letter with alt."""
+        flags = {"alt": 1, "ctrl": 2, "meta": 4, "shift": 8}
+        code = f"Key{key.upper()}" if len(key) == 1 else key
+        held = sum(flags[name] for name, is_held in modifiers.items() if is_held)
+        text = {"text": "\r"} if key == "Enter" else {}
+        number = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}.get(
+            key, ord(key[0])
+        )
+        common = {"key": key, "code": code, "modifiers": held, "windowsVirtualKeyCode": number}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **common, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def write(self, text: str) -> None:
+        """Put text where the cursor is, as an input method does."""
+        self.call("Input.insertText", text=text)
+
+    def dark(self, is_dark: bool) -> None:
+        """Prefer dark pages, or light ones."""
+        wish = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[wish])
 
     def size(self, width: int, height: int = 900) -> None:
         """Make the window this large, in CSS pixels."""
@@ -73,6 +110,26 @@ class Page:
             assert time.monotonic() < deadline, f"{script} never came true: {self.text()[:2000]}"
             time.sleep(0.2)
         return value
+
+    def type(self, selector: str, text: str) -> None:
+        """Type a text into a field, as soon as it is there."""
+        field = f"document.querySelector({json.dumps(selector)})"
+        self.until(f"!!{field}")
+        self.run(f"{field}.focus()")
+        self.call("Input.insertText", text=text)
+
+    def press_enter(self) -> None:
+        """Press the key that sends a form."""
+        key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text="\r", **key)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **key)
+
+    def click(self, label: str) -> None:
+        """Click the button with this label, as soon as it is there."""
+        buttons = "[...document.querySelectorAll('button')]"
+        button = f"{buttons}.find(b => b.innerText.trim() == {json.dumps(label)})"
+        self.until(f"!!{button}")
+        self.run(f"{button}.click()")
 
     def text(self) -> str:
         """Return what a person reads on the page."""

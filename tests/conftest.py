@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from model.openmp import spin_briefly
+
+spin_briefly()  # as every command does, before a test imports torch
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

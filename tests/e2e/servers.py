@@ -10,13 +10,18 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 
-from flows.orchestration.access import basic
+from flows.orchestration.access import LOGIN_VARIABLE, basic, new_login
+from flows.orchestration.prefect_settings import prefect_environment
+from flows.orchestration.services import answers
+from flows.settings import read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 240
+BUSY_SECONDS = 60
 
 
 def free_port() -> int:
@@ -29,10 +34,11 @@ def get(url: str, login: str | None = None, **headers: str) -> str:
     return _answer(urllib.request.Request(url, headers=_headers(login, headers)))
 
 
-def post(url: str, body: dict, login: str | None = None, **headers: str):
+def post(url: str, body: dict, login: str | None = None, method: str = "POST", **headers: str):
     headers["content-type"] = "application/json"
-    request = urllib.request.Request(url, json.dumps(body).encode(), _headers(login, headers))
-    return json.loads(_answer(request))
+    sent = json.dumps(body).encode()
+    request = urllib.request.Request(url, sent, _headers(login, headers), method=method)
+    return json.loads(_answer(request) or "null")
 
 
 def _headers(login: str | None, headers: dict[str, str]) -> dict[str, str]:
@@ -41,8 +47,42 @@ def _headers(login: str | None, headers: dict[str, str]) -> dict[str, str]:
 
 
 def _answer(request: urllib.request.Request) -> str:
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return response.read().decode()
+    """Return the answer; what a busy server says is to be asked again (503) is, as clients do."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.read().decode()
+        except HTTPError as error:
+            if error.code != 503 or time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+@contextmanager
+def prefect_server(folder: Path):
+    """Run a Prefect server alone, its database below `folder`; yield its clients' environment."""
+    port, login = free_port(), new_login()
+    environment = os.environ | prefect_environment(read_settings(str(folder)))
+    environment |= {"PYTHONPATH": str(ROOT), LOGIN_VARIABLE: login}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.orchestration.guarded", "prefect", "--port", str(port)],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(f"http://127.0.0.1:{port}/api/health"):
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+        api = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_API_AUTH_STRING": login}
+        yield environment | api
+    finally:
+        process.terminate()
+        process.wait()
 
 
 class Up:
@@ -61,11 +101,15 @@ class Up:
     def get(self, url: str) -> str:
         return get(url, self.login)
 
-    def post(self, path: str, body: dict):
+    def post(self, path: str, body: dict, method: str = "POST"):
         """POST to Prefect's API."""
         token = json.loads(self.get(f"{self.api}/csrf-token?client=tests"))["token"]
         forgery = {"Prefect_Csrf_Token": token, "Prefect_Csrf_Client": "tests"}
-        return post(self.api + path, body, self.login, **forgery)
+        return post(self.api + path, body, self.login, method, **forgery)
+
+    def patch(self, path: str, body: dict) -> None:
+        """PATCH what Prefect's API has."""
+        self.post(path, body, "PATCH")
 
     def shell(self, script: str, *arguments: str) -> subprocess.CompletedProcess:
         """Run lines of a shell in the folder where `up` was started, with our commands in PATH."""
@@ -73,7 +117,12 @@ class Up:
         return subprocess.run(
             ["sh", "-euc", script, "sh", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PATH": path, "PREFECT_HOME": str(self.folder / "client")},
+            env={
+                **os.environ,
+                "PATH": path,
+                "PYTHONPATH": str(ROOT),
+                "PREFECT_HOME": str(self.folder / "client"),
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -84,18 +133,28 @@ class Up:
         command = [sys.executable, "-m", "prefect", *arguments]
         return self.shell('. store/up.env; exec "$@"', *command)
 
+    def textmill(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run a command of textmill in the folder where `up` was started."""
+        return self.shell('exec "$@"', sys.executable, "-m", "flows.cli", *arguments)
+
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run the deployment `smoke` and wait for its end."""
         watched = ("--watch", "--watch-interval", "1")
         return self.prefect("deployment", "run", "textmill/smoke", *watched, *arguments)
 
     def runs(self, *states: str, **of: object) -> list[dict]:
-        """Return the flow runs that are no part of another one and are in one of these states."""
+        """Return the flow runs, oldest first, that are no part of another and in such a state.
+
+        Those that only watch sources come and go by themselves and are left out.
+        """
         chosen = {
             "state": {"type": {"any_": list(states)}},
             "parent_task_run_id": {"is_null_": True},
         }
-        return self.post("/flow_runs/filter", {"flow_runs": chosen | of})
+        watching = {"flows": {"name": {"any_": ["watch", "drift"]}}}
+        watch_ids = {flow["id"] for flow in self.post("/flows/filter", watching)}
+        runs = self.post("/flow_runs/filter", {"flow_runs": chosen | of, "sort": "START_TIME_ASC"})
+        return [run for run in runs if run["flow_id"] not in watch_ids]
 
     def wait_for(self, *states: str, seconds: float = 90, **of: object) -> dict:
         deadline = time.monotonic() + seconds

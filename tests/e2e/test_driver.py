@@ -1,19 +1,13 @@
 """A run here and a run on a real Prefect server: the same steps in the same order, each once."""
 
 import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from flows.orchestration.access import LOGIN_VARIABLE, new_login
-from flows.orchestration.services import answers
-from flows.server import prefect_environment
-from flows.settings import read_settings
-from tests.e2e.servers import ROOT, START_SECONDS, free_port
+from tests.e2e.servers import prefect_server
 
 STAGES = ("ingest", "clean", "dedup", "tokenizer", "shard", "train", "evaluate")
 CASES = ("a gate fails", "a stage raises", "stopped half way", "all is well", "once more")
@@ -22,28 +16,8 @@ CASES = ("a gate fails", "a stage raises", "stopped half way", "all is well", "o
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A Prefect server alone; yields the environment of its clients."""
-    folder = tmp_path_factory.mktemp("prefect")
-    port, login = free_port(), new_login()
-    environment = os.environ | prefect_environment(read_settings(str(folder)))
-    environment |= {"PYTHONPATH": str(ROOT), LOGIN_VARIABLE: login}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.orchestration.guarded", "prefect", "--port", str(port)],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not answers(f"http://127.0.0.1:{port}/api/health"):
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.3)
-        api = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_API_AUTH_STRING": login}
-        yield environment | api
-    finally:
-        process.terminate()
-        process.wait()
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as environment:
+        yield environment
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +50,7 @@ def test_each_step_of_a_run_on_a_server_is_done_once(told):
     for stage in STAGES:
         for step in ("make", "judge", "enforce"):
             assert events.count(f"{step} {stage}") == 1
-    for step in ("write_page", "register", "record"):
+    for step in ("write_report", "register", "record"):
         assert events.count(step) == 1
     assert told["once more"]["server"]["reused"]
 
@@ -92,11 +66,11 @@ def test_where_training_runs_is_carried_to_the_flow(told):
 def test_what_stops_a_run_stops_it_there_and_is_recorded(told, way):
     gate, raised, stopped = (told[case][way] for case in CASES[:3])
     assert gate["error"].startswith("GateError")
-    assert gate["events"][-3:] == ["enforce dedup", "write_page", "record"]
+    assert gate["events"][-3:] == ["enforce dedup", "record", "write_report"]
     assert "Stopped by the gate after dedup." in gate["page"]
     assert raised["error"] == "Broken: no tokenizer today"
-    assert raised["events"][-3:] == ["make tokenizer", "write_page", "record"]
+    assert raised["events"][-3:] == ["make tokenizer", "record", "write_report"]
     assert stopped["error"].startswith("KeyboardInterrupt")
-    assert stopped["events"][-3:] == ["make shard", "write_page", "record"]
+    assert stopped["events"][-3:] == ["make shard", "record", "write_report"]
     assert {*stopped["records"][-1]["stages"]} == {*STAGES[:4]}
     assert told["all is well"][way]["records"][-1]["registration"]["version"] == "1"

@@ -69,7 +69,7 @@ def test_explain_agrees_that_nothing_is_to_do(textmill, smoke_store):
     assert decisions["train"] == decisions["evaluate"] == "make"
 
 
-def test_the_page_of_verdicts_needs_nothing_from_outside(result):
+def test_the_report_needs_nothing_from_outside(result):
     page = open(result["page"], encoding="utf-8").read()  # noqa: PTH123, SIM115
     assert "evaluate" in page
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", page)
