@@ -1,26 +1,42 @@
 """The stage `finetune`: a model and examples to a model that answers; loss on the answers alone.
 
+Of pairs of answers, the task `preference`, it learns which is the better one
+(`model.network.preferences`).
+
 The result is a model folder as `train` writes it, so that it is evaluated, registered, served and
 exported like any other. With `lora` only adapters are learned; they are merged into the weights and
 also kept by themselves, in `adapter/`.
 """
 
 import functools
+from dataclasses import asdict
 from typing import Any
 
 from model.contracts import CURVE
 from model.data.examples import ExampleSet, encode_split, refuse_mostly_unusable
+from model.data.pair_batches import PairBatches, interleaved
+from model.evaluation import preference_figures
 from model.formats import model_folder
+from model.formats.base_model import BaseModel
+from model.network.families import AnyNetwork
 from model.training import lora
 from model.training.curve import SPEED_FILE, write_curve
-from model.training.tuning import FinetuneConfig, FinetuneResult, best_of_rates
+from model.training.preference_tuning import pairs_to_learn, reference_of
+from model.training.tuning import (
+    FinetuneConfig,
+    FinetuneResult,
+    answers_to_learn,
+    best_of_rates,
+)
 from pipeline.errors import TrainingError
-from pipeline.prompts.task_templates import CHAT
+from pipeline.prompts.task_templates import CHAT, PREFERENCE
 from pipeline.shard import TRAIN, VALIDATION
 from pipeline.stage import Job, Stage
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact
 from pipeline.tokenizer import load_tokenizer
+
+CHATS = (CHAT, PREFERENCE)  # tasks whose prompts are turns of a conversation
 
 
 def run(job: Job[FinetuneConfig]) -> None:
@@ -38,13 +54,20 @@ def run(job: Job[FinetuneConfig]) -> None:
         raise TrainingError(_nothing_to_learn(examples, train))
     refuse_mostly_unusable(examples, train, config.unusable_share_max)
     held_out = encode_split(examples, VALIDATION, tokenizer, model, config.validation_examples)
-    result = best_of_rates(job, config, base, train.encoded, held_out.encoded)
+    pairs = examples.stats["task"] == PREFERENCE
+    if pairs:
+        data = pairs_to_learn(job, config, base, train, held_out)
+    else:
+        data = answers_to_learn(config, model, train.encoded, held_out.encoded)
+    result = best_of_rates(job, config, base, data)
     network = result.training.network
+    if pairs and held_out.encoded:
+        job.stats["figures"] = _preference_figures(config, base, network, held_out)
     trained = sum(w.numel() for w in network.parameters() if w.requires_grad)
     if config.lora is not None:
         lora.write(network, config.lora, job.file)
         lora.merge(network)
-    model_folder.write(network, tokenizer_file, job.file, chats=examples.stats["task"] == CHAT)
+    model_folder.write(network, tokenizer_file, job.file, chats=examples.stats["task"] in CHATS)
     storage.write_json(job.folder / SPEED_FILE, result.training.state.speed)
     dropped = dict(sorted(train.dropped.items()))
     job.map(
@@ -64,6 +87,18 @@ def run(job: Job[FinetuneConfig]) -> None:
         validation_loss=result.loss if held_out.encoded else None,
         tokenizer_sha256=tokenizer.fingerprint,
     )
+
+
+def _preference_figures(
+    config: FinetuneConfig, base: BaseModel, network: AnyNetwork, held_out: ExampleSet
+) -> list[dict[str, Any]]:
+    """Return what held-out pairs say of the network, as rows of the contract FIGURE."""
+    answers = interleaved(held_out.encoded, held_out.rejected)
+    batches = PairBatches(answers, network.config, config.batch_size, config.seed)
+    scores = preference_figures.measure(network, reference_of(network, base, config), batches)
+    loss, _, _ = config.preference.effective
+    langs = [row["lang"] for row in held_out.rows]
+    return [asdict(row) for row in preference_figures.figures(scores, loss, langs, config.seed)]
 
 
 def _figures(result: FinetuneResult) -> dict[str, Any]:

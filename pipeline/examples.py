@@ -152,6 +152,7 @@ def row_of(
         "soft_begin": begin,
         "soft_end": end,
         "references": list(example.references),
+        "rejected": example.rejected,
         "about": example.about,
     }
 
@@ -200,9 +201,10 @@ def task_in(sources: SourceSet, encoding: str | None = None) -> str:
         raise SourceError(
             f"{sources.files[0].path}: no task is known by the first {len(entries)} entries: found "
             f"{what}; wanted messages, a question and an answer (instruction and output, prompt "
-            f"and completion, query and response, ...), text with label, text with summary, en "
-            f"with zh, or text, question and answers; rename the fields, or name them with "
-            f"--task and --set examples.input_field=... --set examples.output_field=..."
+            f"and completion, query and response, ...), a prompt with chosen and rejected, text "
+            f"with label, text with summary, en with zh, or text, question and answers; rename "
+            f"the fields, or name them with --task and --set examples.input_field=... --set "
+            f"examples.output_field=..."
         )
     return known
 

@@ -176,7 +176,7 @@ def shard_contract(vocab_size: int, more: Sequence[pa.Field] = ()) -> Contract:
 
 EXAMPLES = Contract(
     "examples",
-    1,
+    2,
     pa.schema(
         [
             column("id", pa.string(), "the record's own id, or a hash of what it says"),
@@ -199,6 +199,7 @@ EXAMPLES = Contract(
             column("soft_begin", pa.int64(), "first character that may be cut", nullable=True),
             column("soft_end", pa.int64(), "end of the characters that may be cut", nullable=True),
             column("references", pa.list_(pa.large_string()), "every answer that counts as right"),
+            column("rejected", pa.large_string(), "a worse answer than the last", nullable=True),
         ]
     ),
 )

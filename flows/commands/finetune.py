@@ -20,6 +20,7 @@ from model.registry.versions import Registration
 from model.reports import finetune_card
 from model.training.finetune_config import LoraConfig
 from pipeline.examples import STAGE as EXAMPLES
+from pipeline.prompts.task_templates import PREFERENCE
 from pipeline.shard import VALIDATION
 from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import StageRun, run_stage
@@ -132,11 +133,20 @@ def _lines(run: StageRun, examples: Artifact) -> list[str]:
         parts.append(f"{stats['prompts_cut']:,} prompts shortened to fit")
     if stats["validation_loss"] is not None:
         before, after = stats["validation_loss_before"], stats["validation_loss"]
-        parts.append(f"loss of held-out answers {before:.3f} -> {after:.3f} nats per token")
+        what = "loss of held-out answers {} -> {} nats per token"
+        if stats["task"] == PREFERENCE:
+            what = "loss of held-out pairs {} -> {}"
+        parts.append(what.format(f"{before:.3f}", f"{after:.3f}"))
     first = f"{', '.join(parts)}; {run.reason}, {run.seconds:.1f} s; {run.artifact.path}"
     begin = stats["dropped_begin"].items()
     reason_lines = [f"  {reason}: {', '.join(map(repr, texts))}" for reason, texts in begin]
-    return [first, *reason_lines, *(f"  {line}" for line in quarantined_places(examples))]
+    figures = [
+        f"  {row['name']}: {row['value']:.3f}"
+        + ("" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]")
+        + f" of {row['examples']:,}: {row['meaning']}"
+        for row in stats.get("figures", [])
+    ]
+    return [first, *figures, *reason_lines, *(f"  {line}" for line in quarantined_places(examples))]
 
 
 def _records(tuned: Artifact, examples: Artifact) -> dict[str, Any]:

@@ -18,6 +18,7 @@ EVALUATION_TASKS = (
 # written out for the same reason, from `pipeline.prompts.task_templates`
 TASK_NAMES = (
     "chat",
+    "preference",
     "classification",
     "sentiment",
     "summarisation",

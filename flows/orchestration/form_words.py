@@ -6,6 +6,7 @@ setting that is not there and a setting without words.
 
 from flows.setting_types import REPORT_LANGUAGES
 from model.network.architecture import CHOICES as ARCHITECTURE
+from model.network.preferences import PREFERENCE_LOSSES
 from model.training.config import CHOICES as TRAINING
 
 
@@ -113,6 +114,7 @@ WORDS = {
     "record_bytes_max": "longer records are quarantined",
     "FinetuneConfig.epochs": "passes over the examples",
     "validation_examples": "held-out examples looked at",
+    "PreferenceConfig.loss": _one_of(tuple(PREFERENCE_LOSSES)),
     "rank": "of the adapters",
     "alpha": "scale of the adapters",
     "targets": "layers that get an adapter, by the last part of their names",

@@ -76,13 +76,25 @@ class ExampleBatches:
                 "long, then give other files or a model of a larger context"
             )
         lengths = np.array([len(example.ids) for example in self.examples])
-        if packs(self.config):
-            self.rows = pack(lengths, self.config.context + 1)
-        else:
-            self.rows = [np.array([index]) for index in range(len(lengths))]
+        self.rows = self.rows_of(lengths)
         self._lengths = np.array([lengths[row].sum() for row in self.rows])
         self.context = max(1, round(float(self._lengths.mean())))
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
+
+    @property
+    def packed(self) -> bool:
+        """Tell whether examples share rows."""
+        return packs(self.config)
+
+    def rows_of(self, lengths: np.ndarray) -> list[np.ndarray]:
+        """Return the examples of each row by their numbers."""
+        if self.packed:
+            return pack(lengths, self.config.context + 1)
+        return [np.array([index]) for index in range(len(lengths))]
+
+    def collated(self, rows: Sequence[np.ndarray]) -> Batch:
+        """Return rows of numbers as a batch."""
+        return collate([[self.examples[index] for index in row] for row in rows], self.config)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -94,20 +106,18 @@ class ExampleBatches:
         epoch, index = divmod(step, self.batches_per_epoch)
         if self._epoch[0] != epoch:
             self._epoch = (epoch, self._order(epoch))
-        rows = [self.rows[row] for row in self._epoch[1][index]]
-        return collate([[self.examples[index] for index in row] for row in rows], self.config)
+        return self.collated([self.rows[row] for row in self._epoch[1][index]])
 
     def in_order(self) -> list[Batch]:
         """Return all rows once, in their own order, as batches: for validation."""
         starts = range(0, len(self.rows), self.batch_size)
-        cut = [self.rows[start : start + self.batch_size] for start in starts]
-        return [collate([[self.examples[i] for i in r] for r in rows], self.config) for rows in cut]
+        return [self.collated(self.rows[start : start + self.batch_size]) for start in starts]
 
     def _order(self, epoch: int) -> list[np.ndarray]:
         generator = np.random.Generator(np.random.PCG64([self.seed, epoch]))
         order = generator.permutation(len(self.rows))
         size, stretch = self.batch_size, self.batch_size * SORTED_BATCHES
-        if not packs(self.config):
+        if not self.packed:
             parts = [order[start : start + stretch] for start in range(0, len(order), stretch)]
             order = np.concatenate([p[np.argsort(self._lengths[p], kind="stable")] for p in parts])
         batches = [order[start : start + size] for start in range(0, len(order), size)]

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,12 @@ SHOWN, SHOWN_CHARACTERS = 3, 60  # examples of a reason, and how much of each
 class ExampleSet:
     """Encoded examples of a split with their rows; `dropped` counts others by reason.
 
-    `shown` holds the beginnings of the first ones of each reason.
+    `rejected` are the worse answers, of a task that has them; `shown` holds the beginnings of the
+    first ones of each reason.
     """
 
     encoded: list[EncodedExample] = field(default_factory=list)
+    rejected: list[EncodedExample] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     shown: dict[str, list[str]] = field(default_factory=dict)
@@ -64,11 +66,13 @@ def encode_split(
     fits_context = functools.partial(example_batches.fits_context, model)
     rows = rows_of(examples, split)
     for row in lowest_by_hash(rows, limit):
-        encoded = encode_row(row, row["turns"][-1]["text"], tokenizer, fits_context)
-        if isinstance(encoded, str):
-            split_set.drop(row, encoded)
+        answers = encode_answers(row, tokenizer, fits_context)
+        if isinstance(answers, str):
+            split_set.drop(row, answers)
             continue
+        encoded, *rejected = answers
         split_set.encoded.append(encoded)
+        split_set.rejected += rejected
         split_set.rows.append(row)
         split_set.truncated += encoded.truncated
     if limit is not None and len(rows) > limit:
@@ -96,6 +100,34 @@ def refuse_mostly_unusable(examples: Artifact, split: ExampleSet, share_max: flo
         f"context where they are too_long, or go on with the rest: "
         f"--set finetune.unusable_share_max={math.ceil(100 * unusable / total) / 100}"
     )
+
+
+def encode_answers(
+    row: dict[str, Any], tokenizer: Tokenizer, fits_context: FitsContext
+) -> list[EncodedExample] | str:
+    """Return a row of EXAMPLES as ids, or why it cannot be used.
+
+    One with a rejected answer gives two, after the same beginning, of which the last answer alone
+    is predicted: what does not fit is cut for the longer answer.
+    """
+    chosen = row["turns"][-1]["text"]
+    if row["rejected"] is None:
+        encoded = encode_row(row, chosen, tokenizer, fits_context)
+        return encoded if isinstance(encoded, str) else [encoded]
+    lengths = {answer: len(tokenizer.encode(answer)) for answer in (chosen, row["rejected"])}
+    answers = []
+    for answer, length in lengths.items():
+        shorter = max(lengths.values()) - length
+
+        def fits(tokens: int, before: int, shorter: int = shorter) -> bool:
+            return fits_context(tokens + shorter, before)
+
+        encoded = encode_row(row, answer, tokenizer, fits)
+        if isinstance(encoded, str):
+            return encoded
+        is_answer = np.arange(len(encoded.ids)) >= encoded.answer
+        answers.append(replace(encoded, loss_mask=is_answer))
+    return answers
 
 
 def encode_row(

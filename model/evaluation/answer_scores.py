@@ -39,12 +39,10 @@ def score_answers(
         rows = collate([[examples[index]] for index in chosen], network.config)
         batch = batch_of(rows, network.device)
         with torch.no_grad():
-            predictions = objectives.predictions(network, batch)
-            logits_MV = network.logits(predictions.hidden).float()
-        nats_M = (
-            F.cross_entropy(logits_MV, predictions.targets, reduction="none").double().cpu().numpy()
-        )
-        likeliest_M = (logits_MV.argmax(-1) == predictions.targets).double().cpu().numpy()
+            logits_MV, targets_M = objectives.target_logits(network, batch)
+            logits_MV = logits_MV.float()
+        nats_M = F.cross_entropy(logits_MV, targets_M, reduction="none").double().cpu().numpy()
+        likeliest_M = (logits_MV.argmax(-1) == targets_M).double().cpu().numpy()
         starts = np.cumsum([0, *tokens_N[chosen][:-1]])
         nats_N[chosen] = np.add.reduceat(nats_M, starts)
         correct_N[chosen] = np.add.reduceat(likeliest_M, starts)

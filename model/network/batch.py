@@ -21,7 +21,9 @@ class Batch:
 
     `loss_weight_BT` (B, T + 1) is True or a weight where the token itself is to be predicted (None:
     everywhere). Both masks are False on padding, which comes after the text.
-    `source_BS` is what an encoder-decoder reads; its target rows then begin with <|bos|>.
+    `reference_nats_B` are of pairs (`model.network.preferences`) what each row's answer costs the
+    network that is held against. `source_BS` is what an encoder-decoder reads; its target rows then
+    begin with <|bos|>.
     """
 
     ids_BT: Tensor
@@ -30,6 +32,7 @@ class Batch:
     documents_BT: Tensor | None = None
     source_BS: Tensor | None = None
     source_attention_mask_BS: Tensor | None = None
+    reference_nats_B: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the same batch with all its tensors on `device`."""
@@ -48,7 +51,9 @@ def batch_of(rows: np.ndarray | Batch, device: torch.device) -> Batch:
 
 
 def predicted_tokens(batch: Batch) -> float:
-    """Count the tokens a batch asks for; those with a weight count by their weight."""
+    """Count the tokens a batch asks for, by their weight if they have one; of pairs the pairs."""
+    if batch.reference_nats_B is not None:
+        return len(batch.reference_nats_B) / 2
     if batch.loss_weight_BT is None:
         return float(batch.ids_BT[:, 1:].numel())
     return float(batch.loss_weight_BT[:, 1:].sum())

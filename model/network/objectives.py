@@ -109,17 +109,47 @@ def cross_entropy(
     if predicted.weights is None and z_loss is None and mixed is None:
         return F.cross_entropy(flat, targets_N, label_smoothing=label_smoothing)
     nats_N = F.cross_entropy(flat, targets_N, label_smoothing=label_smoothing, reduction="none")
-    if mixed is not None:
-        share_N, other_N = mixed.share_N, mixed.probability_N
-        both_N = (1 - share_N) * torch.exp(-nats_N) + share_N * other_N
-        alone_N = float(ALONE) * (nats_N - nats_N.detach())  # a gradient without a value
-        nats_N = alone_N - torch.log(both_N + LEAST)
+    nats_N = _with_counts(nats_N, mixed)
     if z_loss is not None:
         nats_N = nats_N + z_loss * flat.logsumexp(-1).square()
     if predicted.weights is None:
         return nats_N.mean()
     weights_N = predicted.weights.flatten().to(nats_N.dtype)
     return (nats_N * weights_N).sum() / weights_N.sum().clamp(min=1e-9)
+
+
+def _with_counts(nats_N: Tensor, mixed: linear_cross_entropy.Mixed | None) -> Tensor:
+    if mixed is None:
+        return nats_N
+    share_N, other_N = mixed.share_N, mixed.probability_N
+    both_N = (1 - share_N) * torch.exp(-nats_N) + share_N * other_N
+    alone_N = float(ALONE) * (nats_N - nats_N.detach())  # a gradient without a value
+    return alone_N - torch.log(both_N + LEAST)
+
+
+def token_nats(network: AnyNetwork, predicted: Predictions) -> Tensor:
+    """Return the nats (N,) of each target, with what counts say where the network has any."""
+    logits_NV = network.logits(predicted.hidden).float().flatten(0, -2)
+    nats_N = F.cross_entropy(logits_NV, predicted.targets.flatten(), reduction="none")
+    return _with_counts(nats_N, _mixed(network, predicted))
+
+
+def target_logits(network: AnyNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return logits (N, V) of all that a batch of examples asks for, and the targets (N,).
+
+    What counts say is in the logits, where the network has any.
+    """
+    predicted = predictions(network, batch)
+    contexts = None
+    if isinstance(network, GPT):
+        documents_BT = None if batch.documents_BT is None else batch.documents_BT[:, :-1]
+        contexts = network.contexts(batch.ids_BT[:, :-1], documents_BT=documents_BT)
+    if contexts is None:
+        return network.logits(predicted.hidden), predicted.targets
+    assert isinstance(network, GPT)
+    assert batch.loss_weight_BT is not None
+    asked_BT = batch.loss_weight_BT[:, 1:] > 0
+    return network.logits(predicted.hidden, [c[asked_BT] for c in contexts]), predicted.targets
 
 
 def step_seed(seed: int, step: int, row: int = 0) -> int:

@@ -137,6 +137,7 @@ class ModelRecord:
         self.log_evaluation(run)
         run.figures(funnel_figures(self.data))
         run.figures(mixture_figures(self.training.stats))
+        run.figures(probe_figures(self.training.stats.get("figures", [])))
         run.figures(
             {
                 metric_name(f"data/{kind}_share/{name}"): share

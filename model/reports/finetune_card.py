@@ -1,6 +1,7 @@
 """The card of a fine-tuned model: what it came from, what taught it, how well it answers."""
 
 from model.reports.markdown import markdown_table
+from pipeline.prompts.task_templates import PREFERENCE
 from pipeline.store.artifact import Artifact
 
 
@@ -23,8 +24,8 @@ def render(
         "tokenizer writes them.",
         "## What taught it",
         markdown_table(("", "examples"), _counts(examples, tuned), 1),
-        f"Trained: {how}; {config['epochs']:g} epochs, seed {config['seed']}, loss on answers "
-        f"alone.",
+        f"Trained: {how}; {config['epochs']:g} epochs, seed {config['seed']}, {_learned(tuned)}.",
+        *_preferences(tuned),
         "## How well it answers",
         markdown_table(
             (
@@ -50,6 +51,33 @@ def _counts(examples: Artifact, tuned: Artifact) -> list[tuple[str, str]]:
     rows += [(f"quarantined: {reason}", f"{n:,}") for reason, n in ledger.quarantined.most_common()]
     rows += [(f"left out: {why}", f"{n:,}") for why, n in tuned.ledger.dropped.most_common()]
     return [*rows, ("prompts shortened to fit", f"{tuned.stats['prompts_cut']:,}")]
+
+
+def _learned(tuned: Artifact) -> str:
+    """Say what was learned: answers, or which of two is the better one."""
+    if tuned.stats["task"] != PREFERENCE:
+        return "loss on answers alone"
+    preference = tuned.manifest["inputs"]["config"]["preference"]
+    values = [f"{name} {preference[name]:g}" for name in ("beta", "margin") if preference[name]]
+    return ", ".join([f"preferences by {preference['loss'].upper()}", *values])
+
+
+def _preferences(tuned: Artifact) -> list[str]:
+    """Return what held-out pairs say of a model that learned preferences."""
+    if "figures" not in tuned.stats:
+        return []
+    rows = [
+        (
+            row["name"].removeprefix("preference."),
+            f"{row['value']:.3f}",
+            "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}",
+            f"{row['examples']:,}",
+            row["meaning"],
+        )
+        for row in tuned.stats["figures"]
+    ]
+    header = ("figure", "value", "95 % interval", "pairs", "what it says")
+    return ["## What it prefers", markdown_table(header, rows)]
 
 
 def _figures(evaluation: Artifact) -> list[tuple[str, ...]]:

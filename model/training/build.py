@@ -76,7 +76,7 @@ def build_training(
     objective, dtype = objective_of(network, config, teacher), precision.matmul_dtype(chosen)
     training = Training(
         network=network,
-        parallelized=parallelize(objective, world) if world.size > 1 else None,
+        own_objective=parallelize(objective, world) if world.size > 1 else None,
         optimizer=build_optimizer(network, config.optimizer, config.hyperparameters, dtype),
         loader=batches,
         validation=validation,

@@ -1,7 +1,8 @@
 """How a model is fine-tuned on examples: every setting of `[finetune]`, checked when it is read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from model.network.preferences import PREFERENCE_LOSSES, PreferenceLoss
 from model.optim.schedule import SCHEDULES
 from model.training.config import AUTO, BEST, LAST, PRECISIONS
 from pipeline.config_checks import Above, AtLeast, Between, Check, OneOf, OrOff, refused, require
@@ -48,12 +49,37 @@ class LoraConfig:
 
 
 @dataclass(frozen=True)
+class PreferenceConfig:
+    """How a model learns from pairs of answers, the task `preference`."""
+
+    loss: str = "dpo"
+    beta: float | None = None  # of the loss, per nat; default: dpo 0.1, simpo 2
+    margin: float | None = None  # by which a chosen answer is to be ahead; default: dpo 0, simpo 1
+
+    def __post_init__(self) -> None:
+        require(
+            self,
+            "finetune.preference",
+            loss=OneOf(tuple(PREFERENCE_LOSSES)),
+            beta=OrOff(Above(0)),
+            margin=OrOff(AtLeast(0)),
+        )
+
+    @property
+    def effective(self) -> tuple[PreferenceLoss, float, float]:
+        """Return the loss with its beta and margin."""
+        loss = PREFERENCE_LOSSES[self.loss]
+        beta = loss.beta if self.beta is None else self.beta
+        return loss, beta, loss.margin if self.margin is None else self.margin
+
+
+@dataclass(frozen=True)
 class FinetuneConfig:
-    """How a model is fine-tuned; a row holds up to a context's length of whole examples."""
+    """How a model is fine-tuned; a row holds whole examples up to the context, or a pair."""
 
     epochs: float = 3.0
     batch_size: int = 8  # rows
-    learning_rate: float | None = None  # default 5e-4, with lora 5e-3
+    learning_rate: float | None = None  # default 5e-4, with lora 5e-3; of pairs a tenth of that
     # Each is tried instead, all epochs long; the one of the lowest validation loss is kept.
     learning_rates: tuple[float, ...] = ()
     keep: str = BEST  # weights of the best validation, where there is one, or the last
@@ -63,6 +89,7 @@ class FinetuneConfig:
     gradient_clip: float | None = 1.0
     start: str = WEIGHTS  # 'random': the same network untrained, what a transfer is compared with
     lora: LoraConfig | None = None  # default: every weight is trained
+    preference: PreferenceConfig = field(default_factory=PreferenceConfig)
     examples_max: int | None = None  # of the training split
     validation_examples: int = 512
     unusable_share_max: float = 0.5  # of the records; above it the data is taken for a mistake

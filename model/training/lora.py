@@ -4,7 +4,8 @@ W stays as it was, A and B are learned; B begins at zero, so an untrained adapte
 Shapes: I inputs, O outputs, R rank.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from model.formats import huggingface
+from model.network.families import AnyNetwork
 from model.training.finetune_config import LoraConfig
 from pipeline.config_checks import unknown_name
 from pipeline.errors import ArtifactError, ConfigError
@@ -35,12 +37,15 @@ class LoraLinear(nn.Linear):
         self.in_features, self.out_features = layer.in_features, layer.out_features
         self.weight, self.bias = layer.weight, layer.bias
         self.scale = config.alpha / config.rank
+        self.is_on = True
         self.lora_A = nn.Parameter(layer.weight.new_empty(config.rank, layer.in_features))
         self.lora_B = nn.Parameter(layer.weight.new_zeros(layer.out_features, config.rank))
         nn.init.normal_(self.lora_A, std=layer.in_features**-0.5)
 
     def forward(self, x_BTI: Tensor) -> Tensor:
         """Return the layer's output with the adapter's added."""
+        if not self.is_on:
+            return super().forward(x_BTI)
         changed = F.linear(F.linear(x_BTI, self.lora_A), self.lora_B)
         return super().forward(x_BTI) + self.scale * changed
 
@@ -71,6 +76,19 @@ def add(network: nn.Module, config: LoraConfig, seed: int) -> None:
     for name, layer in layers.items():
         if name.rpartition(".")[2] in config.targets:
             _replace(network, name, LoraLinear(layer, config))
+
+
+@contextmanager
+def adapters_off(network: AnyNetwork) -> Iterator[AnyNetwork]:
+    """Let the network compute what it did before it got adapters."""
+    layers = _layers(network, LoraLinear).values()
+    for layer in layers:
+        layer.is_on = False
+    try:
+        yield network
+    finally:
+        for layer in layers:
+            layer.is_on = True
 
 
 def merge(network: nn.Module) -> None:

@@ -89,13 +89,14 @@ class Training:
     config: TrainConfig
     world: World = field(default_factory=World)
     validation_sources: Sequence[str] = ()  # of each validation batch, where known
-    parallelized: torch.nn.Module | None = None  # the objective over several processes
+    # In the place of `objective_of`: that over several processes, or that of another task.
+    own_objective: torch.nn.Module | None = None
     distillation: Distillation | None = None
     state: State = field(default_factory=State)
 
     def __post_init__(self) -> None:
         self.average = ExponentialMovingAverage(self.network, self.config.ema_decay)
-        self.objective = self.parallelized or objective_of(
+        self.objective = self.own_objective or objective_of(
             self.network, self.config, self.distillation
         )
         self.scaler = precision.loss_scaler(self.precision, self.device)

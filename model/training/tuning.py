@@ -1,19 +1,22 @@
 """Fine-tune a network on examples."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from model.data.chat import EncodedExample
 from model.data.example_batches import ExampleBatches
+from model.data.pair_batches import PairBatches
 from model.distributed.world import World
 from model.formats import model_folder
 from model.formats.base_model import BaseModel
 from model.network import families
 from model.network.architecture import ModelConfig
+from model.network.batch import Batch
 from model.network.families import AnyNetwork
 from model.optim.optimizers import build_optimizer
 from model.training import lora
@@ -26,6 +29,7 @@ from pipeline.errors import TrainingError
 from pipeline.stage import Job
 
 FULL_RATE, LORA_RATE = 5e-4, 5e-3  # adapters begin at zero and want larger steps
+PAIR_RATE_SHARE = 0.1  # of these: a preference has a gradient as long as it is not certain
 
 
 def starting_network(base: BaseModel, config: FinetuneConfig) -> AnyNetwork:
@@ -54,18 +58,35 @@ class FinetuneResult:
         return curve[self.training.kept_step]
 
 
-def best_of_rates(
-    job: Job[Any],
+@dataclass(frozen=True)
+class TuningData:
+    """What a fine-tuning learns from and is judged by; another objective than answers, if any."""
+
+    batches: ExampleBatches
+    validation: Sequence[Batch]
+    objective: Callable[[AnyNetwork], nn.Module] | None = None
+
+
+def answers_to_learn(
     config: FinetuneConfig,
-    base: BaseModel,
+    model: ModelConfig,
     train: Sequence[EncodedExample],
     held_out: Sequence[EncodedExample],
+) -> TuningData:
+    """Return examples whose answers are learned, and those held out."""
+    batches = ExampleBatches(train, model, config.batch_size, config.seed)
+    validation = replace(batches, examples=held_out).in_order() if held_out else []
+    return TuningData(batches, validation)
+
+
+def best_of_rates(
+    job: Job[Any], config: FinetuneConfig, base: BaseModel, data: TuningData
 ) -> FinetuneResult:
     """Return what `tune` does at the rate whose validation loss is the lowest; the first wins ties.
 
     Raises TrainingError where rates are to be chosen and nothing is held out to choose by.
     """
-    if config.learning_rates and not held_out:
+    if config.learning_rates and not data.validation:
         raise TrainingError(
             "finetune.learning_rates: no example is held out to choose by; raise "
             "examples.validation_share, or give one finetune.learning_rate"
@@ -75,7 +96,7 @@ def best_of_rates(
         with_rate = replace(config, learning_rate=rate)
         checkpoints = f"checkpoints-{number}" if config.learning_rates else "checkpoints"
         network = starting_network(base, config)
-        result = tune(job, with_rate, network, train, held_out, checkpoints)
+        result = tune(job, with_rate, network, data, checkpoints)
         if best is None or result.loss < best.loss:
             best = result
     assert best is not None  # there is at least one rate
@@ -83,34 +104,24 @@ def best_of_rates(
 
 
 def tune(
-    job: Job[Any],
-    config: FinetuneConfig,
-    network: AnyNetwork,
-    train: Sequence[EncodedExample],
-    held_out: Sequence[EncodedExample],
-    checkpoints: str,
+    job: Job[Any], config: FinetuneConfig, network: AnyNetwork, data: TuningData, checkpoints: str
 ) -> FinetuneResult:
     """Train the network in place, from the newest checkpoint of that name if there is one."""
-    batches = ExampleBatches(train, network.config, config.batch_size, config.seed)
-    validation = (
-        ExampleBatches(held_out, network.config, config.batch_size, config.seed).in_order()
-        if held_out
-        else []
-    )
-    settings = train_config(config, batches, network.config)
+    settings = train_config(config, data.batches, network.config)
     training = Training(
         network=network,
         optimizer=build_optimizer(network, settings.optimizer, settings.hyperparameters),
-        loader=batches,
-        validation=validation,
-        precision=choose_precision(settings, network, batches, job.scratch("precision")),
+        loader=data.batches,
+        validation=data.validation,
+        own_objective=None if data.objective is None else data.objective(network),
+        precision=choose_precision(settings, network, data.batches, job.scratch("precision")),
         checkpoints=job.scratch(checkpoints),
         progress=job.progress,
         config=settings,
     )
     loss_before = validation_loss(training)
     fit(training)
-    return FinetuneResult(training, batches, loss_before)
+    return FinetuneResult(training, data.batches, loss_before)
 
 
 def train_config(
@@ -118,7 +129,10 @@ def train_config(
 ) -> TrainConfig:
     """Return the loop's settings: steps from epochs, warm-up from its share."""
     steps = max(1, math.ceil(config.epochs * batches.batches_per_epoch))
-    rate = config.learning_rate or (FULL_RATE if config.lora is None else LORA_RATE)
+    usual = FULL_RATE if config.lora is None else LORA_RATE
+    if isinstance(batches, PairBatches):
+        usual *= PAIR_RATE_SHARE
+    rate = config.learning_rate or usual
     return TrainConfig(
         steps=steps,
         batch_size=config.batch_size,

@@ -135,7 +135,9 @@ def _choose_by_likelihood(inputs: ArmInputs, finetune: FinetuneConfig) -> list[d
     short answer would always win.
     """
     train, dev = ([inputs.encoded[index] for index in part] for part in inputs.split())
-    result = tuning.best_of_rates(inputs.job, finetune, inputs.job.parents[0], train, dev)
+    base = inputs.job.parents[0]
+    data = tuning.answers_to_learn(finetune, model_folder.read(base.path).config, train, dev)
+    result = tuning.best_of_rates(inputs.job, finetune, base, data)
     network, questions = result.training.network, inputs.questions
     nll_NC = _candidate_nll(network, questions, inputs.tokenizer, blank=False)
     pmi_NC = _candidate_nll(network, questions, inputs.tokenizer, blank=True) - nll_NC

@@ -88,6 +88,15 @@ def _listed_turns(fields: Fields) -> Stated | None:
     return None
 
 
+def answer_turns(value: Any) -> Stated | None:
+    """Return the turns of an answer given as a message or several, None of one that is text."""
+    messages = listed(value)
+    messages = [messages] if _has_role(messages) else _rows(messages)
+    if not (isinstance(messages, list) and messages and all(map(_has_role, messages))):
+        return None
+    return [_speaker(message) for message in messages]
+
+
 def _rows(value: Any) -> Any:
     """Return a list of objects for an object of lists, as some tables hold messages."""
     columns = list(value.values()) if isinstance(value, dict) else []

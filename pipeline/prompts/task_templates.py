@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.errors import ConfigError
+from pipeline.prompts.preference_pairs import preference_pair, states_preference
 from pipeline.prompts.stated_turns import (
     CONVERSATION_FIELDS,
     HISTORY,
     SYSTEM_FIELDS,
-    Stated,
     checked_turns,
     stated_turns,
     states_question,
@@ -35,6 +35,7 @@ from pipeline.prompts.turns import (
 from pipeline.reading.cells import listed
 
 CHAT = "chat"  # the task whose records are conversations
+PREFERENCE = "preference"  # whose records are conversations with two last answers
 # One ideograph in ten characters is Chinese prose with names and code in it; English has none.
 IDEOGRAPH_SHARE = 0.1
 SENTIMENT_LABELS = ("pos", "neg", "neu", "positive", "negative", "neutral")
@@ -55,13 +56,15 @@ class Example:
     """Turns that end with an answer, and all answers that count as right.
 
     `soft` are the characters of the first turn that may be shortened, from their end, where a
-    model's context is too small; `about` is the input by which an example is known.
+    model's context is too small; `about` is the input by which an example is known. `rejected` is
+    an answer worse than that of the turns.
     """
 
     turns: tuple[Turn, ...]
     references: tuple[str, ...]
     about: str
     soft: tuple[int, int] | None = None
+    rejected: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,12 @@ def read_example(fields: Fields, task: str, given: tuple[str | None, str | None]
 
     Raises Unusable with the reason.
     """
+    if task == PREFERENCE or (task == CHAT and states_preference(fields)):
+        turns, rejected = preference_pair(fields)
+        return _answered(turns, rejected if task == PREFERENCE else None)
     stated = stated_turns(fields, chat=task == CHAT)
     if stated is not None:
-        return _conversation(stated, chat=task == CHAT)
+        return _answered(checked_turns(stated, chat=task == CHAT))
     template = TASKS[task]
     if template is None:
         wanted = "messages, or a question and its answer (instruction and output, prompt and ...)"
@@ -138,10 +144,9 @@ def language_of(text: str) -> str:
     return "zh" if ideographs > IDEOGRAPH_SHARE * min(len(text), 1000) else "en"
 
 
-def _conversation(stated: Stated, *, chat: bool) -> Example:
-    turns = checked_turns(stated, chat=chat)
+def _answered(turns: tuple[Turn, ...], rejected: str | None = None) -> Example:
     about = next(turn.text for turn in turns if turn.role != SYSTEM)
-    return Example(turns, (turns[-1].text,), about)
+    return Example(turns, (turns[-1].text,), about, rejected=rejected)
 
 
 def _text(fields: Fields, names: tuple[str, ...]) -> str:
@@ -166,6 +171,8 @@ def _answers(fields: Fields, names: tuple[str, ...]) -> tuple[str, ...]:
 
 def task_of(fields: Fields) -> str | None:
     """Return the task that a record's fields speak of, None if they speak of none."""
+    if states_preference(fields):
+        return PREFERENCE
     if not {*CONVERSATION_FIELDS, "instruction", "response"}.isdisjoint(fields):
         return CHAT
     if str(fields.get("label")).lower() in SENTIMENT_LABELS:
@@ -185,6 +192,7 @@ def check_task(task: str) -> None:
 _LABELLED = {"zh": ("文本：", "\n类别："), "en": ("Text: ", "\nCategory: ")}
 TASKS: dict[str, Template | None] = {
     CHAT: None,
+    PREFERENCE: None,
     "classification": Template(("text",), ("label",), _LABELLED),
     "sentiment": Template(
         ("text",), ("label",), {"zh": ("评论：", "\n情感："), "en": ("Review: ", "\nSentiment: ")}

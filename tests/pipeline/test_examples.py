@@ -19,6 +19,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 SAMPLES = {
     "chat": ({"messages": [{"role": "user", "content": "你好"},
                            {"role": "assistant", "content": "您好！"}]}, "你好"),
+    "preference": ({"prompt": "你好", "chosen": "您好！", "rejected": "嗯"}, "你好"),
     "classification": ({"text": "Oil prices fell.", "label": "Business"},
                        "Text: Oil prices fell.\nCategory: "),
     "sentiment": ({"text": "这本书很好看", "label": "pos"}, "评论：这本书很好看\n情感："),
@@ -78,6 +79,54 @@ def test_a_record_that_is_no_example_is_quarantined_with_its_reason(reason, tmp_
     assert made.ledger.quarantined == {reason: 1, "bad_json": 1}
     rows = made.scan("quarantine").collect()
     assert rows.filter(reason=reason)["position"].to_list() == [1]
+
+
+SAID = [{"role": "user", "content": "Q"}]
+GOOD, BAD = ([{"role": "assistant", "content": text}] for text in ("good", "bad"))
+PAIRS = [
+    {"prompt": "Q", "chosen": "good", "rejected": "bad"},
+    {"instruction": "Q", "input": "", "chosen": "good", "rejected": "bad", "output": "good"},
+    {"messages": SAID, "chosen": "good", "rejected": "bad"},
+    {"messages": [*SAID, *GOOD], "chosen": "good", "rejected": "bad"},
+    {"conversations": [{"from": "human", "value": "Q"}],
+     "chosen": {"from": "gpt", "value": "good"}, "rejected": {"from": "gpt", "value": "bad"}},
+    {"prompt": SAID, "chosen": GOOD, "rejected": BAD},
+    {"chosen": [*SAID, *GOOD], "rejected": [*SAID, *BAD]},
+    {"prompt": "Q", "chosen": [*SAID, *GOOD], "rejected": [*SAID, *BAD]},
+    {"question": "Q", "chosen_response": "good", "rejected_response": "bad"},
+]  # fmt: skip
+NO_PAIRS = {
+    "same_answers": {"prompt": "Q", "chosen": "good", "rejected": " good "},
+    "different_prompts": {"chosen": [*SAID, *GOOD],
+                          "rejected": [{"role": "user", "content": "other"}, *BAD]},
+    "no_prompt": {"chosen": "good", "rejected": "bad"},
+    "no_field": {"prompt": "Q", "chosen": "good"},
+    "not_a_string": {"prompt": "Q", "chosen": "good", "rejected": 7},
+    "empty": {"prompt": "Q", "chosen": "good", "rejected": "  "},
+    "no_answer": {"prompt": "Q", "chosen": "good", "rejected": SAID},
+}  # fmt: skip
+
+
+def test_forms_of_pairs_are_the_same_pair_and_their_task_is_told_by_their_fields(tmp_path):
+    made = examples(tmp_path, PAIRS, task=None).scan().collect()
+    assert len(made) == len(PAIRS)
+    for row in made.to_dicts():
+        assert spoken(row["turns"]) == [("user", "Q"), ("assistant", "good")]
+        assert (row["task"], row["rejected"]) == ("preference", "bad")
+
+
+@pytest.mark.parametrize("reason", NO_PAIRS)
+def test_a_pair_that_cannot_be_used_is_quarantined_with_its_reason(reason, tmp_path):
+    made = examples(tmp_path, [PAIRS[0], NO_PAIRS[reason]], task="preference")
+    assert made.rows == 1
+    assert made.ledger.quarantined == {reason: 1}
+
+
+def test_an_answer_that_looks_like_a_list_is_text_and_chat_learns_the_chosen_one(tmp_path):
+    record = {"prompt": "Q", "chosen": '["a", "b"]', "rejected": "bad"}
+    [row] = examples(tmp_path, [record], task="chat").scan().collect().to_dicts()
+    assert spoken(row["turns"])[-1] == ("assistant", '["a", "b"]')
+    assert row["rejected"] is None
 
 
 ONE_TURN = [
