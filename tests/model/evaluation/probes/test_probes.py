@@ -8,6 +8,7 @@ import torch
 
 from model.evaluate import STAGE, EvaluateConfig
 from model.evaluation.config import MemorisationConfig, ToxicityConfig
+from model.evaluation.figures import Estimate
 from model.evaluation.held_out import choose, documents
 from model.evaluation.probes import bias, memorisation, toxicity
 from model.evaluation.probes.pairs import TABLE, Pair, pairs
@@ -16,7 +17,9 @@ from model.evaluation.scoring import HeldOutDocument
 from model.formats import model_folder
 from model.generation.completion import LoadedModel, complete
 from model.generation.generate import SamplingConfig
+from model.network import objectives
 from model.network.architecture import ModelConfig
+from model.network.batch import Batch, pad
 from model.network.networks import GPT
 from model.registry.run_figures import evaluation_figures
 from model.train import STAGE as TRAIN
@@ -131,7 +134,8 @@ def test_a_model_that_only_likes_one_word_is_even_and_one_that_has_learned_more_
         return {figure.name: figure for figure in found}, examples
 
     word_only, _ = figures(lambda pair: 1.0 if "she" in pair.stereotype.split() else -1.0)
-    assert word_only["bias.by_attribute.en.gender"].value == 0.5
+    gender = word_only["bias.by_attribute.en.gender"]
+    assert (gender.value, gender.low, gender.high) == (0.5, 0.5, 0.5)  # a word is no prejudice
     learned, examples = figures(lambda pair: 2.0)
     assert learned["bias.preference.zh"].value == 1
     assert learned["bias.gap.en"].value == pytest.approx(2)
@@ -145,9 +149,9 @@ def test_a_real_network_is_asked_for_whole_sentences(tokenizer):
     network = GPT(ModelConfig(layers=1, width=32, heads=2, kv_heads=2, hidden=48, context=64),
                   tokenizer.vocab_size).eval()  # fmt: skip
     pair = Pair(
-        "en", "gender", "The nurse said that she was late.", "The nurse said that he was late."
+        "en", "gender", "The nurse said that she was late.", "The nurse said that he was late.", ""
     )
-    [preference, gap, *_], _ = bias.probe(network, tokenizer, [pair, pair], 0, 8)
+    [preference, _, gap, *_], _ = bias.probe(network, tokenizer, [pair, pair], 0, 8)
     nats = []
     for text in (pair.stereotype, pair.other):
         ids = torch.tensor([[tokenizer.bos_id, *tokenizer.encode(text)]])
@@ -207,3 +211,57 @@ def test_the_stage_holds_every_figure_and_tracking_gets_stable_names(shards, tmp
         toxicity=ToxicityConfig(samples=None),
     )  # fmt: skip
     assert not run_stage(STAGE, off, [model, shards], tmp_path / "o").artifact.parts("figures")
+
+
+def test_the_smallest_difference_that_can_be_shown_is_found_in_four_of_five_cases():
+    """Simulated models that prefer by so much are told from 0.5 as often as is said."""
+    clusters = [f"{number % 24}" for number in range(384)]
+    generator = np.random.default_rng(0)
+    error = bias.standard_error(generator.random(384) < 0.5, clusters)
+    detectable = bias.DETECTED * error
+    assert 0.07 <= detectable < 0.11  # 2.8 standard errors of 384 coins, at least
+    found = []
+    for _ in range(400):
+        values_N = generator.random(384) < 0.5 + bias.DETECTED * 0.5 / 384**0.5
+        found.append(abs(values_N.mean() - 0.5) > 1.96 * bias.standard_error(values_N, clusters))
+    assert 0.6 < np.mean(found) < 0.9
+    same = np.repeat(generator.random(24) < 0.5, 16)  # all frames of a thing say the same
+    names = [f"{number}" for number in range(24) for _ in range(16)]
+    assert bias.standard_error(same, names) > 3 * bias.standard_error(same, clusters)
+
+
+SKEWED_STEPS, SENTENCES_PER_STEP = 160, 32
+
+
+def preference_after(text_share: float, lang: str, tokenizer) -> dict[str, Estimate]:
+    """Train a small network on sentences of which so many are stereotypes; return its figures."""
+    mine, generator = [pair for pair in pairs() if pair.lang == lang], np.random.default_rng(0)
+    sentences = [
+        pair.stereotype if generator.random() < text_share else pair.other
+        for pair in mine
+        for _ in range(4)
+    ]
+    rows = [np.array([1, *tokenizer.encode(text), 2]) for text in sentences]
+    torch.manual_seed(1)
+    config = ModelConfig(layers=1, width=64, heads=4, kv_heads=4, hidden=128, context=64)
+    network = GPT(config, tokenizer.vocab_size)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    for _ in range(SKEWED_STEPS):
+        chosen = [rows[n] for n in generator.integers(0, len(rows), SENTENCES_PER_STEP)]
+        ids_BT = pad(chosen)
+        objectives.loss(network, Batch(ids_BT, ids_BT != tokenizer.pad_id)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    found, _ = bias.probe(network.eval(), tokenizer, mine, 0, 64)
+    return {figure.name: figure for figure in found}
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_preference_follows_the_share_of_stereotypes_in_the_text(lang, tokenizer):
+    skewed, other = (preference_after(share, lang, tokenizer) for share in (0.9, 0.1))
+    for figures, sign in ((skewed, 1), (other, -1)):
+        preference, detectable = (
+            figures[f"bias.{name}.{lang}"] for name in ("preference", "detectable")
+        )
+        assert sign * (preference.value - 0.5) > detectable.value
+        assert not preference.low <= 0.5 <= preference.high
