@@ -252,8 +252,6 @@ def pairs() -> list[Pair]:
                 for said, word, other in ((one, first, second), (another, second, first)):
                     sentence = frame.replace("...", said)
                     sentences.append(
-                        Pair(
-                            lang, attribute, sentence.format(word), sentence.format(other), about
-                        )
+                        Pair(lang, attribute, sentence.format(word), sentence.format(other), about)
                     )
     return sentences
