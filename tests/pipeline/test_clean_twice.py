@@ -35,7 +35,7 @@ CONFIGS = [
     st.lists(st.one_of(PIECES, st.characters(exclude_categories=["Cs"])), max_size=30),
     st.sampled_from(CONFIGS),
 )
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_cleaning_twice_changes_nothing_and_measures_are_numbers(pieces, config):
     first = clean_texts(documents("".join(pieces)), config, set(OPTIONAL_MEASURES))
     again = clean_texts(first.documents, config, set(OPTIONAL_MEASURES))

@@ -146,7 +146,7 @@ def whole(artifact: Artifact, rows: Rows) -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@settings(max_examples=4, deadline=None, derandomize=True)
+@settings(max_examples=4)
 @given(rows=corpora(), parts=st.integers(1, 3))
 def test_each_partner_is_kept_and_has_what_it_is_named_for(name, rows, parts):
     with tempfile.TemporaryDirectory() as folder:

@@ -48,7 +48,7 @@ pieces = st.sampled_from(
 
 
 @pytest.mark.parametrize("model_type", ["bpe", "unigram"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(st.text(), pieces)).map("".join))
 @example("\u2581\u2581 a\u2581")
 @example(" <|bos|>\n\n  <|eos|> ")

@@ -31,7 +31,7 @@ def described(tiny_model, chat_model):
 
 def break_nothing(described, examples: int) -> None:
     """Ask every operation in ways that its description allows, and in others."""
-    few = settings(max_examples=examples, deadline=None, derandomize=True, database=None,
+    few = settings(max_examples=examples, database=None,
                    suppress_health_check=list(HealthCheck))  # fmt: skip
     operations = [result.ok() for result in described.get_all_operations()]
     assert len(operations) >= 11

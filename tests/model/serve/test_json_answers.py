@@ -98,7 +98,7 @@ def write(tiny_model):
     loop.close()
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None,
+@settings(max_examples=40, database=None,
           suppress_health_check=list(HealthCheck))  # fmt: skip
 @given(schema=SCHEMAS)
 def test_what_is_taken_of_a_schema_is_held_to(write, schema):

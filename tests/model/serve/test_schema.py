@@ -75,9 +75,7 @@ SETTINGS = {
     "truncate_prompt_tokens": NUMBERS, "metadata": st.sampled_from([None, {"a": "b"}, 3]),
 }  # fmt: skip
 TOKENS = st.sampled_from([0, 1, 3, 5, None, -1, 10**30, 2.5])
-ANYTHING = settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+ANYTHING = settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def asked(client, path: str, fields: dict) -> None:

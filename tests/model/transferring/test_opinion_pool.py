@@ -38,7 +38,7 @@ def test_no_way_is_made_surer_than_it_is():
     assert mean_nll(pooled_NC, labels) == pytest.approx(mean_nll(nll_NC, labels))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 50), st.floats(0, 1), st.floats(0.01, 40), st.integers(0, 9))
 def test_no_weight_of_a_grid_costs_less(count, right, sure, seed):
     nll_NC, labels = expert_nll(count, seed, right, sure)

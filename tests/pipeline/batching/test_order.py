@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.batching.mixture import Blocks, Order
@@ -17,7 +17,6 @@ def places(first: int, last: int) -> np.ndarray:
     return np.arange(first, last, dtype=np.int64)
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.integers(1, 3000), st.integers(0, 2**64 - 1))
 def test_a_shuffle_holds_every_number_once(size, key):
     assert sorted(shuffled(places(0, size), size, key)) == list(range(size))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model.data.config import BEST_FIT
@@ -33,7 +33,6 @@ def packed(source: TokenFile, context=64, batch_size=1, **more) -> Loader:
     return Loader(source, context, batch_size, seed=5, packing=BEST_FIT, **more)
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.lists(st.integers(1, 50), max_size=300), st.integers(50, 60))
 def test_pieces_fill_rows_as_best_fit_says(lengths, room):
     lengths = sorted(lengths, reverse=True)
@@ -48,7 +47,6 @@ def test_pieces_fill_rows_as_best_fit_says(lengths, room):
     assert count == len(left)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=50), st.integers(1, 12))
 def test_pieces_predict_every_token_of_a_document_but_its_first_once(sizes, context):
     starts = np.cumsum([0, *sizes[:-1]])

@@ -74,7 +74,7 @@ def test_short_texts_are_told_from_their_shuffled_letters(start):
 
 
 @given(st.text(max_size=400))
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_the_figure_is_that_of_an_obvious_loop(text):
     text = text.encode("utf-8", "ignore").decode() + " " + ENGLISH * 3
     pairs = [

@@ -34,7 +34,7 @@ BLANKS = ["\n", " ", "\t", "\n \n", "\r"]
 LINES = st.lists(st.sampled_from([*LINE_PARTS.split(";"), *BLANKS]), max_size=24).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(MARKUP)
 def test_what_tags_enclose_is_found_as_by_the_plain_expressions(text):
     assert without_scripts(text) == SCRIPTS.subn("\n", text)
@@ -42,7 +42,7 @@ def test_what_tags_enclose_is_found_as_by_the_plain_expressions(text):
     assert without_tags(text) == TAGS.subn("", text)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(LINES)
 def test_blank_runs_and_link_lines_are_found_as_by_the_plain_expressions(text):
     links = [match[0] for match in _LINK_LINE.finditer(text) if match["link"]]

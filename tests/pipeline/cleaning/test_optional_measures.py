@@ -30,7 +30,7 @@ def grams(text: str, size: int) -> Counter[str]:
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=4))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 def test_character_runs_are_counted_as_an_obvious_loop_counts_them(texts):
     column = pl.Series(texts)
     frequent, repeated = frequent_character_grams(column, 3), repeated_character_grams(column, 4)

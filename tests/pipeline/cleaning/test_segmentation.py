@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.characters import text_buffers
@@ -105,7 +105,6 @@ def test_measures_count_words_not_characters():
     assert found["mean_word_length"].to_list() == [9 / 4, 1]
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"])), max_size=5))
 def test_marks_lie_on_ideographs_that_follow_one(texts):
     data, _, found = marks(texts)
@@ -125,7 +124,6 @@ def _firsts(texts):
     return [sum(lengths[:i]) for i in range(len(lengths))]
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="北京大学生活的一是在了和尚未结婚长春市药店研网杭易", max_size=10))
 def test_the_path_is_the_best_of_all(text):
     found = _score(cut(text, unlisted=False))

@@ -89,7 +89,7 @@ def test_what_is_gone_already_stands_for_nothing():
 
 
 @given(st.sets(st.tuples(st.integers(0, 14), st.integers(0, 14)).filter(lambda p: p[0] < p[1])))
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_no_pair_survives_whole_and_no_document_goes_without_partner(pairs):
     if not pairs:
         return

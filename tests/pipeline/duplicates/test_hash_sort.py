@@ -11,7 +11,7 @@ CROWDED = st.one_of(st.integers(0, 5), st.integers(0, 2**64 - 1), st.integers(2*
 
 
 @given(arrays.arrays(np.uint64, st.integers(0, 200), elements=CROWDED))
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 def test_any_values_come_out_once_and_in_order(values):
     assert distinct_sorted(values).tolist() == np.unique(values).tolist()
 

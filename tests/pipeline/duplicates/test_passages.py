@@ -5,7 +5,7 @@ import random
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.duplicates.config import LINE, PARAGRAPH, SUBSTRING
@@ -78,7 +78,6 @@ def test_texts_without_a_shared_run_share_no_mark():
     assert not marks["key"].is_duplicated().any()
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=300), max_size=4), st.integers(40, 120))
 def test_marks_lie_on_character_bounds_within_their_text(rows, least):
     rows = [row.encode("utf-8", "ignore").decode() for row in rows]

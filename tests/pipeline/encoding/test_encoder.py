@@ -116,7 +116,7 @@ texts = st.lists(
 
 
 @pytest.mark.parametrize("name", MODELS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(texts, max_size=4))
 @example([SPACE_MARK, SPACE_MARK * 2 + " a" + SPACE_MARK, "", " "])
 @example(["<|user|><|user<|user|>" + " " * 11 + " x\n\n\n x"])

@@ -66,6 +66,8 @@ def inline(draw: st.DrawFn, script: str) -> tuple[str, str]:
         if form in (1, 2, 3, 4, 5):
             opening = draw(st.sampled_from(OPENINGS))
             as_markup = f"<{opening}>{as_markup}</{opening.split()[0]}>"
+            if opening.startswith("a ") and piece.strip() == "¶":
+                piece = ""  # the sign of a link to where one is, as manuals have it
         elif form == 6:
             as_markup = RUBY.format(as_markup, "か")
             piece = f"{piece}(か)"
@@ -104,7 +106,7 @@ FRAMES = (
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(articles(), st.sampled_from(FRAMES))
 def test_every_visible_character_of_an_articles_blocks_comes_through(article, frame):
     markup, texts = article

@@ -59,7 +59,7 @@ def test_what_was_exported_comes_back(model_type, tmp_path):
 
 
 @pytest.mark.parametrize("model_type", TYPES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(st.text(), pieces)).map("".join))
 def test_ids_are_those_of_the_file(model_type, text):
     again = Tokenizer(to_model(exported(model_type), {}))

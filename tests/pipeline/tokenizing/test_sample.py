@@ -16,7 +16,7 @@ from tests.pipeline.test_tokenizer_training import DocumentsConfig, write_docume
 SIZES = st.lists(st.integers(1, 10**7), min_size=1, max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SIZES, st.integers(0, 10**7), st.floats(0, 1))
 @example([12366], 6183, 0.12352105786003167)  # a quotient that is a little less than it should be
 def test_quotas_spend_what_there_is_and_nobody_gets_more_than_they_have(sizes, bytes_max, balance):

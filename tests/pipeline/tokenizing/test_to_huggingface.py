@@ -56,7 +56,7 @@ def differing(own: Tokenizer, reader: Reader, texts) -> list[str]:
 
 
 @pytest.mark.parametrize("model_type", TYPES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.one_of(st.text(), pieces)).map("".join))
 def test_any_text_has_the_same_ids(model_type, text):
     assert not differing(*pair(model_type), [text])
