@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 SEEDS = 2**32 - 1  # llama.cpp's own are 32 bits, and the last asks for chance
 CONNECTS_MAX = 20
 ASKED_MAX = 5  # times for a text that was never answered
-REPEAT_LAST_N = 2**31 - 1  # all of them; it keeps no more than the context
 PAUSE_SECONDS, PAUSE_MAX_SECONDS = 0.01, 0.25  # between two pieces of a text; nobody reads faster
 ENDS_SEEN_SECONDS = 0.5  # within this time the end of a process is noticed
 LOOKS_PER_SECOND = 250  # at all texts together
@@ -273,7 +272,8 @@ def body_of(text: GeneratedText) -> dict[str, Any]:
         "top_k": sampling.top_k or 0,
         "min_p": sampling.min_p or 0.0,
         "repeat_penalty": sampling.repetition_penalty or 1.0,
-        "repeat_last_n": REPEAT_LAST_N,
+        # all of prompt and text; llama.cpp takes the memory for as many as it is told at once
+        "repeat_last_n": len(text.request.prompt) + sampling.max_new_tokens,
         "seed": sampling.seed % SEEDS,
         "logit_bias": list(sampling.logit_bias),
         "stop": list(sampling.stop),

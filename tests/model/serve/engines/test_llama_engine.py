@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -151,6 +152,24 @@ def test_biases_of_tokens_move_both_engines_the_same_way(tiny_model, penalty):
     assert [text.rstrip("\ufffd") for text in written] == [text.rstrip("\ufffd") for text in wanted]
     assert first not in loaded.tokenizer.encode(written[0])
     assert wanted[1] == loaded.tokenizer.decode([second] * 5)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_penalties_need_no_memory_beyond_the_texts(tiny_model):
+    async def work(engine):
+        ids = prompt_ids(load_model(tiny_model), PROMPTS[0])
+        peaks = []
+        for penalty in (None, 1.5):
+            sampling = SamplingConfig(max_new_tokens=40, temperature=0, repetition_penalty=penalty)
+            text = GeneratedText(TextRequest(ids, sampling))
+            engine.begin([text])
+            await read(text)
+            status = Path(f"/proc/{engine.helper.process.pid}/status").read_text()
+            peaks.append(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]))
+        return peaks
+
+    plain, penalised = running(tiny_model, work)
+    assert penalised < 1.2 * plain
 
 
 def test_a_text_that_is_cancelled_at_once_ends(tiny_model):
