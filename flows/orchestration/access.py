@@ -71,11 +71,15 @@ class OwnerOnly:
     """An ASGI app that answers its owner alone and passes the owner's requests on.
 
     `login` is asked for as HTTP Basic; None leaves that to the app inside. `open_path` needs no
-    login: a path that says nothing but that the server is up.
+    login: a path that says nothing but that the server is up. `names` are the host names it is
+    addressed by beside this machine's own.
     """
 
-    def __init__(self, app: AsgiApp, login: str | None, open_path: str):
+    def __init__(
+        self, app: AsgiApp, login: str | None, open_path: str, names: tuple[str, ...] = ()
+    ):
         self._app, self._login, self._open_path = app, login, open_path
+        self._names = (*LOCAL_NAMES, *names)
 
     async def __call__(self, scope: Scope, receive: Any, send: Send) -> None:
         """Answer or pass on one connection."""
@@ -83,7 +87,7 @@ class OwnerOnly:
             await self._app(scope, receive, send)
             return
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = _foreign(headers) or self._without_login(scope, headers)
+        refusal = _foreign(headers, self._names) or self._without_login(scope, headers)
         if refusal is not None:
             await _refuse(scope, send, *refusal)
         else:
@@ -97,11 +101,11 @@ class OwnerOnly:
         return 401, "this server asks for the name and key that `textmill up` made"
 
 
-def _foreign(headers: dict[bytes, str]) -> tuple[int, str] | None:
+def _foreign(headers: dict[bytes, str], names: tuple[str, ...]) -> tuple[int, str] | None:
     host = headers.get(b"host", "").lower()
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    if name not in LOCAL_NAMES:
-        return 400, f"Host {host!r} is no name of this machine; use {LOCAL_NAMES[0]}"
+    if name not in names:
+        return 400, f"Host {host!r} is no name of this machine; use {names[0]}"
     origin = headers.get(b"origin")
     if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
         return 403, f"requests from pages of {origin!r} are refused"

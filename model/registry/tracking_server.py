@@ -2,12 +2,14 @@
 
 import os
 import uuid
-from pathlib import Path
 from typing import Any
 
 
-def server_app(uri: str, artifact_root: Path) -> Any:
-    """Return the ASGI app that `mlflow server` would run in one worker over this store."""
+def server_app(uri: str, artifacts: str) -> Any:
+    """Return the ASGI app that `mlflow server` would run in one worker over this database.
+
+    `artifacts` is the address of the folder or bucket that it keeps files in.
+    """
     from mlflow.environment_variables import (
         _MLFLOW_IN_JOB_EXECUTOR,
         _MLFLOW_SERVER_BOOT_ID,
@@ -15,7 +17,6 @@ def server_app(uri: str, artifact_root: Path) -> Any:
     )
     from mlflow.server import constants
 
-    artifacts = artifact_root.resolve().as_uri()
     os.environ |= {
         constants.BACKEND_STORE_URI_ENV_VAR: uri,
         constants.REGISTRY_STORE_URI_ENV_VAR: uri,

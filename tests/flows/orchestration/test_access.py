@@ -20,7 +20,13 @@ async def inside(scope, receive, send):
     await send({"type": "http.response.body", "body": b"answered"})
 
 
-def ask(path: str = "/", kind: str = "http", login: str | None = LOGIN, **headers: str) -> dict:
+def ask(
+    path: str = "/",
+    kind: str = "http",
+    login: str | None = LOGIN,
+    names: tuple[str, ...] = (),
+    **headers: str,
+) -> dict:
     """Return the first message that the guarded app sends."""
     sent: list[dict] = []
 
@@ -33,7 +39,7 @@ def ask(path: str = "/", kind: str = "http", login: str | None = LOGIN, **header
         "path": path,
         "headers": [(name.encode(), text.encode()) for name, text in given.items()],
     }
-    asyncio.run(OwnerOnly(inside, login, "/health")(scope, None, send))
+    asyncio.run(OwnerOnly(inside, login, "/health", names)(scope, None, send))
     return sent[0]
 
 
@@ -69,6 +75,14 @@ def test_other_names_are_refused_even_with_the_login(host):
 def test_pages_of_other_origins_are_refused_even_with_the_login(origin):
     assert ask(authorization=basic(LOGIN), origin=origin)["status"] == 403
     assert ask(kind="websocket", origin=origin)["type"] == "websocket.close"
+
+
+def test_a_server_in_a_container_answers_to_the_name_that_it_is_given():
+    given = {"host": "mlflow:5000", "authorization": basic(LOGIN)}
+    assert ask(**given)["status"] == 400
+    assert ask(names=("mlflow",), **given)["status"] == 200
+    assert ask(names=("mlflow",), host="mlflow.evil.example")["status"] == 400
+    assert ask(names=("mlflow",), origin="http://evil.example", **given)["status"] == 403
 
 
 def test_pages_of_the_server_itself_are_answered():
