@@ -19,8 +19,10 @@ from flows.commands.leftovers import no_leftovers
 from flows.commands.parser import Parser
 from flows.commands.shared_arguments import SET, SOURCES
 from flows.commands.table import COMMANDS
+from flows.environment import read_environment
 from model.openmp import spin_briefly
 from model.serve.arguments import from_environment
+from pipeline import otlp
 from pipeline.errors import ConfigError, Interrupted, RunAtWork, TextmillError
 from pipeline.reading.addresses import refuse_address, without_secrets
 from pipeline.store.disk_space import is_full
@@ -63,12 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[0] == "serve":
         given = ["serve", *from_environment(os.environ), *given[1:]]
     options = parser.parse_args(given)
-    logging.basicConfig(
-        level=logging.INFO if options.verbose else logging.WARNING,
-        format="%(asctime)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
     try:
+        _begin_log(options)
+        otlp.export_if_asked(os.environ)
         refuse_address(getattr(options, "out", None) or "", "--out")
         pass_by_pandas()
         module, function = options.row.target
@@ -93,6 +92,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json and result is not None:
         print(json.dumps(result, ensure_ascii=False, sort_keys=True))
     return 0
+
+
+def _begin_log(options: argparse.Namespace) -> None:
+    """Log to stderr: text from warnings on, or JSON, which has every event."""
+    if (options.log_format or read_environment().log_format) == "json":
+        from pipeline.json_log import write_json_log
+
+        write_json_log(logging.DEBUG if options.verbose else logging.INFO)
+        return
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.WARNING,
+        format="%(asctime)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
 
 
 def _out_folder(options: argparse.Namespace) -> str | None:
@@ -137,6 +150,9 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument("--workers", type=int, metavar="N", help="processes (default: all CPUs)")
     common.add_argument("--store", metavar="DIR", help="where artifacts live (default: ./store)")
     common.add_argument("--verbose", action="store_true", help="log what happens to stderr")
+    common.add_argument(
+        "--log-format", choices=("text", "json"), help="json: stderr is a line of JSON per event"
+    )
     for command in COMMANDS:
         subparser = commands.add_parser(
             command.name, help=command.help, description=command.help, parents=[common]

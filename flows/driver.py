@@ -5,6 +5,7 @@ tasks (`flows.tasks`). It does each step's work when its turn comes and shows wh
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from flows.reports.run_page.snapshot import REGISTERED, Ending
 from flows.run_lock import sole_run
 from flows.steps import RunState
 from model.registry.versions import Registration
+from pipeline import observing, otlp
 from pipeline.errors import TextmillError
 from pipeline.stage import Progress, StageRun
 from pipeline.store.artifact import Artifact
@@ -92,7 +94,9 @@ def run_stage_and_gate(
         return stage_run
 
     def pass_gate() -> Verdict:
-        verdict = steps.judge(state.artifacts[stage.name], state.recipe)
+        with observing.at_work("gate", stage.name):
+            verdict = steps.judge(state.artifacts[stage.name], state.recipe)
+        observing.figure("textmill.gates", stage=stage.name, verdict=verdict.word)
         state.verdicts[stage.name] = verdict
         observe.judged(stage, state)
         gate.enforce(verdict)
@@ -104,7 +108,8 @@ def run_stage_and_gate(
 
 
 def _register_and_report(state: RunState, observe: Observer) -> Registration:
-    registration = steps.register(state)
+    with observing.at_work("stage", "register"):
+        registration = steps.register(state)
     state.registration, state.ending = registration, Ending(REGISTERED)
     steps.write_report(state, steps.record(state))
     observe.registered(state)
@@ -128,7 +133,8 @@ def recorded(state: RunState) -> Iterator[RunState]:
 
     No other run of the recipe is at work in the block; raises RunAtWork if one is.
     """
-    with sole_run(state.settings.runs, state.recipe):
+    otlp.export_if_asked(os.environ)
+    with sole_run(state.settings.runs, state.recipe), observing.at_work("run", state.recipe.name):
         try:
             yield state
         finally:

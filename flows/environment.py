@@ -11,7 +11,6 @@ PREFIX = "TEXTMILL_"
 WANTED = {  # by pydantic's kind of error
     "greater_than": "a whole number from 1",
     "int_parsing": "a whole number from 1",
-    "literal_error": "ddp or fsdp",
 }
 
 
@@ -23,11 +22,13 @@ class Environment(BaseModel):
     store: str = "store"
     workers: PositiveInt | None = None  # None: the CPUs this process may use
     tombstones: str | None = None  # None: a file beside the store
+    database: str | None = None  # one PostgreSQL server for Prefect and MLflow
     mlflow_uri: str | None = None  # None: a database in the store
     processes: PositiveInt = 1  # that train, on each host
     hosts: PositiveInt = 1
     rendezvous: str | None = None  # host:port where hosts meet
     parallel: Literal["ddp", "fsdp"] = "ddp"
+    log_format: Literal["text", "json"] = "text"
     secrets: str | None = None  # a file of NAME=value lines for ${NAME} in addresses of sources
 
 
@@ -41,4 +42,6 @@ def read_environment() -> Environment:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         variable = f"{PREFIX}{str(fault['loc'][0]).upper()}"
-        raise refused(variable, fault["input"], WANTED.get(fault["type"], fault["msg"])) from error
+        of_kind = WANTED.get(fault["type"], fault["msg"])
+        wanted = fault.get("ctx", {}).get("expected", of_kind).replace("'", "")
+        raise refused(variable, fault["input"], wanted) from error

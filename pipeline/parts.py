@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.engine import Engine
+from pipeline.observing import Timed, at_work, ended, now_ns
 from pipeline.schema import Contract
 from pipeline.store import commit, storage
 from pipeline.store.artifact import sealed
@@ -39,8 +40,15 @@ class PartMaker:
     notes: Path
     shared: bool  # the files are the artifact's own
 
-    def __call__(self, batch: Sequence[Part]) -> list[tuple[int, dict[str, Any]]]:
-        """Make some parts; return (index, `PartResult.to_json()`) of each."""
+    def __call__(self, batch: Sequence[Part]) -> tuple[list[tuple[int, dict[str, Any]]], Timed]:
+        """Make some parts; return (index, `PartResult.to_json()`) of each, and when that was."""
+        began = now_ns()
+        name = "-".join(dict.fromkeys(str(part.index) for part in (batch[0], batch[-1])))
+        with at_work("part", name):
+            made = self._make_some(batch)
+        return made, Timed("part", name, began, now_ns(), {"parts": len(batch)})
+
+    def _make_some(self, batch: Sequence[Part]) -> list[tuple[int, dict[str, Any]]]:
         sinks = [
             Sink(self.files, part.index, self.contracts, counts_rows=self.counts_rows)
             for part in batch
@@ -82,7 +90,8 @@ class PartMaker:
                 todo.append(part)
                 todo_weights.append(weight)
         report(len(results))
-        for _, made in engine.imap(self, batches(todo, todo_weights)):
+        for _, (made, timed) in engine.imap(self, batches(todo, todo_weights)):
+            ended(timed)
             results |= {index: PartResult.from_json(result) for index, result in made}
             report(len(results))
         return [results[part.index] for part in parts], recalled

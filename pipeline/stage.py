@@ -14,10 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from pipeline import observing
 from pipeline.engine import Engine
 from pipeline.engine.local import LocalEngine
 from pipeline.parts import BATCH_BYTES, BatchFunction, Part, PartFunction, PartMaker, one_by_one
 from pipeline.schema import QUARANTINE_ROW, REJECT, Contract
+from pipeline.stage_run import StageRun as StageRun
+from pipeline.stage_run import told
 from pipeline.store import commit, storage, units
 from pipeline.store.artifact import (
     ARTIFACT_FORMAT,
@@ -143,7 +146,8 @@ class Job(Generic[ConfigT]):
             Part(i, task, name) for i, (task, name) in enumerate(zip(tasks, names, strict=True))
         ]
         recall = self._link if own else None
-        ordered, taken = maker.make(parts, weights, self.engine, recall, report)
+        with observing.at_work("phase", label):
+            ordered, taken = maker.make(parts, weights, self.engine, recall, report)
         if own:
             self._keep(ordered, names, in_ledger=phase is None)
         if taken and not phase:
@@ -212,16 +216,6 @@ class Job(Generic[ConfigT]):
         return path
 
 
-@dataclass(frozen=True)
-class StageRun:
-    """An artifact and how it came about."""
-
-    artifact: Artifact
-    reused: bool
-    reason: str
-    seconds: float
-
-
 def run_stage(
     stage: Stage[ConfigT],
     config: ConfigT,
@@ -240,10 +234,14 @@ def run_stage(
     """
     started = time.monotonic()
     identity = stage.fingerprint(config, parents)
-    with commit.lock(destination), naming_full_disk(destination):
+    with (
+        observing.at_work("stage", stage.name),
+        commit.lock(destination),
+        naming_full_disk(destination),
+    ):
         stored, reason = commit.stored(destination, identity)
         if stored is not None:
-            return StageRun(stored, True, reason, time.monotonic() - started)
+            return told(StageRun(stored, True, reason, time.monotonic() - started))
         folder = commit.partial(destination, identity)
         if commit.has_finished_parts(folder):
             reason = "made: went on from parts finished by an interrupted run"
@@ -257,7 +255,7 @@ def run_stage(
                 reason = job.taken_over or reason
         commit.commit(folder, destination, time.monotonic() - started)
     artifact = load_artifact(destination, checksums=False)
-    return StageRun(artifact, False, reason, time.monotonic() - started)
+    return told(StageRun(artifact, False, reason, time.monotonic() - started))
 
 
 def store_path(store: Path, stage: str, digest: str) -> Path:

@@ -12,7 +12,9 @@ from model.registry.tracking_settings import TrackingSettings
 from model.serve.access.records import show_request_log
 from model.serve.arguments import ARGUMENTS, from_environment
 from model.serve.options import all_models, serve_limits, serve_options
+from pipeline import otlp
 from pipeline.errors import TextmillError
+from pipeline.json_log import write_json_log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,12 +33,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=os.environ.get("MLFLOW_TRACKING_URI", ""),
         help="where models:/ addresses are looked up; default: MLFLOW_TRACKING_URI",
     )
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default=os.environ.get("TEXTMILL_LOG_FORMAT") or "text",
+        help="json: stderr is a line of JSON per event",
+    )
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args([*from_environment(os.environ), *given])
-    logging.basicConfig(level=logging.WARNING)
+    if options.log_format == "json":
+        write_json_log(logging.INFO)
+    else:
+        logging.basicConfig(level=logging.WARNING)
     show_request_log()
     show_shadow_log()
     try:
+        otlp.export_if_asked(os.environ)
         tracking = tracking_at(options.mlflow_uri)
         named = all_models(options)
         sources = [source_of(name, address, tracking) for name, address in named.items()]

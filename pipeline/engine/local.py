@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from pipeline.compile_cache import open_cache
+from pipeline.observing import Setup, begin_worker, for_workers
 from pipeline.without_pandas import pass_by_pandas
 
 PARENT_CHECK_SECONDS = 1.0
@@ -56,13 +57,17 @@ def _start_pool(workers: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
     open_cache()  # says once what no worker says: that nothing of what they compile is kept
     return ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
+        workers,
+        mp_context=context,
+        initializer=_start_worker,
+        initargs=(os.getpid(), *for_workers()),
     )
 
 
-def _start_worker(parent: int) -> None:
+def _start_worker(parent: int, setups: list[Setup], names: dict[str, str]) -> None:
     """Leave with the parent: a killed run must not leave workers writing behind its back."""
     pass_by_pandas()
+    begin_worker(setups, names)
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -28,7 +28,7 @@ SURFACE = {
     "backup": "DIR",
     "trace": "WHAT --text --limit",
     "forget": "WHAT --text --list --reason --purge --dry-run --check",
-    "up": "--prefect-port --mlflow-port --no-deploy",
+    "up": "--prefect-port --mlflow-port --database --no-deploy",
     "rules": "--profile",
     "ingest": "IN --out --set",
     "clean": "IN --out --profile --rethreshold --set",
@@ -62,7 +62,7 @@ SURFACE = {
     "rollback": "NAME --because",
     "export": "MODEL --format --out --precision --int8 --text --tolerance --name",
 }
-EVERYWHERE = "--json --workers --store --verbose"
+EVERYWHERE = "--json --workers --store --verbose --log-format"
 
 
 def surfaces() -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ from model.serve.access.metrics import ServerMetrics
 from model.serve.access.rates import KeyRates
 from model.serve.access.records import RequestLogging, RequestRecord, keep_record
 from model.serve.schema import ApiError
+from pipeline import observing
 from pipeline.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -133,8 +134,16 @@ class Gate:
         if key is not None:
             self._state.rates.spend_tokens(key, record.tokens)
         self._state.metrics.observe(record)
+        _tell(record)
         if self._state.log is not RequestLogging.NONE:
             records.logger.info("%s", record.line(self._state.log))
+
+
+def _tell(record: RequestRecord) -> None:
+    now = observing.now_ns()
+    facts = {"status": record.status, "model": record.model, "id": record.id}
+    began = now - int(record.seconds * 1e9)
+    observing.ended(observing.Timed("request", f"{record.method} {record.path}", began, now, facts))
 
 
 def _record_of_head(scope: Scope) -> RequestRecord:
