@@ -8,6 +8,7 @@ from pathlib import Path
 
 from typing_extensions import TypedDict
 
+from flows.database import DatabaseAddress, read_database
 from flows.environment import PREFIX, read_environment
 from model.distributed.launch import Launch
 from model.registry.tracking_settings import TrackingSettings, sqlite_address
@@ -30,6 +31,15 @@ QUIET = {
 }
 
 
+DATABASE_FILE = "database.json"  # in a store that keeps nothing in SQLite
+
+
+class StoredDatabase(TypedDict):
+    """Which database a store uses; no password."""
+
+    address: str
+
+
 class Services(TypedDict):
     """What `textmill up` notes of its servers."""
 
@@ -49,6 +59,7 @@ class Settings:
     launch: Launch = field(default_factory=Launch)  # processes that train
     secrets: Path | None = None  # file of the values that addresses of sources name
     tombstones_beside: Path | None = None  # the second list of what is forgotten
+    database: DatabaseAddress | None = None  # of Prefect and MLflow; None: files in the store
 
     @property
     def runs(self) -> Path:
@@ -114,6 +125,7 @@ class Settings:
                 "STORE": self.store,
                 "WORKERS": self.workers,
                 "MLFLOW_URI": self.mlflow_uri,
+                "DATABASE": self.database.shown if self.database else None,
                 "TOMBSTONES": self.tombstones_beside,
                 "PROCESSES": launch.processes,
                 "HOSTS": launch.hosts,
@@ -141,10 +153,13 @@ def runs_folder(store: Path) -> Path:
     return store / "runs"
 
 
-def read_settings(store: str | None = None, workers: int | None = None) -> Settings:
+def read_settings(
+    store: str | None = None, workers: int | None = None, database: str | None = None
+) -> Settings:
     """Read settings from TEXTMILL_STORE, TEXTMILL_WORKERS, TEXTMILL_MLFLOW_URI; arguments win.
 
-    The store is `./store` unless set; workers are the CPUs this process may use.
+    The store is `./store` unless set; workers are the CPUs this process may use. A store remembers
+    the database that `up` was given (`DATABASE_FILE`).
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -157,8 +172,11 @@ def read_settings(store: str | None = None, workers: int | None = None) -> Setti
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers {workers}: wanted a whole number from 1")
     count = workers or environment.workers or usable_cpus()
-    uri = environment.mlflow_uri or sqlite_address(folder / "mlflow" / "mlflow.db")
     secrets = None if environment.secrets is None else storage.expanded(environment.secrets)
+    address = database or environment.database or _remembered(folder)
+    databases = read_database(address, secrets) if address else None
+    own = databases.mlflow if databases else sqlite_address(folder / "mlflow" / "mlflow.db")
+    uri = environment.mlflow_uri or own
     second = environment.tombstones
     return Settings(
         folder,
@@ -167,7 +185,21 @@ def read_settings(store: str | None = None, workers: int | None = None) -> Setti
         launch=read_launch(Namespace()),
         secrets=secrets,
         tombstones_beside=storage.expanded(second).resolve() if second else None,
+        database=databases,
     )
+
+
+def remember_database(settings: Settings) -> None:
+    """Note in the store which database is its own, for every later command."""
+    assert settings.database is not None
+    storage.write_json(settings.store / DATABASE_FILE, {"address": settings.database.shown})
+
+
+def _remembered(store: Path) -> str | None:
+    try:
+        return storage.read_json(store / DATABASE_FILE, StoredDatabase)["address"]
+    except FileNotFoundError:
+        return None
 
 
 def read_launch(options: Namespace) -> Launch:

@@ -5,23 +5,17 @@ records; the value is taken from the environment, or from the file of TEXTMILL_S
 files are listed and read.
 """
 
-import os
-import re
-import stat
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from flows.config import Recipe, as_shown
+from flows.secret_values import REFERENCE, secret_value
 from flows.settings import Settings
 from pipeline.errors import ConfigError
 from pipeline.reading.addresses import without_secrets
 from pipeline.reading.remote import is_remote
 from pipeline.sources.source_set import Source
-
-REFERENCE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def with_secrets(sources: Sequence[Source], settings: Settings) -> tuple[Source, ...]:
@@ -43,33 +37,8 @@ def _filled(path: str, settings: Settings) -> str:
             f"source {path!r}: {match[0]} stands in the host or path of an address, which messages "
             f"show; put it into the login (https://user:{match[0]}@...) or the query (?token=...)"
         )
-    return REFERENCE.sub(lambda match: _value(match[1], path, settings.secrets), path)
-
-
-def _value(name: str, path: str, file: Path | None) -> str:
-    value = os.environ.get(name) or (_read(file).get(name) if file is not None else None)
-    if value:
-        return value
-    where = "TEXTMILL_SECRETS names no file" if file is None else f"it is not in {file}"
-    raise ConfigError(
-        f"source {path!r}: {name} is not set in the environment, and {where}; set it where the run "
-        f"works, or put a line {name}=... into a file (chmod 600) and its path into "
-        f"TEXTMILL_SECRETS"
-    )
-
-
-def _read(file: Path) -> dict[str, str]:
-    """Return the NAME=value lines of a file that is its owner's alone."""
-    try:
-        if file.stat().st_mode & OTHERS:
-            raise ConfigError(
-                f"TEXTMILL_SECRETS: others than its owner can read {file}; chmod 600 {file}"
-            )
-        lines = file.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"TEXTMILL_SECRETS: {file} cannot be read ({error})") from error
-    pairs = (line.partition("=") for line in lines if not line.lstrip().startswith("#"))
-    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+    what = f"source {path!r}"
+    return REFERENCE.sub(lambda match: secret_value(match[1], what, settings.secrets), path)
 
 
 def refuse_written_secrets(recipe: Recipe, where: str) -> None:

@@ -43,6 +43,12 @@ PLAN = (
 PORTS = (
     argument("--prefect-port", type=int, default=4200, help="Prefect's port (4200)"),
     argument("--mlflow-port", type=int, default=5000, help="MLflow's port (5000)"),
+    argument(
+        "--database",
+        metavar="ADDRESS",
+        help="keep Prefect's and MLflow's tables in PostgreSQL: postgresql://USER:${NAME}@HOST/DB; "
+        "the store remembers it",
+    ),
     argument("--no-deploy", action="store_true", help="start the servers, register no flows"),
 )
 

@@ -24,9 +24,9 @@ from flows.orchestration.guarded import HOST
 from flows.orchestration.prefect_settings import prefect_environment
 from flows.orchestration.services import ServiceProcess, answers, service
 from flows.orchestration.work_pool import POOL, make_pool
-from flows.settings import Settings, read_settings
+from flows.settings import Settings, read_settings, remember_database
 from flows.steps import tracking_settings
-from model.registry import tracking
+from model.registry import postgresql, tracking
 from pipeline.engine.process import child_environment
 from pipeline.errors import ConfigError
 from pipeline.signals import stop_requests
@@ -40,7 +40,7 @@ ORPHAN_SECONDS = 2.0  # a run whose worker was just killed takes its lock within
 
 def up(options: Namespace) -> None:
     """Start the services, deploy the flows, print the addresses and wait for Ctrl-C."""
-    settings = read_settings(options.store, options.workers)
+    settings = read_settings(options.store, options.workers, options.database)
     _require_sole(settings)
     for port, flag in ((options.prefect_port, "prefect"), (options.mlflow_port, "mlflow")):
         _require_free(port, f"--{flag}-port")
@@ -53,7 +53,12 @@ def up(options: Namespace) -> None:
     with ExitStack() as services:  # ends them in reverse: the worker first, its server last
         stop = services.enter_context(stop_requests())
         _say("starting Prefect and MLflow (the first start makes their databases)")
+        if settings.database is not None:
+            postgresql.make_database(settings.database.prefect_for_libpq)
+            postgresql.make_database(settings.database.mlflow)
         tracking.connect(tracking_settings(settings))  # a database made in one piece, or none
+        if settings.database is not None:
+            remember_database(settings)
         server, tracker = (
             services.enter_context(
                 service(

@@ -8,7 +8,9 @@ HEARTBEAT_SECONDS = 30  # of a run; the least that Prefect takes
 
 def prefect_environment(settings: Settings) -> dict[str, str]:
     """Return the Prefect settings of this store; import Prefect after it is set."""
-    return {
+    own = settings.database
+    database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": own.prefect} if own else {}
+    return database | {
         "PREFECT_HOME": str(settings.prefect_home),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_SERVER_UI_API_URL": "/api",  # the page asks the server it came from

@@ -8,6 +8,7 @@ from model.registry import stored_model
 from model.registry.champion import DECISION, Decision, require_current, written_decision
 from model.registry.model_name import check_model_name
 from model.registry.model_record import BITS_PER_BYTE
+from model.registry.registry_lock import registry_locked
 from model.registry.succession import (
     CHAMPION,
     ChampionMove,
@@ -19,9 +20,8 @@ from model.registry.succession import (
     step_back,
 )
 from model.registry.tracking import TrackingSettings
-from model.registry.versions import REGISTRATION_LOCK, connect_to_read, version_at
+from model.registry.versions import connect_to_read, version_at
 from pipeline.errors import ArtifactError, ConfigError
-from pipeline.store import storage
 from pipeline.store.artifact import check_hashes
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def promote(
     """
     _require_reason(because)
     client = _connect(settings, name, number)
-    with storage.locked(settings.artifact_root / REGISTRATION_LOCK):
+    with registry_locked(settings):
         version = version_at(client, settings, f"models:/{name}/{number}")
         finish_interrupted(client, name)
         require_current(client, version, over)
@@ -78,7 +78,7 @@ def refuse(settings: TrackingSettings, name: str, number: str, because: str) -> 
     """
     _require_reason(because)
     client = _connect(settings, name, number)
-    with storage.locked(settings.artifact_root / REGISTRATION_LOCK):
+    with registry_locked(settings):
         version = version_at(client, settings, f"models:/{name}/{number}")
         finish_interrupted(client, name)
         if CHAMPION in version.aliases:
@@ -99,7 +99,7 @@ def rollback(settings: TrackingSettings, name: str, because: str) -> Succession:
     finishes: it goes no further back. Raises ConfigError if there is no earlier champion.
     """
     client = _connect(settings, name, CHAMPION)
-    with storage.locked(settings.artifact_root / REGISTRATION_LOCK):
+    with registry_locked(settings):
         killed = finish_interrupted(client, name)
         if killed is not None and killed.because == rollback_reason(killed.before, because):
             return _outcome(client, settings, name, killed, [])

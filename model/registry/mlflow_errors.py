@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from model.registry import postgresql
 from model.registry.tracking_settings import TrackingSettings
 from pipeline.errors import ArtifactError, ServiceError
 from pipeline.reading.addresses import without_secrets
@@ -34,6 +35,7 @@ class NamingClient:
 
     def __init__(self, client: Any, settings: TrackingSettings):
         self._client, self._settings = client, settings
+        self._waits = postgresql.is_postgresql(settings.uri)
 
     def __getattr__(self, name: str) -> Any:
         """Return the client's method, guarded."""
@@ -43,8 +45,9 @@ class NamingClient:
 
         @functools.wraps(method)
         def guarded(*arguments: Any, **keywords: Any) -> Any:
+            work = functools.partial(method, *arguments, **keywords)
             with naming_place(self._settings):
-                return method(*arguments, **keywords)
+                return postgresql.waiting(work) if self._waits else work()
 
         return guarded
 

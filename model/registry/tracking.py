@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import polars as pl
 import pyarrow.parquet as pq
 
-from model.registry import relocation
+from model.registry import postgresql, relocation
 from model.registry.metric_names import CURVES, DATA_WAIT, GLANCE, HEADLINES, SPEED, metric_name
 from model.registry.mlflow_errors import NamingClient, naming_place
 from model.registry.tracking_settings import TrackingSettings as TrackingSettings
@@ -65,6 +65,9 @@ def connect(settings: TrackingSettings) -> "MlflowClient":
                 _create_database(settings.database)
             _refuse_empty(settings.database)
             relocation.follow_move(settings.database)
+        if postgresql.is_postgresql(settings.uri):
+            artifacts = settings.artifact_root.resolve().as_uri()
+            postgresql.waiting(lambda: postgresql.make_tables(settings.uri, artifacts))
         client = MlflowClient(tracking_uri=settings.uri, registry_uri=settings.uri)
         client.get_experiment_by_name(settings.experiment)  # opens the database
     return cast("MlflowClient", NamingClient(client, settings))

@@ -20,17 +20,16 @@ from model.registry.champion import COMPLETE, DECISION
 from model.registry.model_name import check_model_name
 from model.registry.model_path import model_path, parts_of
 from model.registry.model_record import EVALUATION, TRAINED_FROM, ModelRecord
+from model.registry.registry_lock import registry_locked
 from model.registry.relocation import local_path
 from model.registry.succession import CHAMPION, at_alias
 from model.registry.tracking import FINGERPRINT, RunLog, TrackingSettings
 from pipeline.errors import ConfigError
 from pipeline.reading.addresses import without_secrets
-from pipeline.store import storage
 
 if TYPE_CHECKING:
     from model.registry.tracking import MlflowClient, ModelVersion
 
-REGISTRATION_LOCK = ".registration.lock"  # whoever adds versions or moves aliases holds it
 MODEL_VERSIONS = "mlflow.modelVersions"  # tag by which MLflow's UI links a stored model to versions
 Score = Callable[[Path], Sequence[DocumentCost]]  # model folder -> costs of the present text
 
@@ -67,7 +66,7 @@ def register(
     check_model_name(name)
     training = record.training
     client = tracking.connect(settings)
-    with storage.locked(settings.artifact_root / REGISTRATION_LOCK):
+    with registry_locked(settings):
         version = _version_of(client, name, training.fingerprint)
         reused = version is not None and COMPLETE in version.tags
         if version is None:
