@@ -46,7 +46,6 @@ def textmill():
 def smoke_store(textmill, tmp_path_factory) -> Path:
     """A folder whose `store` holds one undisturbed run of the smoke recipe."""
     folder = tmp_path_factory.mktemp("smoke")
-    (folder / "began").touch()
     ran = textmill("run", "smoke", "--json", "--workers", "2", cwd=folder)
     assert ran.code == 0, ran.stderr
     (folder / "result.json").write_text(ran.stdout)

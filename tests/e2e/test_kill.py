@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,11 +64,25 @@ def killed_at(instant: float, folder: Path) -> bool:
     return False
 
 
+@pytest.fixture(scope="module")
+def one_worker(smoke_store, tmp_path_factory) -> tuple[Path, float]:
+    """Return the folder of a run with one worker, and its seconds: nothing is compiled in it."""
+    folder, began = tmp_path_factory.mktemp("one-worker"), time.monotonic()
+    process = start(folder, workers=1)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return folder, time.monotonic() - began
+
+
+def test_one_worker_makes_the_same_bytes_as_two(smoke_store, one_worker):
+    assert artifact_bytes(one_worker[0] / "store") == artifact_bytes(smoke_store / "store")
+
+
 @pytest.mark.parametrize("kills", [KILLS_DEFAULT, pytest.param(KILLS_ALL, marks=pytest.mark.slow)])
 @pytest.mark.timeout(1800)
-def test_killed_runs_end_like_an_undisturbed_one(smoke_store, tmp_path, kills):
+def test_killed_runs_end_like_an_undisturbed_one(smoke_store, one_worker, tmp_path, kills):
     """Instants are drawn over a share of a run's length, so that they fall into all its stages."""
-    whole = (smoke_store / "result.json").stat().st_mtime - (smoke_store / "began").stat().st_mtime
+    _, whole = one_worker
     draw = random.Random(SEED + kills)
     instants = [draw.uniform(2.0, 4.0 + whole * 2 / kills) for _ in range(kills)]
     for instant in instants:
@@ -81,10 +96,3 @@ def test_killed_runs_end_like_an_undisturbed_one(smoke_store, tmp_path, kills):
     assert registered(tmp_path / "store") == registered(smoke_store / "store")
     left = [*(tmp_path / "store").rglob(".*.tmp"), *(tmp_path / "store").rglob(".*.partial")]
     assert not left
-
-
-def test_one_worker_makes_the_same_bytes_as_two(smoke_store, tmp_path):
-    process = start(tmp_path, workers=1)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors.decode()
-    assert artifact_bytes(tmp_path / "store") == artifact_bytes(smoke_store / "store")
