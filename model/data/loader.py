@@ -12,6 +12,7 @@ Shapes: B rows of one process, T = context + 1 tokens.
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,11 @@ from pipeline.tokenizer import Tokenizer
 
 __all__ = ["Loader", "TokenFile", "spread_windows", "token_file"]
 
+# Handing a step from a thread takes twice as long as copying a small one (tokens of a process): of
+# these a thread finds several in one go, and reads them into memory.
+RUN_STEPS, SMALL_STEP = 32, 1 << 17
+
+_Found = tuple[np.ndarray, np.ndarray, np.ndarray, int]  # a step's groups, blocks, firsts; length
 VISITED_AT_ONCE = 1 << 20  # blocks looked at together when a mixture is accounted for
 
 
@@ -41,7 +47,8 @@ class Loader:
     contiguous slice of them, so the global batch is the same for any number of processes. Where
     `contexts` makes rows shorter there are more of them: a step has the same tokens. `block`
     (default: `context`) fixes the order for good; contexts must divide it. `ahead` steps are
-    prepared by `threads` background threads, which changes no batch. `packing` is 'stream' (cut
+    prepared by `threads` background threads, which changes no batch; of small ones that is to find
+    them and to read them from the disk. `packing` is 'stream' (cut
     across documents) or 'best_fit' (whole documents that do not see each other).
     Raises ConfigError for sizes that do not divide, TrainingError for too little text.
     """
@@ -92,7 +99,10 @@ class Loader:
                     f"more text, or --set train.model.context={fits}"
                 )
         self._order = Order(self._windows.blocks, self.shares, self.seed)
-        self._prepared: dict[int, Future[Rows]] = {}
+        self._prepared: dict[int, Future[list[Rows] | list[_Found]]] = {}  # by run of steps
+        is_small = isinstance(self._windows, Stream) and not self.number_documents
+        is_small &= self.position(1) <= SMALL_STEP * self.world_size
+        self._run = RUN_STEPS if is_small else 1
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(self.threads) if self.ahead else None
 
@@ -156,24 +166,53 @@ class Loader:
     def rows(self, step: int) -> Rows:
         """Return this process's rows of 0-based `step`."""
         if self._pool is None:
-            return self._make(step)
+            return self._windows.rows(*self._find([step])[0])
+        run, place = divmod(step, self._run)
+        wanted = range(run, (step + self.ahead) // self._run + 1)
         with self._lock:
-            for number in [n for n in self._prepared if not step <= n <= step + self.ahead]:
-                self._prepared.pop(number).cancel()
-            for number in range(step, step + self.ahead + 1):
-                if number not in self._prepared:
-                    self._prepared[number] = self._pool.submit(self._make, number)
-            prepared = self._prepared[step]
-        return prepared.result()
+            if list(self._prepared) != [*wanted]:
+                for number in [n for n in self._prepared if n not in wanted]:
+                    self._prepared.pop(number).cancel()
+                futures = [(n, self._prepared.get(n)) for n in wanted]
+                submit = self._pool.submit
+                self._prepared = {n: known or submit(self._prepare, n) for n, known in futures}
+            prepared = self._prepared[run]
+        made = prepared.result() or self._find([step] * self._run)
+        own = made[place]
+        return own if isinstance(own, Rows) else self._windows.rows(*own)
 
-    def _make(self, step: int) -> Rows:
+    def _prepare(self, run: int) -> list[Rows] | list[_Found]:
+        """Return the rows of a run's steps, or where they are, their pages in memory then.
+
+        Nothing at the end of a mixture, where some steps have none.
+        """
+        try:
+            found = self._find(range(run * self._run, (run + 1) * self._run))
+        except TrainingError:
+            return []
+        windows = self._windows
+        if self._run == 1 or isinstance(windows, Packed):
+            return [windows.rows(*own) for own in found]
+        for own in found:
+            windows.fetch(*own)
+        return found
+
+    def _find(self, steps: Sequence[int]) -> list[_Found]:
+        """Return where the rows of steps are, as `rows` of the windows takes it."""
         assert self.block is not None
-        context = self.context_at(step)
-        own = self.batch_size * self.context // (context * self.world_size)
-        first = self.position(step) // context + self.rank * own
-        place_B, window_B = np.divmod(np.arange(first, first + own), self.block // context)
-        group_B, block_B = self._order.locate(place_B)
-        return self._windows.rows(group_B, block_B, window_B * context, context + 1)
+        places, times = [], []
+        for step in steps:
+            times.append(self.context_at(step))
+            own = self.batch_size * self.context // (times[-1] * self.world_size)
+            first = self.position(step) // times[-1] + self.rank * own
+            places.append(np.divmod(np.arange(first, first + own), self.block // times[-1]))
+        group_N, block_N = self._order.locate(np.concatenate([place_B for place_B, _ in places]))
+        found, at = [], 0
+        for (place_B, window_B), time in zip(places, times, strict=True):
+            own_B = slice(at, at + len(place_B))
+            found.append((group_N[own_B], block_N[own_B], window_B * time, time + 1))
+            at += len(place_B)
+        return found
 
     def account(self, step: int) -> list[dict[str, Any]]:
         """Return the mixture realised before `step`: tokens, share and epochs by source, language.

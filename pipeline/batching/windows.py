@@ -14,6 +14,8 @@ from pipeline.batching.token_layout import Stratum
 from pipeline.compiled import njit
 from pipeline.tokenizer import Tokenizer
 
+PAGE_TOKENS = 1024  # of four bytes; of two it is half a page
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -54,6 +56,10 @@ class Stream:
         copy_windows(self._tokens, self._starts(group_B, block_B) + first, ids_BT)
         return Rows(ids_BT, document_numbers(ids_BT) if self._numbered else None)
 
+    def fetch(self, group_B: np.ndarray, block_B: np.ndarray, first: np.ndarray, time: int) -> None:
+        """Read into memory what `rows` copies."""
+        touch_windows(self._tokens, self._starts(group_B, block_B) + first, time)
+
     def tokens_by_stratum(self, group: int, block_N: np.ndarray, length: int) -> np.ndarray:
         """Return how many of the first `length` tokens of blocks lie in each stratum (S,)."""
         start_N = self._starts(np.full(len(block_N), group), block_N)
@@ -83,6 +89,17 @@ def copy_windows(tokens_N: np.ndarray, start_B: np.ndarray, ids_BT: np.ndarray) 
         found_T, ids_T = tokens_N[start_B[row] : start_B[row] + ids_BT.shape[1]], ids_BT[row]
         for place in range(len(found_T)):
             ids_T[place] = found_T[place]
+
+
+@njit(nogil=True)
+def touch_windows(tokens_N: np.ndarray, start_B: np.ndarray, time: int) -> np.int64:
+    """Read a token of every page of the windows that begin at each start."""
+    total = np.int64(0)
+    for row in range(len(start_B)):
+        for place in range(start_B[row], start_B[row] + time, PAGE_TOKENS):
+            total += tokens_N[place]
+        total += tokens_N[start_B[row] + time - 1]
+    return total
 
 
 def document_numbers(ids_BT: np.ndarray) -> np.ndarray:

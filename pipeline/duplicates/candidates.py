@@ -24,6 +24,9 @@ from pipeline.store.sink import Sink
 HASH_BITS = 63
 INDEX_BITS = 4
 UNDIVIDED_ROWS = 1 << 16  # fewer are one row group
+# Of a content's 63 bits, to leave 32: two documents of one bucket that are no copies are taken for
+# such with a chance of one in four thousand million.
+SHORTENED_BITS = 31
 SIGNED_COLUMNS = ["id", "text", "lang", "meta"]
 
 
@@ -74,11 +77,11 @@ def _write_signed(
         if near:
             filled = np.flatnonzero(signed.shingles[own])
             repeat = np.repeat(filled, shingling.bands)
-            content = signed.content[own][repeat, 0] if exact else np.full(len(repeat), -1)
+            content = signed.content[own][repeat, 0] >> SHORTENED_BITS if exact else -1
             columns = {
                 "key": signed.keys[own][filled].ravel(),
-                "content": content,
-                "row": rows[repeat],
+                "content": np.broadcast_to(content, len(repeat)).astype(np.int32),
+                "row": rows[repeat].astype(np.int32),
             }
             write_ranges(sink, "index_bands", pa.table(columns))
         first += len(rows)
@@ -107,7 +110,7 @@ def _exact_rows(content: np.ndarray, kind: int, rows: np.ndarray, ids: pa.Chunke
 
 def find_copies(files: list[IndexFile], keys: tuple[int, int], sink: Sink) -> None:
     """Write the copies within a range of keys, each with the earliest document it repeats."""
-    frame = read_index(files, keys)
+    frame = _read_repeated(files, keys)
     if frame.is_empty():
         return
     frame = frame.sort("kind", "key", "check", "document")
@@ -125,7 +128,7 @@ def find_candidates(
     neighbours: int, exact: bool, files: list[IndexFile], keys: tuple[int, int], sink: Sink
 ) -> None:
     """Write the distinct pairs that share a band key of a range, by the later document."""
-    frame = read_index(files, keys)
+    frame = _read_repeated(files, keys)
     if frame.is_empty():
         return
     if exact:  # exact copies share every key: the earliest stands for all of them
@@ -136,17 +139,24 @@ def find_candidates(
     sink.write("candidates", pa.table({"later": pairs[:, 1], "earlier": pairs[:, 0]}))
 
 
+def _read_repeated(files: list[IndexFile], keys: tuple[int, int]) -> pl.DataFrame:
+    """Read the rows of a range of keys without most of those whose key no other has."""
+    frame = read_index(files, keys)
+    return frame[clusters.repeated(frame["key"].to_numpy())] if len(frame) else frame
+
+
 def write_ranges(sink: Sink, name: str, table: pa.Table) -> None:
     """Write rows as one row group per range of their key's upper bits, each in the order given.
 
-    Within a range keys are as good as random, and numbers in the order of the text pack well.
+    Within a range keys are as good as random, and numbers in the order of the text pack well. Few
+    rows are one row group, as they are.
     """
+    if len(table) < UNDIVIDED_ROWS:
+        sink.write(name, table)
+        return
     ranges = (table["key"].to_numpy() >> (HASH_BITS - INDEX_BITS)).astype(np.uint8)
     order = np.argsort(ranges, kind="stable")
     table = table.take(pa.array(order))
-    if len(order) < UNDIVIDED_ROWS:
-        sink.write(name, table)
-        return
     cuts = np.searchsorted(ranges[order], np.arange((1 << INDEX_BITS) + 1))
     for start, end in itertools.pairwise(cuts):
         sink.write(name, table.slice(start, end - start))

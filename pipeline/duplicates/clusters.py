@@ -10,11 +10,24 @@ from pipeline.characters import HASHES, OFFSETS
 from pipeline.compiled import kinds, njit
 from pipeline.duplicates.tables import NEAR
 
+UPPER = 31  # bits of a key below those looked at second
+_SLOTS_PER_KEY = 8
+_SLOT_BITS_MAX = 24
+
 _I64 = kinds.array(kinds.int64, 1, "C")
 _F64 = kinds.array(kinds.float64, 1, "C")
 _SIMILARITIES = kinds.array(kinds.float64, 1, "C", readonly=True)
 _KINDS = kinds.array(kinds.int8, 1, "C", readonly=True)
 _GONE = kinds.array(kinds.uint8, 1, "C")
+
+
+def repeated(keys: np.ndarray) -> np.ndarray:
+    """Return the places (int64) of all keys that occur more than once, and of few others.
+
+    Keys are hashes: what shares neither its lower nor its upper bits with another is alone.
+    """
+    places = np.flatnonzero(_crowded(keys, 0))
+    return places[_crowded(keys[places], UPPER)]
 
 
 def bucket_pairs(keys: np.ndarray, documents: np.ndarray, neighbours: int) -> np.ndarray:
@@ -64,6 +77,22 @@ def select_removals(
     is brought up to date.
     """
     return _select_removals(documents, kinds, keepers, similarity, gone)
+
+
+@njit(kinds.array(kinds.boolean, 1, "C")(OFFSETS, kinds.int64))
+def _crowded(keys, shift):
+    bits = 10
+    while bits < _SLOT_BITS_MAX and 1 << bits < _SLOTS_PER_KEY * len(keys):
+        bits += 1
+    mask = np.int64((1 << bits) - 1)
+    met = np.zeros(1 << bits, np.uint8)
+    for key in keys:
+        slot = (key >> shift) & mask
+        met[slot] = min(met[slot] + 1, 2)
+    crowded = np.empty(len(keys), np.bool_)
+    for i in range(len(keys)):
+        crowded[i] = met[(keys[i] >> shift) & mask] > 1
+    return crowded
 
 
 @njit(kinds.array(kinds.int64, 2, "C")(OFFSETS, OFFSETS, kinds.int64))

@@ -96,7 +96,7 @@ def read_index(files: Sequence[IndexFile], keys: tuple[int, int]) -> pl.DataFram
             groups = [g for g in range(file.num_row_groups) if _overlaps(file, g, keys)]
             if groups:
                 frame = pl.DataFrame(file.read_row_groups(groups))
-                frames.append(frame.with_columns(pl.col("row") + index.first))
+                frames.append(frame.with_columns(pl.col("row").cast(pl.Int64) + index.first))
     if not frames:
         return pl.DataFrame()
     frame = pl.concat(frames).rename({"row": "document"})

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.duplicates import clusters
 from pipeline.duplicates.corpus import CorpusPart, digest_of, read_between, row_groups
@@ -31,6 +32,7 @@ KINDS = {
 }
 ALL_REPEATED = "all_repeated"
 PAIRS_PER_PART = 20
+_NAMED = ["id", "source", "text"]  # of a dropped document
 _COLUMNS = DECISIONS.schema.names
 _EMPTY = pl.DataFrame(schema=pl.Schema(DECISIONS.schema))
 _NO_REPLACEMENTS = pl.DataFrame(schema={"keeper": pl.Int64, "partner": pl.String})
@@ -196,24 +198,32 @@ class PartFindings:
 def write_part(threshold: float, findings: Findings, part: CorpusPart, sink: Sink) -> None:
     """Write one part's kept rows, its rejects and a sample of its pairs."""
     about = findings.about(part)
-    sampled: list[pl.DataFrame] = []
+    removed = about.removed["document"].to_numpy()
+    dropped: list[pa.Table] = []
     for numbers, table in row_groups(part, CLEAN.schema.names):
         sink.saw(table.num_rows)
-        in_group = pl.col("document").is_between(int(numbers[0]), int(numbers[-1]))
-        gone = about.removed.filter(in_group)
-        gone = gone.with_columns(row=pl.col("document") - int(numbers[0]))
-        keep = np.ones(table.num_rows, bool)
-        keep[gone["row"].to_numpy()] = False
-        kept = pa.array(keep)
-        _write_kept(numbers[keep], table.filter(kept), about.passages, sink)
-        dropped = pl.DataFrame(table.select(["id", "source", "text"]).take(gone["row"].to_arrow()))
-        rows = pl.concat([dropped, gone], how="horizontal")
-        rows = rows.join(about.replacements, on="keeper", how="left", maintain_order="left")
-        sink.write(REJECTS, _rejects(rows, threshold))
-        sampled.append(_sample(rows.filter(pl.col("partner").is_null())))
-    pairs = pl.concat(sampled) if sampled else pl.DataFrame()
+        low, high = np.searchsorted(removed, [numbers[0], numbers[-1] + 1])
+        gone = removed[low:high] - numbers[0]
+        if len(gone):
+            dropped.append(_beginnings(table.select(_NAMED).take(pa.array(gone))))
+            keep = np.ones(table.num_rows, bool)
+            keep[gone] = False
+            numbers, table = numbers[keep], table.filter(pa.array(keep))
+        _write_kept(numbers, table, about.passages, sink)
+    if not dropped:
+        return
+    rows = pl.concat([pl.DataFrame(pa.concat_tables(dropped)), about.removed], how="horizontal")
+    rows = rows.join(about.replacements, on="keeper", how="left", maintain_order="left")
+    sink.write(REJECTS, _rejects(rows, threshold))
+    pairs = _sample(rows.filter(pl.col("partner").is_null()))
     if len(pairs):
         sink.write("pairs", spread_pairs(pairs, PAIRS_PER_PART).to_arrow())
+
+
+def _beginnings(documents: pa.Table) -> pa.Table:
+    """Return what is told of dropped documents: id, source and how the text begins."""
+    begins = pc.utf8_slice_codeunits(documents["text"], 0, EXCERPT_CHARACTERS)
+    return documents.drop(["text"]).append_column("text", begins)
 
 
 def _replacing_keepers(passages: RemovedPassages | None, removed: pl.DataFrame) -> pl.DataFrame:
@@ -270,6 +280,6 @@ def _sample(rows: pl.DataFrame) -> pl.DataFrame:
         "id",
         partner="keeper_id",
         similarity="similarity",
-        text=pl.col("text").str.slice(0, EXCERPT_CHARACTERS),
+        text="text",
         partner_text="keeper_text",
     )

@@ -13,6 +13,8 @@ from collections import Counter
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.characters import folding
 
@@ -43,12 +45,18 @@ def _widths() -> dict[int, int]:
     return {code: int(folding()[code]) for code in range(0xFF01, 0xFF5F)} | {0xFF0D: 0x2212}
 
 
+def are_short(texts: pa.ChunkedArray, shingles: np.ndarray) -> pa.ChunkedArray:
+    """Tell which texts, of so many distinct shingles, are short."""
+    few = pa.array(shingles < SHORT_SHINGLES)
+    return pc.and_(pc.less_equal(pc.binary_length(texts), SHORT_BYTES), few)
+
+
 def numbers_and_symbols(texts: pl.Series, shingles: np.ndarray) -> pl.Series:
     """Return numbers and symbols of each text in order, spaces at words; null if it is not short.
 
-    `shingles` holds the number of distinct shingles of each.
+    `shingles` holds the number of distinct shingles of each; a text may be null.
     """
-    short = pl.Series(shingles < SHORT_SHINGLES) & (texts.str.len_bytes() <= SHORT_BYTES)
+    short = pl.Series(are_short(texts.to_arrow(), shingles)).fill_null(False)
     reduced = texts.filter(short).cast(pl.String)
     reduced = pl.Series([text.translate(_widths()) for text in reduced], dtype=pl.String)
     for pattern, replacement in _STEPS:

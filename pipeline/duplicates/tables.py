@@ -25,12 +25,12 @@ INDEX_EXACT = Contract(
 )
 INDEX_BANDS = Contract(
     "index_bands",
-    2,
+    3,
     pa.schema(
         [
             column("key", pa.int64(), "hash of one band of the MinHash signature, 63 bits"),
-            column("content", pa.int64(), "equal for exact copies; -1: never compared"),
-            column("row", pa.int64(), "of the document in its part"),
+            column("content", pa.int32(), "equal for exact copies; -1: never compared"),
+            column("row", pa.int32(), "of the document in its part"),
         ]
     ),
     random=("key", "content", "row"),  # packing the last takes a twelfth of the stage's time
@@ -95,12 +95,10 @@ SETS = Contract(
             column("id", pa.string(), "its id"),
             column("text", pa.large_string(), "how it begins"),
             column("shingles", pa.large_list(pa.uint64()), "sorted distinct shingle hashes"),
-            column(
-                "figures", pa.large_string(), "numbers and marks, of short texts", nullable=True
-            ),
+            column("short", pa.large_string(), "the whole text, if it is short", nullable=True),
         ]
     ),
-    random=("shingles",),
+    random=("chunk", "document", "id", "text", "shingles", "short"),  # soon gone: not packed
 )
 INDEX_VERIFIED = Contract(
     "index_verified",

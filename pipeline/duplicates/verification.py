@@ -24,7 +24,7 @@ from pipeline.duplicates.tables import SETS
 from pipeline.store.sink import Sink
 
 EXCERPT_CHARACTERS = 200
-SET_ROWS = 64  # a row group, so that a reader of one chunk skips most of the others
+SET_ROWS = 64  # least of a row group, so that a reader of one chunk skips most of the others
 PENDING_BYTES_MAX = 64 << 20
 
 
@@ -83,14 +83,14 @@ def write_shingle_sets(
         excerpts = pc.utf8_slice_codeunits(table["text"], 0, EXCERPT_CHARACTERS)
         in_group = np.isin(documents, present)
         at = np.searchsorted(present, documents[in_group])
-        figures = numbers_and_symbols.numbers_and_symbols(pl.Series(table["text"]), np.diff(ends))
+        short = numbers_and_symbols.are_short(table["text"], np.diff(ends))
         columns = {
             "chunk": chunks[in_group],
             "document": present[at],
             "id": table["id"].take(at),
             "text": excerpts.take(at),
             "shingles": sets.take(pa.array(at)),
-            "figures": figures.to_arrow().take(pa.array(at)),
+            "short": pc.if_else(short, table["text"], None).take(pa.array(at)),
         }
         pending.append(pa.table(columns, schema=SETS.schema.remove_metadata()))
         pending_bytes += pending[-1].nbytes
@@ -104,10 +104,14 @@ def _write_sets(tables: list[pa.Table], sink: Sink) -> None:
     """Write sets sorted by chunk, so that a reader of one chunk reads little of the others."""
     if not tables:
         return
-    rows = pa.concat_tables(tables)
-    order = np.argsort(rows["chunk"].to_numpy(), kind="stable")
-    for start in range(0, len(order), SET_ROWS):
-        sink.write("sets", rows.take(order[start : start + SET_ROWS]))
+    rows = pa.concat_tables(tables).combine_chunks()
+    chunks = rows["chunk"].to_numpy()
+    order = np.argsort(chunks, kind="stable")
+    rows, start = rows.take(order), 0
+    for end in [*(np.flatnonzero(np.diff(chunks[order])) + 1).tolist(), len(order)]:
+        if end - start >= SET_ROWS or end == len(order):
+            sink.write("sets", rows.slice(start, end - start))
+            start = end
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,8 @@ def verify_candidates(
     )
     similar = np.flatnonzero(similarity >= threshold)
     sizes = np.diff(shingles.offsets.to_numpy())
-    sides = (sets["figures"].take(side[similar]).to_pylist() for side in (left, right))
+    figures = _figures(sets["short"], sizes, np.stack([left[similar], right[similar]]))
+    sides = (figures[side[similar]].tolist() for side in (left, right))
     lengths = np.stack([sizes[left[similar]], sizes[right[similar]]], axis=1).tolist()
     contradicting = map(
         numbers_and_symbols.contradict, *sides, similarity[similar].tolist(), lengths
@@ -154,6 +159,15 @@ def verify_candidates(
         "earlier_text": sets["text"].take(left[similar]),
     }
     sink.write("index_verified", pa.table(columns))
+
+
+def _figures(texts: pa.ChunkedArray, sizes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return numbers and symbols of those rows that have a short text, None for others."""
+    wanted = np.unique(rows)
+    figures = np.full(len(texts), None, object)
+    some = pl.Series(texts.take(pa.array(wanted)))
+    figures[wanted] = numbers_and_symbols.numbers_and_symbols(some, sizes[wanted]).to_list()
+    return figures
 
 
 def verified_pairs(pairs: pl.DataFrame, files: Sequence[Path]) -> pl.DataFrame:

@@ -1,8 +1,9 @@
 """Batches per second against litdata's and mosaicml-streaming's on the same tokens; resuming.
 
 `python tests/bench/bench_loader.py` takes the tokens of shared documents and prints tokens per
-second of all three for shuffled batches of int64 rows of 1,025, taking turns; the bar is on CPU
-time of one process: what training loses, and what a shared machine disturbs least. Then the seconds
+second of all three for shuffled batches of int64 rows of 1,025, taking turns; ours prepares steps
+ahead in a thread, as training has it. The bar is on CPU time of one process, all its threads: what
+training loses, and what a shared machine disturbs least. Then the seconds
 from a checkpoint to the next batch at steps near and far. Exits 1 below the bars.
 """
 
@@ -21,6 +22,7 @@ import peers
 import torch
 
 from model.data.loader import Loader
+from model.data.training_data import STEPS_AHEAD
 from pipeline.batching.token_file import TokenFile, framed
 from pipeline.shard import token_lists
 from pipeline.tokenizer import Tokenizer
@@ -113,7 +115,7 @@ def main() -> int:
         wall: dict[str, float] = {}  # per second, with or without workers
         step = 0
         for _ in range(ROUNDS):
-            rates, step = ours(Loader(source, CONTEXT, BATCH, seed=1), step)
+            rates, step = ours(Loader(source, CONTEXT, BATCH, seed=1, ahead=STEPS_AHEAD), step)
             _note("textmill", rates, alone, wall)
             for peer in ("litdata", "mosaic"):
                 _note(peer, theirs(peer, folder, 0), alone, wall)

@@ -17,6 +17,7 @@ from pipeline.tokenizer import load_tokenizer
 from tests.model.shards import make_shards
 
 MIXED = (Share("a", weight=1.0), Share("b", weight=3.0))
+GROWING = (ContextFrom(0, 16), ContextFrom(3, 32), ContextFrom(5, 64))
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,16 @@ def test_batches_prepared_in_the_background_are_the_same(tmp_path, threads):
         assert (ahead.batch(step) == plain.batch(step)).all()
 
 
+@pytest.mark.parametrize("change", [{"number_documents": True}, {"contexts": GROWING}])
+def test_prepared_batches_are_the_same_with_documents_numbered_or_rows_that_grow(tmp_path, change):
+    plain = replace(numbers(tmp_path, 64 * 30 + 1, context=64, batch_size=4), **change)
+    ahead = replace(plain, ahead=2)
+    for step in [*range(8), 70, 31, 32, 33]:
+        made, wanted = ahead.rows(step), plain.rows(step)
+        assert (made.ids_BT == wanted.ids_BT).all()
+        assert change.get("contexts") or (made.documents_BT == wanted.documents_BT).all()
+
+
 def test_an_error_in_the_background_is_raised_when_its_step_is_asked_for(tmp_path):
     shares = (Share(epochs_max=1.0),)
     loader = numbers(tmp_path, 8 * 12 + 1, shares=shares, ahead=2)
@@ -106,8 +117,7 @@ def test_a_context_that_changes_with_the_same_tokens_per_step_reads_the_same_tok
 
 def test_rows_that_grow_hold_the_same_tokens_at_every_step(tmp_path):
     plain = numbers(tmp_path, 64 * 30 + 1, context=64, batch_size=4)
-    grown = (ContextFrom(0, 16), ContextFrom(3, 32), ContextFrom(5, 64))
-    loader = replace(plain, contexts=grown)
+    loader = replace(plain, contexts=GROWING)
     for step, shape in ((0, (16, 17)), (2, (16, 17)), (3, (8, 33)), (5, (4, 65)), (90, (4, 65))):
         assert loader.batch(step).shape == shape
         assert (loader.batch(step)[:, 1:].ravel() == plain.batch(step)[:, 1:].ravel()).all()
