@@ -20,6 +20,53 @@ HEAD, BODY, IDLE = "head", "body", "idle"
 GRACE_SECONDS = 5  # after the body's own time, in which the app says that it is over
 
 
+class OneWrite(asyncio.Transport):
+    """A connection on which what is written at one moment leaves in one system call."""
+
+    def __init__(self, transport: asyncio.Transport):
+        super().__init__()
+        self._transport = transport
+        self._held: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Hold it until the event loop has done what it is at."""
+        if data and not self._held:
+            asyncio.get_running_loop().call_soon(self._flush)
+        if data:
+            self._held.append(bytes(data))
+
+    def close(self) -> None:
+        """Send what is held, then close."""
+        self._flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._held.clear()
+        self._transport.abort()
+
+    def pause_reading(self) -> None:
+        """Read no more for now."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        self._transport.resume_reading()
+
+    def is_closing(self) -> bool:
+        """Tell whether it is closed or will be."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what the connection knows of itself."""
+        return self._transport.get_extra_info(name, default)
+
+    def _flush(self) -> None:
+        held, self._held = self._held, []
+        if held:
+            self._transport.write(b"".join(held))
+
+
 class DeadlineProtocol(H11Protocol):
     """One connection of uvicorn's, whose client's debts have a time."""
 
@@ -33,6 +80,7 @@ class DeadlineProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the parent
         """Begin to wait for the first request's head."""
         super().connection_made(transport)
+        self.transport = OneWrite(transport)
         self._watch()
 
     def data_received(self, data: bytes) -> None:

@@ -32,8 +32,15 @@ class QueuedRequest:
         """How many of the engine's it takes."""
         return min(len(self.generations), self._generator.engine.slots)
 
+    @property
+    def has_turn(self) -> bool:
+        """Tell whether it is written, or was."""
+        return self.began.is_set() and not self.refused
+
     async def turn(self) -> None:
         """Wait until it is written; raise ApiError 429 if that takes too long, 503 if it ends."""
+        if self.has_turn:
+            return
         limits = self._generator.limits
         seconds = min(limits.wait_seconds_max, limits.request_seconds_max)
         try:
@@ -56,7 +63,6 @@ class QueuedRequest:
 
     async def write(self, engine: ServingEngine) -> None:
         """Have the texts written, the prompts' log-probabilities first where they are wanted."""
-        self.began.set()
         ended = _count_down(self.generations)
         try:
             scores: dict[int, list[ScoredToken]] = {}  # choices of one prompt share its ids
@@ -176,6 +182,7 @@ class Generator:
             if line:
                 self._waiting[client] = line
             self._free -= queued.slots
+            queued.began.set()
             task = asyncio.get_running_loop().create_task(self._write(queued))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

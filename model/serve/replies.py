@@ -5,12 +5,12 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from model.serve.access.records import RequestRecord, record_of
@@ -22,6 +22,7 @@ from model.serve.conversation import (
     ChatCompletionChunk,
     ChunkChoice,
 )
+from model.serve.event_stream import EventStream, until_disconnect
 from model.serve.generation import QueuedRequest
 from model.serve.logprobs import PlacedToken, chat_logprobs, completion_logprobs
 from model.serve.schema import ApiError, SamplingRequest, Usage
@@ -30,7 +31,6 @@ from model.serve.written_text import Generation, WrittenPiece
 from pipeline.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
-GONE = 499  # the client left; nobody reads this status
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,15 @@ class Reply:
     async def respond(self, http_request: Request) -> Response:
         """Return the reply in the form asked for; the work ends when the client leaves."""
         record = record_of(http_request.scope)
+        if self.request.stream and self.queued.has_turn:
+            return EventStream(self.events(record), self.queued)
         reply = self.streamed(record) if self.request.stream else self.whole(record)
         return await until_disconnect(http_request, reply, self.queued)
 
     async def streamed(self, record: RequestRecord) -> Response:
         """Wait for the turn, so that a refusal has its status, and return a stream of events."""
         await self.queued.turn()
-        head = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(self.events(record), media_type="text/event-stream", headers=head)
+        return EventStream(self.events(record), self.queued)
 
     async def whole(self, record: RequestRecord) -> Response:
         """Wait for all choices and return them with their token counts."""
@@ -93,12 +94,15 @@ class Reply:
 
         What ends a stream comes as one: each part of a reply costs as much as some tokens.
         """
-        head, shapes, options = self._head(), self.shapes, self.request.stream_options
+        shapes, options = self.shapes, self.request.stream_options
         counts = bool(options and options.include_usage)
+        head = shapes.event(**self._head(), choices=[])
+        opened = head.model_dump_json(exclude={"choices", "usage"}).removesuffix("}")  # once
 
         def event(choices: list[BaseModel], usage: Usage | None = None) -> str:
-            reply = shapes.event(**head, choices=choices, usage=usage)
-            return f"data: {reply.model_dump_json(exclude=None if counts else {'usage'})}\n\n"
+            listed = ",".join(choice.model_dump_json() for choice in choices)
+            ending = f',"usage":{usage.model_dump_json() if usage else "null"}' if counts else ""
+            return f'data: {opened},"choices":[{listed}]{ending}}}\n\n'
 
         try:
             for index, prefix in enumerate(self.prefixes):
@@ -204,32 +208,6 @@ def count_tokens(record: RequestRecord, queued: QueuedRequest) -> None:
     for generation in queued.generations:
         record.prompt_tokens += generation.prompt_size
         record.completion_tokens += max(generation.completion_tokens, generation.tokens_seen)
-
-
-async def until_disconnect(
-    http_request: Request, reply: Coroutine[Any, Any, Response], queued: QueuedRequest
-) -> Response:
-    """Await `reply`, or stop the work when the client disconnects first or there is none."""
-    task = asyncio.ensure_future(reply)
-    gone = asyncio.ensure_future(_disconnect(http_request))
-    answered = False
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            return Response(status_code=GONE)
-        response = task.result()
-        answered = True
-        return response
-    finally:
-        task.cancel()
-        gone.cancel()
-        if not answered:
-            queued.cancel()
-
-
-async def _disconnect(http_request: Request) -> None:
-    while (await http_request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _text(

@@ -1,6 +1,7 @@
 """Runs the app on an address until it is asked to stop; every request gets an answer."""
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -53,6 +54,7 @@ def serve(
         ws="none",
         backlog=BACKLOG,
         log_level="warning",
+        access_log=False,
         server_header=False,
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
@@ -76,6 +78,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what stands now is not looked through again and again
         if self.started and sockets:
             host, port = sockets[0].getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host

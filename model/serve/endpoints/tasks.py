@@ -18,8 +18,9 @@ from model.data.chat import encode_prompt
 from model.serve import openapi
 from model.serve.access.records import record_of
 from model.serve.engines.interface import ServingEngine
+from model.serve.event_stream import GONE, until_disconnect
 from model.serve.limits import ServeLimits
-from model.serve.replies import GONE, count_tokens, until_disconnect, usage_of
+from model.serve.replies import count_tokens, usage_of
 from model.serve.schema import ApiError, SamplingRequest, Usage, check_prompts, check_size
 from model.serve.service import ServedModel, Service, client_of
 from pipeline.prompts.task_templates import asked_turn

@@ -6,13 +6,16 @@ line, headers, then chunks of server-sent events or a body of stated length.
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 HEAD_END, LINE_END = b"\r\n\r\n", b"\r\n"
 EVENT = b"data: "
 OK = 200
+READ_BYTES = 1 << 16
 EVENTS_PER_LOOK, STEP, LONGEST_SECONDS = 4, 1.5, 0.5
 
 
@@ -28,16 +31,17 @@ class LlamaAnswer:
     lost: Callable[[], None]
 
 
-class LlamaCall(asyncio.Protocol):
-    """Sends one request when it is connected, and reads its answer.
+class LlamaCall:
+    """Sends one request and reads its answer.
 
-    After an event it does not read for as long as `pause` says (seconds), or longer, until some
+    After an event it does not look for as long as `pause` says (seconds), or longer, until some
     events have come: what the model has written meanwhile is read, and sent on, as one piece. Each
-    wakening costs as much as a token, more on busy cores.
+    look costs as much as a token, more on busy cores, so that it is one system call, and texts that
+    are written side by side are looked at in the same moment.
     """
 
     def __init__(self, request: bytes, answer: LlamaAnswer, pause: Callable[[], float]):
-        self._request, self._answer, self._pause = request, answer, pause
+        self._unsent, self._answer, self._pause = memoryview(request), answer, pause
         self._buffer = bytearray()
         self._status = 0
         self._chunked = False
@@ -45,37 +49,80 @@ class LlamaCall(asyncio.Protocol):
         self._ended = False
         self._events = 0  # seen at the last look
         self._longer = 1.0  # times as long as `pause` says
-        self._transport: asyncio.Transport | None = None
-        self._resumes: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._socket: socket.socket | None = None
+        self._waits_to_send = False
+        self._next: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the request."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+    def start(self, path: Path) -> None:
+        """Connect to a socket file and send the request; raises OSError where nobody answers."""
         if self._ended:
-            transport.abort()
-        else:
-            transport.write(self._request)
+            return
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        try:
+            self._socket.connect(str(path))
+        except OSError:
+            self._close()
+            raise
+        self._loop.add_reader(self._socket.fileno(), self._look)  # a socket is looked up slowly
+        self._send()
 
-    def data_received(self, data: bytes) -> None:
+    def abort(self) -> None:
+        """Want no more: the server stops when it sees that nobody listens."""
+        self._ended = True
+        self._close()
+
+    def _send(self) -> None:
+        """Send what the kernel takes; the rest when it takes more."""
+        if self._socket is None:
+            return
+        try:
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._unsent = self._unsent[:0]  # what is read says how it ended
+        if self._unsent:
+            self._loop.add_writer(self._socket.fileno(), self._send)
+        elif self._waits_to_send:
+            self._loop.remove_writer(self._socket.fileno())
+        self._waits_to_send = bool(self._unsent)
+
+    def _look(self) -> None:
         """Read what has come so far; an answer of another form ends the text with an error."""
+        assert self._socket is not None
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._lose()
+        else:
+            self._hear(data)
+        if not self._ended and (self._events or self._next is not None):
+            self._look_later()
+
+    def _hear(self, data: bytes) -> None:
+        if not data:
+            self._lose()
+            return
         try:
             self._read(data)
         except (ValueError, KeyError, TypeError, IndexError) as error:
             self._end(f"llama.cpp answered in another form: {error!r}")
-        if self._events and not self._ended and self._transport is not None:
-            self._transport.pause_reading()
-            loop = asyncio.get_running_loop()
-            self._resumes = loop.call_later(self._wait(), self._transport.resume_reading)
 
-    def _wait(self) -> float:
-        """Return how long not to look: as long as `EVENTS_PER_LOOK` take to come, about."""
+    def _look_later(self) -> None:
+        """Do not look for as long as `EVENTS_PER_LOOK` take to come, about."""
+        if self._next is None and self._socket is not None:
+            self._loop.remove_reader(self._socket.fileno())
         few, many = self._events < EVENTS_PER_LOOK, self._events > 2 * EVENTS_PER_LOOK
         self._longer = max(1.0, self._longer * (STEP if few else 1 / STEP if many else 1.0))
         self._events = 0
         shortest = self._pause()
         self._longer = min(self._longer, max(1.0, LONGEST_SECONDS / shortest))
-        return shortest * self._longer
+        then = self._loop.time() + shortest * self._longer
+        self._next = self._loop.call_at(then // shortest * shortest, self._look)
 
     def _read(self, data: bytes) -> None:
         self._buffer += data
@@ -87,19 +134,13 @@ class LlamaCall(asyncio.Protocol):
         else:
             self._read_chunks()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End the answer, if it has not ended."""
+    def _lose(self) -> None:
+        """End the answer: the connection has ended before it."""
         if not (self._ended or self._status or self._buffer):
             self._ended = True
+            self._close()
             self._answer.lost()
         self._end("the connection to llama.cpp ended in the middle of a text")
-
-    def abort(self) -> None:
-        """Want no more: the server stops when it sees that nobody listens."""
-        self._ended = True
-        self._stop_waiting()
-        if self._transport is not None:
-            self._transport.abort()
 
     def _read_head(self) -> bool:
         end = self._buffer.find(HEAD_END)
@@ -147,14 +188,19 @@ class LlamaCall(asyncio.Protocol):
         if self._ended:
             return
         self._ended = True
-        self._stop_waiting()
-        if self._transport is not None:
-            self._transport.close()
+        self._close()
         self._answer.end(error)
 
-    def _stop_waiting(self) -> None:
-        if self._resumes is not None:
-            self._resumes.cancel()
+    def _close(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        if self._socket is not None:
+            if self._next is None:
+                self._loop.remove_reader(self._socket.fileno())
+            if self._waits_to_send:
+                self._loop.remove_writer(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
 
 
 def completion_request(key: str, body: dict[str, Any]) -> bytes:

@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 SEEDS = 2**32 - 1  # llama.cpp's own are 32 bits, and the last asks for chance
 CONNECTS_MAX = 20
 ASKED_MAX = 5  # times for a text that was never answered
-PAUSE_SECONDS, PAUSE_MAX_SECONDS = 0.01, 0.25  # between two pieces of a text; nobody reads faster
+PAUSE_SECONDS, PAUSE_MAX_SECONDS = 0.016, 0.25  # between two pieces of a text; nobody reads faster
 ENDS_SEEN_SECONDS = 0.5  # within this time the end of a process is noticed
-LOOKS_PER_SECOND = 250  # at all texts together
+LOOKS_PER_SECOND = 125  # at all texts together
 FIELDS = ["content", "tokens", "stop_type", "tokens_evaluated", "tokens_predicted"]
 PROBABILITIES = "completion_probabilities"
 
@@ -140,7 +140,7 @@ class LlamaEngine:
             await self._score_written(text, answer.unscored)
 
     def _pause(self) -> float:
-        """Return how long a text is not looked at: all together are some 250 times a second."""
+        """Return how long a text is not looked at: all together are some 125 times a second."""
         return min(PAUSE_MAX_SECONDS, max(PAUSE_SECONDS, len(self._tasks) / LOOKS_PER_SECOND))
 
     async def _after_loss(self, answer: "_TextAnswer", process: Any) -> None:
@@ -166,13 +166,12 @@ class LlamaEngine:
 
     async def _connect(self, call: LlamaCall, text: GeneratedText) -> None:
         """Hand a call to the process, the next one if it has just ended and nothing was sent."""
-        loop = asyncio.get_running_loop()
         for attempt in range(CONNECTS_MAX):
             await self.helper.answering()
             if text.cancelled:
                 return
             try:
-                await loop.create_unix_connection(lambda: call, str(self.helper.socket))
+                call.start(self.helper.socket)
                 return
             except OSError:
                 if attempt == CONNECTS_MAX - 1:

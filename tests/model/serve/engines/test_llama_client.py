@@ -28,7 +28,7 @@ def heard(sent: bytes, folder) -> tuple[list[str], list[dict]]:
         answer = LlamaAnswer(events.append, lambda why: report(str(why)), lambda: report("lost"))
         call = LlamaCall(completion_request("key", {}), answer, lambda: 0.01)
         async with await asyncio.start_unix_server(serve, folder / "s"):
-            await asyncio.get_running_loop().create_unix_connection(lambda: call, folder / "s")
+            call.start(folder / "s")
             await asyncio.wait_for(over.wait(), 10)
             await asyncio.sleep(0.05)  # nothing more is reported
         return reports, events
@@ -66,7 +66,7 @@ def test_a_slow_text_is_looked_at_for_several_of_its_tokens_at_a_time(tmp_path):
         answer = LlamaAnswer(events.append, lambda why: over.set(), over.set)
         call = LlamaCall(completion_request("key", {}), answer, lambda: looks.append(1) or 0.001)
         async with await asyncio.start_unix_server(serve, tmp_path / "s"):
-            await asyncio.get_running_loop().create_unix_connection(lambda: call, tmp_path / "s")
+            call.start(tmp_path / "s")
             await asyncio.wait_for(over.wait(), 20)
 
     asyncio.run(main())
