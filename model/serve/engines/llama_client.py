@@ -16,19 +16,21 @@ HEAD_END, LINE_END = b"\r\n\r\n", b"\r\n"
 EVENT = b"data: "
 OK = 200
 READ_BYTES = 1 << 16
-EVENTS_PER_LOOK, STEP, LONGEST_SECONDS = 4, 1.5, 0.5
+EVENTS_PER_LOOK, STEP, LONGEST_SECONDS = 6, 1.5, 0.5
 
 
 @dataclass(frozen=True)
 class LlamaAnswer:
     """What is done with an answer: each JSON object, the end (an error's words, or None).
 
-    `lost` hears of a connection that ended before a byte of the answer came.
+    `lost` hears of a connection that ended before a byte of the answer came; `left` tells how many
+    events the answer still has, at most.
     """
 
     take: Callable[[dict[str, Any]], None]
     end: Callable[[str | None], None]
     lost: Callable[[], None]
+    left: Callable[[], int]
 
 
 class LlamaCall:
@@ -49,6 +51,8 @@ class LlamaCall:
         self._ended = False
         self._events = 0  # seen at the last look
         self._longer = 1.0  # times as long as `pause` says
+        self._seconds = 1.0  # that an event takes, lately
+        self._read_until = 0.0
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
         self._waits_to_send = False
@@ -113,16 +117,22 @@ class LlamaCall:
             self._end(f"llama.cpp answered in another form: {error!r}")
 
     def _look_later(self) -> None:
-        """Do not look for as long as `EVENTS_PER_LOOK` take to come, about."""
+        """Do not look for as long as `EVENTS_PER_LOOK` take to come, about, or until the end."""
+        now = self._loop.time()
         if self._next is None and self._socket is not None:
             self._loop.remove_reader(self._socket.fileno())
+        elif self._events:
+            self._seconds = (now - self._read_until) / self._events
+        if self._events:
+            self._read_until = now
         few, many = self._events < EVENTS_PER_LOOK, self._events > 2 * EVENTS_PER_LOOK
         self._longer = max(1.0, self._longer * (STEP if few else 1 / STEP if many else 1.0))
         self._events = 0
         shortest = self._pause()
         self._longer = min(self._longer, max(1.0, LONGEST_SECONDS / shortest))
-        then = self._loop.time() + shortest * self._longer
-        self._next = self._loop.call_at(then // shortest * shortest, self._look)
+        then = (now + shortest * self._longer) // shortest * shortest
+        ends = now + max(self._answer.left() * self._seconds, shortest / 8)
+        self._next = self._loop.call_at(min(then, ends), self._look)
 
     def _read(self, data: bytes) -> None:
         self._buffer += data

@@ -120,7 +120,7 @@ class LlamaEngine:
             return
         answer = _TextAnswer(text, self.tokenizer)
         request = completion_request(self.helper.key, body_of(text))
-        asked = LlamaAnswer(answer.take, answer.end, answer.ended.set)
+        asked = LlamaAnswer(answer.take, answer.end, answer.ended.set, answer.left)
         for _ in range(ASKED_MAX):
             if answer.is_over or text.cancelled:
                 break
@@ -204,6 +204,10 @@ class _TextAnswer:
             text.finish_reason = STOP if ends else LENGTH
             if event["stop_type"] == "eos":
                 text.completion_tokens -= 1  # the end itself is no token of the text
+
+    def left(self) -> int:
+        """Tell how many tokens may still come."""
+        return self._text.request.sampling.max_new_tokens - self._text.completion_tokens
 
     def end(self, error: str | None) -> None:
         """End the text."""

@@ -25,7 +25,9 @@ def heard(sent: bytes, folder) -> tuple[list[str], list[dict]]:
             writer.write(sent)
             writer.close()
 
-        answer = LlamaAnswer(events.append, lambda why: report(str(why)), lambda: report("lost"))
+        answer = LlamaAnswer(
+            events.append, lambda why: report(str(why)), lambda: report("lost"), int
+        )
         call = LlamaCall(completion_request("key", {}), answer, lambda: 0.01)
         async with await asyncio.start_unix_server(serve, folder / "s"):
             call.start(folder / "s")
@@ -63,7 +65,7 @@ def test_a_slow_text_is_looked_at_for_several_of_its_tokens_at_a_time(tmp_path):
             writer.write(b"0\r\n\r\n")
             writer.close()
 
-        answer = LlamaAnswer(events.append, lambda why: over.set(), over.set)
+        answer = LlamaAnswer(events.append, lambda why: over.set(), over.set, lambda: total)
         call = LlamaCall(completion_request("key", {}), answer, lambda: looks.append(1) or 0.001)
         async with await asyncio.start_unix_server(serve, tmp_path / "s"):
             call.start(tmp_path / "s")
