@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
 
+from model.serve.access.gate import Receive, Scope, Send
 from model.serve.generation import QueuedRequest
 
 GONE = 499  # the client left; nobody reads this status
