@@ -14,6 +14,7 @@ from expectations.expect import Verdict
 from flows import run_reports
 from flows.chain import CHAIN, TRAINING, ChainStage
 from flows.config import Recipe, as_shown, sections
+from flows.lineage.emitting import StageRunner
 from flows.planning import open_sources, plan, stage_inputs
 from flows.reports import plan_report
 from flows.reports.run_page.snapshot import (
@@ -38,7 +39,7 @@ from model.reports import model_card
 from pipeline.errors import GateError, Interrupted, TextmillError
 from pipeline.reading.addresses import without_secrets
 from pipeline.sources.source_set import SourceSet
-from pipeline.stage import ConfigT, Progress, Stage, StageRun, run_stage, store_path
+from pipeline.stage import ConfigT, Progress, Stage, StageRun, store_path
 from pipeline.store import storage
 from pipeline.store.artifact import Artifact, load_artifact
 from pipeline.store.holds import Holds
@@ -102,9 +103,8 @@ def make(
     identity = stage.definition.fingerprint(config, parents)
     destination = store_path(settings.store, stage.name, identity.digest)
     definition = settings.with_launch(stage.definition)
-    stage_run = run_stage(
-        definition, config, parents, destination, engine=settings.engine(), progress=progress
-    )
+    runner = StageRunner(settings.engine(), progress, recipe.name)
+    stage_run = runner.run(definition, config, parents, destination)
     logger.info(
         "%s: %s in %.1f s (%s)", stage.name, stage.summary, stage_run.seconds, stage_run.reason
     )
@@ -247,6 +247,11 @@ class CommandContext:
     progress: Progress
     lines: list[str] = field(default_factory=list)
 
+    @property
+    def runner(self) -> StageRunner:
+        """What runs a command's stages."""
+        return StageRunner(self.settings.engine(), self.progress)
+
 
 def inputs_folder(out: str | Path) -> Path:
     """Return where a command keeps what it makes on the way to `out`."""
@@ -263,12 +268,5 @@ def run_beside(
 ) -> StageRun:
     """Make or reuse a stage's artifact outside the store, as `folder/label-fingerprint`."""
     digest = stage.fingerprint(config, parents).digest[:16]
-    settings = context.settings
-    return run_stage(
-        stage,
-        config,
-        parents,
-        storage.inside(folder, f"{label}-{digest}"),
-        engine=settings.engine(),
-        progress=context.progress,
-    )
+    destination = storage.inside(folder, f"{label}-{digest}")
+    return context.runner.run(stage, config, parents, destination)

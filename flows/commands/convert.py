@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from flows.lineage.emitting import StageRunner
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import read_settings
 from pipeline.conversion import exporting, importing
 from pipeline.errors import ConfigError
-from pipeline.stage import run_stage
 from pipeline.store.artifact import load_artifact
 
 
@@ -44,14 +44,8 @@ def _import(options: Namespace) -> dict[str, Any] | None:
         config = replace(config, lang=options.lang)
     settings = read_settings(options.store, options.workers)
     with progress_bars() as (progress, _):
-        run = run_stage(
-            importing.STAGE,
-            config,
-            [folder],
-            Path(options.out),
-            engine=settings.engine(),
-            progress=progress,
-        )
+        runner = StageRunner(settings.engine(), progress)
+        run = runner.run(importing.STAGE, config, [folder], Path(options.out))
     artifact = run.artifact
     if options.json:
         return {"path": str(artifact.path), "reused": run.reused, **artifact.manifest}

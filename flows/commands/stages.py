@@ -18,7 +18,7 @@ from flows.steps import CommandContext, inputs_folder, run_beside
 from pipeline import rethreshold
 from pipeline.errors import ConfigError
 from pipeline.sources.source_set import Source, SourceSet
-from pipeline.stage import Stage, StageRun, run_stage
+from pipeline.stage import Stage, StageRun
 from pipeline.store.artifact import Artifact, artifact_exists, load_artifact
 from pipeline.store.set_aside import quarantined_places
 from pipeline.tokenizer import MODEL_FILE, load_tokenizer
@@ -95,15 +95,10 @@ def run_tokenizer_stage(
     recipe = config.override(Recipe(), options.overrides)
     settings = read_settings(options.store, options.workers)
     with progress_bars() as (progress, _):
-        documents = _documents(options, "tokenizer", CommandContext(settings, progress))
-        return run_stage(
-            stage,
-            config_of(recipe),
-            [documents, *more],
-            Path(options.out),
-            engine=settings.engine(),
-            progress=progress,
-        ).artifact
+        context = CommandContext(settings, progress)
+        documents = _documents(options, "tokenizer", context)
+        parents, out = [documents, *more], Path(options.out)
+        return context.runner.run(stage, config_of(recipe), parents, out).artifact
 
 
 def open_tokenizer(given: str) -> Artifact | GivenTokenizer:
@@ -156,14 +151,9 @@ def _run_stage(
     settings = replace(settings, launch=read_launch(options))
     with progress_bars() as (progress, _):
         context = CommandContext(settings, progress)
-        run = run_stage(
-            settings.with_launch(stage.definition),
-            stage_config,
-            parents(context),
-            Path(options.out),
-            engine=settings.engine(),
-            progress=progress,
-        )
+        definition = settings.with_launch(stage.definition)
+        out = Path(options.out)
+        run = context.runner.run(definition, stage_config, parents(context), out)
     if options.json:
         return {"path": str(run.artifact.path), "reused": run.reused, **run.artifact.manifest}
     for line in (*context.lines, *_lines(run, stage), *data_lines(run.artifact.stats)):

@@ -21,8 +21,8 @@ print(json.dumps([code, sorted(sys.modules)]))
 """
 # Loaded by whoever trains, serves, judges or registers, and by nobody else. numba looks at the
 # version of scipy, and takes its linear algebra where it compiles; the rest of it is not needed.
-HEAVY = {"fastapi", "gensim", "great_expectations", "matplotlib", "mlflow", "pandas", "prefect",
-         "scipy.sparse", "scipy.stats", "sklearn", "torch"}  # fmt: skip
+HEAVY = {"fastapi", "gensim", "great_expectations", "matplotlib", "mlflow", "openlineage", "pandas",
+         "prefect", "scipy.sparse", "scipy.stats", "sklearn", "torch"}  # fmt: skip
 DOCUMENTS = 30
 
 
