@@ -81,8 +81,9 @@ CARD = (
     argument(
         "--kind",
         required=True,
-        choices=("model", "dataset", "croissant", "training-summary"),
-        help="README.md of a model or dataset hub, Croissant 1.1, or the EU's public summary",
+        choices=("model", "dataset", "croissant", "bom", "training-summary"),
+        help="README.md of a model or dataset hub, Croissant 1.1, CycloneDX ML-BOM, or the "
+        "EU's public summary",
     ),
     argument("--out", metavar="FILE", help="the file to write (the kind's usual name)"),
 )

@@ -87,6 +87,11 @@ def files_part(shards: Artifact | None) -> list[dict[str, Any]]:
     return [] if shards is None else shards.manifest["tables"].get("main", [])[:FILES_MAX]
 
 
+def listed_part(artifact: Artifact | None) -> list[dict[str, Any]]:
+    """Return path, bytes and SHA-256 of an artifact's files that are no tables."""
+    return [] if artifact is None else artifact.manifest["files"][:FILES_MAX]
+
+
 def sources_part(shards: Artifact | None) -> list[dict[str, Any]]:
     """Return documents, held-out documents and bytes of each source and language, from shards."""
     if shards is None or not shards.parts():

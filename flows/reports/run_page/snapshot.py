@@ -115,6 +115,8 @@ def take(facts: RunFacts) -> dict[str, Any]:
         "sources": data_part.sources_part(artifacts.get("shard")),
         "contents": data_part.contents_part(artifacts),
         "shards": data_part.files_part(artifacts.get("shard")),
+        "tokens": artifacts["shard"].stats.get("tokens") if "shard" in artifacts else None,
+        "model_files": data_part.listed_part(train),
         "source_paths": [one_line(path, 200) for path in list(facts.source_paths)[:PATHS_MAX]],
         "personal_data": _personal_data(artifacts.get("clean")),
         "gates": [_gate(verdict) for verdict in facts.verdicts],
