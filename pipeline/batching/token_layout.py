@@ -18,6 +18,7 @@ from pipeline.batching.shares import Share, group_of
 from pipeline.store.artifact import Artifact
 
 Key = tuple[int, int, str, str]  # group, level, source, language
+LABELS = ["source", "lang", "level", "is_new"]
 LEFT_OUT = -1  # in place of a group
 
 
@@ -107,17 +108,33 @@ class TokenLayout:
         self, table: pa.Table, bounds: np.ndarray, seen: SeenDocuments | None
     ) -> Iterator[tuple[Key, pa.Table]]:
         """Yield the rows of each key, in order."""
+        labels = self._labels(table, bounds, seen)
+        for row in labels.group_by(LABELS).aggregate([]).to_pylist():
+            here = [pc.equal(labels[name], row[name]) for name in LABELS]
+            rows = table.filter(pc.and_(pc.and_(here[0], here[1]), pc.and_(here[2], here[3])))
+            yield self._key(**row), rows
+
+    def counted_rows(
+        self, table: pa.Table, bounds: np.ndarray, seen: SeenDocuments | None
+    ) -> Iterator[tuple[Key, int, int]]:
+        """Yield the tokens (`length` of the table) and the number of the rows of each key."""
+        labels = self._labels(table, bounds, seen).append_column("length", table["length"])
+        counted = labels.group_by(LABELS).aggregate([("length", "sum"), ("length", "count")])
+        for row in counted.to_pylist():
+            tokens, rows = row.pop("length_sum"), row.pop("length_count")
+            yield self._key(**row), tokens, rows
+
+    def _labels(self, table: pa.Table, bounds: np.ndarray, seen: SeenDocuments | None) -> pa.Table:
         levels_N = levels_of(self.levels, table, bounds)
         is_new_N = np.ones(table.num_rows, bool) if seen is None else ~seen.has(table["id"])
-        pairs = table.select(["source", "lang"])
-        pairs = pairs.append_column("level", pa.array(levels_N))
-        pairs = pairs.append_column("is_new", pa.array(is_new_N))
-        for row in pairs.group_by(pairs.column_names).aggregate([]).to_pylist():
-            here = [pc.equal(pairs[name], row[name]) for name in pairs.column_names]
-            rows = table.filter(pc.and_(pc.and_(here[0], here[1]), pc.and_(here[2], here[3])))
-            yield (self._group(**row), row["level"], row["source"], row["lang"]), rows
+        labels = table.select(["source", "lang"])
+        labels = labels.append_column("level", pa.array(levels_N))
+        return labels.append_column("is_new", pa.array(is_new_N))
 
-    def _group(self, source: str, lang: str, level: int, is_new: bool) -> int:
+    def _key(self, source: str, lang: str, level: int, is_new: bool) -> Key:
+        return self._group(source, lang, is_new), level, source, lang
+
+    def _group(self, source: str, lang: str, is_new: bool) -> int:
         group = group_of(self.shares, source, lang)
         if group is None:
             return LEFT_OUT
