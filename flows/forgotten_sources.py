@@ -7,24 +7,33 @@ costs reading again.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 from typing_extensions import TypedDict
 
 from flows.settings import Settings
-from pipeline.forgetting.reading_again import forgotten_places, matcher_of
-from pipeline.ingest import IngestConfig, documents_of
+from pipeline import examples
+from pipeline.errors import ConfigError
+from pipeline.examples import ExamplesConfig
+from pipeline.forgetting.reading_again import Entry, forgotten_places, matcher_of
+from pipeline.forgetting.records import Text, records_that_fit
+from pipeline.ingest import documents_of
 from pipeline.reading.source_file import SourceFile
 from pipeline.sources.source_set import SourceSet
 from pipeline.store import storage
+from pipeline.store.artifact import Artifact
 from pipeline.store.fingerprint import plain
+from pipeline.store.loading import reading
 from pipeline.store.tombstones import FOLDER, Tombstones
 
 logger = logging.getLogger(__name__)
 
 NOTES = "looked-at.json"
+Documents = Callable[[SourceFile, Any], Iterator[Entry]]
 
 
 class _Notes(TypedDict):
@@ -53,14 +62,22 @@ class LookedAt:
         storage.write_json(store / FOLDER / NOTES, value, indent=None)
 
 
-def file_key(sha256: str, config: IngestConfig | dict) -> str:
+def file_key(sha256: str, config: Any) -> str:
     """Return under what a file is noted: its content and how its documents are found."""
     how = config if isinstance(config, dict) else plain(config)
     return f"{sha256}:{storage.sha256_text(storage.canonical_json(how))[:8]}"
 
 
-def with_tombstones(sources: SourceSet, config: IngestConfig, settings: Settings) -> SourceSet:
-    """Return the sources with what of them is to be forgotten."""
+def with_tombstones(
+    sources: SourceSet,
+    config: Any,
+    settings: Settings,
+    documents: Documents = documents_of,
+) -> SourceSet:
+    """Return the sources with what of them is to be forgotten.
+
+    `documents(file, config)` yields what a file holds, as the stage reads it that has this config.
+    """
     tombstones = settings.tombstones
     if not tombstones:
         return sources
@@ -73,7 +90,9 @@ def with_tombstones(sources: SourceSet, config: IngestConfig, settings: Settings
         if key not in kept:
             earlier = known.files.get(key)
             looked_for = tombstones if earlier is None else new
-            places = {*(earlier or ()), *_places(file, config, looked_for)}
+            logger.info("%s: looked through for what is to be forgotten", file.relative)
+            read = forgotten_places(documents(file, config), file, matcher_of(looked_for))
+            places = {*(earlier or ()), *read}
             found[key] = tuple(sorted(places))
     if found != known.files or new:
         LookedAt(tombstones.digests, found).write(settings.store)
@@ -82,9 +101,36 @@ def with_tombstones(sources: SourceSet, config: IngestConfig, settings: Settings
     return replace(sources, tombstones=tombstones, touched=held)
 
 
-def _places(file: SourceFile, config: IngestConfig, tombstones: Tombstones) -> Iterator[str]:
-    logger.info("%s: looked through for what is to be forgotten", file.relative)
-    return forgotten_places(documents_of(file, config), file, matcher_of(tombstones))
+def examples_of(sources: SourceSet, config: ExamplesConfig, settings: Settings) -> SourceSet:
+    """Return sources of conversations and records with what of them is to be forgotten."""
+    if not settings.tombstones:
+        return sources
+    task = config.task or examples.task_in(sources, config.encoding)
+    return with_tombstones(sources, replace(config, task=task), settings, examples.documents_of)
+
+
+def with_nothing_forgotten(made: Artifact, settings: Settings) -> Artifact:
+    """Return examples that were made before; raise ConfigError if some are to be forgotten."""
+    matcher, held = matcher_of(settings.tombstones), 0
+    if matcher is None:
+        return made
+    for part in made.parts():
+        with reading(part, "a Parquet file"), pq.ParquetFile(part) as file:
+            for batch in file.iter_batches(columns=["id", "turns"]):
+                held += len(records_that_fit(map(_said, batch.to_pylist()), matcher))
+    if held:
+        raise ConfigError(
+            f"{made.path}: {held:,} of its {made.rows:,} examples are to be forgotten "
+            f"(`textmill forget`); give the files that it was made of, which are read without them"
+        )
+    return made
+
+
+def _said(row: dict[str, Any]) -> Iterator[Text]:
+    """Yield what a row of EXAMPLES says: as a whole, and turn by turn."""
+    turns = [turn["text"] for turn in row["turns"]]
+    yield row["id"], "\n".join(turns), None
+    yield from (("", text, None) for text in turns)
 
 
 def note_looked_at(

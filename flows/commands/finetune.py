@@ -7,6 +7,7 @@ from typing import Any
 
 from flows import config
 from flows.config import Recipe, sections
+from flows.forgotten_sources import examples_of, with_nothing_forgotten
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import read_settings
 from flows.steps import CommandContext, inputs_folder, run_beside, tracking_settings
@@ -23,7 +24,7 @@ from pipeline.examples import STAGE as EXAMPLES
 from pipeline.prompts.task_templates import PREFERENCE
 from pipeline.shard import VALIDATION
 from pipeline.sources.source_set import Source, SourceSet
-from pipeline.stage import StageRun, run_stage
+from pipeline.stage import StageRun
 from pipeline.store.artifact import Artifact, artifact_exists, load_artifact
 from pipeline.store.set_aside import quarantined_places
 
@@ -37,14 +38,7 @@ def finetune(options: Namespace) -> dict[str, Any] | None:
     with progress_bars() as (progress, _):
         context = CommandContext(settings, progress)
         examples = _examples(options, recipe, context)
-        run = run_stage(
-            FINETUNE,
-            recipe.finetune,
-            [base, examples],
-            destination,
-            engine=settings.engine(),
-            progress=progress,
-        )
+        run = context.runner.run(FINETUNE, recipe.finetune, [base, examples], destination)
         registration = None
         if options.register:
             registration = _register(options, recipe, context, examples, run.artifact)
@@ -111,9 +105,12 @@ def _recipe(options: Namespace) -> Recipe:
 def _examples(options: Namespace, recipe: Recipe, context: CommandContext) -> Artifact:
     """Open the examples given, or make them of files, beside the model to be."""
     if len(options.data) == 1 and artifact_exists(Path(options.data[0])):
-        return load_artifact(Path(options.data[0]), contract="examples")
+        return with_nothing_forgotten(
+            load_artifact(Path(options.data[0]), contract="examples"), context.settings
+        )
     sources = [Source(path=path) for path in options.data]
     source_set = SourceSet.open(sources, Path.cwd(), workers=context.settings.workers)
+    source_set = examples_of(source_set, recipe.examples, context.settings)
     folder = inputs_folder(options.out)
     return run_beside(folder, "examples", EXAMPLES, recipe.examples, [source_set], context).artifact
 
@@ -128,6 +125,7 @@ def _lines(run: StageRun, examples: Artifact) -> list[str]:
         f"{records['held_out']:,} held out"
     ]
     parts += [f"{reason} {n:,}" for reason, n in lost]
+    parts += [f"{rule} {n:,}" for rule, n in examples.ledger.dropped.most_common()]
     parts += [f"quarantined {reason} {n:,}" for reason, n in aside]
     if stats["prompts_cut"]:
         parts.append(f"{stats['prompts_cut']:,} prompts shortened to fit")
@@ -155,6 +153,6 @@ def _records(tuned: Artifact, examples: Artifact) -> dict[str, Any]:
         "seen": examples.ledger.seen,
         "taught": tuned.stats["examples"],
         "held_out": examples.stats["examples"].get(VALIDATION, 0),
-        "dropped": dict(tuned.ledger.dropped),
+        "dropped": dict(examples.ledger.dropped + tuned.ledger.dropped),
         "quarantined": dict(examples.ledger.quarantined),
     }

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from flows import config
 from flows.config import Recipe
+from flows.forgotten_sources import examples_of
 from flows.reports import transfer_page
 from flows.reports.terminal import progress_bars, stdout
 from flows.settings import Settings, read_settings
@@ -76,6 +77,7 @@ def _compared(
     sources = SourceSet.open([Source(path=path)], Path.cwd(), workers=workers)
     name = sources.files[0].source_name
     examples_config = replace(recipe.examples, validation_share=recipe.transfer.held_out_share)
+    sources = examples_of(sources, examples_config, context.settings)
     examples = run_beside(folder, name, EXAMPLES, examples_config, [sources], context).artifact
     runs: dict[str, list[Artifact]] = {}
     for arm in arms_of(examples.stats["task"]):

@@ -154,6 +154,23 @@ def test_records_that_teach_nothing_are_counted_and_shown(model, tmp_path, capsy
     assert records["taught"] + records["held_out"] + left_out == records["seen"] == 31
 
 
+def test_what_is_forgotten_is_not_taught(model, chats, tmp_path, capsys):
+    store = ["--store", str(tmp_path / "store")]
+    (tmp_path / "store").mkdir()
+    said = json.loads(chats.read_text().splitlines()[2])["messages"]
+    made = ["finetune", str(model), str(chats), "--json", *SMALL, *store]
+    assert cli.main([*made, "--out", str(tmp_path / "before")]) == 0
+    (examples,) = (tmp_path / "before.inputs").glob("examples-*")
+    assert cli.main(["forget", "--text", said[0]["content"], *store]) == 0
+    capsys.readouterr()
+    assert cli.main([*made, "--out", str(tmp_path / "after")]) == 0
+    records = json.loads(capsys.readouterr().out)["records"]
+    assert records["dropped"] == {"forgotten": 1}
+    given = ["finetune", str(model), str(examples), "--out", str(tmp_path / "m"), *SMALL, *store]
+    assert cli.main(given) == cli.EXIT_MISUSED
+    assert "1 of its 40 examples are to be forgotten" in capsys.readouterr().err
+
+
 def test_data_that_is_mostly_unusable_is_refused_unless_that_is_wanted(model, tmp_path, capsys):
     folder = tmp_path / "records"
     folder.mkdir()

@@ -3,12 +3,15 @@
 import json
 from dataclasses import replace
 
+from pipeline.examples import STAGE as EXAMPLES
+from pipeline.examples import ExamplesConfig
+from pipeline.examples import documents_of as records_of
 from pipeline.forgetting.matching import text_tombstone
 from pipeline.forgetting.reading_again import forgotten_places, matcher_of
 from pipeline.ingest import STAGE, IngestConfig, documents_of
 from pipeline.sources.source_set import Source, SourceSet
 from pipeline.stage import run_stage, store_path
-from pipeline.store.tombstones import Tombstones
+from pipeline.store.tombstones import ID, Tombstones, hash_of
 from tests.small_world import english
 
 CONFIG = IngestConfig()
@@ -84,3 +87,35 @@ def test_of_a_file_that_is_forgotten_nothing_is_shown_of_what_cannot_be_read(tmp
     (aside,) = artifact.rows_of("quarantine")
     assert (aside["reason"], aside["sample"]) == ("bad_json", "")
     assert "broken" not in aside["detail"]
+
+
+def test_records_that_say_it_teach_nothing(tmp_path):
+    wanted, other, third = english()[7], english()[8], english()[9]
+    near = wanted.split(" ")
+    near[len(near) // 2] = "altered"
+    chats = [[("user", "What is said?"), ("assistant", text)]
+             for text in (wanted, " ".join(near), other, third)]  # fmt: skip
+    rows = [{"id": f"c{n}", "messages": [{"role": role, "content": text} for role, text in turns]}
+            for n, turns in enumerate(chats)]  # fmt: skip
+    (tmp_path / "chats.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    sources = SourceSet.open([Source("chats.jsonl")], tmp_path)
+    config = ExamplesConfig("chat")
+
+    def taught(sources, name):
+        return run_stage(EXAMPLES, config, [sources], tmp_path / name).artifact
+
+    before = taught(sources, "before")
+    by_id = {"id": hash_of(ID, "c3")}
+    tombstones = Tombstones.of([text_tombstone(wanted), by_id])
+    (file,) = sources.files
+    places = forgotten_places(records_of(file, config), file, matcher_of(tombstones))
+    held = {file.sha256: tuple(sorted(set(places)))}
+    after = taught(replace(sources, tombstones=tombstones, touched=held), "after")
+    assert len(held[file.sha256]) == 3
+    assert before.ledger.dropped == {}
+    assert after.ledger.dropped == {"forgotten": 3}
+    assert [row["id"] for row in after.rows_of()] == ["c2"]
+    assert after.ledger.seen == before.ledger.seen == 4
+    assert {row["rule"] for row in after.rows_of("rejects")} == {"forgotten"}
+    assert not {"c0", "c1", "c3"} & {row["id"] for row in after.rows_of("rejects")}
+    assert before.fingerprint != after.fingerprint
