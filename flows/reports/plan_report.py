@@ -78,6 +78,12 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def watt_hours(joules: float) -> str:
+    """Return an energy in words: 12.3 Wh, 1.20 kWh."""
+    hours = joules / 3600
+    return f"{hours / 1000:.2f} kWh" if hours >= 1000 else f"{hours:.3g} Wh"
+
+
 def _count(value: float) -> str:
     return f"{value:,.0f}"
 
@@ -96,5 +102,7 @@ FIGURES: dict[str, tuple[str, Any]] = {
     "ceiling_flops": ("ceiling of the device", lambda value: f"{value / 1e9:,.0f} GFLOP/s"),
     "memory_bytes": ("memory of training", gigabytes),
     "disk_bytes": ("disk during training", gigabytes),
+    "energy_joules": ("energy of the machine's processors", watt_hours),
+    "energy_seconds": ("time over which energy was counted", duration),
     "money": ("money, in the currency of --price", lambda value: f"{value:,.2f}"),
 }

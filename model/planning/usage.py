@@ -28,6 +28,8 @@ class ResourceUsage:
     ceiling_flops: float
     memory_bytes: int
     disk_bytes: int
+    energy_joules: float | None  # of the machine's processors; None: it does not tell
+    energy_seconds: float | None  # over which it was counted: of a resumed run, its last part
 
 
 # Earlier versions noted fewer figures.

@@ -11,6 +11,7 @@ from model.planning.device import (
     memory_used,
     reset_memory_peak,
 )
+from model.planning.energy import EnergyMeter
 from model.planning.usage import ResourceUsage, step_seconds
 from model.training.state import Training
 
@@ -22,12 +23,14 @@ class UsageMeter:
         self._began = time.perf_counter()
         reset_memory_peak(training.device)
         self._memory_before = memory_used(training.device)
+        self._energy = EnergyMeter()
 
     def read(self, training: Training, folder: Path) -> ResourceUsage:
         """Return what training took; earlier parts of a run that was resumed are counted in.
 
         Measures the ceiling of the device, half a second on a CPU.
         """
+        joules, counted_seconds = self._energy.stop() or (None, None)
         size = cost.size_of(training.config.model, training.network.vocab_size)
         steps, tokens = training.state.step, training.state.step * training.tokens_per_step
         stepping = step_seconds(training.state.speed)
@@ -48,4 +51,6 @@ class UsageMeter:
             ceiling_flops=ceiling,
             memory_bytes=added + cost.BYTES_PER_NUMBER * size.parameters,
             disk_bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+            energy_joules=joules,
+            energy_seconds=counted_seconds,
         )

@@ -29,6 +29,7 @@ from model.reports.markdown import size
 
 TEMPLATES = Path(__file__).parent.with_name("templates")
 Snapshot = Mapping[str, Any]
+UNTOLD = {"energy_joules"}  # figures that a report says are not known
 KINDS = {"passed": "passed", "warning": "warned", "failed": "failed"}  # of a gate: class of style
 
 
@@ -150,8 +151,10 @@ def _spent(snapshot: Snapshot, words: ReportWords) -> list[dict[str, Any]]:
     rows = []
     for key, (label, in_words) in plan_report.FIGURES.items():
         values = [side.get(key) for side in (plan, spent)]
-        if spent and any(value is not None for value in values):
+        untold = spent and key in UNTOLD and key in spent and spent[key] is None
+        if spent and (untold or any(value is not None for value in values)):
             cells = ["" if value is None else in_words(value) for value in values]
+            cells[1] = words(f"spent.{key}.none") if untold else cells[1]
             rows.append(
                 {
                     "key": key,
