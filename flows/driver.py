@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from expectations import gate
 from expectations.expect import Verdict
-from flows import steps
+from flows import interrupted, steps
 from flows.chain import SOURCES, TRAINING, ChainStage, walk
 from flows.reports.run_page.snapshot import REGISTERED, Ending
 from flows.run_lock import sole_run
@@ -69,6 +69,7 @@ def run_stages(stages: Sequence[ChainStage], state: RunState, observe: Observer)
         walk(stages, {SOURCES: state.sources, **state.artifacts}, run_one)
         if stages[-1] == TRAINING[-1]:
             state.at_work = "register"
+            interrupted.note(state)
             observe.register(lambda: _register_and_report(state, observe))
     except BaseException as error:
         state.ending = steps.ending_of(error, state)
@@ -84,6 +85,7 @@ def run_stage_and_gate(
     """Make a stage's artifact and judge it; return it if it passes, else raise GateError."""
 
     state.at_work = stage.name
+    interrupted.note(state)
 
     def make_artifact(progress: Progress) -> StageRun:
         while True:
@@ -134,10 +136,13 @@ def recorded(state: RunState) -> Iterator[RunState]:
     No other run of the recipe is at work in the block; raises RunAtWork if one is.
     """
     otlp.export_if_asked(os.environ)
+    interrupted.report_dead(state.settings, state.recipe)
     with sole_run(state.settings.runs, state.recipe), observing.at_work("run", state.recipe.name):
+        interrupted.report_earlier(state.settings, state.recipe)
         try:
             yield state
         finally:
             if state.verdicts and state.page is None:
                 steps.write_report(state, steps.record(state))
+            interrupted.forget_note(state)
             state.holds.release()

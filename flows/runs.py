@@ -40,7 +40,7 @@ def record_run(
     runs: Path, recipe: Recipe, planned: list[PlannedArtifact], registration: dict[str, Any] | None
 ) -> Path:
     """Write the next record of this recipe, unless it equals the last one; return its path."""
-    record = {
+    record: RunRecord = {
         "recipe": recorded_recipe(recipe),
         "stages": {
             step.stage: {"fingerprint": step.fingerprint, "inputs": step.identity.inputs}
@@ -49,19 +49,23 @@ def record_run(
         },
         "registration": registration,
     }
-    records = _records(runs, recipe.name)
+    return write_record(runs, recipe.name, record)
+
+
+def write_record(runs: Path, name: str, record: RunRecord) -> Path:
+    """Write a recipe's next record, unless it equals the last one; return its path."""
+    records = _records(runs, name)
     if records and storage.recall_json(records[-1]) == record:
         return records[-1]
     number = int(records[-1].stem) + 1 if records else 1
-    path = storage.inside(runs, recipe.name, f"{number:04d}.json")
+    path = storage.inside(runs, name, f"{number:04d}.json")
     storage.write_json(path, record)
     return path
 
 
-def recorded_recipe(recipe: Recipe) -> dict[str, Any]:
+def recorded_recipe(recipe: Recipe) -> Any:
     """Return a recipe as it stands in a record."""
-    shown: dict[str, Any] = plain(asdict(as_shown(recipe)))
-    return shown
+    return plain(asdict(as_shown(recipe)))
 
 
 def last_run(

@@ -67,7 +67,7 @@ ROWS = {
         "reproducing/ run_reports",
         "steps",
         "upkeep/ ablation/ trials",
-        "provenance/",
+        "provenance/ interrupted",
         "driver",
         "local drift_check",
         "orchestration/",

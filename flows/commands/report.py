@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from flows import run_reports
+from flows import interrupted, run_reports
 from flows.reports.run_page import comparison
 from flows.reports.terminal import stdout
 from flows.settings import read_settings
@@ -14,6 +14,7 @@ from pipeline.store import storage
 def report(options: Namespace) -> dict[str, Any] | None:
     """Write the report of a run, or what differs between two."""
     settings = read_settings(options.store, options.workers)
+    interrupted.report_dead(settings)
     first = run_reports.named(settings, options.run)
     language = options.language or first["settings"].get("report.language", "en")
     if options.other is None:

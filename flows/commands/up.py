@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows import interrupted
 from flows.orchestration import live_runs
 from flows.orchestration.access import (
     LOGIN_VARIABLE,
@@ -42,6 +43,7 @@ def up(options: Namespace) -> None:
     """Start the services, deploy the flows, print the addresses and wait for Ctrl-C."""
     settings = read_settings(options.store, options.workers, options.database)
     _require_sole(settings)
+    interrupted.report_dead(settings)
     for port, flag in ((options.prefect_port, "prefect"), (options.mlflow_port, "mlflow")):
         _require_free(port, f"--{flag}-port")
     prefect_url = f"http://{HOST}:{options.prefect_port}"

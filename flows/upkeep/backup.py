@@ -18,7 +18,17 @@ from pipeline.store.removal import TRASH, disk_use
 
 DATABASE = ".db"
 # Locks, work in progress, SQLite's journals, and the addresses of servers that run here and now.
-LEFT_OUT = (".lock", ".held", ".partial", storage.UNFINISHED, DATABASE, "-wal", "-shm", "-journal")
+LEFT_OUT = (
+    ".lock",
+    ".begun",
+    ".held",
+    ".partial",
+    storage.UNFINISHED,
+    DATABASE,
+    "-wal",
+    "-shm",
+    "-journal",
+)
 OF_TODAY = {"up.json", "up.env", TRASH}
 
 

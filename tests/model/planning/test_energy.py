@@ -33,10 +33,12 @@ def count(powercap, zone: str, microjoules: int) -> None:
 
 def test_processors_and_their_memory_are_counted_once(powercap):
     meter = EnergyMeter(powercap, every_seconds=3600)
-    for zone, microjoules in (("intel-rapl:0", 6_000_000), ("intel-rapl:0:0", 5_000_000),
-                              ("intel-rapl:0:1", 1_500_000), ("intel-rapl:1", 3_000_000),
-                              ("intel-rapl:2", 99_000_000), ("intel-rapl-mmio:0", 6_000_000)):  # fmt: skip
-        count(powercap, zone, microjoules)
+    count(powercap, "intel-rapl:0", 6_000_000)
+    count(powercap, "intel-rapl:0:0", 5_000_000)  # in the processor's
+    count(powercap, "intel-rapl:0:1", 1_500_000)
+    count(powercap, "intel-rapl:1", 3_000_000)
+    count(powercap, "intel-rapl:2", 99_000_000)  # all of it again
+    count(powercap, "intel-rapl-mmio:0", 6_000_000)
     joules, seconds = meter.stop()
     assert joules == 5 + 0.5 + 2
     assert seconds > 0
