@@ -14,6 +14,7 @@ from expectations import gate
 from expectations.expect import Verdict
 from flows import interrupted, steps
 from flows.chain import SOURCES, TRAINING, ChainStage, walk
+from flows.provenance import recalling
 from flows.reports.run_page.snapshot import REGISTERED, Ending
 from flows.run_lock import sole_run
 from flows.steps import RunState
@@ -114,8 +115,20 @@ def _register_and_report(state: RunState, observe: Observer) -> Registration:
         registration = steps.register(state)
     state.registration, state.ending = registration, Ending(REGISTERED)
     steps.write_report(state, steps.record(state))
+    _measure_forgotten(state, registration)
     observe.registered(state)
     return registration
+
+
+def _measure_forgotten(state: RunState, registration: Registration) -> None:
+    """Say what old and new versions give back of forgotten text; no run ends because of it."""
+    try:
+        told = recalling.measure_next(state.settings, registration.name, str(registration.version))
+    except (TextmillError, OSError, ValueError) as error:
+        logger.warning("what is remembered of forgotten text was not measured: %s", error)
+        return
+    for line in told:
+        logger.info("%s", line)
 
 
 def _report_failure(state: RunState) -> None:

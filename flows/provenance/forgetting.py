@@ -5,7 +5,7 @@ set, a receipt is named by those it stands for and keeps its first time, and wha
 added to what an earlier try has found.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +46,7 @@ from pipeline.store.tombstones import (
     hash_of,
 )
 from pipeline.tracing.documents import Found, record_at, source_files, text_of
+from pipeline.tracing.following import name_of
 
 ASKED = "asked"
 COLUMNS = ["id", "text", "path", "position", "source", "meta"]
@@ -130,11 +131,18 @@ class Forgetting:
         return Tombstones.of(self.tombstones)
 
 
-def documents_that_fit(tracer: Tracer, tombstones: Tombstones) -> Iterator[Forgotten]:
-    """Yield the ingested documents of a store that fit tombstones; each text is read once."""
+def documents_that_fit(
+    tracer: Tracer, tombstones: Tombstones, names: Container[str] | None = None
+) -> Iterator[Forgotten]:
+    """Yield the ingested documents of a store that fit tombstones; each text is read once.
+
+    With `names` only those artifacts are looked through.
+    """
     matcher = Matcher(tombstones)
     seen: set[str] = set()
     for artifact in tracer.catalog.of("ingest"):
+        if names is not None and name_of(artifact) not in names:
+            continue
         files = _hashes(artifact)
         for part, path in zip(artifact.part_digests(MAIN), artifact.parts(), strict=True):
             if part not in seen:

@@ -4,13 +4,14 @@ A receipt has hashes alone, so the text comes from what is still in the store, o
 only a text that fits a tombstone of the receipt is measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from flows.provenance.document_trace import Tracer
 from flows.provenance.forgetting import documents_that_fit
-from flows.provenance.receipts import receipts_folder
+from flows.provenance.receipts import receipts_folder, write_receipt
+from flows.reports.forget_words import memorisation_lines
 from flows.settings import Settings
 from flows.steps import tracking_settings
 from model.registry import versions
@@ -21,6 +22,11 @@ from pipeline.store import storage
 from pipeline.store.artifact import check_seal
 from pipeline.store.tombstones import Tombstones
 from pipeline.tracing.documents import text_of
+
+CHARACTERS_MAX = 200_000  # measured by itself at a registration: some minutes of a small model
+NO_TEXT = {
+    "because": "its text is no longer in this store; `forget --check` measures it when given"
+}
 
 
 def open_receipt(store: Path, named: str) -> dict[str, Any]:
@@ -40,13 +46,8 @@ def texts_of(settings: Settings, receipt: dict[str, Any], given: Sequence[str]) 
 
     Raises ConfigError where there is none.
     """
-    entries = dict(settings.tombstones.entries)
-    own = Tombstones.of(entries[digest] for digest in receipt["tombstones"] if digest in entries)
-    tracer = Tracer(settings)
-    texts = {
-        text_of(tracer.documents.parts[document.found.part], document.found.row)
-        for document in documents_that_fit(tracer, own)
-    }
+    own = _tombstones_of(settings, receipt)
+    texts = {*_in_store(settings, own)}
     matches = Matcher(own).matches([Looked("", text) for text in given])
     texts |= {text for text, match in zip(given, matches, strict=True) if match is not None}
     if not texts:
@@ -55,6 +56,54 @@ def texts_of(settings: Settings, receipt: dict[str, Any], given: Sequence[str]) 
             f"hashes alone; give the text: --text TEXT, or '-' with it on standard input"
         )
     return sorted(texts)
+
+
+def _tombstones_of(settings: Settings, receipt: dict[str, Any]) -> Tombstones:
+    entries = dict(settings.tombstones.entries)
+    return Tombstones.of(entries[digest] for digest in receipt["tombstones"] if digest in entries)
+
+
+def _in_store(
+    settings: Settings, own: Tombstones, names: Container[str] | None = None
+) -> Iterator[str]:
+    """Yield the texts that fit tombstones, of ingested documents that the store still has."""
+    tracer = Tracer(settings)
+    for document in documents_that_fit(tracer, own, names):
+        yield text_of(tracer.documents.parts[document.found.part], document.found.row)
+
+
+def measure_next(settings: Settings, name: str, version: str) -> list[str]:
+    """Enter into receipts what a new version of a model, and those that learned it, give back.
+
+    The text is what artifacts of earlier runs still hold; a receipt whose text is gone says so.
+    Each receipt is measured once per version. Returns what was found in words.
+    """
+    label, lines = f"{name}/{version}", list[str]()
+    for path in sorted(receipts_folder(settings.store).glob("*.json")):
+        receipt = open_receipt(settings.store, path.stem)
+        learned = {row["version"] for row in receipt["versions"]}
+        known = {row["version"] for row in receipt["memorisation"]} | learned
+        if label in known or not any(other.rpartition("/")[0] == name for other in learned):
+            continue
+        own = _tombstones_of(settings, receipt)
+        texts, cut = _bounded(sorted({*_in_store(settings, own, receipt["artifacts"])}))
+        rows = recalled(settings, receipt, texts) if texts else [{"version": label, **NO_TEXT}]
+        receipt["memorisation"] = [{**row, **cut} for row in rows]
+        write_receipt(settings.store, receipt)
+        lines += [f"forgotten text of receipt {path.stem}:", *memorisation_lines(receipt)]
+    return lines
+
+
+def _bounded(texts: Sequence[str]) -> tuple[list[str], dict[str, list[int]]]:
+    """Return the texts up to `CHARACTERS_MAX`, and what share of all that is, where it is cut."""
+    kept, left = [], CHARACTERS_MAX
+    for text in texts:
+        kept.append(text[:left])
+        left -= len(kept[-1])
+        if not left:
+            break
+    total, measured = sum(map(len, texts)), sum(map(len, kept))
+    return kept, {"characters": [measured, total]} if measured < total else {}
 
 
 def recalled(

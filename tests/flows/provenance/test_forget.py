@@ -42,6 +42,12 @@ def ingest_artifacts(place) -> list:
     return [load_artifact(path.parent) for path in found]
 
 
+def receipt_of(place, answer) -> dict:
+    """Return a receipt as it lies in the store now."""
+    name = f"{answer['receipt']}.json"
+    return json.loads((place / "store" / "forgotten" / "receipts" / name).read_text())
+
+
 def ingested(place, folder, told):
     """Ingest files with the store's tombstones; return the artifact."""
     return load_artifact(folder if folder.exists() else _ingest(place, folder, told))
@@ -85,9 +91,15 @@ def test_a_run_is_without_it_and_what_touches_nothing_changes_nothing(place, tol
     told("run", "world.toml", *SETTINGS)
     told("forget", "--text", "Nothing here says anything like this at all, not even nearly so.")
     assert told("run", "world.toml", *SETTINGS)["reused"]  # touches nothing
-    told("forget", "page")
+    asked = told("forget", "page")
     result = told("run", "world.toml", *SETTINGS)
     assert not result["reused"]
+    learned = {version["version"] for version in asked["versions"]}
+    measured = {row["version"]: row for row in receipt_of(place, asked)["memorisation"]}
+    new = f"world/{result['model']['version']}"
+    assert {*measured} == {new, *learned}
+    assert measured[new]["fate"] == "not read"
+    assert all(row["passages"] > 0 for row in measured.values())
     answer = told("trace", "page")["answers"][0]["documents"][0]
     fates = {version["version"]: version["fate"] for version in answer["versions"]}
     assert fates[f"world/{result['model']['version']}"] == "not read"
@@ -176,6 +188,9 @@ def test_a_purge_leaves_no_byte_and_the_next_run_links_the_rest(place, told, cap
     (artifact,) = ingest_artifacts(place)
     assert artifact.ledger.dropped == {"forgotten": 3}
     assert result["model"]["version"] == "2"
+    *_, row = receipt_of(place, receipt)["memorisation"]
+    assert row["version"] == "world/2"
+    assert "no longer in this store" in row["because"]
     again = told("forget", "near", "page", "--purge")
     assert again["time"] == receipt["time"]
     assert again["purged"]["artifacts"] == purged["artifacts"]
