@@ -45,9 +45,11 @@ def killed(tmp_path_factory):
 
 @pytest.fixture
 def place(killed, tmp_path, monkeypatch):
-    """A copy of it."""
+    """A copy of it, as if it had been run there."""
     folder = tmp_path / "copy"
     shutil.copytree(killed, folder)
+    (begun,) = (folder / "store" / "runs" / "world").glob(f".*{interrupted.SUFFIX}")
+    begun.write_text(begun.read_text().replace(str(killed), str(folder)))
     monkeypatch.chdir(folder)
     return folder
 
