@@ -24,7 +24,6 @@ from openlineage.client.facet_v2 import (
 from openlineage.client.uuid import generate_new_uuid
 
 from flows.lineage.datasets import MADE_BY, Naming, inputs_of, output_before, output_of
-from flows.lineage.emitting import DISABLED
 from flows.reports.cards.card_facts import UNKNOWN
 from pipeline.errors import ConfigError, Interrupted
 from pipeline.reading.addresses import without_secrets
@@ -54,7 +53,7 @@ class StageEvents:
         except (ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"OpenLineage's client refuses its settings: {without_secrets(str(error))}; "
-                f"correct its variables, or set {DISABLED}=true"
+                "correct its variables, or set OPENLINEAGE_DISABLED=true"
             ) from error
 
     def begin(self, fingerprint: str, destination: Path) -> None:
