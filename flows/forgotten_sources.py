@@ -33,6 +33,7 @@ from pipeline.store.tombstones import FOLDER, Tombstones
 logger = logging.getLogger(__name__)
 
 NOTES = "looked-at.json"
+SAID = ["id", "turns", "references", "rejected"]  # columns of EXAMPLES with what a record says
 Documents = Callable[[SourceFile, Any], Iterator[Entry]]
 
 
@@ -116,7 +117,7 @@ def with_nothing_forgotten(made: Artifact, settings: Settings) -> Artifact:
         return made
     for part in made.parts():
         with reading(part, "a Parquet file"), pq.ParquetFile(part) as file:
-            for batch in file.iter_batches(columns=["id", "turns"]):
+            for batch in file.iter_batches(columns=SAID):
                 held += len(records_that_fit(map(_said, batch.to_pylist()), matcher))
     if held:
         raise ConfigError(
@@ -127,10 +128,11 @@ def with_nothing_forgotten(made: Artifact, settings: Settings) -> Artifact:
 
 
 def _said(row: dict[str, Any]) -> Iterator[Text]:
-    """Yield what a row of EXAMPLES says: as a whole, and turn by turn."""
+    """Yield what a row of EXAMPLES says: as a whole, turn by turn, answer by answer."""
     turns = [turn["text"] for turn in row["turns"]]
     yield row["id"], "\n".join(turns), None
-    yield from (("", text, None) for text in turns)
+    answers = [*row["references"], *([row["rejected"]] if row["rejected"] else [])]
+    yield from (("", text, None) for text in (*turns, *answers))
 
 
 def note_looked_at(

@@ -218,8 +218,9 @@ def row_of(
 
 
 def _texts(document: RawDocument, example: Example, fields: Mapping[str, Any]) -> list[RawDocument]:
-    """Return the whole record as a document, then each of its fields and turns that is a text."""
-    parts = [*(turn.text for turn in example.turns), *fields.values()]
+    """Return the whole record as a document, then each of its fields, turns and answers."""
+    parts = [*(turn.text for turn in example.turns), *example.references, example.rejected]
+    parts += fields.values()
     texts = dict.fromkeys(part for part in parts if isinstance(part, str) and part.strip(BLANK))
     texts.pop(document.text, None)
     return [document, *(replace(document, text=text, id="", meta=None) for text in texts)]
