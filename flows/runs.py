@@ -1,6 +1,6 @@
 """The record of runs: which artifacts a recipe led to, for `explain` and for the summary."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def record_run(
     runs: Path, recipe: Recipe, planned: list[PlannedArtifact], registration: dict[str, Any] | None
 ) -> Path:
     """Write the next record of this recipe, unless it equals the last one; return its path."""
-    record: RunRecord = {
+    record = {
         "recipe": recorded_recipe(recipe),
         "stages": {
             step.stage: {"fingerprint": step.fingerprint, "inputs": step.identity.inputs}
@@ -52,7 +52,7 @@ def record_run(
     return write_record(runs, recipe.name, record)
 
 
-def write_record(runs: Path, name: str, record: RunRecord) -> Path:
+def write_record(runs: Path, name: str, record: Mapping[str, Any]) -> Path:
     """Write a recipe's next record, unless it equals the last one; return its path."""
     records = _records(runs, name)
     if records and storage.recall_json(records[-1]) == record:

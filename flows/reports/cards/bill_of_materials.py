@@ -100,7 +100,11 @@ def _model(snapshot: Snapshot, sources: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _metrics(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name in METRICS:
-        metric = {"type": name, "value": str(row[name]), "slice": f"held-out text, {row['name']}"}
+        metric: dict[str, Any] = {
+            "type": name,
+            "value": str(row[name]),
+            "slice": f"held-out text, {row['name']}",
+        }
         low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
         if low is not None and high is not None:
             metric["confidenceInterval"] = {"lowerBound": str(low), "upperBound": str(high)}
