@@ -4,11 +4,18 @@ A line goes only if a phrase below accounts for all of it: it begins a short lin
 it. So prose that mentions cookies or a copyright stays.
 """
 
+from collections.abc import Callable
+
 import polars as pl
+
+from pipeline.cleaning.boilerplate_scan import lines_that_may
 
 # Longest line that a phrase at its beginning condemns, in characters; Chinese says more in fewer.
 ENGLISH_MAX, CHINESE_MAX = 110, 45
 
+# A line, or several, of names of pages.
+_PLACES, _BESIDE = r"(home|about( us)?|contact( us)?|news|sitemap|faq)", r"\s*[|>/·•»]"
+_PLACES_ZH, _BESIDE_ZH = r"(首页|新闻|体育|财经|联系我们)", r"\s*[|>·]"
 # The whole line, apart from marks and numbers around it.
 WHOLE_ENGLISH = (
     r"advertisement",
@@ -22,7 +29,7 @@ WHOLE_ENGLISH = (
     r"read more",
     r"continue reading",
     r"sign up|sign in|log ?in|log ?out|register|subscribe( now)?",
-    r"(home|about( us)?|contact( us)?|news|sitemap|faq)(\s*[|>/·•»]\s*[\w ]{2,24}){2,}",
+    rf"{_PLACES}({_BESIDE}\s*[\w ]{{2,24}}){{2,}}",
     r"no comments yet",
     r"leave a (reply|comment)",
     r"page \d+ of \d+",
@@ -44,7 +51,7 @@ WHOLE_CHINESE = (
     r"暂无评论",
     r"来源[:：]\s*(网络|互联网|本站)(整理)?",
     r"上一[篇页].{0,24}下一[篇页].{0,24}",
-    r"(首页|新闻|体育|财经|联系我们)(\s*[|>·]\s*[\p{Han}]{2,6}){2,}",
+    rf"{_PLACES_ZH}({_BESIDE_ZH}\s*[\p{{Han}}]{{2,6}}){{2,}}",
     r"责任编辑[:：]\s*\p{Han}{0,4}",
     r"编辑[:：]\s*\p{Han}{2,4}",
     r"阅读(全文|更多)",
@@ -184,12 +191,37 @@ _HINTS = (
 )
 
 
+# A text holds a match of PATTERNS only if one of these is in a line, taken by itself with the next
+# one that is not blank: but for names of pages no phrase goes on for longer.
+_IN_A_LINE = (*PATTERNS, rf"(?i)^{_EDGE}(?:{_PLACES}{_BESIDE}|{_PLACES_ZH}{_BESIDE_ZH})")
+_PHRASES = (*WHOLE_ENGLISH, *WHOLE_CHINESE, *BEGINS_ENGLISH, *BEGINS_CHINESE)
+
+
 def without_boilerplate(texts: pl.Series) -> pl.Series:
     """Return texts without their lines of boilerplate and the line feeds around these."""
-    suspects = texts.str.contains_any(list(_HINTS), ascii_case_insensitive=True).arg_true()
-    if suspects.is_empty():
+    lines = lines_that_may(texts, _PHRASES)
+    held = lines.filter(pl.any_horizontal(pl.col("line").str.contains(p) for p in _IN_A_LINE))
+    suspects = held["row"].unique().sort().cast(pl.UInt32)
+    open_ended = texts.str.ends_with("\n").arg_true()
+    return _edited(_edited(texts, suspects, _without_lines), open_ended, _without_last_feeds)
+
+
+def _edited(
+    texts: pl.Series, rows: pl.Series, function: Callable[[pl.Series], pl.Series]
+) -> pl.Series:
+    """Return texts after a function of those rows that hold a hint at boilerplate."""
+    if rows.is_empty():
         return texts
-    cleaned = texts.gather(suspects)
+    hinted = texts.gather(rows).str.contains_any(list(_HINTS), ascii_case_insensitive=True)
+    rows = rows.filter(hinted)
+    return texts.clone().scatter(rows, function(texts.gather(rows))) if len(rows) else texts
+
+
+def _without_lines(texts: pl.Series) -> pl.Series:
     for pattern in PATTERNS:
-        cleaned = cleaned.str.replace_all(rf"(?:{pattern})\n?", "")
-    return texts.clone().scatter(suspects, cleaned.str.strip_chars_end("\n"))
+        texts = texts.str.replace_all(rf"(?:{pattern})\n?", "")
+    return _without_last_feeds(texts)
+
+
+def _without_last_feeds(texts: pl.Series) -> pl.Series:
+    return texts.str.strip_chars_end("\n")

@@ -14,14 +14,15 @@ import re
 import polars as pl
 
 # Pairs of Latin letters that are the two bytes of one ideograph; prose has no such runs.
-SUSPECT = r"(?:[\u00a1-\u00ff\u0080-\u00a0\u0152-\u2122]{2}){6,}"
+WESTERN = r"[\u00a1-\u00ff\u0080-\u00a0\u0152-\u2122]"
+SUSPECT = rf"(?:{WESTERN}{{2}}){{6,}}"
 # Marks of GB 18030 that were read as Latin-1 or Windows-1252, in English as well: no text has an
 # inverted exclamation mark before these. Before a letter or a sum (¡Hola!, ¡£5!) it is one.
 MARKS = {"¡®": "‘", "¡¯": "’", "¡°": "“", "¡±": "”", "¡ª": "—", "¡\u00ad": "…"}
 # Not the last two of the three characters as which UTF-8 shows an ideograph (ç¡® is 确); after
 # letters it is the end of a word, as in café¡¯s.
 _MARK = re.compile(r"(?<![^A-Za-z][\u00e0-\u00ef])¡[®¯°±ª\u00ad]")
-_TWO_LOST = "锟斤拷"
+TWO_LOST = "锟斤拷"
 _TWO = r"(?<!\ufffd)\ufffd\ufffd(?!\ufffd)"
 _LOST_MARKS = (
     (re.compile(rf"(?<=[A-Za-z]){_TWO}(?=(?:s|re|ve|ll|d|m)\b)|(?<=n){_TWO}(?=t)"), "’"),
@@ -42,9 +43,9 @@ ENCODINGS = ("gb18030", "big5hkscs")
 
 def repaired(texts: pl.Series) -> pl.Series:
     """Texts whose garbled lines could be decoded again; all others as they were."""
-    lost = texts.str.contains(_TWO_LOST, literal=True)
+    lost = texts.str.contains(TWO_LOST, literal=True)
     if lost.any():
-        texts = texts.str.replace_all(_TWO_LOST, "\ufffd\ufffd", literal=True)
+        texts = texts.str.replace_all(TWO_LOST, "\ufffd\ufffd", literal=True)
     suspects = texts.str.contains(SUSPECT).arg_true()
     if suspects.is_empty():
         return _with_marks(texts)

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from pipeline.cleaning import garbled, invisible
+from pipeline.cleaning import garbled, invisible, repair_scan
 from pipeline.config_checks import AtLeast, OneOf, OrOff, require
 
 if TYPE_CHECKING:
     from ftfy import TextFixerConfig
 
+LOSES_SPACE = "ÂÃÅÎÐÙ"
+MAX_BLANK_LINES = 2
 UNICODE_FORMS = ("NFC", "NFKC", "NFD", "NFKD")
 MAX_ROUNDS = 64
 
@@ -34,7 +36,7 @@ class NormalizeConfig:
     unify_width: bool = True  # full-width letters and digits and Latin ligatures become plain
     unify_spaces: bool = True  # no-break and typographic spaces become a space
     strip_line_ends: bool = True  # white space before a line end, and at both ends of the text
-    max_blank_lines: int | None = 2  # more in a row become this many
+    max_blank_lines: int | None = MAX_BLANK_LINES  # more in a row become this many
 
     def __post_init__(self) -> None:
         require(
@@ -53,7 +55,10 @@ def normalize(texts: pl.Series, config: NormalizeConfig) -> tuple[pl.Series, dic
     """
     texts = texts.alias("text").clone()  # scatter writes in place
     repaired = {name: np.zeros(len(texts), bool) for name in REPAIRS}
-    open_rows, current = np.arange(len(texts)), texts
+    open_rows = np.arange(len(texts))
+    if config == NormalizeConfig():  # else expressions do all, as there are few such runs
+        texts, open_rows = _mended(texts, repaired, MAX_BLANK_LINES)
+    current = texts.gather(open_rows)
     for _ in range(MAX_ROUNDS):
         before = current
         for name, repair in REPAIRS.items():
@@ -67,6 +72,30 @@ def normalize(texts: pl.Series, config: NormalizeConfig) -> tuple[pl.Series, dic
         open_rows, current = open_rows[changed], current.filter(pl.Series(changed))
         texts = texts.scatter(open_rows, current)
     raise RuntimeError(f"normalisation does not settle on {current.head(1).to_list()!r:.300}")
+
+
+def _mended(
+    texts: pl.Series, repaired: dict[str, np.ndarray], max_blank_lines: int
+) -> tuple[pl.Series, np.ndarray]:
+    """Put white space right where nothing else can be wrong; return the rows that are left too."""
+    needs = repair_scan.needs(texts, _character_marks(), max_blank_lines)
+    (rows,) = np.nonzero(needs == repair_scan.WHITE_SPACE)
+    if len(rows):
+        mended = repair_scan.mend_white_space(texts.gather(rows), max_blank_lines)
+        texts = texts.scatter(rows, mended.texts)
+        for name in ("spaces", "outer_space", "blank_lines"):
+            repaired[name][rows] = getattr(mended, name)
+    lost = texts.str.contains(garbled.TWO_LOST, literal=True).to_numpy()
+    return texts, np.nonzero((needs == repair_scan.ANY) | lost)[0]
+
+
+@functools.cache
+def _character_marks() -> np.ndarray:
+    """Return by what marks `repair_scan` tells texts that any of the repairs may matter to."""
+    other = (
+        rf"{MAY_COMPOSE}|{invisible.ANY}|{WIDE}|{ODD_SPACES}|[\x{{80}}-\x{{9f}}\x{{a1}}\x{{fffd}}]"
+    )
+    return repair_scan.character_marks(other, garbled.WESTERN, _pairs(), LOSES_SPACE)
 
 
 def _mojibake(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
@@ -142,7 +171,7 @@ def _spaces(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
     """Write the many spaces of Unicode as U+0020; the ideographic one stays."""
     if not config.unify_spaces:
         return texts
-    texts = texts.str.replace_all("[\u00a0\u2000-\u200a\u205f]", " ")
+    texts = texts.str.replace_all(f"[{repair_scan.BLANKS}]", " ")
     # Inside Mongolian words the narrow one shapes the ending after it.
     return texts.str.replace_all(r"(^|\P{Mongolian})\x{202f}", "${1} ")
 
@@ -165,19 +194,25 @@ def _blank_lines(texts: pl.Series, config: NormalizeConfig) -> pl.Series:
 @functools.cache
 def _suspect_pattern() -> str:
     """Build the expression for two bytes of UTF-8 that were read in one of ftfy's encodings."""
+    pairs = (f"[{_in_class(lead)}] ?[{_in_class(trail)}]" for lead, trail in _pairs())
+    # C1 controls are cp1252 read as Latin-1; the six letters lose a trailing no-break space.
+    return "|".join([*pairs, "[\u0080-\u009f]", f"[{LOSES_SPACE}] "])
+
+
+def _pairs() -> list[tuple[str, str]]:
+    """Return as which characters two bytes of UTF-8 show, first and second, by encoding."""
     from ftfy.chardata import CHARMAP_ENCODINGS
 
-    pairs = []
-    for encoding in CHARMAP_ENCODINGS:
-        lead, trail = (
-            "".join(
-                sorted({bytes([byte]).decode(encoding, "replace") for byte in range(*span)})
-            ).replace("\ufffd", "")
-            for span in ((0xC2, 0xF5), (0x80, 0xC0))
-        )
-        pairs.append(f"[{_in_class(lead)}] ?[{_in_class(trail)}]")
-    # C1 controls are cp1252 read as Latin-1; the six letters lose a trailing no-break space.
-    return "|".join([*pairs, "[\u0080-\u009f]", "[ÂÃÅÎÐÙ] "])
+    return [
+        (_shown(encoding, 0xC2, 0xF5), _shown(encoding, 0x80, 0xC0))
+        for encoding in CHARMAP_ENCODINGS
+    ]
+
+
+def _shown(encoding: str, first: int, end: int) -> str:
+    """Return as which characters the bytes `first` to `end` show in an encoding."""
+    characters = {bytes([byte]).decode(encoding, "replace") for byte in range(first, end)}
+    return "".join(sorted(characters - {"\ufffd"}))
 
 
 @functools.cache
@@ -214,6 +249,7 @@ PLAIN_OF_WIDE = {
     **{code: code - 0xFEE0 for code in range(0xFF10, 0xFF5B) if chr(code).isalnum()},
     **dict(zip(range(0xFB00, 0xFB07), ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True)),
 }
+ODD_SPACES = r"[\r\x{b}\x{c}\x{1680}\x{2028}\x{2029}\x{202f}]"
 # Controls of C1 beside one another; NEL among them ends no line.
 STRAY_C1 = r"[\x{80}-\x{9f}]*[\x{80}-\x{84}\x{86}-\x{9f}][\x{80}-\x{9f}]*"
 # Several of them after anything but a letter that could begin a character of UTF-8 are no marks.
