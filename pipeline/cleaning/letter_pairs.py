@@ -16,14 +16,19 @@ import functools
 import numpy as np
 import polars as pl
 
-from pipeline.characters import BYTES, OFFSETS, text_buffers
+from pipeline.characters import BYTES, OFFSETS, read_only, text_buffers
+from pipeline.cleaning.eight_bytes import HIGH
 from pipeline.compiled import kinds, njit
+from pipeline.encoding.memory import load_word
 
 LEAST_PAIRS = 150  # fewer say nothing
 FEW_PAIRS = 1500  # up to here chance is measured
 SHUFFLES = 8
 ORDERLY_BITS = 4.5  # a surprise below it is that of English, whose letters are in order
 LEVELS_PER_BIT = 2
+NO_LETTER = 26
+_ROW_BITS = 5  # of the letter that is the second of a pair
+_I = kinds.int64
 _TABLE = """
 ta9ckheratf685tcp665bdifcm 8jbg4ppp95p6km9epbbh6ppp7p 6rbl5rr79ra7kl5hoah59rrrir
 acia2ppp4npbnl9ppj8e8inncp ag86baehfsqa96nac568oce8cu 8lom8ako4okamo3ho8la6oooeo
@@ -47,8 +52,17 @@ def letter_pairs(texts: pl.Series) -> pl.DataFrame:
     where there are few pairs.
     """
     data, rows = text_buffers(texts.to_arrow())
-    surprise, disorder = _letter_pairs(data, rows, _bits())
+    surprise, disorder = _letter_pairs(data, rows, _letters(), _bits())
     return pl.DataFrame({"letter_surprise": surprise, "letter_disorder": disorder})
+
+
+@functools.cache
+def _letters() -> np.ndarray:
+    """Place in the alphabet of each byte of either case, NO_LETTER of all others (uint8)."""
+    places = np.full(256, NO_LETTER, np.uint8)
+    for first in b"aA":
+        places[first : first + 26] = np.arange(26)
+    return read_only(places)
 
 
 @functools.cache
@@ -117,31 +131,55 @@ def _information_of_few(tallies, pairs, firsts, seconds):
 _FIGURES = kinds.uniform_tuple(kinds.array(kinds.float64, 1, "C"), 2)
 
 
-@njit(_FIGURES(BYTES, OFFSETS, _BITS))
-def _letter_pairs(data, rows, bits):
+@njit(kinds.void(BYTES, _I, _I, BYTES, kinds.array(kinds.int32, 1, "C")))
+def _tally_pairs(data, at, end, letters, tallies):
+    """Count each byte's letter after the letter before it; `NO_LETTER` stands for all others."""
+    before = np.int64(NO_LETTER)
+    while at < end:
+        if at + 8 <= end and load_word(data, at) & HIGH == HIGH:
+            at, before = at + 8, np.int64(NO_LETTER)
+            continue
+        letter = np.int64(letters[data[at]])
+        tallies[before << _ROW_BITS | letter] += 1
+        before = letter
+        at += 1
+
+
+@njit(_I(BYTES, _I, _I, BYTES, _LETTERS, _LETTERS))
+def _first_pairs(data, at, end, letters, firsts, seconds):
+    """List the pairs of letters of a text, as many as there is room for; return how many."""
+    pairs, before = 0, np.int64(NO_LETTER)
+    while at < end and pairs < len(firsts):
+        letter = np.int64(letters[data[at]])
+        if before != NO_LETTER and letter != NO_LETTER:
+            firsts[pairs], seconds[pairs] = before, letter
+            pairs += 1
+        before = letter
+        at += 1
+    return pairs
+
+
+@njit(_FIGURES(BYTES, OFFSETS, BYTES, _BITS))
+def _letter_pairs(data, rows, letters, bits):
     surprise, disorder = np.zeros(len(rows) - 1), np.zeros(len(rows) - 1)
-    tallies = np.zeros((26, 26), np.int32)
+    tallies, table = np.zeros((26, 26), np.int32), np.zeros(27 << _ROW_BITS, np.int32)
     firsts, seconds = np.empty(FEW_PAIRS, np.int8), np.empty(FEW_PAIRS, np.int8)
     for row in range(len(rows) - 1):
-        pairs, before = 0, -1
-        tallies[:] = 0
-        for at in range(rows[row], rows[row + 1]):
-            letter = np.int64(data[at] | 32) - 97
-            if 0 <= letter < 26:
-                if before >= 0:
-                    tallies[before, letter] += 1
-                    if pairs < FEW_PAIRS:
-                        firsts[pairs], seconds[pairs] = before, letter
-                    pairs += 1
-                before = letter
-            else:
-                before = -1
+        table[:] = 0
+        _tally_pairs(data, rows[row], rows[row + 1], letters, table)
+        pairs = 0
+        for first in range(26):
+            for second in range(26):
+                tally = table[first << _ROW_BITS | second]
+                tallies[first, second] = tally
+                pairs += tally
         if pairs >= LEAST_PAIRS:
             surprise[row] = (bits * tallies).sum() / pairs
         if surprise[row] > ORDERLY_BITS and pairs >= FEW_PAIRS:
             told, chance = _information(tallies, pairs)
             disorder[row] = max(0.0, 1.0 - told + chance)
         elif surprise[row] > ORDERLY_BITS:
+            _first_pairs(data, rows[row], rows[row + 1], letters, firsts, seconds)
             told = _information_of_few(tallies, pairs, firsts, seconds)
             disorder[row] = min(max(0.0, 1.0 - told), 1.0)
     return surprise, disorder

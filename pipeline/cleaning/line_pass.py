@@ -8,10 +8,21 @@ unspaced script as three, about what it says compared with a Latin letter.
 import numpy as np
 
 from pipeline.characters import BYTES, SPACE, UNSPACED, begins_ideograph, class_of, decode, mix
+from pipeline.cleaning.eight_bytes import (
+    FEEDS,
+    below,
+    equal,
+    first,
+    is_continued,
+    is_printable,
+    line_part,
+    tally,
+)
 from pipeline.cleaning.ngram_pass import GOLDEN, SLOTS, is_new, mask_for
 from pipeline.cleaning.word_marks import BREAK, TERMINAL
 from pipeline.cleaning.words import MARKS, marks_of
 from pipeline.compiled import kinds, njit
+from pipeline.encoding.memory import load_word
 
 LINE_COUNTS = (
     "newlines",
@@ -52,7 +63,9 @@ LINE_COUNTS = (
 SHORT_LINE_WIDTH = 30
 UNSPACED_WIDTH = 3
 _LF, _CR, _DOT, _HYPHEN, _ELLIPSIS, _BULLET_MARK = 10, 13, 46, 45, 0x2026, 0x2022
+_TAB = 9
 _IDEOGRAPH = 0x5000  # stands for any
+_HALF, _WORD_FACTOR = np.uint64(32), np.uint64(0xFF51AFD7ED558CCD)
 _LINE = np.uint64(1 << 63)  # set in the key of a line, not in that of a paragraph
 COUNT_BUFFER = kinds.array(kinds.int64, 1, "C")
 _I = kinds.int64
@@ -73,10 +86,63 @@ def _add_line(found, edges, size, ends):
         found[_TERMINAL] += ends
 
 
+@njit(inline="always")
+def _plain_line_end(data, at, end):
+    """End of the line at byte `at` if it is printable ASCII and tabs, else -1."""
+    while at + 8 <= end:
+        part, size = line_part(load_word(data, at))
+        if not is_printable(part):
+            return np.int64(-1)
+        at += size
+        if size < 8:
+            return at
+    while at < end and data[at] != _LF:
+        if not (32 <= data[at] < 127 or data[at] == _TAB):
+            return np.int64(-1)
+        at += 1
+    return at
+
+
+@njit(inline="always")
+def _count_plain_line(data, at, end, marks, found):
+    """Count a line of printable ASCII and tabs."""
+    length, last = end - at, end - 1
+    while last >= at and data[last] <= 32:
+        last -= 1
+    if last < at:
+        return
+    ends = last == end - 1 and marks_of(marks, np.int64(data[last])) & TERMINAL != 0
+    while data[at] <= 32:
+        at += 1
+    mark, dots = last, 0
+    while mark >= at and (data[mark] == _DOT or data[mark] <= 32):
+        dots += data[mark] == _DOT
+        mark -= 1
+    _add_line(found, (np.int64(data[at]), np.int64(data[last]), dots), (length, length), ends)
+
+
 @njit(kinds.void(BYTES, _I, _I, BYTES, MARKS, COUNT_BUFFER))
 def count_lines(data, at, end, classes, marks, found):
     """Add the counts of a text that concern one line at a time to `found`, one per LINE_COUNTS."""
-    first = last = length = width = dots = previous = to_mark = 0
+    previous = np.int64(0)
+    while at < end:
+        stop = _plain_line_end(data, at, end)
+        if stop < 0:
+            at, previous = _count_line(data, at, end, classes, marks, previous, found)
+            continue
+        found[_NEWLINES] += stop < end
+        found[_ALL] += not (stop < end and stop == at and previous == _CR)
+        _count_plain_line(data, at, stop, marks, found)
+        at, previous = stop + 1, np.int64(_LF)
+
+
+@njit(kinds.uniform_tuple(_I, 2)(BYTES, _I, _I, BYTES, MARKS, _I, COUNT_BUFFER))
+def _count_line(data, at, end, classes, marks, previous, found):
+    """Count one line of any characters; return where it ends and its last character.
+
+    `previous` is the character before it.
+    """
+    first = last = length = width = dots = to_mark = 0
     while at < end:
         run = at
         while at + 3 < end and begins_ideograph(data, at):
@@ -106,13 +172,14 @@ def count_lines(data, at, end, classes, marks, found):
         found[_NEWLINES] += code == _LF
         if broken and not (code == _LF and previous == _CR):
             found[_ALL] += 1
+        previous = code
         if broken or at >= end:
             if not broken:
                 found[_ALL] += 1
             ends = to_mark == length and marks_of(marks, last) & TERMINAL != 0
             _add_line(found, (first, last, dots), (length, width), ends)
-            first = last = length = width = dots = to_mark = 0
-        previous = code
+            break
+    return at, previous
 
 
 @njit(inline="always")
@@ -141,14 +208,45 @@ def _add_paragraph(found, is_repeated, length):
 
 
 @njit(inline="always")
-def _read_ideographs(data, at, end, line, length):
-    """Read a run of ideographs into the hash of a line; return its end, the hash, the length."""
-    while at < end and begins_ideograph(data, at):
-        code = np.int64(data[at]) << 16 | np.int64(data[at + 1]) << 8 | data[at + 2]
-        line = (line ^ np.uint64(code)) * GOLDEN
-        length += 1
-        at += 3
-    return at, line, length
+def _add_word(line, word):
+    """Hash of a line so far and eight more bytes."""
+    word *= _WORD_FACTOR
+    return ((line ^ word ^ (word >> _HALF)) * GOLDEN) ^ (line >> _HALF)
+
+
+@njit(inline="always")
+def _read_line(data, at, end):
+    """Read up to a line feed or `end`; return where that is, a hash, the number of characters."""
+    start, line, continued = at, GOLDEN, 0
+    while at + 8 <= end:
+        word = load_word(data, at)
+        feeds = equal(word, FEEDS)
+        word &= below(feeds)
+        size = first(feeds)
+        if size:
+            line = _add_word(line, word)
+            continued += tally(is_continued(word))
+        at += size
+        if size < 8:
+            return at, mix(line ^ np.uint64(at - start)), at - start - continued
+    word, size = np.uint64(0), 0
+    while at < end and data[at] != _LF:
+        word |= np.uint64(data[at]) << np.uint64(8 * size)
+        at, size = at + 1, size + 1
+    if size:
+        line = _add_word(line, word)
+        continued += tally(is_continued(word))
+    return at, mix(line ^ np.uint64(at - start)), at - start - continued
+
+
+@njit(inline="always")
+def _is_filled(data, at, end, classes):
+    """Tell whether the bytes `at` to `end` hold more than white space."""
+    while at < end:
+        code, at = decode(data, at)
+        if class_of(classes, code) != SPACE:
+            return True
+    return False
 
 
 @njit(kinds.void(BYTES, _I, _I, BYTES, SLOTS, COUNT_BUFFER))
@@ -158,35 +256,23 @@ def count_repeated_lines(data, begin, end, classes, slots, found):
     slots[: mask + 1] = 0
     room = mask // 2
     at, used = begin, 0
-    line, paragraph = GOLDEN, GOLDEN
-    length = paragraph_length = 0
-    filled = False
+    paragraph, paragraph_length = GOLDEN, 0
     if end > begin:  # splitting at runs of line feeds leaves an empty line at each such end
         edges = (data[begin] == _LF) + (data[end - 1] == _LF)
         found[_SPLIT] += edges
         found[_DUPLICATE] += edges == 2
     while at <= end and used < room:
-        run, code = at, np.int64(_LF)
-        at, line, length = _read_ideographs(data, at, end, line, length)
-        filled |= at > run
-        if at < end:
-            code, at = decode(data, at)
-        else:
-            at += 1
-        if code != _LF:
-            line = (line ^ np.uint64(code)) * GOLDEN
-            length += 1
-            if not filled:
-                filled = class_of(classes, code) != SPACE
-            continue
+        start = at
+        at, line, length = _read_line(data, start, end)
         if length > 0:
             used += 2
-            line = mix(line)
-            _add_split_line(found, not is_new(slots, mask, line | _LINE), length, filled)
+            is_repeated = not is_new(slots, mask, line | _LINE)
+            filled = is_repeated and _is_filled(data, start, at, classes)
+            _add_split_line(found, is_repeated, length, filled)
             paragraph = mix(paragraph * GOLDEN + line)
             paragraph_length += length + (paragraph_length > 0)
+        at += 1
         if (length == 0 or at > end) and paragraph_length > 0:
             is_repeated = not is_new(slots, mask, paragraph & ~_LINE)
             _add_paragraph(found, is_repeated, paragraph_length)
             paragraph, paragraph_length = GOLDEN, 0
-        line, length, filled = GOLDEN, 0, False

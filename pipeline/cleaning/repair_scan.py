@@ -20,6 +20,7 @@ from pipeline.characters import (
     read_only,
     text_buffers,
 )
+from pipeline.cleaning.eight_bytes import is_printable
 from pipeline.compiled import kinds, njit
 from pipeline.encoding.memory import load_word
 
@@ -32,8 +33,6 @@ _PAIR = (1 << _ENCODINGS) - 1
 _OTHER, _WESTERN, _BLANK, _BEFORE_SPACE = (1 << 2 * _ENCODINGS + bit for bit in range(4))
 LONGEST_RUN = 11  # of `western` characters: more may be Chinese that was read as such
 _LF, _TAB, _SPACE, _DEL = 10, 9, 32, 127
-_HIGH, _ONES = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
-_SPACES = np.uint64(0x2020202020202020)
 _MARKS = kinds.array(kinds.uint32, 1, "C", readonly=True)
 _I = kinds.int64
 _NEEDS = kinds.array(kinds.uint8, 1, "C")
@@ -91,8 +90,7 @@ def mend_white_space(texts: pl.Series, max_blank_lines: int) -> Mended:
 def _plain_end(data, at, end):
     """End of the printable ASCII from byte `at` on, at most seven bytes too early."""
     while at + 8 <= end:
-        word = load_word(data, at)
-        if (word | (word + _ONES) | (word - _SPACES)) & _HIGH:
+        if not is_printable(load_word(data, at)):
             break
         at += 8
     return at
