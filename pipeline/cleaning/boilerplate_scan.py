@@ -20,7 +20,9 @@ from pipeline.characters import (
     read_only,
     text_buffers,
 )
+from pipeline.cleaning.eight_bytes import FEEDS, equal, first
 from pipeline.compiled import njit
+from pipeline.encoding.memory import load_word
 
 _ITEM = re.compile(r"\\.|\[[^\]]*\]|.")  # an escape, a class, a letter
 LONGEST = 16  # letters of a phrase that are compared
@@ -147,11 +149,11 @@ def _may_begin(data, at, end, phrases):
     """Tell whether a phrase begins at byte `at`, or behind marks and digits from there on."""
     edges, firsts, table = phrases.edges, phrases.firsts, phrases.table
     while at < end and data[at] != _LF:
-        first = np.int64(data[at])
+        letter = np.int64(data[at])
         if _is_odd_letter(data, at, end):
             return True
-        first += 32 if 65 <= first <= 90 else 0
-        for row in range(firsts[first], firsts[first + 1]):
+        letter += 32 if 65 <= letter <= 90 else 0
+        for row in range(firsts[letter], firsts[letter + 1]):
             if _begins(data, at, end, table, row):
                 return True
         code, at = decode(data, at)
@@ -162,6 +164,11 @@ def _may_begin(data, at, end, phrases):
 
 @njit(inline="always")
 def _line_end(data, at, end):
+    while at + 8 <= end:
+        size = first(equal(load_word(data, at), FEEDS))
+        at += size
+        if size < 8:
+            return at
     while at < end and data[at] != _LF:
         at += 1
     return at

@@ -18,7 +18,7 @@ _SUSPECT = (
     r"\[/?(?:b|i|u|url|color|size|quote|img|center|font)(?:=[^\]\n]{0,100})?\]|"
     r"\]\(https?://"
 )
-_CODE_BLOCK = re.compile(r"```|~~~|^(?: {4}|\t)\S", re.M)
+_INDENTED = re.compile(r"^(?: {4}|\t)\S", re.M)
 # Manuals in Markdown write their tables in HTML; without tags their cells would run together.
 _TABLE, _PAGE = re.compile(r"<table\b", re.I), re.compile(r"<(?:html|body|!doctype)\b", re.I)
 _CELLS = re.compile(r"</t[dh]\s*>", re.I)
@@ -52,21 +52,33 @@ def without_markup(texts: pl.Series, langs: pl.Series) -> pl.Series:
 
 
 def _cleaned(text: str) -> str:
-    if _CODE_BLOCK.search(text) or (_TABLE.search(text) and not _PAGE.search(text)):
+    """Clean one text; what cannot match for want of a mark is not tried, most texts have few."""
+    if _has_code(text):
         return text
-    bare, scripts = without_scripts(text)
-    if scripts or without_tags(text)[1] >= _FEW_TAGS:
-        bare = without_navigation(bare)
-        bare, _ = without_tags(_BREAKS.sub("\n", _CELLS.sub(" ", bare)))
-        text = _BLANK.sub("\n", bare).strip()
-    if len(_CODES.findall(text)) >= 2:
+    if "<" in text:
+        if _TABLE.search(text) and not _PAGE.search(text):
+            return text
+        bare, scripts = without_scripts(text)
+        if scripts or without_tags(text)[1] >= _FEW_TAGS:
+            bare = without_navigation(bare)
+            bare, _ = without_tags(_BREAKS.sub("\n", _CELLS.sub(" ", bare)))
+            text = _BLANK.sub("\n", bare).strip()
+    if "[" in text and len(_CODES.findall(text)) >= 2:
         text = _CODES.sub("", _CODE_IMAGES.sub("", text))
-    if _ENTITY.search(text):
+    if "&" in text and _ENTITY.search(text):
         text = _ENTITY.sub(lambda match: _character(match[0]), text)
+    if "](http" not in text:
+        return text
     links = sum(len(match[0]) for match in _LINK_LINE.finditer(text) if match["link"])
     if 0 < links < len(text) / 2:
         text = _LINK_LINE.sub(lambda match: "" if match["link"] else match[0], text)
     return text
+
+
+def _has_code(text: str) -> bool:
+    if "```" in text or "~~~" in text:
+        return True
+    return ("    " in text or "\t" in text) and _INDENTED.search(text) is not None
 
 
 def _character(entity: str) -> str:

@@ -238,9 +238,10 @@ def _in_class(characters: str) -> str:
     return "".join(f"\\x{{{ord(character):x}}}" for character in characters)
 
 
-# Every character that is not its own NFC form or can join the one before it.
+# Every character that is not its own NFC form or can join the one before it; of marks not those
+# that choose or enclose a form (of emoji above all), which join nothing and stand where they are.
 MAY_COMPOSE = (
-    r"[\p{M}\x{340}-\x{387}\x{958}-\x{fbf}\x{1100}-\x{11ff}\x{1f00}-\x{2001}\x{2126}\x{212a}"
+    r"[[\p{M}--\x{20dd}-\x{20e0}\x{20e2}-\x{20e4}\x{fe00}-\x{fe0f}\x{e0100}-\x{e01ef}]\x{340}-\x{387}\x{958}-\x{fbf}\x{1100}-\x{11ff}\x{1f00}-\x{2001}\x{2126}\x{212a}"
     r"\x{212b}\x{2329}\x{232a}\x{2adc}\x{d7b0}-\x{d7ff}\x{f900}-\x{fb4f}\x{1d15e}-\x{1d1c0}"
     r"\x{2f800}-\x{2fa1f}]"
 )
