@@ -47,7 +47,9 @@ class Mended(NamedTuple):
     blank_lines: np.ndarray
 
 
-def character_marks(other: str, western: str, pairs: list[tuple[str, str]], before_space: str):
+def character_marks(
+    other: str, western: str, pairs: list[tuple[str, str]], before_space: str
+) -> np.ndarray:
     """Return the marks of each code point below 0x20000 (uint32).
 
     `other` and `western` are expressions: for characters that any repair but that of white space
