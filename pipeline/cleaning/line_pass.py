@@ -22,7 +22,7 @@ from pipeline.cleaning.ngram_pass import GOLDEN, SLOTS, is_new, mask_for
 from pipeline.cleaning.word_marks import BREAK, TERMINAL
 from pipeline.cleaning.words import MARKS, marks_of
 from pipeline.compiled import kinds, njit
-from pipeline.encoding.memory import load_word
+from pipeline.encoding.memory import borrows_arrays, load_word
 
 LINE_COUNTS = (
     "newlines",
@@ -128,7 +128,7 @@ def count_lines(data, at, end, classes, marks, found):
     while at < end:
         stop = _plain_line_end(data, at, end)
         if stop < 0:
-            at, previous = _count_line(data, at, end, classes, marks, previous, found)
+            at, previous = _count_line(data, at, end, (classes, marks), previous, found)
             continue
         found[_NEWLINES] += stop < end
         found[_ALL] += not (stop < end and stop == at and previous == _CR)
@@ -136,12 +136,13 @@ def count_lines(data, at, end, classes, marks, found):
         at, previous = stop + 1, np.int64(_LF)
 
 
-@njit(kinds.uniform_tuple(_I, 2)(BYTES, _I, _I, BYTES, MARKS, _I, COUNT_BUFFER))
-def _count_line(data, at, end, classes, marks, previous, found):
+@borrows_arrays
+def _count_line(data, at, end, tables, previous, found):
     """Count one line of any characters; return where it ends and its last character.
 
-    `previous` is the character before it.
+    `tables` are classes and marks, `previous` is the character before it.
     """
+    classes, marks = tables
     first = last = length = width = dots = to_mark = 0
     while at < end:
         run = at
