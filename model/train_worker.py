@@ -68,8 +68,8 @@ def resume(
     train_config = pydantic.TypeAdapter(TrainConfig).validate_python(config)
     report = progress if world.is_rank_zero else silent
     started = TrainingInputs.from_json(inputs)
+    meter = UsageMeter(world.device)
     training = build_training(train_config, started, Path(scratch), report, world=world)
-    meter = UsageMeter(training)
     fit(training)
     if world.is_rank_zero:
         usage.write(meter.read(training, Path(scratch)), Path(scratch))

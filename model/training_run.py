@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import torch
+
 from model.data import loader
 from model.data.training_data import realised, unused_tokens
 from model.distributed.launch import Launch, train_in_processes
+from model.distributed.world import World
 from model.formats import model_folder
 from model.planning import usage
 from model.planning.device import machine_of
 from model.planning.usage_meter import UsageMeter
 from model.training import checkpoint
-from model.training.build import build_training
+from model.training.build import build_training, write_token_files
 from model.training.config import TrainConfig
 from model.training.continuation import plan_training
 from model.training.curve import (
@@ -48,8 +51,9 @@ def train(job: Job[TrainConfig], launch: Launch, choices: Mapping[str, Any]) -> 
     if launch.size > 1:
         parts = {"config": asdict(config), "inputs": inputs.to_json(), "scratch": str(scratch)}
         train_in_processes(launch, job.scratch("launch") / "job", parts, job.progress)
+    write_token_files(config, inputs, scratch)
+    meter = UsageMeter(torch.device("cpu") if launch.size > 1 else World().device)
     training = build_training(config, inputs, scratch, job.progress, on_cpu=launch.size > 1)
-    meter = UsageMeter(training)
     fit(training)
     tokenizer_file = inputs.shards.file("tokenizer.model")
     model_folder.write(training.network, tokenizer_file, job.file)

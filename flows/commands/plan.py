@@ -3,8 +3,8 @@
 import re
 import shutil
 from argparse import Namespace
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from rich.table import Table
@@ -18,6 +18,7 @@ from flows.reports.plan_report import duration
 from flows.reports.terminal import stdout
 from flows.settings import Settings, read_settings
 from model.distributed.world import World
+from model.planning.corpus_sample import CorpusSample, sample_of
 from model.planning.device import memory_free
 from model.planning.measure import StepBenchmark, benchmark_steps
 from model.planning.plan import (
@@ -41,6 +42,9 @@ ROUNDS = 2  # a proposed shape has another speed than the one it was proposed by
 PROPOSED = (
     "steps",
     "warmup_steps",
+    "batch_size",
+    "micro_batch_size",
+    "model.context",
     "model.layers",
     "model.width",
     "model.heads",
@@ -55,17 +59,21 @@ def plan(options: Namespace) -> dict[str, Any] | None:
     settings = read_settings(options.store, options.workers)
     seconds = None if options.budget is None else seconds_of(options.budget)
     world = World()
-    budget = _budget(recipe, settings, world, options.price)
+    sample = _sample(recipe, settings)
+    budget = _budget(sample, settings, world, options.price)
     train, vocab_size = recipe.train, _vocab_size(recipe, settings)
     if seconds is None:
         reason = memory_warning(train, vocab_size, budget.memory_bytes)
         if reason is not None:
             raise TrainingError(f"{reason}; `--budget 1h` proposes a size that suits this machine")
-        benchmark = benchmark_steps(train, vocab_size, world.device, options.seconds)
+        benchmark = benchmark_steps(train, vocab_size, world.device, options.seconds, sample)
     else:
-        train, benchmark = _proposal(train, vocab_size, world, seconds, options.seconds)
+        probe = Probe(vocab_size, world, options.seconds, sample)
+        train, benchmark = _proposal(train, probe, budget, seconds)
     planned = make_plan(train, vocab_size, benchmark, budget)
-    large = size_warning(planned) if seconds is None else None
+    large = None
+    if seconds is None:
+        large = size_warning(train, vocab_size, planned, budget)
     planned = replace(planned, warnings=(*planned.warnings, *([large] if large else [])))
     recipe = replace(recipe, train=train)
     plan_report.keep(planned, settings.store, recipe)
@@ -76,31 +84,49 @@ def plan(options: Namespace) -> dict[str, Any] | None:
     return None
 
 
+@dataclass(frozen=True)
+class Probe:
+    """How steps are measured: what `benchmark_steps` takes beside a config."""
+
+    vocab_size: int
+    world: World
+    seconds: float
+    sample: CorpusSample | None
+
+    def benchmark(self, config: TrainConfig) -> StepBenchmark:
+        """Measure steps of a config."""
+        return benchmark_steps(
+            config, self.vocab_size, self.world.device, self.seconds, self.sample
+        )
+
+
 def _proposal(
-    train: TrainConfig, vocab_size: int, world: World, budget_seconds: float, seconds: float
+    train: TrainConfig, probe: Probe, budget: TrainingBudget, budget_seconds: float
 ) -> tuple[TrainConfig, StepBenchmark]:
     """Benchmark a small network, then what its speed suggests, until the size stays."""
     chosen = replace(train, model=next(shapes(train.model)))
-    benchmark = benchmark_steps(chosen, vocab_size, world.device, seconds)
+    benchmark = probe.benchmark(chosen)
     for _ in range(ROUNDS):
         rate = benchmark.flops_per_second(chosen)
-        better = propose(train, vocab_size, rate, budget_seconds)
-        if better.model == chosen.model:
+        better = propose(train, probe.vocab_size, rate, budget_seconds, budget)
+        same = replace(better, steps=chosen.steps, warmup_steps=chosen.warmup_steps)
+        if same == chosen:
             break
-        chosen, benchmark = better, benchmark_steps(better, vocab_size, world.device, seconds)
+        chosen, benchmark = better, probe.benchmark(better)
     return fit_steps_to_budget(chosen, benchmark, budget_seconds), benchmark
 
 
 def _budget(
-    recipe: Recipe, settings: Settings, world: World, price: float | None
+    sample: CorpusSample | None, settings: Settings, world: World, price: float | None
 ) -> TrainingBudget:
     folder = settings.store
     while not folder.exists():
         folder = folder.parent
     return TrainingBudget(
-        corpus_tokens=_corpus_tokens(recipe, settings),
+        corpus_tokens=None if sample is None else sample.tokens,
         memory_bytes=memory_free(world.device),
         disk_bytes=shutil.disk_usage(folder).free,
+        document_tokens=None if sample is None else sample.document_tokens,
         price_per_hour=price,
     )
 
@@ -115,22 +141,15 @@ def _vocab_size(recipe: Recipe, settings: Settings) -> int:
     return expected_vocab_size(recipe)
 
 
-def _corpus_tokens(recipe: Recipe, settings: Settings) -> int | None:
-    """Return the training tokens of the shards, if this recipe's corpus has been made."""
+def _sample(recipe: Recipe, settings: Settings) -> CorpusSample | None:
+    """Return documents of the shards, if this recipe's corpus has been made."""
     if not recipe.sources:
         return None
     sources = planning.open_sources(recipe, settings)
     for step in planning.plan(recipe, sources, settings):
         if step.stage == "shard" and step.exists:
-            return _train_tokens(step.path)
+            return sample_of(load_artifact(step.path, checksums=False))
     return None
-
-
-def _train_tokens(shards: Path) -> int:
-    import polars as pl
-
-    train = load_artifact(shards, checksums=False).scan().filter(pl.col("split") == "train")
-    return int(train.select(pl.col("tokens").list.len().sum()).collect().item() or 0)
 
 
 def seconds_of(text: str) -> float:
@@ -142,9 +161,8 @@ def seconds_of(text: str) -> float:
 
 
 def _changes(train: TrainConfig) -> list[str]:
-    values = {name: getattr(train.model, name.removeprefix("model."), None) for name in PROPOSED}
-    values |= {"steps": train.steps, "warmup_steps": train.warmup_steps}
-    return [f"train.{name}={values[name]}" for name in PROPOSED]
+    values = {name: attrgetter(name)(train) for name in PROPOSED}
+    return [f"train.{name}={value}" for name, value in values.items() if value is not None]
 
 
 def _print(recipe: str, planned: TrainingPlan, changes: list[str]) -> None:

@@ -2,7 +2,8 @@
 
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,16 @@ import torch
 from model.network import families
 from model.optim.optimizers import build_optimizer
 from model.planning import cost
-from model.planning.device import device_name, matmul_ceiling, memory_used, synchronise
+from model.planning.corpus_sample import CorpusSample
+from model.planning.count_cost import CountCost, count_sample
+from model.planning.device import (
+    device_name,
+    matmul_ceiling,
+    memory_peak,
+    memory_used,
+    reset_memory_peak,
+    synchronise,
+)
 from model.training import checkpoint, precision, step
 from model.training.allocation import keep_freed_memory
 from model.training.config import AUTO, TrainConfig
@@ -19,6 +29,9 @@ from model.training.state import Training
 
 WARM_UP_STEPS = 2
 STEPS_AT_LEAST = 3
+# What a training process holds beside: libraries that are loaded while it runs, checkpoints being
+# written (23 to 40 MB in two runs, model/LOG.md).
+LOADED_BYTES = 30_000_000
 CONTROLS = 8  # ids below are controls of every tokenizer here
 
 
@@ -34,6 +47,7 @@ class StepBenchmark:
     memory_bytes: int
     ceiling_flops: float
     rows: int  # of the batch, run at once
+    counting: CountCost | None = None  # of n-grams, where the network mixes them in
 
     def flops_per_second(self, config: TrainConfig) -> float:
         """Return what training computes per second, by the formula of `cost.size_of`."""
@@ -45,52 +59,72 @@ class StepBenchmark:
 
 
 @dataclass
-class RandomTokens:
-    """Batches of random ids, which cost as much as text."""
+class TrialBatches:
+    """Batches of a sample's windows, or of random ids: of networks without counts as dear."""
 
     batch_size: int
     context: int
     vocab_size: int
+    ids: np.ndarray | None = None
 
     def batch(self, step: int) -> np.ndarray:
         """Return (batch_size, context + 1) ids, int64."""
-        low = min(CONTROLS, self.vocab_size - 1)
+        generator = np.random.default_rng(step)
         shape = (self.batch_size, self.context + 1)
-        return np.random.default_rng(step).integers(low, self.vocab_size, shape)
+        if self.ids is not None and len(self.ids) > shape[1]:
+            starts = generator.integers(0, len(self.ids) - shape[1], self.batch_size)
+            return np.stack([self.ids[start : start + shape[1]] for start in starts])
+        low = min(CONTROLS, self.vocab_size - 1)
+        return generator.integers(low, self.vocab_size, shape)
 
 
 def benchmark_steps(
-    config: TrainConfig, vocab_size: int, device: torch.device, seconds: float = 4.0
+    config: TrainConfig,
+    vocab_size: int,
+    device: torch.device,
+    seconds: float = 4.0,
+    sample: CorpusSample | None = None,
 ) -> StepBenchmark:
     """Build the network and its optimizer, take real steps for about `seconds`, time them.
 
-    A batch whose step would take longer is run in part and scaled up. Random state is kept.
+    A batch whose step would take longer is run in part and scaled up. Of counted n-grams the
+    tables are filled from `sample`. Random state is kept.
     """
     size = cost.size_of(config.model, vocab_size)
     keep_freed_memory()
     before = memory_used(device)
     with torch.random.fork_rng(), tempfile.TemporaryDirectory() as folder:
-        training = build_trial(_with_batch_size(config, 1), vocab_size, device, Path(folder))
+        counted = None if sample is None else count_sample(sample, config.model, vocab_size)
+        tables, counting = counted or ({}, None)
+        ids = None if sample is None else sample.ids
+        trial = TrialSetup(vocab_size, device, Path(folder), ids, tables)
+        training = build_trial(_with_batch_size(config, 1), trial)
         seconds_per_row = _seconds_per_step(training, 0.0)
         rows_in_time = int(seconds / STEPS_AT_LEAST / seconds_per_row)
         rows = max(1, min(config.batch_size, rows_in_time))
         if rows > 1:
-            training = build_trial(_with_batch_size(config, rows), vocab_size, device, Path(folder))
+            del training  # or two networks are in memory
+            training = build_trial(_with_batch_size(config, rows), trial)
         per_step = _seconds_per_step(training, seconds)
-        memory = memory_used(device) - before
+        memory = memory_peak(device) - before - table_bytes(training.network)
         began = time.perf_counter()
         checkpoint.save(Path(folder), 1, training.tensors, {})
         per_checkpoint = time.perf_counter() - began
     state = cost.state_bytes(size.parameters)
+    loaded = LOADED_BYTES if device.type == "cpu" else 0
+    if counting is not None:  # in the memory of the host
+        peak = counting.peak_bytes + loaded if device.type == "cpu" else 0
+        counting = replace(counting, peak_bytes=peak)
     return StepBenchmark(
         device=device_name(device),
         precision=training.precision,
         size=size,
         seconds_per_step=per_step * config.batch_size / rows,
         seconds_per_checkpoint=per_checkpoint,
-        memory_bytes=state + _activation_bytes(config, vocab_size, rows, memory - state),
+        memory_bytes=loaded + state + _activation_bytes(config, vocab_size, rows, memory - state),
         ceiling_flops=matmul_ceiling(device, training.precision),
         rows=rows,
+        counting=counting,
     )
 
 
@@ -106,13 +140,28 @@ def _with_batch_size(config: TrainConfig, rows: int) -> TrainConfig:
     return replace(config, batch_size=rows, micro_batch_size=micro if fits else None)
 
 
-def build_trial(
-    config: TrainConfig, vocab_size: int, device: torch.device, folder: Path
-) -> Training:
-    """Return a training on random tokens, ready for `train_step`, with its precision chosen."""
+@dataclass(frozen=True)
+class TrialSetup:
+    """Where a trial runs, with which vocabulary, on which ids and counted n-grams, if any."""
+
+    vocab_size: int
+    device: torch.device
+    folder: Path
+    ids: np.ndarray | None = None
+    tables: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+def build_trial(config: TrainConfig, setup: TrialSetup) -> Training:
+    """Return a training ready for `train_step`, with its precision chosen."""
+    vocab_size, device = setup.vocab_size, setup.device
+    reset_memory_peak(device)
     torch.manual_seed(config.seed)
     network = families.build(config.model, vocab_size).to(device)
-    batches = RandomTokens(config.batch_size, config.model.context, vocab_size)
+    counts = families.counts_of(network)
+    if counts is not None and setup.tables:
+        counts.fill(setup.tables)
+        counts.leave_out = True
+    batches = TrialBatches(config.batch_size, config.model.context, vocab_size, setup.ids)
     chosen = config.precision
     if chosen == AUTO:
         chosen = precision.fastest_precision(network, torch.from_numpy(batches.batch(0)).to(device))
@@ -124,10 +173,16 @@ def build_trial(
         loader=batches,
         validation=[],
         precision=chosen,
-        checkpoints=folder,
+        checkpoints=setup.folder,
         progress=lambda what, done, total: None,
         config=replace(config, precision=chosen),
     )
+
+
+def table_bytes(network: families.AnyNetwork) -> int:
+    """Return the memory of a network's counted n-grams."""
+    counts = families.counts_of(network)
+    return 0 if counts is None else sum(buffer.nbytes for buffer in counts.buffers())
 
 
 def _seconds_per_step(training: Training, seconds: float) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 import torch
 from typing_extensions import TypedDict
 
@@ -64,7 +65,8 @@ def build_training(
     network = network.to("cpu" if on_cpu else world.device)
     with world.rank_zero_first():  # it measures and learns, the others read what it noted
         _initialise_from(config, network, shards, scratch, progress)
-        count_ngrams(network, shards, tokenizer, scratch / "counts" / "counts.npz")
+        earlier = None if inputs.replay is None else inputs.replay.earlier
+        count_ngrams(network, shards, tokenizer, scratch / "counts" / "counts.npz", earlier)
         chosen = choose_precision(config, network, batches, scratch / NOTES)
         if not on_cpu:
             ids_BT = _benchmark_rows(config, network, batches)
@@ -90,6 +92,16 @@ def build_training(
     )
     inputs.load_moments(training.tensors)
     return training
+
+
+def write_token_files(config: TrainConfig, inputs: TrainingInputs, scratch: Path) -> None:
+    """Write what batches are read from, where it is not there yet; keep no memory of it.
+
+    Reading shards takes memory of its own, which is not to be taken for that of training.
+    """
+    tokenizer = load_tokenizer(inputs.shards.file("tokenizer.model"))
+    _batches(config, inputs, tokenizer, scratch / "tokens", ALONE)
+    pa.default_memory_pool().release_unused()
 
 
 def _batches(

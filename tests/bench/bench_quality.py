@@ -76,7 +76,9 @@ def cpu_seconds_per_step(config: TrainConfig) -> float:
     """CPU seconds of a step on random tokens, the median of a few."""
     endless = replace(config, spike_nats=None)
     with tempfile.TemporaryDirectory() as folder:
-        training = measure.build_trial(endless, VOCAB_SIZE, torch.device("cpu"), Path(folder))
+        training = measure.build_trial(
+            endless, measure.TrialSetup(VOCAB_SIZE, torch.device("cpu"), Path(folder))
+        )
         taken = []
         for _ in range(STEPS_TIMED + 2):
             began = time.process_time()

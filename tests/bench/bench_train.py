@@ -42,7 +42,9 @@ def ours(model: ModelConfig) -> float:
     """CPU seconds of a step, precision measured as in training."""
     config = TrainConfig(steps=10_000, batch_size=BATCH_SIZE, spike_nats=None, model=model)
     with tempfile.TemporaryDirectory() as folder:
-        training = measure.build_trial(config, VOCAB_SIZE, torch.device("cpu"), Path(folder))
+        training = measure.build_trial(
+            config, measure.TrialSetup(VOCAB_SIZE, torch.device("cpu"), Path(folder))
+        )
         taken = []
         for _ in range(STEPS + 2):
             began = time.process_time()

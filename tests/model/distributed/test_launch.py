@@ -29,7 +29,7 @@ CONFIG = TrainConfig(
     learning_rate=1e-2, precision="fp32", ema_decay=0.9, micro_batch_size=2,
     model=ModelConfig(
         layers=2, width=32, heads=2, kv_heads=1, hidden=64, context=32,
-        ngram_orders=(2, 3), ngram_rows=100, ngram_width=8,
+        ngram_orders=(2, 3), ngram_rows=100, ngram_width=8, count_order=3,
     ),
 )  # fmt: skip
 
