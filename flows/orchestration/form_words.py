@@ -6,7 +6,7 @@ setting that is not there and a setting without words.
 
 from flows.setting_types import REPORT_LANGUAGES
 from model.network.architecture import CHOICES as ARCHITECTURE
-from model.network.preferences import PREFERENCE_LOSSES
+from model.network.preference_losses import PREFERENCE_LOSSES
 from model.training.config import CHOICES as TRAINING
 
 

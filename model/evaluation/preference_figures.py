@@ -17,7 +17,7 @@ from model.evaluation.intervals import interval, ratio
 from model.network import objectives
 from model.network.batch import Batch, batch_of
 from model.network.families import AnyNetwork
-from model.network.preferences import PreferenceLoss
+from model.network.preference_losses import PreferenceLoss
 from model.training.preference_tuning import Reference
 
 ALL = "all"

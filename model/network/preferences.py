@@ -2,15 +2,8 @@
 
 An answer has a reward under the network; the loss of a pair is -log sigmoid of beta times the
 reward of the chosen answer less that of the rejected one, less a margin.
-DPO (Rafailov et al. 2023, arXiv:2305.18290): the reward is by how many nats an answer became
-likelier than under a reference, the network before.
-SimPO (Meng et al. 2024, arXiv:2405.14734): the mean log-probability of the answer's tokens; there
-is no reference.
 Shapes: B rows, of which 2i is a chosen answer and 2i + 1 the rejected one; P pairs.
 """
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -19,26 +12,7 @@ from torch import Tensor, nn
 from model.network import objectives
 from model.network.batch import Batch
 from model.network.families import AnyNetwork
-
-
-@dataclass(frozen=True)
-class PreferenceLoss:
-    """A reward (B,) of answers by their nats, tokens and nats under the reference; usual values."""
-
-    reward: Callable[[Tensor, Tensor, Tensor], Tensor]
-    beta: float
-    margin: float
-    needs_reference: bool
-
-
-PREFERENCE_LOSSES = {
-    "dpo": PreferenceLoss(
-        lambda nats_B, tokens_B, reference_B: reference_B - nats_B, 0.1, 0.0, needs_reference=True
-    ),
-    "simpo": PreferenceLoss(
-        lambda nats_B, tokens_B, reference_B: -nats_B / tokens_B, 2.0, 1.0, needs_reference=False
-    ),
-}
+from model.network.preference_losses import PreferenceLoss
 
 
 def answer_nats(network: AnyNetwork, batch: Batch, seed: int = 0) -> tuple[Tensor, Tensor]:

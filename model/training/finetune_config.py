@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from model.network.preferences import PREFERENCE_LOSSES, PreferenceLoss
+from model.network.preference_losses import PREFERENCE_LOSSES, PreferenceLoss
 from model.optim.schedule import SCHEDULES
 from model.training.config import AUTO, BEST, LAST, PRECISIONS
 from pipeline.config_checks import Above, AtLeast, Between, Check, OneOf, OrOff, refused, require

@@ -13,7 +13,8 @@ from model.data.pair_batches import PairBatches, interleaved
 from model.network import families
 from model.network.architecture import ModelConfig, preset
 from model.network.batch import predicted_tokens
-from model.network.preferences import PREFERENCE_LOSSES, PreferenceObjective, answer_nats
+from model.network.preference_losses import PREFERENCE_LOSSES
+from model.network.preferences import PreferenceObjective, answer_nats
 from tests.model.counted import filled, texts
 
 SIZES = {"layers": 1, "width": 32, "heads": 2, "kv_heads": 2, "hidden": 48, "context": 32}
