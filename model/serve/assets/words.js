@@ -4,7 +4,8 @@ const WORDS = {
     fresh: "New", forget: "Forget all", kept: "Kept in this browser only.",
     key: "Key of this server", enter: "Enter", kind: "Mode", continues: "Continue a text",
     talks: "Talk", settings: "Settings", tokens: "Tokens", temperature: "Temperature",
-    top_k: "Top k", top_p: "Top p", seed: "Seed", probabilities: "Token probabilities",
+    top_k: "Top k", top_p: "Top p", seed: "Seed",
+    probabilities: "Token probabilities (an answer then comes whole)",
     retry: "Retry", send: "Send", go: "Continue", stop: "Stop", copy: "Copy", copied: "Copied",
     remove: "Remove", message: "Message", beginning: "Beginning of the text", about: "About",
     keyboard: "Ctrl+Enter sends, in a talk Enter too · Esc stops · Alt+R tries again · Alt+N new · "
@@ -27,7 +28,7 @@ const WORDS = {
     fresh: "新建", forget: "全部清除", kept: "只保存在本浏览器中。",
     key: "本服务器的密钥", enter: "进入", kind: "方式", continues: "续写", talks: "对话",
     settings: "设置", tokens: "词元数", temperature: "温度", top_k: "Top k", top_p: "Top p",
-    seed: "随机种子", probabilities: "词元概率", retry: "重试", send: "发送", go: "续写",
+    seed: "随机种子", probabilities: "词元概率（回答将一次给出）", retry: "重试", send: "发送", go: "续写",
     stop: "停止", copy: "复制", copied: "已复制", remove: "删除", message: "消息",
     beginning: "文章的开头", about: "关于",
     keyboard: "Ctrl+Enter 发送，对话中 Enter 也可 · Esc 停止 · Alt+R 重试 · Alt+N 新建 · "

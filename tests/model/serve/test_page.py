@@ -26,6 +26,14 @@ window.fetch = (path, options) => path.startsWith('v1/models') ? realFetch(path,
 """
 
 
+WATCHED = """
+window.seen = [];
+new MutationObserver(() => seen.push(document.querySelector('.answer')?.textContent.length ?? 0))
+  .observe(document.body, {subtree: true, childList: true, characterData: true});
+1
+"""
+
+
 def choose(page, *names):
     """Tick these models and no others."""
     page.run(
@@ -108,6 +116,15 @@ def test_two_models_continue_side_by_side(page):
     assert texts.keys() == {"base", "talker"}
 
 
+def test_an_answer_comes_piece_by_piece(page):
+    choose(page, "base")
+    set_values(page, tokens="1500")
+    page.run(WATCHED)
+    ask(page, "The")
+    page.until(f"!!document.querySelector('.answer') && {IDLE}")
+    assert page.run("new Set(seen).size") >= 4
+
+
 def test_an_answer_grows_and_stops_when_told(page):
     choose(page, "base")
     page.run(SLOW_SERVER)
@@ -145,6 +162,7 @@ def test_an_answer_without_words_and_a_refusal_say_why(page):
 def test_every_token_shows_what_else_was_likely(page):
     choose(page, "base")
     page.run("document.querySelector('[value=text]').click(); 1")
+    page.run("document.querySelector('#probabilities').checked = true; 1")
     set_values(page, tokens="6", seed="5")
     ask(page, "数据")
     page.until(f"!!document.querySelector('.token') && {IDLE}")
