@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from model.network.architecture import ModelConfig
 from model.planning import cost
 from model.planning.measure import StepBenchmark
-from model.planning.scaling import LAWS
+from model.planning.scaling import LAW
 from model.planning.training_plan import TrainingPlan, gigabytes
 from model.training.config import AUTO, TrainConfig
 from model.training.precision import PROBE_SECONDS
@@ -159,11 +159,11 @@ def size_warning(
     config: TrainConfig, vocab_size: int, plan: TrainingPlan, budget: TrainingBudget
 ) -> str | None:
     """Return what to say of a size that is not the one for its FLOPs; None of one that is near."""
-    law, corpus = LAWS[config.model.family], budget.corpus_tokens
-    own = law.loss(cost.size_of(config.model, vocab_size).multiplied, plan.tokens, corpus)
+    corpus = budget.corpus_tokens
+    own = LAW.loss(cost.size_of(config.model, vocab_size).multiplied, plan.tokens, corpus)
     better = _best_shape(config.model, vocab_size, plan.flops, budget)
     size = cost.size_of(better, vocab_size)
-    gap = own - law.loss(size.multiplied, plan.flops / size.flops_per_token, corpus)
+    gap = own - LAW.loss(size.multiplied, plan.flops / size.flops_per_token, corpus)
     if gap < GAP_SHOWN:
         return None
     return (
@@ -193,7 +193,7 @@ def propose(
 ) -> TrainConfig:
     """Return the recipe with the size, context, batch and steps that use a time best.
 
-    The size is that of the usual proportions whose loss is the least by the family's law, at the
+    The size is that of the usual proportions whose loss is the least by the law, at the
     rate given; it fits the memory, as do the rows that pass at once.
     """
     flops = seconds * flops_per_second
@@ -218,14 +218,14 @@ def _context(flops: float, document_tokens: float | None) -> int:
 def _best_shape(
     like: ModelConfig, vocab_size: int, flops: float, budget: TrainingBudget
 ) -> ModelConfig:
-    law, best = LAWS[like.family], None
+    best = None
     for shape in shapes(like):
         size = cost.size_of(shape, vocab_size)
         free = budget.memory_bytes
         if best and free is not None and cost.state_bytes(size.parameters) > MEMORY_SHARE * free:
             break
         tokens = flops / size.flops_per_token
-        loss = law.loss(size.multiplied, tokens, budget.corpus_tokens)
+        loss = LAW.loss(size.multiplied, tokens, budget.corpus_tokens)
         if best is None or loss < best[0]:
             best = (loss, shape)
         elif loss > PAST_BEST * best[0]:

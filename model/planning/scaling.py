@@ -1,4 +1,4 @@
-"""What loss a size and so many tokens are expected to come to: laws measured here, by family.
+"""What loss a size and so many tokens are expected to come to: a law measured here.
 
 L(N, D) = E + A / N^p + B / D^p in bits per byte, N weights in products, D tokens (Hoffmann et al.
 2022, arXiv:2203.15556, section 3.3, whose power of tokens is p); E, A, B are fitted by
@@ -8,8 +8,6 @@ the text at hand has another level.
 
 import math
 from dataclasses import dataclass
-
-from model.network.architecture import DECODER, ENCODER, ENCODER_DECODER
 
 POWER = 0.28
 
@@ -42,6 +40,5 @@ def tokens_worth(tokens: float, corpus_tokens: int | None) -> float:
     return corpus_tokens * (1 + HALF_LIFE * (1 - math.exp(-repeated / HALF_LIFE)))
 
 
-# 25 s each of the other families tell no A from zero: theirs is the decoder's until runs do.
-LAWS = {DECODER: ScalingLaw(1.381, 13.93, 33.48)}
-LAWS |= {ENCODER: LAWS[DECODER], ENCODER_DECODER: LAWS[DECODER]}
+# Of decoders; 25 s each of the other families tell no A from zero, so they go by it until runs do.
+LAW = ScalingLaw(1.381, 13.93, 33.48)

@@ -11,7 +11,7 @@ from model.planning import cost, device, measure, plan, usage
 from model.planning.corpus_sample import CorpusSample, sample_of
 from model.planning.count_cost import count_sample
 from model.planning.plan import TrainingBudget
-from model.planning.scaling import LAWS, tokens_worth
+from model.planning.scaling import LAW, tokens_worth
 from model.training import counting
 from model.training.config import FP32, TrainConfig
 from pipeline.tokenizer import load_tokenizer
@@ -109,12 +109,12 @@ def test_a_larger_budget_proposes_a_larger_model_batch_and_context():
 
 
 def test_a_proposal_has_the_least_loss_that_the_law_expects_of_any_shape():
-    flops, law = 1e14, LAWS[CONFIG.model.family]
+    flops = 1e14
     chosen = plan.propose(CONFIG, 4096, 1e11, flops / 1e11, TrainingBudget()).model
 
     def expected(shape):
         size = cost.size_of(shape, 4096)
-        return law.loss(size.multiplied, flops / size.flops_per_token)
+        return LAW.loss(size.multiplied, flops / size.flops_per_token)
 
     others = [expected(shape) for shape in plan.shapes(chosen) if shape.width <= 1024]
     assert expected(chosen) == min(others)
