@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,25 @@ def test_the_report_of_a_killed_run_is_made_by_the_next_command(place, capsys):
     record = json.loads((place / "store" / "runs" / "world" / "0001.json").read_text())
     assert {*record["stages"]} == {"ingest", "clean"}
     assert told(capsys) == answer  # once
+
+
+def test_servers_that_start_tell_it_before_anything_else(place):
+    """No server is needed: its port is taken, so `up` ends just after it has looked."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "flows.cli", "up", "--prefect-port", port]
+        ended = subprocess.run(
+            command, capture_output=True, check=False, text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    assert ended.returncode == cli.EXIT_MISUSED, ended.stderr
+    assert f"port {port}" in ended.stderr
+    runs = place / "store" / "runs" / "world"
+    told = json.loads((runs / "report-0001.json").read_text("utf-8"))["ending"]
+    assert (told["how"], told["stage"]) == ("interrupted", "dedup")
+    assert "Interrupted in dedup." in (runs / "report.html").read_text("utf-8")
+    assert (runs / "0001.json").exists()
+    assert not [*runs.glob(f".*{interrupted.SUFFIX}")]
 
 
 def test_another_run_tells_it_and_the_same_one_goes_on_instead(place):

@@ -2,6 +2,7 @@
 
 import json
 
+import polars as pl
 import pytest
 
 from flows import cli
@@ -55,3 +56,31 @@ def test_a_set_with_one_label_or_too_few_answers_says_so(model, tmp_path, capsys
     assert "1 different labels to learn from ('Rain'), wanted 2 to 50" in told
     assert "1 different answers among" in told
     assert "transfer.candidates=2" in told
+
+
+def test_what_is_forgotten_is_neither_learned_nor_asked(model, tmp_path, capsys):  # noqa: F811
+    """Whole and as an answer; what was made before it was forgotten is not taken up again."""
+    file, out = tmp_path / "rains.jsonl", tmp_path / "out"
+    rows = [{"text": f"{n:02} rain falls on fields in the north", "label": "R"} for n in range(40)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    store = ["--store", str(tmp_path / "store")]
+    (tmp_path / "store").mkdir()
+    # one label: it ends before anything is trained, after the examples are made
+    command = ["transfer", str(model), str(file), "--out", str(out), *store, *FAST]
+
+    def texts() -> set[str]:
+        assert cli.main(command) == 1
+        (made,) = set((out / "runs").glob("rains-*")) - before
+        before.add(made)
+        ledgers.append(json.loads((made / "manifest.json").read_text())["ledger"])
+        turns = pl.concat(pl.read_parquet(part) for part in made.glob("part-*.parquet"))["turns"]
+        return {turn["text"] for example in turns.to_list() for turn in example}
+
+    before, ledgers = set(), []
+    gone = rows[7]["text"]
+    assert any(gone in said for said in texts())
+    assert cli.main(["forget", "--text", gone, *store]) == 0
+    assert not any(gone in said for said in texts())
+    assert [ledger["dropped"] for ledger in ledgers] == [{}, {"forgotten": 1}]
+    assert ledgers[1]["kept"] == 39
+    capsys.readouterr()

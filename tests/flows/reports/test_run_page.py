@@ -209,7 +209,7 @@ def test_words_are_the_same_in_both_languages():
         assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", chinese(key))), key
     for expect in itertools.chain(*SUITES.values()):
         for text in (expect.because, expect.next_step):
-            assert chinese.reason(text) != text, text
+            assert chinese.recorded(text) != text, text
 
 
 def swollen(snapshot: dict) -> dict:
