@@ -81,9 +81,10 @@ class RequestRecord:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
         }
-        if level is RequestLogging.TEXTS:
-            values |= {"asked": self.asked, "answered": self.answered}
-        return json.dumps({k: v for k, v in values.items() if v not in ("", None)})
+        known = {name: value for name, value in values.items() if value not in ("", None)}
+        if level is RequestLogging.TEXTS and self.asked:
+            known |= {"asked": self.asked, "answered": self.answered}  # an empty answer is one
+        return json.dumps(known)
 
 
 def record_of(scope: Mapping[str, Any]) -> RequestRecord:
