@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import uvicorn
 
@@ -63,6 +64,7 @@ def prefect_app(login: str, given: argparse.Namespace) -> AsgiApp:
     """Return Prefect's server, which asks for the login itself; its page must load before that."""
     for name, value in prefect_environment(read_settings()).items():
         os.environ.setdefault(name, value)
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)  # a volume begins empty
     os.environ["PREFECT_SERVER_API_AUTH_STRING"] = login
     from prefect.server.api.server import create_app  # reads its settings when it is imported
 
