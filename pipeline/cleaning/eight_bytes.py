@@ -8,16 +8,17 @@ import numpy as np
 
 from pipeline.compiled import njit
 
-_SEVEN, _FIFTY_SIX = np.uint64(7), np.uint64(56)
-ONES, HIGH, LOW = (np.uint64(0x0101010101010101 * byte) for byte in (1, 0x80, 0x7F))
-SPACES, FEEDS, TABS = (np.uint64(0x0101010101010101 * byte) for byte in (0x20, 0x0A, 0x09))
-_TAB_TO_SPACE = np.uint64(0x29)
-_ONE = np.uint64(1)
-
 
 def all_bytes(byte: int) -> np.uint64:
     """Return eight times the same byte."""
     return np.uint64(0x0101010101010101 * byte)
+
+
+_SEVEN, _FIFTY_SIX = np.uint64(7), np.uint64(56)
+ONES, HIGH, LOW = map(all_bytes, (1, 0x80, 0x7F))
+SPACES, FEEDS, TABS = map(all_bytes, b" \n\t")
+_TAB_TO_SPACE = np.uint64(0x29)
+_ONE = np.uint64(1)
 
 
 @njit(inline="always")

@@ -46,9 +46,7 @@ LEAST_PAIRS = 64  # fewer say nothing
 LEAST_LAG, MOST_LAG = 3, 10
 _I = kinds.int64
 _FLAGS = kinds.array(kinds.uint8, 1, "C")
-_SINGLES = kinds.array(kinds.float32, 1, "C", readonly=True)
 _EMISSIONS = kinds.array(kinds.float32, 2, "C", readonly=True)
-_SCORES = kinds.array(kinds.float64, 1, "C")
 _BACK = kinds.array(kinds.uint8, 2, "C")
 # jieba's transitions between states: begin, middle, end, single.
 _BEGIN, _MIDDLE, _END, _SINGLE = range(4)
